@@ -1,0 +1,157 @@
+"""A file is judged where it enters, without Plone: its kind by its content, its size, what it hides that may do harm.
+
+What follows (parapheur, préfecture, archives) takes PDFs and pictures alone: a file that none of them would take is
+told to who brings it, before anybody votes on it. Messages are French, for people.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+from creatic.deliberations import hidden
+
+SIZE_MAX = 100_000_000
+"""Bytes of one: the préfecture's platform refuses a sending of 150 MB, the act with all of its annexes."""
+_KINDS = (
+    (b"\x89PNG\r\n\x1a\n", "PNG", (".png",)),
+    (b"\xff\xd8\xff", "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif")),
+)
+_PDF = "PDF"
+# What is not taken, as people call it, by its first bytes.
+_OTHERS = (
+    (b"MZ", "un programme (Windows)"),
+    (b"\x7fELF", "un programme"),
+    (b"#!", "un programme"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "un document Office ancien (doc, xls, ppt), ou protégé par un mot de passe"),
+    (b"7z\xbc\xaf\x27\x1c", "une archive (7z)"),
+    (b"Rar!", "une archive (rar)"),
+    (b"\x1f\x8b", "une archive (gz)"),
+    (b"GIF8", "une image GIF"),
+    (b"II*\x00", "une image TIFF"),
+    (b"MM\x00*", "une image TIFF"),
+    (b"RIFF", "une image WebP, un son ou une vidéo"),
+    (b"{\\rtf", "un document RTF"),
+)
+_MARKUP = re.compile(rb"\s*<(?:!doctype|html|\?xml|svg|script)", re.IGNORECASE)
+_MACROS = ("vbaproject.bin", "basic/", "scripts/")
+_SAVE = "enregistrez-le en PDF (« Enregistrer sous », « PDF »), puis joignez ce PDF"
+_PRINT = "imprimez-le en PDF, puis joignez ce PDF"
+# Keys of what a PDF does by itself, and what people call it.
+_ACTIONS = {"/JS": "un programme (JavaScript)", "/Launch": "une commande qui lance un programme"}
+_SHOWN = 80
+
+
+def kind(data: bytes) -> str:
+    """`PDF`, `PNG` or `JPEG`, by content; "" for anything else."""
+    if hidden.is_pdf(data):
+        return _PDF
+    return next((name for head, name, _suffixes in _KINDS if data.startswith(head)), "")
+
+
+def content_type(data: bytes) -> str:
+    """Media type of what is taken, by content; "" for anything else."""
+    return {"PDF": "application/pdf", "PNG": "image/png", "JPEG": "image/jpeg"}.get(kind(data), "")
+
+
+def problem(name: str, data: bytes) -> str:
+    """Say why a file is not taken, and what to do, in French; "" when it is.
+
+    Args:
+        name: of the file, as its sender gives it.
+        data: its content.
+    """
+    if not data:
+        return "il est vide (0 octet). À faire : vérifiez le fichier d'origine, puis joignez-le de nouveau"
+    if len(data) > SIZE_MAX:
+        return (
+            f"il pèse {len(data) / 1e6:.0f} Mo, et {SIZE_MAX // 1_000_000} Mo au plus sont acceptés. À faire : "
+            "réduisez la qualité de ses images, ou joignez-le en plusieurs fichiers"
+        )
+    found = kind(data)
+    if not found:
+        return f"c'est {_called(data)}. Sont acceptés : PDF, PNG et JPEG, d'après le contenu. À faire : {_SAVE}"
+    if said := _misnamed(name, found):
+        return said
+    if said := _of_pdf(data) if found == _PDF else _of_picture(data, found):
+        return said
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        return f"ce fichier {found} cache une archive (zip). À faire : {_PRINT}"
+    return ""
+
+
+def _misnamed(name: str, found: str) -> str:
+    """Say that the name of a file is another kind's; the extension alone tells programs what it is."""
+    suffix = re.search(r"\.[^.\s/\\]{1,10}$", name)
+    expected = next((suffixes for _head, one, suffixes in _KINDS if one == found), (".pdf",))
+    if not suffix or suffix[0].lower() in expected:
+        return ""
+    return (
+        f"son nom finit par « {suffix[0]} », mais son contenu est un {found}. À faire : renommez-le en "
+        f"« {name[: suffix.start()]}{expected[0]} », si c'est bien le fichier voulu"
+    )
+
+
+def _called(data: bytes) -> str:
+    """What people call a file that is not taken."""
+    for head, said in _OTHERS:
+        if data.startswith(head):
+            return said
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        return _of_zip(data)
+    if _MARKUP.match(data.removeprefix(b"\xef\xbb\xbf")):
+        return "une page web ou un fichier XML"
+    return "un fichier d'une sorte inconnue"
+
+
+def _of_zip(data: bytes) -> str:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as opened:
+            names = [one.lower() for one in opened.namelist()]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return "une archive (zip)"
+    office = "[content_types].xml" in names or "mimetype" in names
+    if not office:
+        return "une archive (zip)"
+    macros = any(one.endswith(_MACROS[0]) or one.startswith(_MACROS[1:]) for one in names)
+    return f"un document Office{', avec des macros' * macros}"
+
+
+def _of_picture(data: bytes, found: str) -> str:
+    """Say that a picture is cut off, or goes on after its end."""
+    end = data.rfind(b"IEND\xaeB`\x82") if found == "PNG" else data.rfind(b"\xff\xd9")
+    if end < 0:
+        return f"cette image {found} est incomplète. À faire : copiez-la de nouveau depuis l'original"
+    return ""
+
+
+def _of_pdf(data: bytes) -> str:
+    """Say that a PDF cannot be read by those who follow, or does something by itself, or holds other files."""
+    try:
+        with hidden.readable():
+            reader = hidden.opened(data)
+            held = list(dict.fromkeys(_inside(reader.trailer["/Root"].get_object())))
+    except hidden.Unfit as error:
+        return str(error)
+    if held:
+        return f"ce PDF contient {', '.join(held)}. À faire : {_PRINT}"
+    return ""
+
+
+def _inside(root: Any) -> Iterator[str]:
+    """What a PDF holds that a page does not show, and that may do harm; a structured copy (XML: Factur-X) may not."""
+    for one in hidden.dictionaries(root):
+        for key, said in _ACTIONS.items():
+            if key in one or hidden.at(one, "/S") == key:
+                yield said
+        files = hidden.at(one, "/EF")
+        if files is None:
+            continue
+        name = str(hidden.at(one, "/UF") or hidden.at(one, "/F") or "sans nom")
+        stream = next((files[key].get_object() for key in files), None)
+        content = bytes(stream.get_data()) if stream is not None else b""
+        if not content.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<?xml"):
+            yield f"un autre fichier (« {name[:_SHOWN]} »)"

@@ -1,0 +1,124 @@
+"""A file is judged where it enters: its kind by its content, its size, what it hides that may do harm."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import pytest
+from creatic.deliberations import pieces
+from PIL import Image
+from pypdf import PdfWriter
+from pypdf.generic import DictionaryObject, NameObject, TextStringObject
+from reportlab.pdfgen.canvas import Canvas
+
+
+def pdf() -> bytes:
+    """A PDF of one page."""
+    written = io.BytesIO()
+    canvas = Canvas(written)
+    canvas.drawString(72, 720, "Plan")
+    canvas.save()
+    return written.getvalue()
+
+
+def picture(kind: str) -> bytes:
+    """A picture, as a camera or a scanner writes it."""
+    written = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(written, kind)
+    return written.getvalue()
+
+
+def archive(*names: str) -> bytes:
+    """A zip of these."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as opened:
+        for name in names:
+            opened.writestr(name, "contenu")
+    return written.getvalue()
+
+
+def with_file(name: str, content: bytes) -> bytes:
+    """A PDF that holds another file."""
+    writer = PdfWriter(clone_from=io.BytesIO(pdf()))
+    writer.add_attachment(name, content)
+    written = io.BytesIO()
+    writer.write(written)
+    return written.getvalue()
+
+
+def with_action(script: bool) -> bytes:
+    """A PDF that does something when it is opened."""
+    writer = PdfWriter(clone_from=io.BytesIO(pdf()))
+    kind, key, value = ("/JavaScript", "/JS", "app.alert(1)") if script else ("/Launch", "/F", "cmd.exe")
+    action = DictionaryObject({NameObject("/S"): NameObject(kind), NameObject(key): TextStringObject(value)})
+    writer.root_object[NameObject("/OpenAction")] = action
+    written = io.BytesIO()
+    writer.write(written)
+    return written.getvalue()
+
+
+def locked() -> bytes:
+    """A PDF under a password."""
+    writer = PdfWriter(clone_from=io.BytesIO(pdf()))
+    writer.encrypt("b", "a", algorithm="RC4-128")
+    written = io.BytesIO()
+    writer.write(written)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("plan.pdf", pdf()), ("PLAN.PDF", pdf()), ("plan", pdf()), ("photo.png", picture("PNG")),
+        ("photo.JPG", picture("JPEG")), ("photo.jpeg", picture("JPEG")), ("blancs.pdf", b"\r\n\r\n" + pdf()),
+        ("bom.pdf", b"\xef\xbb\xbf" + pdf()), ("facture.pdf", with_file("factur-x.xml", b"<?xml version='1.0'?><a/>")),
+        ("suite.pdf", pdf() + b"\0" * 40),
+    ],
+)  # fmt: skip # a case a line
+def test_what_follows_takes_is_taken(name: str, data: bytes) -> None:
+    assert pieces.problem(name, data) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("faux.exe", b"MZ\x90\x00" + b"x" * 400, "c'est un programme (Windows)"),
+        ("faux.pdf", b"MZ\x90\x00" + b"x" * 400, "c'est un programme (Windows)"),
+        ("vide.pdf", b"", "il est vide (0 octet)"),
+        ("plans.zip", archive("a.pdf"), "c'est une archive (zip)"),
+        ("plans.pdf", archive("a.pdf"), "c'est une archive (zip)"),
+        ("budget.xlsx", archive("[Content_Types].xml", "xl/workbook.xml"), "c'est un document Office."),
+        ("budget.xlsm", archive("[Content_Types].xml", "xl/vbaProject.bin"), "un document Office, avec des macros"),
+        ("note.odt", archive("mimetype", "Basic/Standard/Module1.xml"), "un document Office, avec des macros"),
+        ("vieux.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "un document Office ancien"),
+        ("page.pdf", b"\xef\xbb\xbf  <!DOCTYPE html><p>", "c'est une page web ou un fichier XML"),
+        ("note.txt", b"bonjour", "c'est un fichier d'une sorte inconnue"),
+        ("photo.pdf", picture("PNG"), "son nom finit par « .pdf », mais son contenu est un PNG"),
+        ("setup.exe", pdf(), "son nom finit par « .exe », mais son contenu est un PDF"),
+        ("coupe.pdf", b"%PDF-1.7\n1 0 obj", "ce PDF"),
+        ("cle.pdf", locked(), "ce PDF est protégé par un mot de passe"),
+        ("joint.pdf", with_file("outil.exe", b"MZ\x90"), "ce PDF contient un autre fichier (« outil.exe »)"),
+        ("joint.pdf", with_file("plans.zip", archive("a")), "ce PDF contient un autre fichier (« plans.zip »)"),
+        ("script.pdf", with_action(script=True), "un programme (JavaScript)"),
+        ("lance.pdf", with_action(script=False), "une commande qui lance un programme"),
+        ("double.png", picture("PNG") + archive("a.exe"), "ce fichier PNG cache une archive (zip)"),
+        ("double.pdf", pdf() + archive("a.exe"), "ce fichier PDF cache une archive (zip)"),
+        ("coupe.png", picture("PNG")[:40], "cette image PNG est incomplète"),
+        ("coupe.jpg", picture("JPEG")[:40], "cette image JPEG est incomplète"),
+    ],
+)  # fmt: skip # a case a line
+def test_what_nobody_takes_is_refused_with_what_to_do(name: str, data: bytes, said: str) -> None:
+    found = pieces.problem(name, data)
+    assert said in found
+    assert "À faire : " in found
+
+
+def test_what_is_too_heavy_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "SIZE_MAX", 1_000_000)
+    assert "il pèse 2 Mo, et 1 Mo au plus" in pieces.problem("plan.pdf", b"%PDF-" + b"0" * 2_000_000)
+
+
+def test_the_kind_that_pages_tell_is_the_contents() -> None:
+    kinds = [pieces.content_type(one) for one in (pdf(), picture("PNG"), picture("JPEG"), b"<html>")]
+    assert kinds == ["application/pdf", "image/png", "image/jpeg", ""]
