@@ -31,10 +31,24 @@ def test_the_president_does_not_prevail_in_a_secret_tie() -> None:
     assert not Secret(3, 3, None, None).is_carried("Élu 0")
 
 
+def test_what_is_not_counted_is_shown_as_such_and_the_refusal_names_it() -> None:
+    """Empty is not 0: a page that showed 0 refused what it seemed to have."""
+    vote = Secret(3, None, None, None)
+    assert vote.lines() == [
+        ("Pour", "3 bulletins"), ("Contre", "non saisi"), ("Blancs", "non saisi"), ("Nuls", "non saisi"),
+    ]  # fmt: skip # a table
+    assert list(vote.empty()) == ["bulletins_contre"]
+    said = "le dépouillement n'est pas complet : « bulletins contre » est vide, écrivez 0 s'il n'y en a pas"
+    assert vote.missing() == said
+    assert list(Secret(None, 2, 1, None).empty()) == ["bulletins_pour"]
+    assert Secret(3, 0, None, None).lines()[1:] == [("Contre", "0 bulletin"), ("Blancs", "0 bulletin"),
+                                                    ("Nuls", "0 bulletin")]  # fmt: skip # a table
+
+
 def test_nothing_is_decided_before_ballots_are_counted() -> None:
     assert not Secret(None, None, None, None).cast
     assert Secret(None, 0, None, None).cast
-    assert Secret(3, None, None, None).missing() == "le dépouillement n'est pas saisi : bulletins pour et contre"
+    assert Secret(None, None, None, None).missing() == "le dépouillement n'est pas saisi : bulletins pour et contre"
     assert Secret(0, 0, None, None).missing() == ""
 
 

@@ -20,6 +20,7 @@ _PART = re.compile(r"\s*(?P<name>[^:,]+?)\s*:\s*(?P<count>\d{1,4})\s*")
 _BLANK, _VOID = "blancs", "nuls"
 # What is no candidate, however it is written: Blancs, blanc, bulletins nuls.
 _NOBODY = re.compile(r"(?i)(?:(?:bulletin|vote)s?\s+)?(?:(?P<blank>blanc)|(?P<void>nul)|abstention)(?:s|\(s\))?")
+NOT_ENTERED = "non saisi"
 _LAST = 3
 _ROUNDS = ("premier", "deuxième", "troisième")
 
@@ -79,9 +80,21 @@ class Secret:
 
     def missing(self) -> str:
         """What is still to be entered, in French; "" when it is decided."""
-        if self.ayes is None or self.noes is None:
+        empty = self.empty()
+        if not empty:
+            return ""
+        if not self.cast:
             return "le dépouillement n'est pas saisi : bulletins pour et contre"
-        return ""
+        return f"le dépouillement n'est pas complet : {' ; '.join(empty.values())}"
+
+    def empty(self) -> dict[str, str]:
+        """What must be counted and is not, by field, in French: none found is a count, and is written."""
+        counts = {"bulletins_pour": ("bulletins pour", self.ayes), "bulletins_contre": ("bulletins contre", self.noes)}
+        return {
+            field: f"« {said} » est vide, écrivez 0 s'il n'y en a pas"
+            for field, (said, count) in counts.items()
+            if count is None
+        }
 
     def is_carried(self, _president: str) -> bool:
         """Whether there is a majority of the votes cast; the president's does not prevail (L2121-20)."""
@@ -99,7 +112,11 @@ class Secret:
     def lines(self) -> list[tuple[str, str]]:
         """What pages and documents show: a label, what was counted."""
         counts = (("Pour", self.ayes), ("Contre", self.noes), ("Blancs", self.blank), ("Nuls", self.void))
-        return [(label, counted(count or 0, "bulletin")) for label, count in counts]
+        known = not self.missing()  # then who counted found neither blank nor void ballots
+        return [
+            (label, NOT_ENTERED if count is None and not known else counted(count or 0, "bulletin"))
+            for label, count in counts
+        ]
 
 
 @dataclass(frozen=True)

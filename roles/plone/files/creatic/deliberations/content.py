@@ -6,7 +6,8 @@ import datetime
 from collections.abc import Iterator
 from typing import Any
 
-from creatic.deliberations import ballots, delays, frozen, publicity, rules, watch
+from Acquisition import aq_base
+from creatic.deliberations import ballots, delays, frozen, matters, publicity, rules, watch
 from plone import api
 from plone.app.dexterity.textindexer import searchable
 from plone.app.textfield import RichText
@@ -28,11 +29,25 @@ ON_AGENDA = ("inscrit", "adopte", "rejete", "publie")
 
 
 class Wrong(Invalid):
-    """What is entered is refused; the message (French) says why."""
+    """What is entered is refused; the message (French) says why.
+
+    `told` says it field by field, as a form shows it beside each.
+    """
+
+    def __init__(self, said: str, told: dict[str, list[str]] | None = None) -> None:
+        super().__init__(said)
+        self.told = told or {}
 
     def doc(self) -> str:
         """What forms show."""
         return str(self.args[0])
+
+
+def _refuse(told: dict[str, list[str]]) -> None:
+    """Refuse what is wrong, by field. Raises Wrong when something is."""
+    said = [one for wrong in told.values() for one in wrong]
+    if said:
+        raise Wrong(". ".join(said) + ".", {field: wrong for field, wrong in told.items() if wrong})
 
 
 def _listed(names: list[str]) -> SimpleVocabulary:
@@ -115,10 +130,30 @@ def is_time(value: str) -> bool:
     return True
 
 
-def is_matter(value: str) -> bool:
-    if not rules.MATTER.fullmatch(value):
-        raise Wrong("Écrivez la matière de la nomenclature ACTES, par exemple 5.2.")
-    return True
+class _Matters(SimpleVocabulary):
+    """The nomenclature: a finer matter than those that are listed is one all the same (the préfecture's own)."""
+
+    def __contains__(self, value: Any) -> bool:
+        return super().__contains__(value) or (isinstance(value, str) and matters.is_known(value))
+
+    def getTerm(self, value: Any) -> SimpleTerm:
+        """See IBaseVocabulary."""
+        if value in self and not super().__contains__(value):
+            return SimpleTerm(value, value, matters.title(value))
+        return super().getTerm(value)
+
+    def getTermByToken(self, token: str) -> SimpleTerm:
+        """See IVocabularyTokenized."""
+        if token not in self.by_token and matters.is_known(token):
+            return SimpleTerm(token, token, matters.title(token))
+        return super().getTermByToken(token)
+
+
+@provider(IVocabularyFactory)
+def matter_list(context: Any) -> SimpleVocabulary:
+    """The nomenclature of ACTES, in words."""
+    listed = matters.listed(str(getattr(aq_base(context), "matiere", None) or ""))
+    return _Matters([SimpleTerm(code, code, title) for code, title in listed.items()])
 
 
 COUNCIL = "Conseil municipal"
@@ -189,8 +224,10 @@ class ISeance(model.Schema):
     def attendance_holds(data: Any) -> None:
         """No pouvoir of somebody who is here, nor to somebody who is not."""
         wrong = rules.Attendance(data.convoques or [], data.presents or [], data.pouvoirs or []).problems()
-        if wrong:
-            raise Wrong(". ".join(wrong) + ".")
+        _refuse({"pouvoirs" if data.pouvoirs else "presents": wrong})
+
+
+_HTML = ("text/html",)  # nobody chooses in which language a text is written
 
 
 class IProjet(model.Schema):
@@ -199,8 +236,11 @@ class IProjet(model.Schema):
     searchable("title")
     title = schema.TextLine(title="Objet")
     rapporteur = schema.TextLine(title="Rapporteur", required=False)
-    matiere = schema.TextLine(
-        title="Matière", description="Nomenclature ACTES, par exemple 5.2", default="9.1", constraint=is_matter
+    matiere = schema.Choice(
+        title="Matière",
+        description="De la nomenclature des actes transmis à la préfecture",
+        vocabulary="creatic.matieres",
+        default=matters.USUAL,
     )
     non_transmis = schema.Choice(
         title="Non transmissible à la préfecture",
@@ -211,10 +251,12 @@ class IProjet(model.Schema):
     )
     searchable("expose")
     widget("expose", RichTextFieldWidget)
-    expose = RichText(title="Exposé des motifs", required=False)
+    expose = RichText(title="Exposé des motifs", allowed_mime_types=_HTML, required=False)
     searchable("dispositif")
     widget("dispositif", RichTextFieldWidget)
-    dispositif = RichText(title="Dispositif", description="Ce que le conseil décide", required=False)
+    dispositif = RichText(
+        title="Dispositif", description="Ce que le conseil décide", allowed_mime_types=_HTML, required=False
+    )
     compte = schema.Bool(
         title="Compte administratif ou compte financier unique",
         description="Le maire se retire au moment du vote et un autre préside (L2121-14) ; le compte est arrêté sauf "
@@ -325,10 +367,9 @@ class IProjet(model.Schema):
     model.fieldset(
         "votes",
         label="Présence et vote",
-        fields=["compte", "compte_de", "presents", "pouvoirs", "sortis", "deportes", "president", "huis_clos_par",
-                "huis_clos_pour", "nomination", "scrutin", "secret_renonce", "secret_demande", "pour", "contre",
-                "abstentions", "bulletins_pour", "bulletins_contre", "bulletins_blancs", "bulletins_nuls", "tours",
-                "plus_age"],
+        fields=["presents", "pouvoirs", "sortis", "deportes", "president", "huis_clos_par", "huis_clos_pour",
+                "secret_renonce", "secret_demande", "pour", "contre", "abstentions", "bulletins_pour",
+                "bulletins_contre", "bulletins_blancs", "bulletins_nuls", "tours", "plus_age"],
     )  # fmt: skip # one call by its parts
     reportee = schema.Bool(title="Reportée faute de quorum", default=False, required=False, readonly=True)
     numero = schema.TextLine(title="Numéro", required=False, readonly=True)
@@ -346,16 +387,17 @@ class IProjet(model.Schema):
         if getattr(context, "portal_type", "") != "projet":  # not yet made: nothing is voted
             return
         attendance, vote = _attendance(meeting_of(context), data), _vote(data)
-        wrong = [*attendance.problems(), *_mixed(data), *vote.problems(attendance.voters())]
+        here, voices = "pouvoirs" if data.pouvoirs else "presents", _first_cast(data)
+        told: dict[str, list[str]] = {here: attendance.problems(), "scrutin": _mixed(data)}
+        told.setdefault(voices, []).extend(vote.problems(attendance.voters()))
         if data.pouvoirs and not data.presents:
-            wrong.append("pouvoirs à ce point : cochez aussi les présents à ce point, sans quoi ils ne comptent pas")
+            told[here].append("cochez aussi « Présents à ce point », sans quoi les pouvoirs à ce point ne comptent pas")
         in_session = api.content.get_state(meeting_of(context)) == "ouverte"
         if vote.cast and in_session and not attendance.has_quorum() and not context.is_without_quorum():
-            wrong.append(f"le quorum n'est pas atteint pour ce point : {attendance.count()} (L2121-17)")
+            told[here].append(f"le quorum n'est pas atteint pour ce point : {attendance.count()} (L2121-17)")
         if vote.cast and in_session and meeting_of(context).urgency_problem():
-            wrong.append(meeting_of(context).urgency_problem())
-        if wrong:
-            raise Wrong(". ".join(wrong) + ".")
+            told[voices].append(meeting_of(context).urgency_problem())
+        _refuse(told)
 
 
 def _attendance(meeting: Any, item: Any) -> rules.Attendance:
@@ -383,6 +425,18 @@ _OF_MODE = {
     ballots.NOMINATION: ("bulletins_pour", "bulletins_contre", "bulletins_blancs", "bulletins_nuls"),
     ballots.ELECTION: ("tours", "plus_age"),
 }
+
+
+def _first_cast(item: Any) -> str:
+    """Name of the first field in which a voice is entered, beside which what is wrong with the vote is said."""
+    names = _OF_MODE[item.scrutin]
+    return next((name for name in names if getattr(item, name) not in (None, [], "")), names[0])
+
+
+def uncounted(item: Any) -> dict[str, str]:
+    """What is still to be counted of a vote that is entered, by field, in French."""
+    vote = _vote(item)
+    return vote.empty() if isinstance(vote, ballots.Secret) and vote.cast else {}
 
 
 def _mixed(item: Any) -> list[str]:

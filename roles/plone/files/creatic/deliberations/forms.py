@@ -1,10 +1,23 @@
-"""Forms of a meeting: they ask for nothing that no text knows for its council."""
+"""Forms: of a meeting, a projet and its vote; what is refused is said beside its field."""
 
 from __future__ import annotations
 
-from creatic.deliberations import delays, publicity
+from typing import Any
+
+from Acquisition import aq_base
+from creatic.deliberations import content, delays, pieces, publicity
 from creatic.deliberations.content import commune_of
+from plone.app.contentmenu.menu import WorkflowSubMenuItem
+from plone.dexterity.browser.edit import DefaultEditForm
+from plone.z3cform import layout
 from plone.z3cform.fieldsets.extensible import FormExtender
+from z3c.form.error import ErrorViewSnippet
+from z3c.form.validator import SimpleFieldValidator
+from zope.schema import getFieldNamesInOrder
+
+_VOTES = "votes"
+# How it will be voted, which who prepares a projet says too.
+_HOW = ("compte", "compte_de", "nomination", "scrutin")
 
 
 class OfItsCouncil(FormExtender):
@@ -21,3 +34,125 @@ class OfItsCouncil(FormExtender):
         for name in unasked:
             if name in self.form.fields:
                 self.remove(name)
+
+
+class WithoutVotes(FormExtender):
+    """Who writes a projet is not asked who voted: presence and votes have their page."""
+
+    def update(self) -> None:
+        """Take out the votes."""
+        if not isinstance(self.form, VoteForm):
+            self.form.groups = [one for one in self.form.groups if getattr(one, "__name__", "") != _VOTES]
+
+
+class VoteForm(DefaultEditForm):
+    """Who is there at an item, and how each voted: one page, without the text."""
+
+    fields: Any
+    groups: Any
+    widgets: Any
+
+    success_message = "Présence et vote notés."
+
+    @property
+    def label(self) -> str:
+        """What the page is."""
+        return "Présence et vote"
+
+    @property
+    def description(self) -> str:
+        """Which item it is of."""
+        return str(self.context.title)
+
+    @property
+    def formErrorsMessage(self) -> str:
+        """What is refused, field by field."""
+        said = []
+        for widget in self.widgets.values():
+            if widget.error is not None:
+                said.append(f"« {widget.label} » : {widget.error.message}")
+        return f"Rien n'est noté. {' '.join(said)}" if said else "Rien n'est noté : des champs sont à corriger."
+
+    def updateFields(self) -> None:
+        """Ask for the vote alone."""
+        super().updateFields()
+        votes = next(one for one in self.groups if getattr(one, "__name__", "") == _VOTES)
+        known = self.fields + votes.fields
+        asked = {*_HOW, *votes.fields.keys()}
+        self.fields = known.select(*(name for name in getFieldNamesInOrder(content.IProjet) if name in asked))
+        self.groups = ()
+
+    def extractData(self, setErrors: bool = True) -> Any:
+        """A secret vote is counted whole, or not yet at all: none found is written 0."""
+        data, errors = super().extractData(setErrors)
+        if errors:
+            return data, errors
+        entered = _Entered(self.context, data)
+        for name, said in content.uncounted(entered).items():
+            errors += (_beside(self.widgets[name], said[:1].upper() + said[1:] + ".", self),)
+        if setErrors:
+            self.widgets.errors = errors
+        return data, errors
+
+
+VoteView = layout.wrap_form(VoteForm)
+
+
+class _Entered:
+    """A projet as it would be with what a form holds."""
+
+    def __init__(self, projet: Any, data: dict[str, Any]) -> None:
+        self._projet, self._data = projet, data
+
+    def __getattr__(self, name: str) -> Any:
+        return self._data[name] if name in self._data else getattr(self._projet, name)
+
+
+def _beside(widget: Any, said: str, form: Any) -> ErrorViewSnippet:
+    """Say what is wrong beside a field."""
+    error = content.Wrong(said)
+    found = ErrorViewSnippet(error, widget.request, widget, widget.field, form, form.getContent())
+    found.update()
+    widget.error = found
+    return found
+
+
+class Refused(ErrorViewSnippet):
+    """What a schema refuses as a whole, beside the fields that it is about."""
+
+    widget: Any
+
+    def update(self) -> None:
+        """Find them."""
+        super().update()
+        self.message = self.error.doc()
+        for name, said in self.error.told.items():
+            widget = next((one for one in self.form.widgets.values() if one.field.__name__ == name), None)
+            if widget is not None:
+                _beside(widget, ". ".join(f"{one[:1].upper()}{one[1:]}" for one in said) + ".", self.form)
+                self.widget = self.widget or widget
+
+
+class Annex(SimpleFieldValidator):
+    """A file of a projet is judged on the form that brings it (`watch` judges it whatever way it comes)."""
+
+    def validate(self, value: Any, force: bool = False) -> None:
+        """Raises Wrong with why it is not taken."""
+        super().validate(value, force)
+        if value is None or not hasattr(value, "data"):
+            return
+        holders = ("projet", "seance")
+        chain = getattr(self.context, "aq_chain", ())
+        kinds = [getattr(aq_base(one), "portal_type", "") for one in chain[:2]]
+        if not {*holders} & {*kinds} or kinds[:1] == ["Publication"]:
+            return
+        if said := pieces.problem(str(value.filename or ""), value.data):
+            raise content.Wrong(f"« {value.filename} » n'est pas accepté : {said}.")
+
+
+class NoStateMenu(WorkflowSubMenuItem):
+    """The state of a meeting, or of a projet, changes by the buttons of its page, which say what lacks."""
+
+    def available(self) -> bool:
+        """Never: a menu says nothing of what lacks."""
+        return False

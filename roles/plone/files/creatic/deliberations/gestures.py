@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from Acquisition import aq_base
 from plone import api
+from zExceptions import Redirect
+
+_STATE = "content_status_modify"
 
 
 def answer(request: Any, done: Callable[[], str], url: str) -> str:
@@ -24,3 +28,19 @@ def answer(request: Any, done: Callable[[], str], url: str) -> str:
         api.portal.show_message(said, request)
     request.response.redirect(url)
     return ""
+
+
+def by_form(event: Any) -> None:
+    """A link changes no state, with a token or without: Plone's own page is answered by the form that asks for it, and
+    ours by the page of the object, which has the buttons."""
+    request = event.request
+    if request.method == "POST" or "PUBLISHED" not in request:
+        return
+    page = request["PUBLISHED"]
+    if getattr(aq_base(page), "__name__", "") != _STATE and _STATE not in request.steps[-1:]:
+        return
+    context = getattr(page, "context", None)
+    if context is None:
+        context = request["PARENTS"][0]
+    ours = getattr(aq_base(context), "portal_type", "") in ("seance", "projet")
+    raise Redirect(f"{context.absolute_url()}{'' if ours else '/content_status_history'}")

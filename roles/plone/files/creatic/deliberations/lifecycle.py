@@ -47,8 +47,9 @@ def meeting_moved(meeting: Any, event: Any) -> None:
     name = event.transition.id if event.transition else ""
     if name == "convoquer":
         meeting.convoquee_le = meeting.sent()
-        meeting.convocation = stored(meeting_document(meeting, "convocation", draft=False), "convocation.pdf")
-        sent = [stored(meeting_document(meeting, kind, draft=False), f"{kind}.pdf") for kind in ("convocation", "note")]
+        drawn = {kind: meeting_document(meeting, kind, draft=False) for kind in ("convocation", "note")}
+        meeting.convocation = stored(drawn["convocation"], "convocation.pdf")
+        sent = [stored(data, f"{kind}.pdf") for kind, data in drawn.items()]  # kept apart: each goes its own way
         meeting.creatic_envois = (*meeting.dispatches(), (datetime.datetime.now(datetime.UTC).isoformat(), *sent))
         watch.note(meeting, f"Convocation, version {len(meeting.dispatches())}")
         convening.prepare(meeting)

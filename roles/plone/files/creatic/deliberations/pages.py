@@ -13,8 +13,10 @@ from creatic.deliberations import (
     convening,
     documents,
     frozen,
+    gestures,
     lifecycle,
     mailing,
+    matters,
     publishing,
     reading,
     rules,
@@ -54,8 +56,8 @@ class _Steps:
         roles = set(api.user.get_roles(obj=self.context))
         return [
             {
+                "name": name,
                 "title": transition.title,
-                "url": f"{self.context.absolute_url()}/content_status_modify?workflow_action={name}",
                 "obstacles": self.context.obstacles(name),
             }
             for name, transition in wanted.transitions.items()
@@ -70,6 +72,28 @@ class _Steps:
     def day(self, value: datetime.date) -> str:
         """A date, in words."""
         return rules.french_date(value)
+
+
+class Step(BrowserView, _Steps):
+    """Takes the step that a form asks for; a link takes none."""
+
+    def __call__(self) -> str:
+        page = self.context.absolute_url()
+        if self.request.method != "POST":
+            self.request.response.redirect(page)
+            return ""
+        return gestures.answer(self.request, self._take, page)
+
+    def _take(self) -> str:
+        asked = str(self.request.form.get("faire") or "")
+        one = next((step for step in self.steps() if step["name"] == asked), None)
+        if one is None:
+            now = STATES[api.content.get_state(self.context)]
+            raise ValueError(f"Cette étape n'est pas possible : l'état est « {now} », ou elle n'est pas la vôtre.")
+        if one["obstacles"]:
+            raise ValueError(f"« {one['title']} » est refusé : {' ; '.join(one['obstacles'])}.")
+        api.content.transition(self.context, transition=asked)
+        return f"« {one['title']} » est fait : l'état est « {STATES[api.content.get_state(self.context)]} »."
 
 
 class SeanceView(DefaultView, _Steps):
@@ -186,7 +210,7 @@ class ProjetView(DefaultView, _Steps):
 
     def matter(self) -> str:
         """Its matter, in words."""
-        return f"{self.context.matiere} – {rules.MATTERS[self.context.matiere[0]]}"
+        return matters.title(self.context.matiere)
 
     def stays(self) -> str:
         """Why it is not transmitted to the préfecture, in words."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from Acquisition import aq_base, aq_parent
-from creatic.deliberations import frozen, hidden, publicity
+from creatic.deliberations import frozen, hidden, pieces, publicity, rules
 from creatic.deliberations.frozen import Lock
 from plone import api
 from plone.dexterity.utils import iterSchemata
@@ -26,6 +26,7 @@ from Products.statusmessages.interfaces import IStatusMessage
 from zExceptions import Forbidden, Redirect
 from zope.globalrequest import getRequest
 from zope.i18n import translate
+from zope.schema.vocabulary import SimpleVocabulary
 
 PUBLIC = ("Meeting", "Item")  # made by us alone
 _PREPARED = ("seance", "projet")
@@ -42,6 +43,7 @@ _LABELS = {
     "id": "Nom court", "title": "Titre", "description": "Description", "effective_date": "Date de publication",
     "expiration_date": "Date de retrait", "__ac_local_roles__": "Partage", "subject": "Mots-clés", "file": "Fichier",
 }  # fmt: skip # a table
+_LISTED = " ; "
 _OURS: contextvars.ContextVar[bool] = contextvars.ContextVar("creatic_ours", default=False)
 _ON_THE_WAY = ("planned", "published")  # of a publication that a person makes: a clock publishes what is planned
 _KNOWN, _TRACE, _ORIGIN = "creatic_connu", "creatic_trace", "creatic_origine"
@@ -78,7 +80,7 @@ def _text(value: Any) -> str:
     if hasattr(value, "to_id"):
         return str(value.to_id)
     if isinstance(value, list | tuple | set | frozenset):
-        return " ; ".join(_text(one) for one in value)
+        return _LISTED.join(_text(one) for one in value)
     if isinstance(value, dict):
         return " ; ".join(f"{name} : {_text(value[name])}" for name in sorted(value))
     return str(value)
@@ -99,6 +101,25 @@ def _fields(thing: Any) -> dict[str, str]:
             title = getattr(schema[name], "title", "")
             found[attribute] = _LABELS.get(attribute) or translate(title, target_language="fr") or name
     return found
+
+
+def _words(thing: Any) -> dict[str, dict[str, str]]:
+    """What people call the values that are chosen from a list, by attribute: no word of programs reaches them."""
+    found = {"suivi": rules.STEP_LABELS}
+    for schema in iterSchemata(thing):
+        for name in schema.names():
+            field = schema[name].bind(thing)
+            vocabulary = getattr(getattr(field, "value_type", None) or field, "vocabulary", None)
+            if isinstance(vocabulary, SimpleVocabulary):
+                found[_ATTRIBUTES.get(name, name)] = {
+                    str(term.value): translate(term.title or term.token, target_language="fr") for term in vocabulary
+                }
+    return found
+
+
+def _said(words: dict[str, str], value: str) -> str:
+    """A value as people call it."""
+    return _LISTED.join(words.get(one, one) for one in value.split(_LISTED))
 
 
 def _known(thing: Any) -> dict[str, str]:
@@ -126,9 +147,10 @@ def keep(thing: Any, traced: bool = True) -> None:
     if before == now:
         return
     if before and traced and thing.portal_type in _TRACED:
-        labels = _fields(thing)
+        labels, words = _fields(thing), _words(thing)
         for name in frozen.differences(before, now):
-            note(thing, frozen.described(labels.get(name, name), before.get(name, ""), now.get(name, "")))
+            said = [_said(words.get(name, {}), one.get(name, "")) for one in (before, now)]
+            note(thing, frozen.described(labels.get(name, name), *said))
     setattr(aq_base(thing), _KNOWN, now)
 
 
@@ -186,9 +208,10 @@ def lock(thing: Any) -> Lock | None:
     return None
 
 
-def _refuse(thing: Any, why: str) -> NoReturn:
-    """Say why nothing is written: on the page where somebody was, or to the program that asked."""
-    said = f"« {_known(thing).get('title') or thing.title or thing.getId()} » : {why}."
+def _refuse(thing: Any, why: str, name: str = "") -> NoReturn:
+    """Say why nothing is written of something, by its name: on the page where somebody was, or to the program that
+    asked."""
+    said = f"« {name or _known(thing).get('title') or thing.title or thing.getId()} » : {why}."
     request = getRequest()
     if request is None or not _is_browser(request):
         raise Forbidden(said)
@@ -230,10 +253,15 @@ def moving(thing: Any, event: Any) -> None:
 
 
 def changing_state(thing: Any, event: Any) -> None:
-    """What we published stays public, with what it is in."""
+    """What we published stays public, with what it is in; a link changes no state."""
     if _OURS.get() or event.transition is None:
         return
     kind = getattr(aq_base(thing), "portal_type", "")
+    request = getRequest()
+    # What this server does by itself has a request too, which publishes nothing.
+    linked = request is not None and request.method in ("GET", "HEAD") and "PUBLISHED" in request
+    if linked and kind in (*_HOLDERS, "Folder", "Institution"):
+        raise Forbidden("Un lien ne change aucun état : utilisez les boutons de la page.")
     if kind == "Meeting" or (kind == "Publication" and is_deliberation(thing)):
         found = lock(thing)
         _refuse(thing, found.reason if found else "")
@@ -331,8 +359,12 @@ def _placed(base: Any) -> Any:
 
 def _check(thing: Any, changed: list[str]) -> None:
     kind = thing.portal_type
-    if kind in _FILES and getattr(aq_base(aq_parent(thing)), "portal_type", "") not in _HOLDERS:
-        return
+    if kind in _FILES:
+        holder = getattr(aq_base(aq_parent(thing)), "portal_type", "")
+        if holder not in _HOLDERS:
+            return
+        if holder in _PREPARED and {"file", "image"} & {*changed}:
+            _judge(thing)
     if kind == "Publication" and not is_deliberation(thing):
         withdrawn = _known(thing) and not changed and _state(thing) in ("private", "unpublished")
         if thing.document_type == frozen.DELIBERATION and not withdrawn:
@@ -348,6 +380,18 @@ def _check(thing: Any, changed: list[str]) -> None:
     if kind == "projet" and (same := frozen.kept_subject(_known(thing), changed)):
         _refuse(thing, same)
     keep(thing)
+
+
+def _judge(annex: Any) -> None:
+    """Refuse a file that those who follow would not take (`pieces`), whatever way it came; its type is of its content."""
+    base = aq_base(annex)
+    held: Any = getattr(base, "image" if annex.portal_type == "Image" else "file", None)
+    name = str(getattr(held, "filename", "") or annex.title or annex.getId())
+    data = held.data if held is not None else b""
+    if said := pieces.problem(name, data):
+        _refuse(annex, f"ce fichier n'est pas accepté : {said}", name)
+    if held.contentType != pieces.content_type(data):
+        held.contentType = pieces.content_type(data)
 
 
 # -- the trace

@@ -125,7 +125,7 @@ def install(tool: Any) -> None:
                 title=transition.title,
                 new_state_id=transition.target,
                 actbox_name=transition.title,
-                actbox_url=f"%(content_url)s/content_status_modify?workflow_action={key}",
+                actbox_url="%(content_url)s",  # whose page has the form: a link changes no state
                 props={
                     "guard_roles": ";".join(transition.roles),
                     "guard_expr": f"python: not here.obstacles('{key}')",
