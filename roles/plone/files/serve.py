@@ -68,11 +68,13 @@ def front(application: Application, name: str) -> Application:
 
 def main() -> int:
     import waitress
+    from creatic.deliberations import documents
     from Zope2.Startup.run import make_wsgi_app
     from ZPublisher.httpexceptions import HTTPExceptionHandler
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     application = HTTPExceptionHandler(make_wsgi_app({}, os.environ["ZOPE_CONF"]))
+    documents.warm()
     listening = socket.socket(fileno=_FIRST_SOCKET)
     server = waitress.create_server(
         front(application, os.environ["PLONE_NAME"]),

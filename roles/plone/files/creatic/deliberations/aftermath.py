@@ -203,7 +203,8 @@ def waiting(meeting: Any) -> list[deadlines.Deadline]:
     """What is still to be done of a meeting."""
     if not is_waited_for(meeting) or not goes_on_line(meeting):
         return []
-    told, after = settled(meeting), following(meeting)
+    # Nothing is settled of a meeting that goes on.
+    told, after = settled(meeting), following(meeting) if is_closed(meeting) else None
     return deadlines.waiting(
         meeting.date,
         bool(listed(meeting).get("en_ligne")),

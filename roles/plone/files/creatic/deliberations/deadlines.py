@@ -15,7 +15,11 @@ LIST, SETTLED, MINUTES, SUBJECTS = "liste", "arret", "proces_verbal", "objets"
 _WEEK = datetime.timedelta(7)
 _WHAT = {
     LIST: ("la liste des délibérations est mise en ligne", "La liste des délibérations n'est pas en ligne", "L2121-25"),
-    SETTLED: ("le procès-verbal est arrêté", "Le procès-verbal n'est pas arrêté", "L2121-15"),
+    SETTLED: (
+        "le conseil arrête le procès-verbal de cette séance-ci, au commencement de la suivante",
+        "Le procès-verbal n'est pas arrêté",
+        "L2121-15",
+    ),
     MINUTES: ("le procès-verbal est mis en ligne", "Le procès-verbal n'est pas en ligne", "L2121-15"),
     SUBJECTS: (
         "une personne a relu et confirmé chaque objet de la liste",

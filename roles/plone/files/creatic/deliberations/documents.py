@@ -40,15 +40,27 @@ def page(kind: str, **given: Any) -> str:
 
 def draw(kind: str, **given: Any) -> bytes:
     """Give a document as PDF. Arguments: see `page`."""
+    return _drawn(page(kind, **given))
+
+
+@functools.lru_cache(maxsize=16)
+def _drawn(text: str) -> bytes:
+    """A document as PDF; the same one, asked again (the drafts that go with each convocation), is not drawn again."""
     import logging
 
     from weasyprint import HTML
     from weasyprint.urls import URLFetcher
 
     logging.getLogger("weasyprint").setLevel(logging.ERROR)
-    drawn = HTML(string=page(kind, **given), base_url=None, url_fetcher=URLFetcher(allowed_protocols={"data"}))
+    drawn = HTML(string=text, base_url=None, url_fetcher=URLFetcher(allowed_protocols={"data"}))
     made: bytes = drawn.write_pdf()
     return made
+
+
+def warm() -> None:
+    """Read what drawing needs (the template, the library, the fonts) before anybody waits for it: seconds, once."""
+    _template().cook_check()
+    _drawn("<p style='font-family: Liberation Serif'>é</p>")
 
 
 def _title(projet: Any) -> str:

@@ -56,13 +56,8 @@ class VoteForm(DefaultEditForm):
 
     @property
     def label(self) -> str:
-        """What the page is."""
-        return "Présence et vote"
-
-    @property
-    def description(self) -> str:
-        """Which item it is of."""
-        return str(self.context.title)
+        """What the page is, and of which item."""
+        return f"Présence et vote : {self.context.title}"
 
     @property
     def formErrorsMessage(self) -> str:

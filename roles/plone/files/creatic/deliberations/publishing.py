@@ -307,6 +307,24 @@ class Publication(BrowserView):
         """Whether who prepares it says when the préfecture received it."""
         return bool(self.context.suivi == "a_publier") and not self.context.non_transmis
 
+    def publishes_now(self) -> bool:
+        """Whether choosing puts on line at once: the act is executory, or becomes so by what the form says."""
+        return self.on_paper() or rules.is_executory(self.context.suivi, self.context.non_transmis)
+
+    def gesture(self) -> str:
+        """What the button of the form does, in words."""
+        if self.publishes_now():
+            return "Publier ce qui est choisi"
+        return "Noter ce qui sera publié"
+
+    def awaited(self) -> str:
+        """When what is chosen goes on line, if it does not at once; "" when it does."""
+        return "" if self.publishes_now() else f"Rien n'est encore mis en ligne : {self._when()}."
+
+    def _when(self) -> str:
+        said = "la signature" if self.context.non_transmis else "l'accusé de réception de la préfecture"
+        return f"ce le sera dès {said}"
+
     def reserved(self) -> str:
         """Say why nothing of this council goes on line by itself; "" where lists do."""
         return "" if goes_on_line(self.context) else publicity.NOTHING_ALONE
@@ -343,9 +361,7 @@ class Publication(BrowserView):
             text = "Ce qui est publié est choisi, mais sans le jour de réception en préfecture : rien n'est publié"
             return {"tone": "warning", "text": f"{text}. À faire : choisissez de nouveau, en écrivant ce jour."}
         if chosen(self.context):
-            when = "la signature" if self.context.non_transmis else "l'accusé de réception de la préfecture"
-            text = f"Ce qui est publié est choisi : il le sera dès {when}."
-            return {"tone": "info", "text": text}
+            return {"tone": "info", "text": f"Ce qui est publié est choisi : {self._when()}."}
         text = "Rien n'est publié tant que le DGS ou le maire n'a pas choisi quoi, et l'acte n'est pas exécutoire"
         return {"tone": "warning", "text": f"{text} (CGCT, L2131-1)."}
 
@@ -374,7 +390,7 @@ class Publication(BrowserView):
         annexes = [(one.UID(), one.file.filename or one.title, one.file.data) for one in self.context.annexes()]
         made = choice.read(form, kept.data, annexes, mode(self.context), held, today)
         choose(self.context, made, received, str(form.get("vu") or ""), bool(form.get("collectif")))
-        return "Délibération publiée." if published(self.context) else "Choix noté."
+        return "Délibération publiée." if published(self.context) else f"Choix noté : {self._when()}."
 
     def _withdraw(self) -> str:
         why = " ".join(str(self.request.form.get("motif") or "").split())[:_REASON]

@@ -37,6 +37,8 @@ _SETTINGS = {
     "plone.exposeDCMetaTags": False,
     "plone.webstats_js": "",
     "plone.email_from_name": "Délibérations",
+    # The editor neither names its maker nor has a handle that a keyboard cannot use.
+    "plone.other_settings": '{"branding": false, "resize": false, "elementpath": false}',
 }
 
 

@@ -23,7 +23,7 @@ from plone.dexterity.utils import iterSchemata
 from plone.namedfile.file import NamedBlobFile
 from plone.uuid.interfaces import IUUID
 from Products.statusmessages.interfaces import IStatusMessage
-from zExceptions import Forbidden, Redirect
+from zExceptions import BadRequest, Forbidden, Redirect
 from zope.globalrequest import getRequest
 from zope.i18n import translate
 from zope.schema.vocabulary import SimpleVocabulary
@@ -208,13 +208,13 @@ def lock(thing: Any) -> Lock | None:
     return None
 
 
-def _refuse(thing: Any, why: str, name: str = "") -> NoReturn:
+def _refuse(thing: Any, why: str, name: str = "", error: type[Exception] = Forbidden) -> NoReturn:
     """Say why nothing is written of something, by its name: on the page where somebody was, or to the program that
     asked."""
     said = f"« {name or _known(thing).get('title') or thing.title or thing.getId()} » : {why}."
     request = getRequest()
     if request is None or not _is_browser(request):
-        raise Forbidden(said)
+        raise error(said)
     messages = IStatusMessage(request)
     request.response.setStatus(200)
     messages.show()  # a form has said that all went well, and leads on: forgotten
@@ -383,13 +383,13 @@ def _check(thing: Any, changed: list[str]) -> None:
 
 
 def _judge(annex: Any) -> None:
-    """Refuse a file that those who follow would not take (`pieces`), whatever way it came; its type is of its content."""
+    """Refuse a file that nobody downstream takes (`pieces`), whatever way it came; its type is the content's."""
     base = aq_base(annex)
     held: Any = getattr(base, "image" if annex.portal_type == "Image" else "file", None)
     name = str(getattr(held, "filename", "") or annex.title or annex.getId())
     data = held.data if held is not None else b""
     if said := pieces.problem(name, data):
-        _refuse(annex, f"ce fichier n'est pas accepté : {said}", name)
+        _refuse(annex, f"ce fichier n'est pas accepté : {said}", name, BadRequest)
     if held.contentType != pieces.content_type(data):
         held.contentType = pieces.content_type(data)
 
