@@ -57,7 +57,7 @@ def test_the_copy_shows_the_same_and_hides_nothing() -> None:
     assert hidden.told(copy) == []
     for name in (*NAMES, "secret de Zo"):
         assert name.encode() not in copy
-    kinds = [str(one.get("/Type")) for one in hidden.dictionaries(PdfReader(io.BytesIO(copy)).trailer["/Root"])]
+    kinds = [str(one.get("/Type")) for one in hidden._dictionaries(PdfReader(io.BytesIO(copy)).trailer["/Root"])]
     assert {"/EmbeddedFile", "/Filespec", "/Metadata"}.isdisjoint(kinds)
     assert copy.count(b" obj\n") <= original.count(b" obj\n") - 4, "what is not shown any more left the file"
     shown = [PdfReader(io.BytesIO(one)).pages[0].extract_text() for one in (original, copy)]
@@ -218,9 +218,9 @@ def test_what_cannot_be_cleaned_is_kept_off_line_with_its_reason(data: bytes, sa
 
 def test_a_title_that_its_page_shows_is_not_hidden() -> None:
     """Each act bears its number as its title: told of every one, nobody reads what is told any more."""
-    drawn = pdf("N° 2026_003 – Délibération du conseil", Title="Délibération 2026_003", Subject="x", Author="y")
+    drawn = pdf("Registre des délibérations – N° 2026_003", Title="Délibération 2026_003", Subject="x", Author="y")
     assert not [one for one in hidden.told(drawn) if "titre" in one]
-    other = pdf("N° 2026_003 – Délibération du conseil", Title="Secours à Anne Cachée", Subject="x", Author="y")
+    other = pdf("Registre des délibérations – N° 2026_003", Title="Secours à Anne Cachée", Subject="x", Author="y")
     assert "titre : Secours à Anne Cachée" in hidden.told(other)
 
 

@@ -102,7 +102,7 @@ def is_signed(data: bytes) -> bool:
     return b"/ByteRange" in data
 
 
-def dictionaries(root: Any) -> Iterator[Any]:
+def _dictionaries(root: Any) -> Iterator[Any]:
     """All that a PDF's catalog reaches."""
     from pypdf.generic import ArrayObject, DictionaryObject, IndirectObject
 
@@ -122,15 +122,15 @@ def dictionaries(root: Any) -> Iterator[Any]:
             waiting += list(one)
 
 
-def at(dictionary: Any, key: str) -> Any:
+def _at(dictionary: Any, key: str) -> Any:
     """What a dictionary holds under a key, followed where it is; None without it."""
     return dictionary[key] if key in dictionary else None  # noqa: SIM401 - pypdf's get gives a reference, not its object
 
 
 def _annotations(root: Any) -> Iterator[tuple[Any, list[Any]]]:
     """Pages that bear annotations, with them."""
-    for one in dictionaries(root):
-        if at(one, "/Type") == "/Page" and at(one, "/Annots"):
+    for one in _dictionaries(root):
+        if _at(one, "/Type") == "/Page" and _at(one, "/Annots"):
             yield one, [found for found in one["/Annots"] if found.get_object() is not None]
 
 
@@ -149,15 +149,15 @@ def told(data: bytes) -> list[str]:
             if key not in _PLAIN and str(value).strip() and not (key == "/Title" and shown)
         ]
         found += _of_descriptions(root, [*found, shown])
-        if any("/EmbeddedFiles" in one or at(one, "/AF") for one in dictionaries(root)):
+        if any("/EmbeddedFiles" in one or _at(one, "/AF") for one in _dictionaries(root)):
             found.append("des fichiers joints dans le PDF")
         if _has_hidden_layers(root):
             found.append("un calque masqué")
         comments = [
-            str(at(one.get_object(), "/T") or "sans nom")
+            str(_at(one.get_object(), "/T") or "sans nom")
             for _page, annotations in _annotations(root)
             for one in annotations
-            if at(one.get_object(), "/Subtype") in _COMMENTS or _names_somebody(one.get_object())
+            if _at(one.get_object(), "/Subtype") in _COMMENTS or _names_somebody(one.get_object())
         ]
         found += [f"commentaire de {name[:_SHOWN]}" for name in dict.fromkeys(comments)]
         if not is_signed(data) and _versions(data) > 1:
@@ -168,22 +168,27 @@ def told(data: bytes) -> list[str]:
 def _shows(reader: Any, title: str) -> bool:
     """Whether all the words of a title are on its first pages: what a reader sees there is not hidden (the title of
     each act is its number, as its page says)."""
-    asked = set(_WORD.findall(title.casefold()))
+    asked = _stems(title)
     if not asked:
         return False
     pages = itertools.islice(reader.pages, _TITLED)
-    return asked <= {word for page in pages for word in _WORD.findall(page.extract_text().casefold())}
+    return asked <= set().union(*(_stems(page.extract_text()) for page in pages))
+
+
+def _stems(text: str) -> set[str]:
+    """Words of a text, whether one or several are meant."""
+    return {word.rstrip("sx") or word for word in _WORD.findall(text.casefold())}
 
 
 def _has_hidden_layers(root: Any) -> bool:
     """Whether some of its optional contents (ISO 32000-1, 8.11) are not shown when it is opened."""
-    shown = at(at(root, "/OCProperties") or {}, "/D") or {}
-    return bool(at(shown, "/OFF")) or at(shown, "/BaseState") == "/OFF"
+    shown = _at(_at(root, "/OCProperties") or {}, "/D") or {}
+    return bool(_at(shown, "/OFF")) or _at(shown, "/BaseState") == "/OFF"
 
 
 def _names_somebody(annotation: Any) -> bool:
     """Whether an annotation says who made it: the title of a form's field is its name, not a person's."""
-    return bool(at(annotation, "/T")) and at(annotation, "/Subtype") != "/Widget"
+    return bool(_at(annotation, "/T")) and _at(annotation, "/Subtype") != "/Widget"
 
 
 def _of_descriptions(root: Any, known: list[str]) -> list[str]:
@@ -191,8 +196,8 @@ def _of_descriptions(root: Any, known: list[str]) -> list[str]:
     from pypdf.generic import StreamObject
 
     found = []
-    for one in dictionaries(root):
-        stream = at(one, "/Metadata")
+    for one in _dictionaries(root):
+        stream = _at(one, "/Metadata")
         if not isinstance(stream, StreamObject):
             continue
         text = bytes(stream.get_data()).decode("utf-8", "replace")
@@ -264,12 +269,12 @@ def cleaned(data: bytes) -> bytes:
         reader = opened(data)
         root = reader.trailer["/Root"].get_object()
         for page, annotations in list(_annotations(root)):
-            kept = [one for one in annotations if at(one.get_object(), "/Subtype") not in _COMMENTS]
+            kept = [one for one in annotations if _at(one.get_object(), "/Subtype") not in _COMMENTS]
             for one in kept:
                 if _names_somebody(one.get_object()):
                     del one.get_object()["/T"]
             page[NameObject("/Annots")] = ArrayObject(kept)
-        for one in list(dictionaries(root)):
+        for one in list(_dictionaries(root)):
             for key in ("/Metadata", "/PieceInfo", "/LastModified", "/AF", "/EmbeddedFiles", "/JavaScript",
                         "/OpenAction", "/AA", "/Popup", "/RC"):  # fmt: skip # a list of words
                 one.pop(key, None)

@@ -143,14 +143,14 @@ def _of_pdf(data: bytes) -> str:
 
 def _inside(root: Any) -> Iterator[str]:
     """What a PDF holds that a page does not show, and that may do harm; a structured copy (XML: Factur-X) may not."""
-    for one in hidden.dictionaries(root):
+    for one in hidden._dictionaries(root):
         for key, said in _ACTIONS.items():
-            if key in one or hidden.at(one, "/S") == key:
+            if key in one or hidden._at(one, "/S") == key:
                 yield said
-        files = hidden.at(one, "/EF")
+        files = hidden._at(one, "/EF")
         if files is None:
             continue
-        name = str(hidden.at(one, "/UF") or hidden.at(one, "/F") or "sans nom")
+        name = str(hidden._at(one, "/UF") or hidden._at(one, "/F") or "sans nom")
         stream = next((files[key].get_object() for key in files), None)
         content = bytes(stream.get_data()) if stream is not None else b""
         if not content.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<?xml"):
