@@ -38,7 +38,7 @@ def test_what_is_not_counted_is_shown_as_such_and_the_refusal_names_it() -> None
         ("Pour", "3 bulletins"), ("Contre", "non saisi"), ("Blancs", "non saisi"), ("Nuls", "non saisi"),
     ]  # fmt: skip # a table
     assert list(vote.empty()) == ["bulletins_contre"]
-    said = "le dépouillement n'est pas complet : « bulletins contre » est vide, écrivez 0 s'il n'y en a pas"
+    said = "le dépouillement n'est pas saisi en entier : « bulletins contre » est vide, écrivez 0 s'il n'y en a pas"
     assert vote.missing() == said
     assert list(Secret(None, 2, 1, None).empty()) == ["bulletins_pour"]
     assert Secret(3, 0, None, None).lines()[1:] == [("Contre", "0 bulletin"), ("Blancs", "0 bulletin"),

@@ -85,7 +85,7 @@ class Secret:
             return ""
         if not self.cast:
             return "le dépouillement n'est pas saisi : bulletins pour et contre"
-        return f"le dépouillement n'est pas complet : {' ; '.join(empty.values())}"
+        return f"le dépouillement n'est pas saisi en entier : {' ; '.join(empty.values())}"
 
     def empty(self) -> dict[str, str]:
         """What must be counted and is not, by field, in French: none found is a count, and is written."""

@@ -323,7 +323,7 @@ class Publication(BrowserView):
 
     def _when(self) -> str:
         said = "la signature" if self.context.non_transmis else "l'accusé de réception de la préfecture"
-        return f"ce le sera dès {said}"
+        return f"la publication se fera dès {said}"
 
     def reserved(self) -> str:
         """Say why nothing of this council goes on line by itself; "" where lists do."""
