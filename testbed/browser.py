@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped] # it has no types
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 
 PATIENCE_MS = 60_000  # a page, on a machine that is busy
@@ -71,9 +71,9 @@ class Person:
         """What the page shows."""
         return self.page.inner_text("body")
 
-    def press(self, name: str, role: Any = "button") -> None:
+    def press(self, name: str | re.Pattern[str], role: Any = "button") -> None:
         """Press the button, or follow the link, of a name; wait for what comes."""
-        found = self.page.get_by_role(role, name=name, exact=True)
+        found = self.page.get_by_role(role, name=name, exact=isinstance(name, str))
         assert found.count() == 1, (name, role, found.count(), self.page.url, self.read()[:1500])
         found.click()
         self._loaded()
@@ -146,7 +146,7 @@ def people(servers: Mapping[str, str], bundle: str, home: Path, pictures: str = 
             executable_path="/usr/bin/chromium",
             # In a container, root has no other sandbox than the machine's.
             args=["--no-sandbox", "--disable-gpu", f"--host-resolver-rules={rules}, MAP * ~NOTFOUND, {known}"],
-            env=dict(os.environ) | {"HOME": str(home)},
+            env={**os.environ, "HOME": str(home)},
         )
         try:
             yield People(browser, Path(pictures) if pictures else None)

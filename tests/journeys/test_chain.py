@@ -92,7 +92,17 @@ def brought_and_arrived(lab: demo_chaine.Lab, reference: str, content: bytes | N
     date = time.strftime("%Y-%m-%d")
     brought = lab.parapheur.deposit_act("karim.lefevre", content, reference=reference, date=date, **fields)
     assert brought.status == 201, brought.data
-    demo_chaine.sign(lab, reference)
+    [dossier] = wait_for(
+        lambda: [
+            one
+            for one in lab.parapheur.listed("passerelle", "/creatic/dossiers/?etat=a_viser")
+            if one["reference"] == reference
+        ],
+        "le parapheur",
+    )
+    assert lab.parapheur.act("paul.renard", dossier["id"], "viser").status == 200
+    signed = lab.sign(lab.parapheur.file(dossier["id"], "claire.dubois"))
+    assert lab.parapheur.act("claire.dubois", dossier["id"], "signer", signed).status == 200
     demo_chaine.arrive(lab, reference)
     return int(brought.json()["id"])
 

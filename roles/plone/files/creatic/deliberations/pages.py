@@ -223,6 +223,11 @@ class ProjetView(DefaultView, _Steps):
             api.user.has_permission("Modify portal content", obj=self.context)
         )
 
+    def may_join(self) -> bool:
+        """Whether this person adds annexes now."""
+        frozen_now = api.content.get_state(self.context) in frozen.VOTED
+        return not frozen_now and bool(api.user.has_permission("plone.app.contenttypes: Add File", obj=self.context))
+
     def warning(self) -> str:
         """Say that a vote of the maire's accounts is not told to be one."""
         if self.context.compte or not rules.names_accounts(self.context.title) or not self.may_vote():
