@@ -78,6 +78,16 @@ class Person:
         found.click()
         self._loaded()
 
+    def by_keyboard(self, name: str) -> None:
+        """Reach a button by the keyboard alone, and press it."""
+        for _ in range(300):
+            self.page.keyboard.press("Tab")
+            if self.page.evaluate("document.activeElement.textContent.trim()") == name:
+                self.page.keyboard.press("Enter")
+                self.page.wait_for_load_state()
+                return
+        raise AssertionError(f"« {name} » ne s'atteint pas au clavier sur {self.page.url}")
+
     def picture(self, name: str) -> None:
         """Leave a picture of the page, for people to look at."""
         if self.pictures:
@@ -113,14 +123,24 @@ class People:
         self._browser, self._pictures = browser, pictures
 
     @contextmanager
-    def one(self, scripts: bool = True) -> Iterator[Person]:
-        """A new browser, of nobody yet."""
+    def one(self, scripts: bool = True, certificate: tuple[str, Path] | None = None) -> Iterator[Person]:
+        """A new browser, of nobody yet.
+
+        Args:
+            scripts: whether pages' scripts run.
+            certificate: the address that asks for one, and the folder of its files.
+        """
         width, height = SIZES["bureau"]
+        shown: list[Any] = []
+        if certificate:
+            origin, folder = certificate
+            shown = [{"origin": origin, "certPath": folder / "fullchain.pem", "keyPath": folder / "key.pem"}]
         context = self._browser.new_context(
             locale="fr-FR",
             timezone_id="Europe/Paris",
             viewport={"width": width, "height": height},
             java_script_enabled=scripts,
+            client_certificates=shown,
         )
         try:
             yield Person(context.new_page(), self._pictures)

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from creatic_accounts.models import login_of
-from creatic_accounts.pages import Entry, Whole
-from django.contrib import messages
+from creatic_accounts.pages import Entry, Whole, tell
 from django.http import FileResponse, Http404, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -31,7 +30,7 @@ class _Page(Whole, TemplateView):
 
     def done(self, message: str, name: str, *arguments: Any) -> HttpResponse:
         """Say that it is done, on the next page."""
-        messages.success(self.request, message)
+        tell(self.request, message)
         return HttpResponseRedirect(reverse(f"parapheur:{name}", args=arguments))
 
 

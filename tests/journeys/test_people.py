@@ -1,0 +1,203 @@
+"""What people of a commune do in browsers, by the pages alone: a council and what goes wrong in it, the keyboard alone,
+every page readable by all, no secret in an address."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from scripts import demo_chaine
+from testbed.browser import Person, people
+from testbed.certificates import issued
+from testbed.clerk import Clerks, clerks
+from testbed.deliberations import MANAGER
+from testbed.parapheur import pdf, word
+from testbed.passerelle import HOLDERS
+
+PICTURES = os.environ.get("CREATIC_IMAGES", "")
+
+
+@pytest.fixture(scope="module")
+def lab() -> demo_chaine.Lab:
+    return demo_chaine.Lab()
+
+
+@pytest.fixture(scope="module")
+def those(lab: demo_chaine.Lab) -> Iterator[Clerks]:
+    with clerks(lab.site, lab.parapheur, PICTURES) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def meeting(those: Clerks) -> tuple[str, list[str]]:
+    """A meeting that is open, with two projets, and how the pages told what was wrong on the way."""
+    day = dt.date.today()
+    meeting = those.prepare(day, word())
+    first = those.write(meeting, "Tarifs de la cantine", "7.1")
+    second = those.write(meeting, "Avis sur un projet", "9.4")
+    # A program under the name of a plan is told at once, and nothing of it is kept.
+    said = those.join(first, "plan.pdf", b"MZ" + b"\0" * 4000)
+    assert "« plan.pdf » n'est pas accepté : c'est un programme" in said
+    assert "À faire :" in said
+    said = those.join(first, "plan.pdf", b"")
+    assert "vide" in said
+    assert "plan.pdf" not in those.site.done(MANAGER, "GET", those.site.path(first))["items"]
+    assert "++add++" not in those.join(first, "plan.pdf", pdf("Plan")) and "++add++" not in those.writer.page.url
+    those.open(meeting, day, first, second)
+    return meeting, [first, second]
+
+
+def test_a_refused_vote_names_its_field_and_what_it_lacks(those: Clerks, meeting: tuple[str, list[str]]) -> None:
+    _meeting, [_first, second] = meeting
+    page = those.manager.page
+    those.manager.go(second)
+    those.manager.press("Adopter")  # nothing was voted
+    assert "« Adopter » est refusé : le vote n'est pas saisi" in those.manager.read()
+    those.manager.press("Présence et vote", "link")
+    assert page.get_by_label("Scrutin", exact=True).is_visible(), "the form opens where the vote is"
+    page.get_by_label("Scrutin", exact=True).select_option(label="Scrutin secret, demandé par le tiers des présents")
+    page.get_by_label("Scrutin secret, demandé par").fill("1")
+    page.get_by_label("Scrutin secret : bulletins pour").fill("2")
+    those.manager.press("Enregistrer")
+    said = those.manager.read()
+    if "++" not in page.url and "@@vote" not in page.url:  # a partial count is kept, and told as such
+        those.manager.press("Adopter")
+        said = those.manager.read()
+    assert "contre" in said and "Champ indéterminé" not in said
+    assert those.adopt_secretly(second, (2, 1), 1).startswith("20")
+
+
+def test_a_vote_by_the_keyboard_alone(those: Clerks, meeting: tuple[str, list[str]]) -> None:
+    _meeting, [first, _second] = meeting
+    those.manager.go(first)
+    those.manager.by_keyboard("Unanimité pour")
+    those.manager.by_keyboard("Adopter")
+    assert "Adoptée" in those.manager.read()
+
+
+def test_the_visa_and_the_signature_by_the_keyboard_alone(
+    lab: demo_chaine.Lab, those: Clerks, meeting: tuple[str, list[str]]
+) -> None:
+    place, [first, _second] = meeting
+    those.close(place)
+    those.manager.go(first)
+    number = those.number()
+    those.find(those.manager, number)
+    assert "plan.pdf" in those.manager.read(), "who gives the visa reads the annexes"
+    assert those.manager.faults("parapheur_dossier") == []
+    those.manager.by_keyboard("Donner le visa")
+    assert "est maintenant : À signer" in those.manager.read()
+    signed = lab.sign(those.to_sign(number))
+    assert "plan.pdf" in those.mayor.read(), "and who signs"
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "acte-signe.pdf").write_bytes(signed)
+        those.find(those.mayor, number)
+        those.mayor.page.get_by_label("Fichier signé").set_input_files(Path(folder, "acte-signe.pdf"))
+        those.mayor.by_keyboard("Déposer le fichier signé")
+    assert "est maintenant : À télétransmettre" in those.mayor.read()
+    those.manager.go(f"{first}/@@publication")
+    those.manager.page.get_by_label("Publier le document signé").press("Space")
+    for choice in those.manager.page.get_by_role("radio", name="La publier").all():
+        choice.press("Space")
+    those.manager.page.locator("button[name=choisir]").press("Enter")
+    those.manager.page.wait_for_load_state()
+    assert "Info" in those.manager.read()
+
+
+def pages_of(who: Person, base: str, *paths: str) -> dict[str, list[str]]:
+    """What is wrong with some pages, none for good ones; each has a title of its own."""
+    found, titles = {}, set()
+    for path in paths:
+        who.page.goto("about:blank")  # what follows the sign # alone would not be asked for
+        who.go(f"{base}{path}")
+        who.page.wait_for_load_state("networkidle")
+        if wrong := who.faults(path.strip("/#").replace("/", "_") or "accueil"):
+            found[path] = wrong
+        titles.add(who.page.title())
+    if len(titles) < len(paths):
+        found["titres"] = sorted(titles)
+    return found
+
+
+def test_every_page_of_the_deliberations_is_readable_by_all(those: Clerks, meeting: tuple[str, list[str]]) -> None:
+    place, [first, second] = meeting
+    base, inside = f"https://{those.site.name}", (those.site.path(one) for one in (place, first, second))
+    meeting_path, projet, _other = inside
+    asked = ["/", "/gondecourt/decisions", "/gondecourt/publications", "/gondecourt/seances", meeting_path, projet,
+             f"{projet}/@@publication", f"{meeting_path}/@@envois", f"{meeting_path}/@@suites"]  # fmt: skip # a list
+    assert pages_of(those.manager, base, *asked) == {}
+    assert pages_of(those.writer, base, "/gondecourt/seances/++add++seance") == {}
+
+
+def test_every_page_of_the_parapheur_is_readable_by_all(those: Clerks) -> None:
+    base = f"https://{those.parapheur.name}"
+    asked = [f"/parapheur/{name}" for name in ("", "dossiers/", "deposer/", "absences/", "delegations/")]
+    assert pages_of(those.manager, base, *asked, "/authentication/password/change/") == {}
+    refused = those.manager.page.goto(f"{base}/documents/documents/")
+    assert refused is not None and refused.status == 403
+    assert those.manager.faults() == []
+
+
+def test_no_secret_is_in_an_address(those: Clerks) -> None:
+    who, page, before = those.writer, those.writer.page, len(those.writer.addresses)
+    who.go(f"https://{those.parapheur.name}/authentication/password/change/")
+    for name, value in (
+        ("old_password", "Ancien-Faux-1"),
+        ("new_password1", "Nouveau-Un-1"),
+        ("new_password2", "Autre-2"),
+    ):
+        page.locator(f"[name={name}]").fill(value)
+    who.press("Changer le mot de passe")
+    assert "incorrect" in who.read()
+    who.go(f"https://{those.parapheur.name}/parapheur/deposer/")
+    page.get_by_label("Objet").fill("Un essai")
+    page.get_by_label("Date de l'acte").fill("2026-12-01")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "faux.pdf").write_bytes(b"MZ" + b"\0" * 2000)
+        page.get_by_label("Document :").set_input_files(Path(folder, "faux.pdf"))
+        who.press("Déposer")
+    assert "Refusé" in who.read()
+    for address in map(unquote, who.addresses[before:]):
+        for secret in ("Ancien-Faux-1", "Nouveau-Un-1", "Autre-2", "csrfmiddlewaretoken", "_authenticator"):
+            assert secret not in address
+
+
+def test_pages_of_the_ged_and_of_the_passerelle_are_readable_by_all(lab: demo_chaine.Lab) -> None:
+    login, ged, desk = "claire.dubois", lab.ged, lab.passerelle
+    ged.choose(login)
+    name, siren = HOLDERS["poste"]
+    folder = issued(desk.home, "essai-poste", "client", name, siren)
+    servers = {ged.name: ged.address, desk.name: desk.address}
+    with tempfile.TemporaryDirectory() as home, people(servers, ged.trust, Path(home), PICTURES) as those:
+        with those.one() as who:
+            base = f"https://{ged.name}"
+            who.go(f"{base}/authentication/login/")
+            assert who.faults("ged_connexion") == []
+            who.page.locator("[name=username]").fill(login)
+            who.page.locator("[name=password]").fill(ged.password(login))
+            who.press("Se connecter")
+            document = ged.listed(login, "/documents/")[0]["id"]
+            asked = ["/#/documents/documents/", f"/#/documents/documents/{document}/preview/",
+                     f"/#/metadata/documents/{document}/metadata/edit/", "/#/cabinets/cabinets/",
+                     "/#/sources/sources/documents/wizard/"]  # fmt: skip # a list
+            assert pages_of(who, base, *asked) == {}
+            # A form of Mayan's frame that is refused writes nothing of it in the address.
+            before = len(who.addresses)
+            who.page.goto("about:blank")
+            who.go(f"{base}/#/metadata/documents/{document}/metadata/edit/")
+            who.page.wait_for_load_state("networkidle")
+            who.page.locator("[name$=-value]").first.fill("pas une date")
+            who.page.locator("#ajax-content form button[type=submit]").first.click()
+            who.page.wait_for_load_state("networkidle")
+            time.sleep(1)
+            assert not [one for one in who.addresses[before:] if "csrfmiddlewaretoken" in one]
+            assert "csrfmiddlewaretoken" not in who.page.url
+        with those.one(certificate=(f"https://{desk.name}", folder)) as who:
+            assert pages_of(who, f"https://{desk.name}", "/") == {}
