@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from signature_actes import cli
+from signature_actes import cli, door
+from signature_actes.check import check_pdf
+from signature_actes.person import Person
 from signature_actes.refusal import Refusal
 
-from tests.unit.signature.conftest import LIBRARY, Issuer, Tokens
+from tests.unit.signature.conftest import LIBRARY, SIREN, Issuer, Tokens
 from tests.unit.signature.test_pes import flow
+from tests.unit.signature.test_structure import pages
+from tests.unit.signature.test_words import LOCKS
+from tests.unit.signature.writers import word
 
 PIN = "271828"
 
@@ -269,3 +275,38 @@ def test_the_check_needs_a_person_and_their_authorities(act: Path, capfd: pytest
             capfd.readouterr().err.rstrip().rpartition(": ")[2]
         )  # argparse's own words are another agent's to choose
         assert lacking in ("--autorites", "--crl", "--signataire")
+
+
+@pytest.mark.parametrize("how", LOCKS)
+def test_what_nobody_may_sign_below_is_told_before_the_pin(
+    issuer: Issuer, config: Path, act: Path, typed: list[str], capfd: pytest.CaptureFixture[str], how: str
+) -> None:
+    assert cli.signer([str(LOCKS[how](issuer, act))], config) == 1
+    assert "a certifié ou verrouillé" in capfd.readouterr().err
+    assert typed == []
+
+
+def with_blank_line(path: Path) -> None:
+    path.write_bytes(b"\r\n" + pages(path).read_bytes())
+
+
+@pytest.mark.parametrize("make", [word, with_blank_line])
+def test_what_is_read_in_several_ways_is_signed_at_the_pc(
+    issuer: Issuer,
+    tmp_path: Path,
+    config: Path,
+    typed: list[str],
+    capfd: pytest.CaptureFixture[str],
+    make: Callable[[Path], object],
+) -> None:
+    source, circuit = tmp_path / "acte.pdf", tmp_path / "circuit.pdf"
+    make(source)
+    before = source.read_bytes()
+    assert cli.signer([str(source)], config) == 0
+    assert "écrit de nouveau" in capfd.readouterr().out and len(typed) == 1
+    assert source.read_bytes() == before
+    # The door of the parapheur writes the same bytes: what was signed here is its document.
+    assert door.admit(source, circuit)
+    signed = tmp_path / "acte-signe.pdf"
+    person = Person("Claire Dubois", SIREN)
+    assert asyncio.run(check_pdf(signed, person, issuer.trust, circuit)).holder == "Claire Dubois"

@@ -9,7 +9,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,16 @@ from asn1crypto import pem
 
 from creatic_agent.french import tell_any_name
 
-from . import check, files, limits, pades, pes, token
+from . import check, door, files, limits, pades, pes, token
 from .person import Person
 from .refusal import Refusal, unread
 from .trust import Trust, common_name
 
 CONFIG = Path("/etc/creatic/signer-acte.json")
+_WRITTEN = (
+    "             (écrit de nouveau, sans rien changer à ses pages, pour que tout logiciel y lise le même document ; "
+    "le vôtre reste tel quel)"
+)
 
 
 def _told(run: Callable[[], int]) -> int:
@@ -59,29 +65,47 @@ def _choose(keys: dict[str, token.TokenKey], wanted: str) -> token.TokenKey:
 
 @dataclass(frozen=True)
 class _Document:
+    """What is signed.
+
+    Attributes:
+        content: what will be signed; the document itself, or that one as the door wrote it again.
+    """
+
     source: Path
+    content: Path
     target: Path
     is_pes: bool
 
 
-def _document(source: Path, output: Path | None) -> _Document:
+@contextmanager
+def _document(source: Path, output: Path | None) -> Iterator[_Document]:
     """Check all that can be without the token: a refusal must come before the PIN."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield _checked(source, output, Path(folder))
+
+
+def _checked(source: Path, output: Path | None, folder: Path) -> _Document:
     target = output or source.with_name(f"{source.stem}-signe{source.suffix}")
-    is_pes = files.looks_like_xml(source)
+    is_pes, content = files.looks_like_xml(source), source
     if is_pes:
         pes.unsigned(source)
     else:
-        with files.open_pdf(source):
-            files.check_clear(source, files.ASK_THE_PARAPHEUR)
+        written = folder / source.name
+        content = written if door.admit(source, written, door.Form.SIGNED) else source
     if target.exists():
         raise Refusal(f"{target.name} existe déjà. À faire : déplacez-le, ou donnez un autre nom avec --sortie")
     if not os.access(target.parent, os.W_OK):
         raise Refusal(f"{target.parent} : on ne peut pas y écrire. À faire : donnez un autre nom avec --sortie")
-    return _Document(source, target, is_pes)
+    return _Document(source, content, target, is_pes)
 
 
 def _sign(arguments: argparse.Namespace, config: dict[str, Any]) -> int:
-    documents = [_document(source, arguments.sortie) for source in arguments.fichier]
+    with ExitStack() as held:
+        documents = [held.enter_context(_document(source, arguments.sortie)) for source in arguments.fichier]
+        return _sign_all(documents, arguments, config)
+
+
+def _sign_all(documents: Sequence[_Document], arguments: argparse.Namespace, config: dict[str, Any]) -> int:
     place = pes.Place(config["commune"], config["code_postal"])
     if not place.postal_code and any(document.is_pes for document in documents):
         raise Refusal(
@@ -92,6 +116,8 @@ def _sign(arguments: argparse.Namespace, config: dict[str, Any]) -> int:
     holder = common_name(token.read(key).certificate.subject)
     for document in documents:
         print(f"Document   : {document.source.name}")
+        if document.content != document.source:
+            print(_WRITTEN)
     print(f"Signataire : {holder}", flush=True)
 
     def pin() -> str:
@@ -102,7 +128,7 @@ def _sign(arguments: argparse.Namespace, config: dict[str, Any]) -> int:
             if document.is_pes:
                 pes.sign(document.source, document.target, signer, place)
             else:
-                asyncio.run(pades.sign(document.source, document.target, signer))
+                asyncio.run(pades.sign(document.content, document.target, signer))
             print(f"Signé      : {document.target}", flush=True)
     print("Déposez dans le parapheur, tel quel, chaque fichier signé.")
     return 0

@@ -10,14 +10,13 @@ likes. Somebody would sign what another never sees.
 
 from __future__ import annotations
 
-import mmap
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
-from . import files, forms, rereading, structure
+from . import files, forms, pades, rereading, structure
 from .refusal import Refusal
 
 SECONDS = 90
@@ -64,27 +63,30 @@ def admit(source: Path, target: Path, form: Form = Form.DRAWN) -> bool:
         Refusal: it is no PDF that can be signed, or can be read in several ways and cannot be written again.
     """
     files.check_size(source)
-    told: files.Ambiguous | None = None
+    told: files.Ambiguous | files.Damaged | None = None
+    layout: structure.Layout | None = None
     try:
-        with files.open_pdf(source):
-            layout: structure.Layout | None = files.check_clear(source, files.REMAKE)
-    except files.Damaged:
-        layout = None
+        with files.open_pdf(source) as (_stream, reader):
+            layout = files.check_clear(source, files.REMAKE)
+            if form is not Form.KEPT and (closed := pades.closed(source, reader)):
+                raise Refusal(f"{source.name} : {closed}")
+    except files.Damaged as refusal:
+        told = refusal
         if not _ends(source):
             raise
     except files.Ambiguous as refusal:
-        layout, told = None, refusal
+        told = refusal
     draws = (layout is None or layout.living) and form is not Form.KEPT
     if layout and layout.is_plain and not draws:
         return False
     _write_again(source, target)
-    if _is_signed(target):
+    if files.is_signed(source) or files.is_signed(target):
         target.unlink()
-        if layout and draws and form is Form.DRAWN:
+        if told:
+            raise told
+        if draws and form is Form.DRAWN:
             raise Refusal(_PROGRAM.format(source.name))
-        if layout:
-            return False
-        raise told or files.Damaged(f"{source.name} : ce PDF est signé, et abîmé. À faire : demandez-en un autre")
+        return False
     try:
         with files.open_pdf(target):
             written = files.check_clear(target, files.REMAKE)
@@ -117,12 +119,6 @@ def _ends(path: Path) -> bool:
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - _TAIL))
         return b"%%EOF" in stream.read()
-
-
-def _is_signed(path: Path) -> bool:
-    """Whether a file that was written again bore a signature: all its dictionaries are in the clear."""
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return data.find(b"/ByteRange") >= 0
 
 
 def _write_again(source: Path, target: Path, options: Sequence[str] = ()) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import tempfile
 import zlib
@@ -37,6 +38,13 @@ REMAKE = "refaites-le depuis le document d'origine (« Exporter au format PDF »
 MAX_BYTES = 150_000_000  # what a TdT takes (S²LOW)
 _BEGINS = b"%PDF-"
 _HEAD = 1024  # where a PDF's header must be (ISO 32000-1, annex H)
+
+
+_UNREAD = "le PDF est abîmé. À faire : refaites-le depuis le document d'origine"
+_SIGNED_UNREAD = (
+    "ce PDF signé ne se lit pas ici : il est incomplet, ou fait autrement que la norme ne le dit, ce qui ne dit rien "
+    "contre sa signature. À faire : demandez à qui l'a signé de l'envoyer de nouveau tel quel, ou de signer un PDF/A"
+)
 
 
 class Damaged(Refusal):
@@ -108,9 +116,7 @@ def open_pdf(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[BinaryIO, Pdf
                 reader.root["/Pages"]
             hybrid = reader.xrefs.hybrid_xrefs_present
         except ODD:
-            raise Damaged(
-                f"{path.name} : le PDF est abîmé. À faire : refaites-le depuis le document d'origine"
-            ) from None
+            raise Damaged(f"{path.name} : {_SIGNED_UNREAD if is_signed(path) else _UNREAD}") from None
         if encrypted:
             raise Refusal(
                 f"{path.name} : le PDF est protégé par un mot de passe ou des restrictions. À faire : enregistrez-le "
@@ -120,6 +126,12 @@ def open_pdf(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[BinaryIO, Pdf
             check_clear(path, REMAKE)
             reader.strict = False
         yield stream, reader
+
+
+def is_signed(path: Path) -> bool:
+    """Whether a PDF bears a signature, by its bytes: that dictionary is never packed, whose place must be filled in."""
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(b"/ByteRange") >= 0
 
 
 def check_clear(path: Path, remedy: str) -> structure.Layout:

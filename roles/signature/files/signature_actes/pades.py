@@ -18,10 +18,33 @@ from pyhanko.sign.timestamps import TimeStamper, TimestampRequestError
 from pyhanko.sign.validation.dss import DocumentSecurityStore
 from pyhanko_certvalidator import CertificateValidator
 
-from . import files
+from . import check, files
 from .files import ASK_THE_PARAPHEUR, check_clear, new_file, open_pdf
-from .refusal import Refusal
+from .refusal import Refusal, unread
 from .trust import Trust, common_name
+
+SIGNATURE, SEAL = "Signature", "Cachet"
+_CLOSED = (
+    "{} a certifié ou verrouillé ce document en le signant : aucune autre signature ne peut y être ajoutée sans que la "
+    "sienne tombe. À faire : demandez-lui de le signer de nouveau sans le verrouiller (sans « Aucune modification "
+    "autorisée » ni « Verrouiller le document après la signature »)"
+)
+
+
+def closed(path: Path, reader: PdfFileReader) -> str | None:
+    """Who signed a document in such a way that nobody may sign below, in French; nothing otherwise.
+
+    Raises:
+        Refusal: a signature cannot be read.
+    """
+    for one in check.signatures(path, reader):
+        try:
+            locked = one.fieldmdp and any(one.fieldmdp.is_locked(name) for name in (SIGNATURE, SEAL))
+            if locked or one.docmdp_level == fields.MDPPerm.NO_CHANGES:
+                return _CLOSED.format(common_name(one.signer_cert.subject))
+        except check.ODD as error:
+            raise unread(path.name, error) from None
+    return None
 
 
 def _free_name(writer: IncrementalPdfFileWriter, stem: str) -> str:
@@ -38,7 +61,7 @@ async def sign(source: Path, target: Path, signer: signers.Signer, stamper: Time
     Raises:
         Refusal: the PDF cannot be signed, or be read in several ways; the copy cannot be written.
     """
-    await _write(source, target, signer, stamper, "Signature", "Signature de l'acte", None)
+    await _write(source, target, signer, stamper, SIGNATURE, "Signature de l'acte", None)
 
 
 async def seal(source: Path, target: Path, signer: signers.Signer, stamper: TimeStamper, trust: Trust) -> None:
@@ -52,7 +75,7 @@ async def seal(source: Path, target: Path, signer: signers.Signer, stamper: Time
     Raises:
         Refusal: as `sign`; the timestamp is not to be had; a certificate does not count.
     """
-    await _write(source, target, signer, stamper, "Cachet", "Cachet du parapheur", trust)
+    await _write(source, target, signer, stamper, SEAL, "Cachet du parapheur", trust)
 
 
 @contextmanager
@@ -86,9 +109,8 @@ async def _write(
     with _ended(source) as whole, open_pdf(whole) as (_stream, reader), new_file(target) as output:
         check_clear(source, ASK_THE_PARAPHEUR)
         writer = IncrementalPdfFileWriter.from_reader(reader)
-        certified = [one for one in reader.embedded_regular_signatures if one.docmdp_level == fields.MDPPerm.NO_CHANGES]
-        if certified:
-            raise Refusal(f"{source.name} : une signature déjà présente interdit d'en ajouter une autre")
+        if told := closed(source, reader):
+            raise Refusal(f"{source.name} : {told}")
         long_term: dict[str, Any] = {}
         if trust:
             if signer.signing_cert and (told := await trust.refusal(signer.signing_cert)):

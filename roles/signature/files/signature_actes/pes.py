@@ -20,11 +20,11 @@ from lxml import etree
 from pyhanko.sign import signers
 
 from . import xades
-from .check import BROKEN, Signed
+from .check import ALTERED, Signed
 from .files import MAX_BYTES, new_file
 from .flow import Flow, Part, scan
 from .person import Person
-from .refusal import Refusal
+from .refusal import UNFIT, UNREADABLE, Refusal
 from .trust import Trust, common_name
 from .xades import Place
 
@@ -36,7 +36,6 @@ _BY_WHOM = (
     "À faire : faites signer le flux par la personne attendue, avec un certificat qui vaut ; si le sien vaut, "
     "prévenez le groupement"
 )
-_UNFIT = "la signature n'est pas admise ici"
 _OTHER = "ce n'est pas le flux du circuit qui a été signé. À faire : signez celui du circuit"
 
 
@@ -139,11 +138,11 @@ async def check(
             accepted.add(reading.certificate)
     borne = [part for part in (flow.root, *flow.slips) if part.signatures]
     if flow.astray or len(borne) != len(readings):
-        raise Refusal(f"{path.name} : {_UNFIT} : une signature n'est pas à la place de ce qu'elle signe. {_FOLLOW}")
+        raise Refusal(f"{path.name} : {UNFIT} : une signature n'est pas à la place de ce qu'elle signe. {_FOLLOW}")
     digests, whole = flow.digests({name: reading.algorithm for name, reading in readings.items()})
     for name, reading in readings.items():
         if digests[name] != reading.digest:
-            raise Refusal(f"{path.name} : {name} : {BROKEN}. {_SIGN_AGAIN}")
+            raise Refusal(f"{path.name} : {name} : {ALTERED}. {_SIGN_AGAIN}")
     if original:
         known = scan(original, limit)
         if known.digests({part.name: "sha256" for part in known.signed})[1] != whole:
@@ -160,11 +159,11 @@ def _read(flow: Flow, part: Part, *, old: bool) -> xades.Reading:
     try:
         return xades.read(part.signatures[0], part.name, whole=part is flow.root, old=old)
     except xades.Altered as why:
-        told = f"{BROKEN} ({why}). {_SIGN_AGAIN}"
+        told = f"{ALTERED} ({why}). {_SIGN_AGAIN}"
     except xades.Unreadable as why:
-        told = f"la signature ne se lit pas ici ({why}). {_FOLLOW}"
+        told = f"{UNREADABLE} ({why}). {_FOLLOW}"
     except xades.Unfit as why:
-        told = f"{_UNFIT} : {why}. {_FOLLOW}"
+        told = f"{UNFIT} : {why}. {_FOLLOW}"
     raise Refusal(f"{flow.path.name} : {part.name} : {told}")
 
 

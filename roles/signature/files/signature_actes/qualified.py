@@ -18,7 +18,6 @@ from typing import Any
 
 from asn1crypto import cms, pem, x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from pyhanko.sign.validation import async_validate_pdf_signature
 from pyhanko.sign.validation.generic_cms import async_validate_detached_cms
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
 from pyhanko.sign.validation.qualified.assess import QualificationAssessor
@@ -39,9 +38,9 @@ from pyhanko.sign.validation.qualified.tsp import (
 from pyhanko.sign.validation.settings import KeyUsageConstraints
 from pyhanko_certvalidator import CertificateValidator
 
-from . import check, xades
+from . import check, pades, xades
 from .files import MAX_BYTES, check_clear, open_pdf
-from .refusal import Refusal
+from .refusal import UNFIT, UNREADABLE, Refusal
 from .sameness import is_signed_copy
 from .trust import Trust, common_name
 
@@ -243,10 +242,7 @@ async def check_pdf(
     """
     now = moment or dt.datetime.now(dt.UTC)
     with open_pdf(path, MAX_BYTES) as (_stream, reader):
-        try:
-            regular = list(reader.embedded_regular_signatures)
-        except check.ODD:
-            raise Refusal(f"{path.name} : {check.BROKEN}") from None
+        regular = check.signatures(path, reader)
         check_clear(path, SIGN_OTHERWISE)
         before = await signatures(original) if original else 0
         if original and not is_signed_copy(path, reader, original):
@@ -257,11 +253,10 @@ async def check_pdf(
         if len(regular) > MAX_SIGNERS:
             raise Refusal(f"{path.name} : plus de {MAX_SIGNERS} signatures")
         found = [await _judged(path, one, lists, now) for one in added]
-        try:
-            last = await async_validate_pdf_signature(regular[-1], lists.trust.context(now))
-        except check.ODD:
-            raise Refusal(f"{path.name} : {check.BROKEN}") from None
-        if not check.is_whole(last, later=regular[-1].signed_revision < reader.total_revisions - 1):
+        if told := pades.closed(path, reader):
+            raise Refusal(f"{path.name} : {told}")
+        last = await check.status_of(path, regular[-1], lists.trust.context(now))
+        if not check.is_whole(last, later=check.is_followed(regular[-1])):
             raise Refusal(f"{path.name} : {check.CHANGED}")
         return found
 
@@ -273,21 +268,18 @@ async def signatures(path: Path) -> int:
         Refusal: it is no PDF that can be read.
     """
     with open_pdf(path, MAX_BYTES) as (_stream, reader):
-        return len(list(reader.embedded_regular_signatures))
+        return len(check.signatures(path, reader))
 
 
 async def _judged(path: Path, one: EmbeddedPdfSignature, lists: Lists, now: dt.datetime) -> Supplier:
-    try:
-        status = await async_validate_pdf_signature(one, lists.trust.context(now))
-    except check.ODD:
-        raise Refusal(f"{path.name} : {check.BROKEN}") from None
+    status = await check.status_of(path, one, lists.trust.context(now))
     if told := check.broken(status):
         raise Refusal(f"{path.name} : {told}")
     found = await person(one.signer_cert, list(one.other_embedded_certs), lists, now)
     if isinstance(found, str):
         raise Refusal(f"{path.name} : {found}")
-    if not status.bottom_line:
-        raise Refusal(f"{path.name} : la signature ne vaut pas : son algorithme ou son horodatage n'est pas admis")
+    if told := check.unaccepted(one, status):
+        raise Refusal(f"{path.name} : {told}")
     return found
 
 
@@ -312,7 +304,7 @@ async def check_detached(
     if isinstance(found, str):
         raise Refusal(f"{signature.name} : {found}" if "À faire" in found else f"{signature.name} : {found}. {_ASK}")
     if not admitted:
-        raise Refusal(f"{signature.name} : la signature ne vaut pas : son algorithme n'est pas admis. {_ASK}")
+        raise Refusal(f"{signature.name} : {UNFIT} : son algorithme n'est pas admis. {_ASK}")
     return [found]
 
 
@@ -346,7 +338,7 @@ async def _cms(name: str, data: bytes, document: Path, trust: Trust, now: dt.dat
     if not status.intact:
         raise Refusal(f"{name} : {_ANOTHER}")
     if not status.valid:
-        raise Refusal(f"{name} : {check.BROKEN}. {_ASK}")
+        raise Refusal(f"{name} : {check.ALTERED}. {_ASK}")
     others = [one.chosen for one in signed["certificates"] if one.name == "certificate"]
     return status.signing_cert, others, status.bottom_line
 
@@ -356,11 +348,11 @@ async def _xades(name: str, data: bytes, document: Path, _trust: Trust, _now: dt
     try:
         reading = xades.read_detached(data)
     except xades.Altered as why:
-        told = f"{check.BROKEN} ({why})"
+        told = f"{check.ALTERED} ({why})"
     except xades.Unreadable as why:
-        told = f"la signature ne se lit pas ici ({why})"
+        told = f"{UNREADABLE} ({why})"
     except xades.Unfit as why:
-        told = f"la signature n'est pas admise ici : {why}"
+        told = f"{UNFIT} : {why}"
     else:
         with document.open("rb") as stream:
             if hashlib.file_digest(stream, reading.algorithm).digest() != reading.digest:

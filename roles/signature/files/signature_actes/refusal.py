@@ -1,6 +1,13 @@
-"""What stops a signature or refuses a signed file."""
+"""What stops a signature or refuses a signed file.
+
+Three words, never one for another: what was altered, what is not read here, what no rule of ours takes.
+"""
 
 from __future__ import annotations
+
+BROKEN = "la signature est abîmée ou fausse"
+UNREADABLE = "la signature ne se lit pas ici"
+UNFIT = "la signature n'est pas admise ici"
 
 
 class Refusal(Exception):
@@ -11,5 +18,6 @@ def unread(name: str, error: Exception) -> Refusal:
     """What a parser that gave up comes to: nothing is said of the file but that it cannot be read here."""
     return Refusal(
         f"{name} : ce fichier ne se lit pas ici ({type(error).__name__}). À faire : signez de nouveau le document que "
-        "donne le parapheur, avec « signer-acte » ; si cela ne suffit pas, prévenez le groupement"
+        "donne le parapheur, avec « signer-acte », ou demandez à qui l'a signé de le refaire (PAdES, pour un PDF) ; si "
+        "cela ne suffit pas, prévenez le groupement. Cela ne dit rien contre le document"
     )

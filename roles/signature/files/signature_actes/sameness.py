@@ -9,6 +9,7 @@ field lies where the document left one, or where its page is blank (`covering`).
 
 from __future__ import annotations
 
+import io
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,8 @@ from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.misc import PdfError
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.pdf_utils.xref import XRefSectionType
+from pyhanko.sign.diff_analysis import ModificationLevel
+from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
 
 from . import covering, rereading
 from .files import ODD, open_pdf
@@ -74,6 +77,27 @@ def is_signed_copy(given: Path, reader: PdfFileReader, original: Path) -> bool:
     covering.check(original, comparison.stamped)
     rereading.check(given, original, comparison.marked)
     return True
+
+
+def added_to(signature: EmbeddedPdfSignature) -> ModificationLevel:
+    """What comes after a signature: proofs (/DSS) and timestamps, others' signatures that no page shows, or more.
+
+    Programs write them in more ways than pyHanko knows: what is signed is compared with the file that it became.
+    """
+    reader = signature.reader
+    reader.stream.seek(0)
+    _start, _length, second, rest = map(int, signature.byte_range)
+    signed = io.BytesIO(reader.stream.read(second + rest))
+    try:
+        comparison = _Comparison(PdfFileReader(signed), reader)
+        comparison.check()
+        later = [one for one in reader.embedded_signatures if one.signed_revision > signature.signed_revision]
+    except (_Different, *ODD):
+        return ModificationLevel.OTHER
+    if comparison.marked:
+        return ModificationLevel.OTHER
+    only_proofs = all(one.sig_object_type == "/DocTimeStamp" for one in later)
+    return ModificationLevel.LTA_UPDATES if only_proofs else ModificationLevel.FORM_FILLING
 
 
 class _Comparison:
