@@ -182,7 +182,7 @@ def by_qpdf(path: Path, *options: str) -> None:
     _ran("qpdf", *options, _source(path), path)
 
 
-def by_pikepdf(path: Path, saved: str, before: str = "") -> None:
+def by_pikepdf(path: Path, saved: str, before: str = "pass") -> None:
     """Debian's (img2pdf brings it), or this environment's."""
     code = f"import pikepdf, sys; pdf = pikepdf.open(sys.argv[1]); {before}; pdf.save(sys.argv[2], {saved})"
     _by_python("pikepdf", code, _source(path), path)
@@ -207,10 +207,10 @@ def _by_python(module: str, code: str, *arguments: Path) -> None:
 
 
 def by_chromium(path: Path) -> None:
-    page = path.with_name("page.html")
+    page, profile = path.with_name("page.html"), path.with_name("profil")
     page.write_text(f"<html lang=fr><p>{TITLE}<p style='page-break-before: always'>Page 2", encoding="utf-8")
-    _ran("chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={path.parent / 'profil'}",
-         f"--print-to-pdf={path}", page.as_uri())  # fmt: skip # as above
+    _ran("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer",
+         f"--user-data-dir={profile}", f"--print-to-pdf={path}", page.as_uri())  # fmt: skip # as above
 
 
 def by_libreoffice(path: Path) -> None:
@@ -256,6 +256,14 @@ def _with_catalog(data: bytes, more: bytes, others: Mapping[int, tuple[int, byte
     return _appended(data, {number: (0, catalog), **(others or {})}, 90)
 
 
+def _with_generations(data: bytes) -> bytes:
+    """Objects that no table names, of which a program has left two generations."""
+    old = b"70 0 obj\n(premier)\nendobj\n70 1 obj\n(second)\nendobj\n"
+    place = data.rindex(b"xref\n0 ")
+    start = place + len(old)
+    return data[:place] + old + re.sub(rb"startxref\n\d+", b"startxref\n%d" % start, data[place:])
+
+
 def _attached(path: Path) -> None:
     attachment = path.with_name("facture.xml")
     attachment.write_text("<facture/>", encoding="utf-8")
@@ -299,9 +307,7 @@ ODDITIES: dict[str, Writer] = {
     "zeros last": lambda path: _spoilt(path, lambda data: data + bytes(700)),
     "blank lines last": lambda path: _spoilt(path, lambda data: data + b"\r\n" * 900),
     "a reference to nothing": lambda path: _spoilt(path, lambda data: _with_catalog(data, b"/Reste 80 0 R")),
-    "an earlier generation": lambda path: _spoilt(
-        path, lambda data: data.replace(b"\nxref\n", b"\n70 0 obj\n(a)\nendobj\n70 1 obj\n(b)\nendobj\nxref\n", 1)
-    ),
+    "an earlier generation": lambda path: _spoilt(path, _with_generations),
     "an XFA form": lambda path: _spoilt(
         path,
         lambda data: _with_catalog(

@@ -169,7 +169,7 @@ class Arrivals:
         """Take in an act that no server holds (operations' command); gives its reference. Raises BadRequest."""
         if commune not in self._config.communes:
             raise BadRequest(f"La commune « {commune} » n'est pas de celles que sert la passerelle.")
-        if not content.startswith(b"%PDF-"):
+        if b"%PDF-" not in content[:1024]:  # blank lines may come first
             raise BadRequest("Le fichier n'est pas un PDF.")
         digest = self._files.keep_bytes(content)
         document = {"sha256": digest, "nom": f"{data['numero']}.pdf"}

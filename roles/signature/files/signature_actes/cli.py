@@ -19,6 +19,7 @@ from typing import Any
 from asn1crypto import pem
 
 from creatic_agent.french import tell_any_name
+from creatic_agent.reasons import reason
 
 from . import check, door, files, limits, pades, pes, token
 from .person import Person
@@ -42,6 +43,8 @@ def _told(run: Callable[[], int]) -> int:
         print(refusal, file=sys.stderr)
     except MemoryError:
         print(limits.TOO_MUCH, file=sys.stderr)
+    except OSError as error:
+        print(f"{error.filename or 'fichier'} : {reason(error)}. À faire : recommencez", file=sys.stderr)
     except KeyboardInterrupt:
         print("\nAbandonné : aucun autre document n'est signé.", file=sys.stderr)
     return 1
@@ -91,7 +94,10 @@ def _checked(source: Path, output: Path | None, folder: Path) -> _Document:
         pes.unsigned(source)
     else:
         written = folder / source.name
-        content = written if door.admit(source, written, door.Form.SIGNED) else source
+        try:
+            content = written if door.admit(source, written, door.Form.SIGNED) else source
+        except check.ODD as error:  # what a hostile file makes of a parser
+            raise unread(source.name, error, files.REMAKE) from None
     if target.exists():
         raise Refusal(f"{target.name} existe déjà. À faire : déplacez-le, ou donnez un autre nom avec --sortie")
     if not os.access(target.parent, os.W_OK):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import stat
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ ASK_THE_PARAPHEUR = (
 REMAKE = "refaites-le depuis le document d'origine (« Exporter au format PDF »), et déposez-le"
 MAX_BYTES = 150_000_000  # what a TdT takes (S²LOW)
 _BEGINS = b"%PDF-"
+_MOST_NODES = 1000  # of a tree of pages, before its first page
 _HEAD = 1024  # where a PDF's header must be (ISO 32000-1, annex H)
 
 
@@ -66,11 +68,12 @@ def check_size(path: Path, limit: int = MAX_BYTES) -> None:
     """
     try:
         known = path.stat()
+        if not stat.S_ISREG(known.st_mode):  # a pipe would be waited for
+            raise Refusal(f"{path.name} : ce n'est pas un fichier")
         path.open("rb").close()
-    except OSError as error:
-        raise Refusal(f"{path.name} : le fichier ne s'ouvre pas ({reason(error)})") from None
-    if not path.is_file():
-        raise Refusal(f"{path.name} : ce n'est pas un fichier")
+    except (OSError, ValueError) as error:
+        told = reason(error) if isinstance(error, OSError) else "son nom n'en est pas un"
+        raise Refusal(f"{path.name} : le fichier ne s'ouvre pas ({told})") from None
     if known.st_size == 0:
         raise Refusal(f"{path.name} : le fichier est vide. À faire : exportez de nouveau le document")
     if known.st_size > limit:
@@ -103,7 +106,8 @@ def open_pdf(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[BinaryIO, Pdf
     """Open a PDF that may be signed or checked; gives the file and its reader.
 
     Raises:
-        Refusal: empty, too large, no PDF, damaged, encrypted, with two tables that contradict each other.
+        Refusal: empty, too large, no PDF, damaged, encrypted, without a page, with two tables that
+            contradict each other.
     """
     check_size(path, limit)
     with path.open("rb") as stream:
@@ -112,8 +116,7 @@ def open_pdf(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[BinaryIO, Pdf
         try:
             reader = PdfFileReader(stream, strict=True)
             encrypted = reader.encrypted
-            if not encrypted:
-                reader.root["/Pages"]
+            empty = not encrypted and not _has_page(reader)
             hybrid = reader.xrefs.hybrid_xrefs_present
         except ODD:
             raise Damaged(f"{path.name} : {_SIGNED_UNREAD if is_signed(path) else _UNREAD}") from None
@@ -122,6 +125,8 @@ def open_pdf(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[BinaryIO, Pdf
                 f"{path.name} : le PDF est protégé par un mot de passe ou des restrictions. À faire : enregistrez-le "
                 "sans protection"
             )
+        if empty:
+            raise Refusal(f"{path.name} : ce PDF n'a pas de page. À faire : exportez de nouveau le document")
         if hybrid:  # pyHanko takes none as long as it is strict, whatever the two tables say
             check_clear(path, REMAKE)
             reader.strict = False
@@ -132,6 +137,18 @@ def is_signed(path: Path) -> bool:
     """Whether a PDF bears a signature, by its bytes: that dictionary is never packed, whose place must be filled in."""
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return data.find(b"/ByteRange") >= 0
+
+
+def _has_page(reader: PdfFileReader) -> bool:
+    """Whether a tree of pages leads to one; only as much of it is read."""
+    waiting, seen = [reader.root.raw_get("/Pages")], 0
+    while waiting and seen < _MOST_NODES:
+        node, seen = waiting.pop().get_object(), seen + 1
+        if "/Kids" not in node:
+            return bool(node.get("/Type") == "/Page")
+        kids = node["/Kids"]
+        waiting += [kids.raw_get(rank) for rank in reversed(range(len(kids)))]
+    return False
 
 
 def check_clear(path: Path, remedy: str) -> structure.Layout:

@@ -27,7 +27,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from . import check, door, limits, mentions, pades, pes, qualified, token
@@ -42,6 +42,7 @@ ARCHIVES = Path("/etc/sae/signature.json")
 _FORMS = {"signature": door.Form.SIGNED, "piece": door.Form.KEPT}
 _CHUNK = 1 << 20
 _LINE = 1 << 16
+_NAME = 200  # bytes
 _FAULT = "la vérification n'a pas pu se faire. À faire : recommencez, puis voyez journalctl -u '{}@*'"
 
 
@@ -53,6 +54,13 @@ def _keep(source: BinaryIO, target: Path, size: int) -> None:
                 raise Refusal("l'envoi s'est interrompu. À faire : recommencez")
             stream.write(block)
             size -= len(block)
+
+
+def _label(name: str) -> str:
+    """The name of a file, for people, which one here can have too: whatever was typed, or is not UTF-8."""
+    known = "".join(one if one.isprintable() else "_" for one in PurePosixPath(name).name)
+    whole = known.encode("utf-8", "replace")[:_NAME].decode("utf-8", "ignore").strip()
+    return whole if whole.strip(".") else "document"
 
 
 def _trust(files: dict[str, Any]) -> Trust:
@@ -186,7 +194,7 @@ def answer(source: BinaryIO, output: BinaryIO, config: dict[str, Any]) -> None:
         told: dict[str, Any]
         try:
             asked = json.loads(source.readline(_LINE))
-            label = Path(str(asked["nom"])).name[:100] or "document"
+            label = _label(str(asked["nom"]))
             original, signed = folder / "origine" / label, folder / "signe" / label
             for path, size in ((original, asked["origine"]), (signed, asked["signe"])):
                 path.parent.mkdir()

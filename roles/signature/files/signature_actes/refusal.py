@@ -8,16 +8,19 @@ from __future__ import annotations
 BROKEN = "la signature est abîmée ou fausse"
 UNREADABLE = "la signature ne se lit pas ici"
 UNFIT = "la signature n'est pas admise ici"
+_SIGN_AGAIN = (
+    "signez de nouveau le document que donne le parapheur, avec « signer-acte », ou demandez à qui l'a signé de le "
+    "refaire (PAdES, pour un PDF)"
+)
 
 
 class Refusal(Exception):
     """The file, the token or the signature is refused; the message is French and says what to do."""
 
 
-def unread(name: str, error: Exception) -> Refusal:
+def unread(name: str, error: Exception, remedy: str = _SIGN_AGAIN) -> Refusal:
     """What a parser that gave up comes to: nothing is said of the file but that it cannot be read here."""
     return Refusal(
-        f"{name} : ce fichier ne se lit pas ici ({type(error).__name__}). À faire : signez de nouveau le document que "
-        "donne le parapheur, avec « signer-acte », ou demandez à qui l'a signé de le refaire (PAdES, pour un PDF) ; si "
-        "cela ne suffit pas, prévenez le groupement. Cela ne dit rien contre le document"
+        f"{name} : ce fichier ne se lit pas ici ({type(error).__name__}). À faire : {remedy} ; si cela ne suffit pas, "
+        "prévenez le groupement. Cela ne dit rien contre le document"
     )

@@ -46,6 +46,7 @@ _HIDDEN = (
     (re.compile(r'<w:vanish\s*/>|<w:vanish w:val="(?:1|true|on)"|text:display="none"'), "du texte masqué"),
     (re.compile(r'<sheet\b[^<>]{0,500}\bstate="(?:very)?[hH]idden"|table:display="false"'), "une feuille masquée"),
 )
+_EMPTY_TABLE = re.compile(rb"%%EOF\s{1,9}xref\s{1,9}0 0\s{1,9}trailer\b[^%]{0,2000}/XRefStm\b")
 _SHOWN = 80  # characters of a value
 _HEAD = 1024  # bytes before which readers look for the header of a PDF
 _BLANK = b"\xef\xbb\xbf\0\t\n\f\r "
@@ -208,8 +209,11 @@ def _of_descriptions(root: Any, known: list[str]) -> list[str]:
 
 
 def _versions(data: bytes) -> int:
-    """How many times a PDF was saved upon itself: what was there before is still in the file."""
-    return data.count(b"startxref") - (b"/Linearized" in data[:2048])
+    """How many times a PDF was saved upon itself: what was there before is still in the file.
+
+    A file for the web is written once and ends twice, as Word's does: an empty table says where the second one is.
+    """
+    return data.count(b"startxref") - (b"/Linearized" in data[:2048]) - bool(_EMPTY_TABLE.search(data))
 
 
 def _of_office(data: bytes) -> list[str]:
