@@ -30,6 +30,8 @@ from sae.conversion import ALREADY, BEGUN, DONE, MADE, NOT, ORIGIN, REFUSED, WAI
 from sae.converter import Converter
 from sae.elimination import Trust
 from sae.store import Unavailable
+from sae.versement import formats
+from sae.versement.container import Member
 from sae.versement.registry import Archive
 from sae.versement.seda import NAMESPACE
 
@@ -37,6 +39,7 @@ from creatic_agent.identity import HEADER
 from testbed.connector import Authority
 from testbed.sae import AGENCY, GONDECOURT, OLD_PAGES, SIREN, Gateway, bag, old_pdf, sip, tar
 from testbed.unix import UnixService
+from tests.unit.signature.writers import ODDITIES, TITLE, WRITERS
 
 _N = f"{{{NAMESPACE}}}"
 OLD = frozenset({"fmt/14", "fmt/15", "fmt/16"})
@@ -348,6 +351,32 @@ def test_a_signature_stays_with_its_original_and_the_copy_says_so(room: Room) ->
     assert room.migrator.convert(kept, OLD).state == MADE
     [begun] = room.events(BEGUN, kept.aip)
     assert "sa signature reste avec lui" in begun["fichiers"][0]["remarques"][1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Word", "Excel, many pages", "cups-pdf", "pypdf, appended", "pikepdf, objects packed", *ODDITIES],
+)
+def test_what_programs_of_the_field_write_is_known_and_converted(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "acte.pdf"
+    {**WRITERS, **ODDITIES}[name](source)
+    found = formats.identify_one(Member("content/acte.pdf", source, source.stat().st_size, ""))
+    assert found.puid in converter.CONVERTIBLE and found.pdfa == "PDF sans déclaration PDF/A"
+    work, copy = tmp_path / "travail", tmp_path / "travail/copie.pdf"
+    work.mkdir()
+    shutil.copy(source, work / "donne")
+    done = converter.convert(work, work / "donne", found.puid, copy)
+    assert "les mêmes, et chaque page dessinée comme l'original" in " ".join(done.checks)
+    assert PdfReader(copy).pages[0].extract_text().strip() == TITLE
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xef\xbb\xbf<html/>", b"\n\n" + bytes(2000), b"\xef\xbb\xbf", b"a %PDF-1.4\n%%EOF"]
+)
+def test_what_is_no_pdf_behind_its_blanks_is_not_known(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "acte.pdf"
+    path.write_bytes(content)
+    assert not formats.identify_one(Member("content/acte.pdf", path, len(content), "")).pdfa
 
 
 def test_pictures_are_taken_as_they_are(room: Room) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
 from creatic.deliberations import hidden
@@ -14,6 +15,7 @@ from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, Na
 from reportlab.pdfgen.canvas import Canvas
 
 from testbed.patience import allowed
+from tests.unit.signature.writers import word
 
 
 def pdf(text: str = "Logement attribué à Anne Cachée", **properties: str) -> bytes:
@@ -74,6 +76,27 @@ def test_what_was_there_before_a_correction_leaves_the_file() -> None:
     copy = hidden.cleaned(written.getvalue())
     assert PdfReader(io.BytesIO(copy)).pages[0].extract_text().strip() == "Occulte"
     assert copy.count(b"startxref") == 1
+
+
+def test_word_writes_once_though_its_file_ends_twice(tmp_path: Path) -> None:
+    data = word(tmp_path / "word.pdf").read_bytes()
+    assert data.count(b"startxref") == 2
+    assert hidden.told(data) == ["auteur : Secretariat"]
+    assert hidden.told(hidden.cleaned(data)) == []
+    # What was saved upon it is an earlier version all the same.
+    writer = PdfWriter(io.BytesIO(data), incremental=True)
+    writer.pages[0].rotate(90)
+    again = io.BytesIO()
+    writer.write(again)
+    assert "une version précédente du texte" in hidden.told(again.getvalue())
+
+
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\r\n\r\n", b"\0\0", b"\xef\xbb\xbf\n"])
+def test_blank_lines_or_a_mark_come_before_a_pdf(before: bytes) -> None:
+    assert hidden.is_pdf(before + pdf())
+    assert hidden.cleaned(before + pdf()).startswith(b"%PDF-")
+    assert not hidden.is_pdf(before + b"<script>" + pdf())
+    assert not hidden.is_pdf(b"GIF89a" + pdf())
 
 
 def test_a_signed_document_is_left_as_it_is_or_refused() -> None:

@@ -126,6 +126,13 @@ def test_what_a_commune_lacks_is_skipped(world: World) -> None:
     assert world.ged.cabinets["Loos [215903600] / Assemblées / Délibérations"] == {1, 2}
 
 
+def test_blank_lines_come_before_a_pdf(world: World) -> None:
+    data = {"circuit": "deliberation", "numero": "2026_7", "date": "2026-11-20", "objet": "Budget", "matiere": "7.1"}
+    assert world.chain.arrivals.deposit("loos", data, b"\xef\xbb\xbf\r\n%PDF-1.4 budget")
+    with pytest.raises(BadRequest, match="n'est pas un PDF"):
+        world.chain.arrivals.deposit("loos", data, b"\n" * 2000 + b"%PDF-1.4 budget")
+
+
 def test_an_act_of_a_commune_that_does_not_transmit_has_its_end(world: World) -> None:
     """It leaves what the parapheur and the deliberations' server list as waiting."""
     world.parapheur.communes.add("bouvines")

@@ -305,6 +305,7 @@ ODDITIES: dict[str, Writer] = {
     "a byte order mark first": lambda path: _spoilt(path, lambda data: b"\xef\xbb\xbf" + data),
     "blank lines first": lambda path: _spoilt(path, lambda data: b"\r\n\r\n" + data),
     "zeros last": lambda path: _spoilt(path, lambda data: data + bytes(700)),
+    "many zeros last": lambda path: _spoilt(path, lambda data: data + bytes(9000)),
     "blank lines last": lambda path: _spoilt(path, lambda data: data + b"\r\n" * 900),
     "a reference to nothing": lambda path: _spoilt(path, lambda data: _with_catalog(data, b"/Reste 80 0 R")),
     "an earlier generation": lambda path: _spoilt(path, _with_generations),

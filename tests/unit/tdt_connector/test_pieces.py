@@ -687,6 +687,15 @@ def test_an_unfinished_pdf_is_waited_for_then_taken_as_it_is(watched: Watched) -
     assert watched.look(101) == [("acte", ("a.yml", "a.pdf"), False)]
 
 
+@pytest.mark.parametrize("blanks", [bytes(9000), b"\r\n" * 3000, b""])
+def test_blanks_after_its_end_do_not_make_a_pdf_unfinished(watched: Watched, blanks: bytes) -> None:
+    (watched.folder / "a.yml").write_bytes(b"numero: A\n")
+    (watched.folder / "a.pdf").write_bytes(PDF + blanks)
+    watched.watcher = DepotWatcher(watched.folder, Delays(), 1_000_000, clock=lambda: watched.now)
+    watched.look()
+    assert watched.look(6) == [("acte", ("a.yml", "a.pdf"), False)]
+
+
 def test_a_description_that_comes_at_the_last_moment_keeps_its_annex(watched: Watched) -> None:
     (watched.folder / "z.pdf").write_bytes(PDF)
     watched.look()

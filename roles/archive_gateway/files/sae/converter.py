@@ -190,6 +190,9 @@ def _of_pdf(work: Path, source: Path, target: Path) -> _Made:
             f"il porte {attached[0]} fichiers joints, que la copie n'aurait plus : demandez-les au service versant"
         )
     (work / "intent.ps").write_text(_INTENT, encoding="ascii")
+    # What poppler mends in silence (a table off, blank lines first) stops Ghostscript: it is given what qpdf reads, of
+    # the same content. The copy is compared with the original.
+    _run(work, "qpdf", "--no-warn", "--warning-exit-0", "--decode-level=none", source.name, "lu.pdf")
     _run(
         work, "gs", "-dSAFER", "-dBATCH", "-dNOPAUSE", "-dQUIET", "-sDEVICE=pdfwrite", "-dPDFA=2",
         # Rather nothing than a copy that does not conform, or of a part of what is damaged.
@@ -198,7 +201,7 @@ def _of_pdf(work: Path, source: Path, target: Path) -> _Made:
         "-dAutoFilterColorImages=false", "-dColorImageFilter=/FlateEncode", "-dAutoFilterGrayImages=false",
         "-dGrayImageFilter=/FlateEncode", "-dDownsampleColorImages=false", "-dDownsampleGrayImages=false",
         "-dDownsampleMonoImages=false",
-        f"--permit-file-read={_ICC}", f"-sOutputFile={target.name}", "intent.ps", source.name,
+        f"--permit-file-read={_ICC}", f"-sOutputFile={target.name}", "intent.ps", "lu.pdf",
     )  # fmt: skip # a command by its words
     after = _checked(work, target, before.pages)
     if _letters(after) != _letters(before):

@@ -38,6 +38,7 @@ _TWO = "{} : d'un logiciel à l'autre, ce PDF ne montre pas le même document. �
 _LACKING = (
     "{} : ce PDF est à écrire de nouveau, et « qpdf » manque ici. À faire : installez le paquet qpdf, puis relancez"
 )
+_BLANK_MOST = 1 << 16  # bytes that disks and messages add, zeros or blank lines
 _TAIL = 2048  # bytes, where a file says that it ends: one that was cut on its way does not
 
 
@@ -117,8 +118,8 @@ def _draw(source: Path, target: Path) -> structure.Layout:
 
 def _ends(path: Path) -> bool:
     with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - _TAIL))
-        return b"%%EOF" in stream.read()
+        stream.seek(max(0, path.stat().st_size - _BLANK_MOST))
+        return b"%%EOF" in stream.read().rstrip(b"\0\t\n\f\r ")[-_TAIL:]
 
 
 def _write_again(source: Path, target: Path, options: Sequence[str] = ()) -> None:

@@ -22,6 +22,7 @@ log = logging.getLogger("tdt-connector")
 # Names that programs give to a file while they write it.
 _IGNORED_SUFFIXES = (".part", ".tmp", ".filepart", ".crdownload", "~")
 _IGNORED_PREFIXES = (".", "~$")
+_BLANK_MOST = 1 << 16  # bytes that disks and messages add, zeros or blank lines
 _TAIL = 2048
 
 
@@ -237,9 +238,9 @@ class DepotWatcher:
             if info.st_size == 0:
                 return True
             head = os.pread(handle, _TAIL, 0)
-            tail = os.pread(handle, _TAIL, max(0, info.st_size - _TAIL))
+            tail = os.pread(handle, _BLANK_MOST, max(0, info.st_size - _BLANK_MOST)).rstrip(b"\0\r\n\t\f ")[-_TAIL:]
         if b"%PDF-" in head:
             return b"%%EOF" not in tail
         if name.lower().endswith(".xml"):
-            return not tail.rstrip(b"\0\r\n\t ").endswith(b">")
+            return not tail.endswith(b">")
         return False

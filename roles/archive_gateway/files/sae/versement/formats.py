@@ -5,9 +5,12 @@ What is asserted of PDF/A is what the file declares (its XMP block, which PRONOM
 
 from __future__ import annotations
 
+import tempfile
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sae.versement.container import Member
@@ -22,6 +25,9 @@ _PDFA = {
     "fmt/479": "PDF/A-3a", "fmt/480": "PDF/A-3b", "fmt/481": "PDF/A-3u", "fmt/1910": "PDF/A-4",
     "fmt/1911": "PDF/A-4e", "fmt/1912": "PDF/A-4f",
 }  # fmt: skip # a table
+_BLANK = b"\0\t\n\f\r "
+_HEAD = 1024
+_BLOCK = 1 << 20
 _lock = threading.Lock()
 _scanner: Any = None
 
@@ -81,8 +87,38 @@ def identify(members: Iterable[Member], allowed: frozenset[str], needless: Itera
 
 def identify_one(member: Member) -> Format:
     """The format of one file; the identifier is UNKNOWN when its content says nothing."""
+    found = _identified(member.path)
+    if found.puid != "UNKNOWN":
+        return found
+    with _without_blanks(member.path) as bare:
+        return _identified(bare) if bare else found
+
+
+@contextmanager
+def _without_blanks(path: Path) -> Iterator[Path | None]:
+    """A PDF without the byte order mark and the blanks around it, which all readers pass over, and PRONOM's signatures
+    do not; None for what is no such file."""
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD)
+        start = len(head) - len(head.removeprefix(b"\xef\xbb\xbf").lstrip(_BLANK))
+        if not head[start:].startswith(b"%PDF-"):
+            yield None
+            return
+        with tempfile.NamedTemporaryFile(dir=path.parent) as bare:
+            stream.seek(start)
+            held = b""
+            while block := stream.read(_BLOCK):
+                kept = (held + block).rstrip(_BLANK)
+                bare.write(kept)
+                held = (held + block)[len(kept) :][-_BLOCK:]
+            bare.write(b"\n")
+            bare.flush()
+            yield Path(bare.name)
+
+
+def _identified(path: Path) -> Format:
     try:
-        told = _siegfried().identify(str(member.path), detailed=True)
+        told = _siegfried().identify(str(path), detailed=True)
         matches = told["files"][0]["matches"]
     except (ImportError, OSError, KeyError, IndexError) as error:
         text = f"L'identification des formats ne fonctionne pas ({error}). Réessayez plus tard."
