@@ -86,7 +86,7 @@ def test_signed_elsewhere_it_is_never_accused(brought: Path, issuer: Issuer) -> 
         assert not any(word in str(refusal) for word in ("modifi", "fauss", "altér"))
 
 
-@pytest.mark.parametrize("name", ["Word", "Excel, many pages", "weasyprint, PDF/A-3 with a file", "reportlab"])
+@pytest.mark.parametrize("name", ["Word", "Excel, many pages", "weasyprint, PDF/A-3 with a file", "cairo"])
 def test_signed_elsewhere_it_counts(name: str, tmp_path: Path, issuer: Issuer) -> None:
     ALL[name](tmp_path / "acte.pdf")
     (tmp_path / "fini.pdf").write_bytes((tmp_path / "acte.pdf").read_bytes() + b"\n")

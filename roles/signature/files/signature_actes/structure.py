@@ -442,7 +442,7 @@ class _File(Parser):
             self.revisions[-1].packed.append(
                 _Found(Link(inner, 0), (number, rank), value if _is_number(value) else None, frozenset(parser.links))
             )
-        if parser.blank(at) != len(content) or parser.remarks:
+        if parser.blank(at) != len(content) or (parser.remarks and len(self.revisions) > 1):  # cairo says the page
             raise odd
         self.fields |= parser.fields
         self.programs |= parser.programs
