@@ -24,6 +24,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from lxml import etree
 from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+from pyhanko.sign import signers
+from pyhanko.sign.fields import MDPPerm
 from signature_actes import pades, receive, structure
 
 from testbed import trusted_lists as made
@@ -32,6 +34,7 @@ from testbed.authority import carrying
 from .conftest import PEM, Issuer, private_pem, run, software
 from .test_sameness import appended, stream_of
 from .test_structure import size_of
+from .writers import word
 
 NOW = dt.datetime.now(dt.UTC)
 EU, BE = made.authority("EU", ca=False), made.authority("BE", ca=False)
@@ -138,6 +141,31 @@ def test_a_supplier_signs_after_the_maire(place: Place, supplier: made.Pair) -> 
     assert "ce n'est pas le document du circuit" in place.ask("contresignature", signed.read_bytes(), other)["refus"]
     alone = place.ask("contresignature", signed.read_bytes(), signed.read_bytes())["refus"]
     assert alone == "contrat.pdf : le document n'est pas signé par le fournisseur"
+
+
+def locks(place: Place, pair: made.Pair, source: bytes) -> bytes:
+    """Signed so that nobody may sign below (« Certifier », no changes)."""
+    described = signers.PdfSignatureMetadata(
+        field_name="Fournisseur", certify=True, docmdp_permissions=MDPPerm.NO_CHANGES
+    )
+    output, writer = io.BytesIO(), IncrementalPdfFileWriter(io.BytesIO(source))
+    asyncio.run(signers.PdfSigner(described, software(place.issuer, pair)).async_sign_pdf(writer, output=output))
+    return output.getvalue()
+
+
+def test_a_supplier_who_locks_the_contract_is_told_unless_nobody_signs_below(place: Place, supplier: made.Pair) -> None:
+    locked = locks(place, supplier, place.act.read_bytes())
+    assert "Jan Peeters a certifié ou verrouillé ce document" in place.ask("document", locked)["refus"]
+    told = place.ask("contresignature", place.act.read_bytes(), locked)
+    assert [one["nom"] for one in told["fournisseurs"]] == ["Jan Peeters"]
+
+
+def test_a_contract_that_word_saved_is_written_again_at_the_door(place: Place, tmp_path: Path) -> None:
+    """One whose two tables differ too: nobody signed it."""
+    one = word(tmp_path / "un.pdf")
+    two = word(tmp_path / "deux.pdf", second=lambda entries: entries.update({4: entries[6]}))
+    for content in (one.read_bytes(), two.read_bytes()):
+        assert place.ask("document", content) == {"taille": 0, "fournisseurs": [], "listes": ""}
 
 
 def test_a_detached_signature_is_of_the_dossier_s_document(place: Place, supplier: made.Pair) -> None:

@@ -253,7 +253,7 @@ async def check_pdf(
         if len(regular) > MAX_SIGNERS:
             raise Refusal(f"{path.name} : plus de {MAX_SIGNERS} signatures")
         found = [await _judged(path, one, lists, now) for one in added]
-        if told := pades.closed(path, reader):
+        if original is None and (told := pades.closed(path, reader)):  # the commune signs below
             raise Refusal(f"{path.name} : {told}")
         last = await check.status_of(path, regular[-1], lists.trust.context(now))
         if not check.is_whole(last, later=check.is_followed(regular[-1])):

@@ -31,7 +31,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from . import check, door, limits, mentions, pades, pes, qualified, token
-from .files import Damaged, looks_like_xml
+from .files import Ambiguous, Damaged, looks_like_xml
 from .person import Person
 from .refusal import Refusal, unread
 from .stamp import LocalUnit
@@ -126,7 +126,7 @@ def _signatures(document: Path) -> int:
     """How many signatures a document came with; none in one that the door has to write again first."""
     try:
         return asyncio.run(qualified.signatures(document))
-    except Damaged:
+    except (Ambiguous, Damaged):
         return 0
 
 
