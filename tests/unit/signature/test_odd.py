@@ -8,6 +8,8 @@ import json
 import os
 import random
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from signature_actes.check import check_pdf
 from signature_actes.person import Person
 from signature_actes.refusal import Refusal
 
+from testbed.programs import SIGNING
 from tests.unit.signature.conftest import SIREN, Issuer, software
 from tests.unit.signature.test_sameness import sign
 from tests.unit.signature.test_structure import pages
@@ -74,15 +77,29 @@ def test_what_readers_mend_is_signed_or_told(issuer: Issuer, tmp_path: Path, wha
         assert "À faire : " in str(refusal)
 
 
-@pytest.mark.parametrize("name", [b"acte\xe9.pdf", b"a\nb.pdf", "délibération n° 5 \U0001f600.pdf".encode()])
-def test_a_name_that_is_odd_is_told_and_signed(tmp_path: Path, name: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name", [b"acte\xe9.pdf", b"a\nb.pdf", "délibération n° 5 \U0001f600.pdf".encode()], ids=["latin", "lines", "face"]
+)
+@pytest.mark.parametrize("content", ["a document", "nothing"])
+def test_a_file_of_an_odd_name_is_told_in_one_line(tmp_path: Path, name: bytes, content: str) -> None:
+    """In a process of its own, as a person runs it."""
     path = tmp_path / os.fsdecode(name)
-    path.write_bytes(b"rien")
-    for stream in ("stdout", "stderr"):
-        monkeypatch.setattr(f"sys.{stream}", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+    path.write_bytes(word(tmp_path / "acte").read_bytes() if content == "a document" else b"rien")
     config = tmp_path / "signer-acte.json"
-    config.write_text(json.dumps({"commune": "Gondecourt", "code_postal": "59147", "signataires": []}))
-    assert cli.signer([str(path)], config) == 1
+    one = {"titulaire": "Claire Dubois", "bibliotheque": "/absente.so", "jeton": "maire"}
+    config.write_text(json.dumps({"commune": "Gondecourt", "code_postal": "59147", "signataires": [one]}))
+    code = (
+        "import sys, pathlib; from signature_actes import cli; sys.exit(cli.signer(None, pathlib.Path(sys.argv.pop())))"
+    )
+    done = subprocess.run(
+        [os.fsencode(sys.executable), b"-c", code.encode(), name, b"signer-acte.json"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": SIGNING},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1 and b"Traceback" not in done.stderr
+    assert "À faire : " in done.stderr.decode()
 
 
 def asked(name: str, content: bytes) -> dict[str, Any]:
@@ -96,6 +113,7 @@ def asked(name: str, content: bytes) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "name",
     ["acte\udce9.pdf", "\ud800", "a\0b.pdf", "..", ".", "", "/", "\U0001f600" * 99, "é" * 300, "a\nb\x1b[31m.pdf"],
+    ids=["latin", "half", "zero", "above", "here", "none", "root", "faces", "long", "colours"],
 )
 def test_a_name_from_a_browser_is_never_a_fault(tmp_path: Path, name: str) -> None:
     content = pages(tmp_path / "acte.pdf").read_bytes()
