@@ -15,7 +15,9 @@ from signature_actes.person import Person
 from signature_actes.refusal import Refusal
 
 from tests.unit.signature.conftest import LIBRARY, SIREN, Issuer, Tokens
+from tests.unit.signature.test_door import form
 from tests.unit.signature.test_pes import flow
+from tests.unit.signature.test_sameness import sign
 from tests.unit.signature.test_structure import pages
 from tests.unit.signature.test_words import LOCKS
 from tests.unit.signature.writers import word
@@ -310,3 +312,18 @@ def test_what_is_read_in_several_ways_is_signed_at_the_pc(
     signed = tmp_path / "acte-signe.pdf"
     person = Person("Claire Dubois", SIREN)
     assert asyncio.run(check_pdf(signed, person, issuer.trust, circuit)).holder == "Claire Dubois"
+
+
+def test_a_form_is_drawn_at_the_pc_and_the_one_that_a_supplier_signed_stays(
+    issuer: Issuer, tmp_path: Path, config: Path, typed: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    empty, circuit = form(tmp_path / "formulaire.pdf"), tmp_path / "circuit.pdf"
+    contract = sign(issuer, form(tmp_path / "marche.pdf"))
+    assert cli.signer([str(empty), str(contract)], config) == 0, capfd.readouterr().err
+    assert len(typed) == 1
+    assert door.admit(empty, circuit)
+    person = Person("Claire Dubois", SIREN)
+    pairs = [(empty, circuit), (contract, contract)]
+    for source, original in pairs:
+        signed = source.with_name(f"{source.stem}-signe.pdf")
+        assert asyncio.run(check_pdf(signed, person, issuer.trust, original)).holder == "Claire Dubois"

@@ -266,6 +266,10 @@ def draw_nothing(_writer: pypdf.PdfWriter, fields: list[DictionaryObject], _held
     del fields[1]["/AP"]
 
 
+def pretend_signed(writer: pypdf.PdfWriter, _fields: list[DictionaryObject], _held: DictionaryObject) -> None:
+    writer.root_object[NameObject("/PieceInfo")] = DictionaryObject({NameObject("/ByteRange"): BooleanObject(True)})
+
+
 def run_at_opening(writer: pypdf.PdfWriter, _fields: list[DictionaryObject], _held: DictionaryObject) -> None:
     writer.root_object[NameObject("/OpenAction")] = script("this.getField('montant').value = '100 000 euros'")
 
@@ -307,6 +311,9 @@ def test_a_signed_form_is_only_a_contract_s(issuer: Issuer, tmp_path: Path) -> N
         door.admit(signed, target)
     assert not target.exists()
     assert not door.admit(signed, target, door.Form.SIGNED)
+    pretended = form(tmp_path / "faux.pdf", pretend_signed)
+    with pytest.raises(Refusal, match="est un formulaire"):  # bytes are no signature
+        door.admit(pretended, target, door.Form.SIGNED)
     assert not door.admit(form(tmp_path / "piece.pdf", run_at_opening), target, door.Form.KEPT)
     for contract, brought in (("signature", signed), ("piece", tmp_path / "piece.pdf")):
         request = b'{"nom": "a.pdf", "signataires": [], "origine": %d, "signe": 0, "contrat": "%s"}\n'

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
-from . import files, forms, pades, rereading, structure
+from . import check, files, forms, pades, rereading, structure
 from .refusal import Refusal
 
 SECONDS = 90
@@ -66,11 +66,13 @@ def admit(source: Path, target: Path, form: Form = Form.DRAWN) -> bool:
     files.check_size(source)
     told: files.Ambiguous | files.Damaged | None = None
     layout: structure.Layout | None = None
+    stays = False
     try:
         with files.open_pdf(source) as (_stream, reader):
             layout = files.check_clear(source, files.REMAKE)
             if form is not Form.KEPT and (closed := pades.closed(source, reader)):
                 raise Refusal(f"{source.name} : {closed}")
+            stays = form is Form.SIGNED and bool(check.signatures(source, reader))
     except files.Damaged as refusal:
         told = refusal
         if not _ends(source):
@@ -85,7 +87,7 @@ def admit(source: Path, target: Path, form: Form = Form.DRAWN) -> bool:
         target.unlink()
         if told:
             raise told
-        if draws and form is Form.DRAWN:
+        if draws and not stays:
             raise Refusal(_PROGRAM.format(source.name))
         return False
     try:
