@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
+import json
 import re
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .http import Server
+from .http import Body, Server
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -49,9 +49,13 @@ class Deliberations:
     def tell(self, uid: str, told: dict[str, Any], document: Path | None = None) -> None:
         """Say where an act is; `document` is what is published."""
         body = {"uid": uid, **told}
-        if document is not None:
-            body |= {"document": base64.b64encode(document.read_bytes()).decode(), "sha256": document.name}
-        self._server.json("POST", "/@suivi", json=body)
+        if document is None:
+            self._server.json("POST", "/@suivi", json=body)
+            return
+        start = json.dumps(body | {"sha256": document.name})[:-1].encode()
+        with document.open("rb") as stream:
+            whole = Body([start, b', "document": "', stream, b'"}'], in_base64=True)
+            self._server.json("POST", "/@suivi", data=whole, headers={"Content-Type": "application/json"})
 
 
 def problem(item: dict[str, Any]) -> str:
