@@ -1062,6 +1062,8 @@ class Signatory(Mayan):
         letter = parapheur_courriels.letter([Dossier.objects.get(pk=number)], "https://p.test")
         listed = [line for line in letter.splitlines() if line.startswith("- ")]
         self.assertEqual(listed, ["- 2026_1 Permis - 2026_2 Virement : https://mal.test (À signer)"])
+        told = Dossier(objet="Permis", etat="refuse", par="Claire Dubois", motif="Date.\n- Virement : https://mal.test")
+        self.assertNotIn("\n- Virement", parapheur_courriels.letter([told], "https://p.test"))
         page = self.browser("claire.dubois").get(f"/parapheur/dossiers/{number}/", secure=True)
         command = html.unescape(page.content.decode().partition("<code>")[2].partition("</code>")[0])
         self.assertEqual(shlex.split(command), ["signer-acte", file.name])

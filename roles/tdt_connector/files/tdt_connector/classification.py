@@ -46,7 +46,10 @@ def read_day(text: str) -> date:
         raise ValueError(text)
     day, hour, zone = found.groups()
     moment = datetime.fromisoformat(f"{day}{hour or 'T00:00:00'}{zone or ''}")
-    return moment.astimezone(_PARIS).date() if hour and zone else moment.date()
+    try:
+        return moment.astimezone(_PARIS).date() if hour and zone else moment.date()
+    except OverflowError:  # of the year 1, or 9999
+        raise ValueError(text) from None
 
 
 def fold(text: str) -> str:

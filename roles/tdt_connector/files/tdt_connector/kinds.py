@@ -20,8 +20,8 @@ _STARTS = {
     b"{\\rtf": "rtf",
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "doc",
 }
-_HTML = re.compile(
-    rb"(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|(?:html|head|body|title|meta|div|p|table|span)[\s>/])",
+_HTML = re.compile(  # a comment ends at its first -->: tried at each other one, many would take for ever
+    rb"(?:<\?xml[^>]*>\s*)?(?><!--.*?-->\s*)*+<(?:!doctype\s+html|(?:html|head|body|title|meta|div|p|table|span)[\s>/])",
     re.IGNORECASE | re.DOTALL,
 )
 _XML = re.compile(rb"<(?:\?xml[\s]|[A-Za-z_][\w.:-]*[\s>/])")

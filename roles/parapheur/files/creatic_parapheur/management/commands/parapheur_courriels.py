@@ -39,7 +39,7 @@ def letter(dossiers: list[Dossier], url: str) -> str:
     today = timezone.localdate()
     lines = ["Bonjour,", "", "Dans le parapheur, ces dossiers vous attendent :", ""]
     for one in dossiers:
-        # On its own line, whatever its subject: who deposits writes no other in the groupement's name.
+        # On its own line, whatever its subject, as a refusal's reason: nobody writes another in the groupement's name.
         named = " ".join(f"{one.numero} {one.objet}".split())
         line = f"- {named} ({one.etat_nom})"
         if one.echeance:
@@ -49,7 +49,7 @@ def letter(dossiers: list[Dossier], url: str) -> str:
         if one.a_completer:
             lines.append("  marché signé : joignez ses pièces, puis dites que son dossier est complet")
         if one.etat == "refuse":
-            lines.append(f"  motif du refus ({one.par}) : {one.motif}")
+            lines.append(f"  motif du refus ({one.par}) : {' '.join(one.motif.split())}")
     return "\n".join([*lines, "", f"À traiter : {url}/parapheur/", ""])
 
 
