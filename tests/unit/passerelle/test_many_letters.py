@@ -66,6 +66,37 @@ def test_many_letters_about_one_act_are_reckoned_at_once(world: World) -> None:
     assert 'passerelle_lettres{etat="non_prise"} 600' in world.config.metrics.read_text()
 
 
+@pytest.mark.parametrize(
+    "told", ["2026-11-01T10:00:00", "2026-11-01+01:00", "2026-11-01 (papier)", "2026-13-01", "x", 7]
+)
+def test_a_day_that_a_connector_says_of_an_act_keeps_nobody_s_letters(world: World, ask: Any, told: Any) -> None:
+    """All communes' mails, figures and lists are made of the letters of all."""
+    letter = {"lettre": 1, "recu_le": "2026-11-28", "type": "pieces", "id_acte": "059-X", "fichiers": []}
+    letter["acte"] = {"objet": "Budget", "date": told, "recu_le": told}
+    assert ask("connecteur", "/connecteur/lettres", "POST", json=letter).status_code == 200
+    assert _announce(ask, 1, who="autre-connecteur").status_code == 200
+    letters = Letters(world.store, Files(world.root))
+    for found in (letters.waiting(), letters.awaited(10), letters.shown(None)):
+        assert {one.commune for one in found} == {"gondecourt", "la-madeleine"}
+    assert ask("groupement", "/").status_code == ask("poste", "/lettres/1").status_code == 200
+
+
+def test_a_letter_that_cannot_be_read_keeps_no_other(world: World, ask: Any) -> None:
+    """One of before a check that is made now, say."""
+    _flood(world, 2)
+    assert _announce(ask, 1, who="autre-connecteur").status_code == 200
+    with world.store.transaction() as connection:
+        connection.execute("UPDATE lettre SET donnees = donnees - 'recu_le' WHERE commune = 'gondecourt' AND tdt = 1")
+        connection.execute(
+            """UPDATE lettre SET donnees = donnees || '{"date": "demain"}' WHERE commune = 'gondecourt' AND tdt = 2"""
+        )
+    letters = Letters(world.store, Files(world.root))
+    for found in (letters.waiting(), letters.awaited(10), letters.shown(None)):
+        assert [one.commune for one in found] == ["la-madeleine"]
+    metrics.publish(world.config, world.store)
+    assert ask("groupement", "/").status_code == ask("autre-poste", "/").status_code == 200
+
+
 def test_the_many_letters_of_one_commune_hide_no_other(world: World, ask: Any) -> None:
     assert _announce(ask, 1, who="autre-connecteur").status_code == 200
     _flood(world, 30, "")

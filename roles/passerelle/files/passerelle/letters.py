@@ -6,6 +6,7 @@ A letter's row has what it says of itself (`donnees`) and what was done of it (`
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from .returns import keep_announced
 from .room import LARGEST
 from .store import Store
 
+log = logging.getLogger("passerelle")
 PARIS = ZoneInfo("Europe/Paris")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS lettre (
@@ -165,12 +167,14 @@ class Letters:
         whole = all(_DIGEST.fullmatch(str(one["sha256"])) for one in listed)
         if not day or not 0 < number < 2**63 or len(listed) > _FILES_MAX or not whole:
             raise BadRequest("Un courrier a un jour, un numéro, et 50 fichiers au plus, chacun avec son empreinte.")
-        act = told.get("acte") if isinstance(told.get("acte"), dict) else {}
+        given = told.get("acte")
+        act: dict[str, Any] = given if isinstance(given, dict) else {}
         siren = _text(told.get("siren"), 9)
         data = {
             "type": str(told.get("type")) if told.get("type") in KINDS else "",
             "numero": _text(told.get("numero"), 30), "id_acte": _text(told.get("id_acte"), 100),
-            "acte": {key: _text((act or {}).get(key), 500) for key in ("objet", "date", "recu_le")} if act else {},
+            "acte": {"objet": _text(act.get("objet"), 500), "date": _iso(act.get("date")),
+                     "recu_le": _iso(act.get("recu_le"))} if act else {},
             "date": _iso(told.get("date")), "recu_le": day, "texte": _text(told.get("texte"), 4000),
             "defaut": _text(told.get("defaut"), 500), "fichiers": listed,
             "etrangere": siren if siren and siren != commune.siren else "",
@@ -249,7 +253,7 @@ class Letters:
                     _note(connection, row["numero"], "connecteur", "marqué lu au TdT")
                 return
             answer = track.get("reponse") or {}
-            if answer.get("cle") != told.get("reponse") or state not in SENT + FAILED:
+            if not answer or answer["cle"] != told.get("reponse") or state not in SENT + FAILED:
                 raise BadRequest("Cette réponse n'est pas de ce courrier, ou son état est inconnu.", 404)
             if answer["etat"] == state:
                 return
@@ -335,13 +339,13 @@ class Letters:
             " numero DESC) AS rang FROM lettre WHERE %s::text IS NULL OR commune = %s) AS une"
             " ORDER BY rang, numero DESC LIMIT %s) ORDER BY lettre.numero DESC"
         )
-        found = [self._letter(row) for row in self._rows(where, commune, commune, limit)]
+        found = self._readable(self._rows(where, commune, commune, limit))
         return sorted(found, key=lambda one: (not one.open, one.clocks.due or date.max if one.open else date.max))
 
     def waiting(self) -> list[Letter]:
         """Letters of which somebody may have to be told, of all communes: those of a year."""
         where = "lettre.recu_le > now() - interval '1 year' ORDER BY lettre.numero"
-        return [self._letter(row) for row in self._rows(where)]
+        return self._readable(self._rows(where))
 
     def awaited(self, limit: int) -> list[Letter]:
         """Letters whose answer the préfet awaits within a delay, of all communes, oldest first."""
@@ -350,7 +354,7 @@ class Letters:
             " AND COALESCE(lettre.suivi->'reponse'->>'etat', '') <> ALL(%s) ORDER BY lettre.numero LIMIT %s"
         )
         rows = self._rows(where, list(clocks.WAITING), list(SENT), limit)
-        return [self._letter(row) for row in rows]
+        return self._readable(rows)
 
     def repeated(self, letter: Letter) -> int:
         """Number of the letter that this one repeats, 0 for none."""
@@ -407,6 +411,17 @@ class Letters:
     def _change(connection: psycopg.Connection[Any], row: Mapping[str, Any], track: dict[str, Any]) -> None:
         connection.execute("UPDATE lettre SET suivi = %s WHERE numero = %s", (Jsonb(track), row["numero"]))
 
+    @classmethod
+    def _readable(cls, rows: Sequence[dict[str, Any]]) -> list[Letter]:
+        """Letters of many communes: one that cannot be read keeps no other."""
+        found = []
+        for row in rows:
+            try:
+                found.append(cls._letter(row))
+            except (LookupError, TypeError, ValueError) as error:
+                log.error("Courrier %s (%s) laissé, illisible : %r", row["numero"], row["commune"], error)
+        return found
+
     @staticmethod
     def _letter(row: dict[str, Any]) -> Letter:
         data, track = row["donnees"], row["suivi"]
@@ -420,6 +435,7 @@ class Letters:
                 "date": given.get("date", ""),
                 "recu_le": tdt.get("date_reception", ""),
             }
+        received = _iso(act.get("recu_le"))
         others = [
             clocks.Request(
                 one["donnees"]["type"], _day(one["donnees"]), _answered(one["reponse"] or {}), _dated(one["donnees"])
@@ -430,7 +446,7 @@ class Letters:
         run = clocks.clocks(
             data["type"],
             _day(data),
-            date.fromisoformat(act["recu_le"]) if _iso(act.get("recu_le")) else None,
+            date.fromisoformat(received) if received else None,
             _answered(track.get("reponse") or {}),
             others,
             _dated(data),
