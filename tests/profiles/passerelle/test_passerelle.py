@@ -52,6 +52,14 @@ def test_services_are_sandboxed(host: Host, unit: str) -> None:
     assert exposure(host, f"{unit}.service") < 2.0
 
 
+def test_forms_wait_on_the_disk(host: Host) -> None:
+    """Answers to letters, of 150 MB each: in memory, those of one agent would end the pages of all communes."""
+    pid = host.check_output("systemctl show -p MainPID --value passerelle-web.service")
+    [place] = [one.partition("=")[2] for one in host.check_output(f"tr '\\0' '\\n' < /proc/{pid}/environ").splitlines()
+               if one.startswith("TMPDIR=")]  # fmt: skip # one by its parts
+    assert host.check_output(f"nsenter -t {pid} -m findmnt -no FSTYPE -T {place}") != "tmpfs"
+
+
 def test_secrets_are_closed_to_other_accounts(host: Host) -> None:
     for path in ("/etc/passerelle/ged", "/var/lib/passerelle/fichiers"):
         assert there_and_closed(host, path), path

@@ -206,7 +206,7 @@ def reckon(config: Config, store: Store, letters: Letters, begin: date, end: dat
               count(*) FILTER (WHERE blocage <> '')::int AS arretes,
               count(*) FILTER (WHERE donnees->>'transmission' = 'non')::int AS restent,
               COALESCE(sum(GREATEST(0, (suivi->'tdt'->>'date_reception')::date
-                - (recu_le AT TIME ZONE 'Europe/Paris')::date)), 0)::int AS jours
+                - (recu_le AT TIME ZONE 'Europe/Paris')::date)), 0)::bigint AS jours
             FROM acte WHERE recu_le >= %s AND recu_le < %s AND donnees->>'circuit' <> %s
               AND donnees->>'eliminee' IS NULL -- nothing is known any more of when the préfecture had it
             GROUP BY 1, 2, 3, 4 ORDER BY 1
