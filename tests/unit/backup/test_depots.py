@@ -132,6 +132,33 @@ def test_what_a_backup_put_itself_may_go(depot: Depot, log: Log) -> None:
     assert depot.watch() == "1 blocs déjà sauvegardés ont été supprimés ou remplacés"
 
 
+def test_many_transactions_that_delete_their_own_are_each_read_alone(
+    depot: Depot, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch has one turn for all: a thousand transactions of a client must not each look at all the others."""
+    read: list[Path] = []
+    entries, files = segments.entries, segments.files
+    listed: list[Path] = []
+    monkeypatch.setattr(segments, "entries", lambda path: read.append(path) or entries(path))
+    monkeypatch.setattr(segments, "files", lambda repository: listed.append(repository) or files(repository))
+    for number in range(10, 210):
+        log.transaction(entry(segments.PUT2, identifier(number), b"x"), entry(segments.DELETE, identifier(number)))
+    assert depot.watch() == ""
+    assert len(listed) < 5
+    assert len(read) < 3 * log.number
+
+
+def test_what_a_later_transaction_of_the_same_segment_does_is_not_the_former_s(depot: Depot, log: Log) -> None:
+    own = [entry(segments.PUT2, identifier(7), b"x"), entry(segments.DELETE, identifier(7)), entry(segments.COMMIT)]
+    log.write(*own, entry(segments.DELETE, identifier(1)), entry(segments.COMMIT))
+    found = [one.lost for one in segments.transactions(depot.path)]
+    assert found[-2:] == [set(), {identifier(1)}]
+    # Put by a transaction that ended, it is lost for the next one of that segment.
+    log.write(entry(segments.PUT2, identifier(8), b"x"), entry(segments.COMMIT), *own[:1])
+    log.write(entry(segments.DELETE, identifier(8)), entry(segments.DELETE, identifier(7)), entry(segments.COMMIT))
+    assert [*segments.transactions(depot.path)][-1].lost == {identifier(8)}
+
+
 def test_no_backup_deletes_without_end(depot: Depot, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a client deletes of its own would hide, past what is remembered, what it deletes of others."""
     monkeypatch.setattr(segments, "MOST_DELETED", 2)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -108,16 +109,17 @@ def transactions(repository: Path, after: int = -1) -> Iterator[Transaction]:
     Raises:
         SegmentError: a segment is not one, or a transaction deletes more than any backup does.
     """
-    current, deleted, began = Transaction(), set[bytes](), (after + 1, 0)
+    current, deleted, first, own = Transaction(), set[bytes](), 0, list[Path]()
     for number, path in files(repository).items():
         if number <= after:
             continue
+        own.append(path)
         for rank, entry in enumerate(entries(path)):
             if entry.tag == COMMIT:
                 current.end = number
-                current.lost = _lost(repository, began, number, deleted) if deleted else set()
+                current.lost = _lost(own, first, rank, deleted) if deleted else set()
                 yield current
-                current, deleted, began = Transaction(), set(), (number, rank + 1)
+                current, deleted, first, own = Transaction(), set(), rank + 1, [path]
             elif entry.key == MANIFEST:
                 current.manifest = current.manifest if entry.tag == DELETE else entry.size
             elif entry.tag == DELETE:
@@ -128,17 +130,20 @@ def transactions(repository: Path, after: int = -1) -> Iterator[Transaction]:
                 current.put += 1
 
 
-def _lost(repository: Path, began: tuple[int, int], end: int, deleted: set[bytes]) -> set[bytes]:
+def _lost(segments: Sequence[Path], first: int, last: int, deleted: set[bytes]) -> set[bytes]:
     """Which of the objects that a transaction deleted it had not put itself: read again, as most delete none.
 
     Args:
-        began: its first segment, and the rank of its first entry there.
-        end: its last segment.
+        segments: its own alone: a client makes as many transactions as it likes.
+        first: rank of its first entry, in the first of them.
+        last: rank of its COMMIT, in the last.
+        deleted: what it deleted.
     """
     own, lost = set[bytes](), set[bytes]()
-    for number, path in files(repository).items():
-        for rank, entry in enumerate(entries(path) if began[0] <= number <= end else ()):
-            if (number, rank) < began or entry.key not in deleted:
+    for place, path in enumerate(segments):
+        end = last if place == len(segments) - 1 else None
+        for entry in islice(entries(path), 0 if place else first, end):
+            if entry.key not in deleted:
                 continue
             if entry.tag != DELETE:
                 own.add(entry.key)
