@@ -8,6 +8,7 @@ import pwd
 import struct
 import tracemalloc
 import zlib
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -136,11 +137,19 @@ def test_many_transactions_that_delete_their_own_are_each_read_alone(
     depot: Depot, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The watch has one turn for all: a thousand transactions of a client must not each look at all the others."""
-    read: list[Path] = []
     entries, files = segments.entries, segments.files
-    listed: list[Path] = []
-    monkeypatch.setattr(segments, "entries", lambda path: read.append(path) or entries(path))
-    monkeypatch.setattr(segments, "files", lambda repository: listed.append(repository) or files(repository))
+    read, listed = list[Path](), list[Path]()
+
+    def reading(path: Path) -> Iterator[segments.Entry]:
+        read.append(path)
+        return entries(path)
+
+    def listing(repository: Path) -> dict[int, Path]:
+        listed.append(repository)
+        return files(repository)
+
+    monkeypatch.setattr(segments, "entries", reading)
+    monkeypatch.setattr(segments, "files", listing)
     for number in range(10, 210):
         log.transaction(entry(segments.PUT2, identifier(number), b"x"), entry(segments.DELETE, identifier(number)))
     assert depot.watch() == ""
