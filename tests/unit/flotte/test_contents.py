@@ -384,6 +384,35 @@ def test_who_holds_the_door_gets_no_certificate_of_a_machine(home: Path, tmp_pat
     assert assemble.certificates(home, {"loos-pc": replace(known, siren=NEIGHBOUR)}) == {}
 
 
+def test_a_machine_whose_name_was_another_commune_s_gets_none_of_its_certificates(home: Path, tmp_path: Path) -> None:
+    """« loos-est » and « pc », « loos » and « est-pc »: what nobody revoked of the one is not renewed for the other."""
+    authority, host = Authority(home / "pki", Passphrases(home / "pki")), "loos-est-pc"
+    former = Request("flotte", "client", f"Machine - {host}", "Commune de Loos-Est", NEIGHBOUR, holder="machine")
+    theirs = Request("sae", "client", "Connecteur - Loos-Est", "Commune de Loos-Est", NEIGHBOUR, holder="connector")
+    before = former.new_key()
+    authority.issue(former.csr(before), former, Owner(host, "loos-est"))
+    authority.issue(theirs.csr(theirs.new_key()), theirs, Owner(host, "loos-est"))
+    present = replace(former, organization="Commune de Loos", siren="215903469")
+    own = present.new_key()
+    authority.issue(present.csr(own), present, Owner(host, "loos"))
+    said = _asked_by(own, tmp_path, theirs.csr(theirs.new_key()), "sae", host)
+    assert extract.lacking(authority, host, said) == {"sae"}
+    assert extract.renew(authority, host, said) == []
+    # What the inventory gives it is its own.
+    given = replace(theirs, common_name="Connecteur - Loos", organization="Commune de Loos", siren="215903469")
+    said = _asked_by(own, tmp_path, given.csr(given.new_key()), "sae", host)
+    assert extract.renew(authority, host, said, {"sae": (given, "loos")}) == ["sae"]
+    [held] = [row for row in authority.listing(status="valide") if (row["hote"], row["nom"]) == (host, "sae")]
+    assert (held["siren"], held["titulaire"]) == ("215903469", "Connecteur - Loos")
+    mine = _asked_by(own, tmp_path, theirs.csr(theirs.new_key()), "tdt", host)
+    with pytest.raises(PkiError, match="pas signée"):  # nor what is of the commune that it will be of next
+        extract.renew(authority, host, mine, {"tdt": (replace(given, name="tdt"), "lomme")})
+    # The former machine's key, by a door that was taken, brings nothing.
+    late = _asked_by(before, tmp_path, present.csr(present.new_key()), "flotte", host)
+    with pytest.raises(PkiError, match="pas signée"):
+        extract.renew(authority, host, late)
+
+
 def _asked_by(key: Any, folder: Path, csr: str, name: str = "flotte", machine: str = "loos-pc") -> dict[str, str]:
     """What a machine of that key says in its report."""
     settings = MachineSettings(

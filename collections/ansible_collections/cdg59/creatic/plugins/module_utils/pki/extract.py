@@ -74,11 +74,12 @@ def renew(
     Raises:
         PkiError: a CSR is refused, or a name that was certified before is not any more; the others were issued.
     """
-    held, given = {row["nom"]: row for row in _held(authority, host)}, wanted or {}
+    held, given = {row["nom"]: row for row in _own(authority, host)}, wanted or {}
     done, wrong = list[str](), list[str]()
     for name in sorted(asked.keys() & {*held, *given}):
         try:
-            csr, row = _signed(authority, host, name, asked[name]), held.get(name)
+            row = held.get(name)
+            csr = _signed(authority, host, name, asked[name], str(row["commune"]) if row else given[name][1])
             if row and _key_of(csr) == fingerprint(load_certificate(row["pem"]).public_key()):
                 continue
             request, commune = (_asked_before(name, row["demande"]), str(row["commune"])) if row else given[name]
@@ -94,23 +95,35 @@ def renew(
 
 def lacking(authority: Authority, host: str, asked: Mapping[str, str]) -> set[str]:
     """Names of the certificates that a machine asks for and does not hold."""
-    return {*asked} - {row["nom"] for row in _held(authority, host)}
+    return {*asked} - {row["nom"] for row in _own(authority, host)}
 
 
 def _held(authority: Authority, host: str) -> list[dict[str, Any]]:
     return [row for row in authority.listing(status="valide") if row["hote"] == host]
 
 
-def _signed(authority: Authority, host: str, name: str, asked: str) -> str:
-    """The CSR that a machine asks with, once a key of its own is known to have signed it."""
+def _own(authority: Authority, host: str) -> list[dict[str, Any]]:
+    """What a machine holds, of the commune of the certificate by which it comes.
+
+    Its name may have been that of another commune's machine, whose certificates nobody revoked: renewed for this one,
+    they would make it the other commune's connector.
+    """
+    held = _held(authority, host)
+    communes = {row["commune"] for row in held if row["nom"] == CERTIFICATE}
+    return [row for row in held if row["commune"] in communes]
+
+
+def _signed(authority: Authority, host: str, name: str, asked: str, commune: str) -> str:
+    """The CSR that a machine asks with, once a key of its own, certified to that commune, has signed it."""
     try:
         found = json.loads(asked)
         csr, signature = str(found["csr"]), base64.b64decode(found["signature"], validate=True)
     except (ValueError, KeyError, TypeError):
         raise PkiError(f"demande de certificat « {name} » illisible, ou que la machine n'a pas signée") from None
     text = f"creatic-flotte demande\n{host}\n{name}\n{csr}".encode()
+    wanted = host, CERTIFICATE, commune
     for row in authority.listing():
-        if (row["hote"], row["nom"]) == (host, CERTIFICATE) and row["statut"] in ("valide", "remplace"):
+        if (row["hote"], row["nom"], row["commune"]) == wanted and row["statut"] in ("valide", "remplace"):
             key = load_certificate(row["pem"]).public_key()
             try:
                 if isinstance(key, ec.EllipticCurvePublicKey):
