@@ -41,8 +41,10 @@ _LONGEST = 64  # X.520
 _SHORT = 4  # letters of a word that two initials may write, and that has no plural here
 # Letters of Latin alphabets that are no ASCII letter with a mark, and signs: what a name of here is written with.
 _OTHERS = {"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ł": "l", "þ": "th", "ŧ": "t"}
-_OTHERS |= {"ß": "ss", "ŋ": "n", "ĸ": "k"} | dict.fromkeys("’‘ʼ“”„‹›\u2010\u2011–—«»°·•→÷±⁄′″", " ")
-_OTHERS |= {"€": "e", "§": "s", "©": "c", "®": "r", "×": "x"}  # a letter, for the eye
+_OTHERS |= {"ß": "ss", "ŋ": "n", "ĸ": "k"} | dict.fromkeys("’‘ʼ“”„‹›«»°·•→÷±⁄′″\u201a\u201b\u201f", " ")
+# Every dash that is typed, pasted from Word or counted with.
+_OTHERS |= dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212", " ")
+_OTHERS |= {"€": "e", "§": "s", "©": "c", "®": "r", "×": "x", "†": "t", "‡": "t"}  # a letter, for the eye
 _SPACES = dict.fromkeys(map(ord, "\u00a0\u202f"), " ")  # as French puts before « and »
 _ALIKE = {"0": "o", "1": "l", "i": "l", "|": "l"}
 
