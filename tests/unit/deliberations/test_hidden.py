@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -51,6 +52,23 @@ def test_all_that_hides_a_name_is_told() -> None:
     found = " / ".join(hidden.told(rich()))
     for name in (*NAMES, "des fichiers joints dans le PDF"):
         assert name in found, found
+
+
+def test_a_description_without_end_is_told_and_not_unfolded() -> None:
+    writer = PdfWriter(clone_from=io.BytesIO(pdf()))
+    description = DecodedStreamObject()
+    description.set_data(b"<rdf:li>Max Descrit</rdf:li>" + b" " * 40_000_000)
+    writer.root_object[NameObject("/Metadata")] = writer._add_object(description.flate_encode(9))
+    written = io.BytesIO()
+    writer.write(written)
+    tracemalloc.start()
+    found = " / ".join(hidden.told(written.getvalue()))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "Max Descrit" in found
+    assert "description XMP : trop longue" in found
+    assert most < 20_000_000
+    assert hidden.told(hidden.cleaned(written.getvalue())) == []
 
 
 def test_the_copy_shows_the_same_and_hides_nothing() -> None:

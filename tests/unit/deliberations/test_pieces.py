@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import resource
 import zipfile
+import zlib
 
 import pytest
 from creatic.deliberations import pieces
@@ -122,3 +124,69 @@ def test_what_is_too_heavy_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_kind_that_pages_tell_is_the_contents() -> None:
     kinds = [pieces.content_type(one) for one in (pdf(), picture("PNG"), picture("JPEG"), b"<html>")]
     assert kinds == ["application/pdf", "image/png", "image/jpeg", ""]
+
+
+MEGABYTE = 1 << 20
+
+
+def unfolding(objects: list[bytes]) -> bytes:
+    """A PDF of these objects, of which the first is the catalog, as a hostile hand writes it."""
+    written, places = bytearray(b"%PDF-1.7\n"), []
+    for number, one in enumerate(objects, 1):
+        places.append(len(written))
+        written += b"%d 0 obj\n" % number + one + b"\nendobj\n"
+    start = len(written)
+    written += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    written += b"".join(b"%010d 00000 n \n" % place for place in places)
+    written += b"trailer\n<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, start)
+    return bytes(written)
+
+
+PAGES = [b"<</Type/Pages/Kids[3 0 R]/Count 1>>", b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 10 10]>>"]
+
+
+def with_deflated(count: int, content: bytes) -> bytes:
+    """A PDF that holds a file several times, deflated."""
+    packed = zlib.compress(content, 9)
+    stream = b"<</Filter/FlateDecode/Length %d>>stream\n" % len(packed) + packed + b"\nendstream"
+    files = b" ".join(b"<</Type/Filespec/F(a.xml)/EF<</F %d 0 R>>>>" % (4 + rank) for rank in range(count))
+    return unfolding([b"<</Type/Catalog/Pages 2 0 R/AF[%s]>>" % files, *PAGES, *[stream] * count])
+
+
+def peak() -> int:
+    """Bytes of memory that this process had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def test_files_inside_that_unfold_without_end_take_no_memory_of_the_site() -> None:
+    data = with_deflated(8, b"<?xml version='1.0'?>" + b" " * 60 * MEGABYTE)
+    before = peak()
+    assert pieces.problem("plan.pdf", data) == ""  # each is XML, of which the beginning is read
+    assert peak() - before < 50 * MEGABYTE
+
+
+def test_what_takes_too_much_to_be_read_is_refused_and_the_site_stays() -> None:
+    named = b" ".join(b"%d 0 R" % (4 + rank) for rank in range(9))
+    filled = b"[" + b"<</A 1>> " * 90_000 + b"]"
+    data = unfolding([b"<</Type/Catalog/Pages 2 0 R/A[%s]>>" % named, *PAGES, *[filled] * 9])
+    before = peak()
+    found = pieces.problem("plan.pdf", data)
+    assert "À faire : " in found
+    assert peak() - before < 50 * MEGABYTE
+
+
+def test_the_structure_of_a_long_tagged_document_is_not_unfolded() -> None:
+    element = b"<</Type/StructElem/S/TD/P 4 0 R/K 0/Pg 3 0 R>>"
+    kids = b" ".join(b"%d 0 R" % (5 + rank) for rank in range(90_000))
+    data = unfolding(
+        [b"<</Type/Catalog/Pages 2 0 R/StructTreeRoot 4 0 R>>", *PAGES, b"<</Type/StructTreeRoot/K[%s]>>" % kids,
+         *[element] * 90_000]
+    )  # fmt: skip # objects
+    assert pieces.problem("plu.pdf", data) == ""
+
+
+def test_one_that_waits_too_long_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "_WAIT", 0.01)
+    with pieces._READING:
+        assert "recommencez dans quelques minutes" in pieces.problem("plan.pdf", pdf() + b"\n% autre")
+    assert pieces.problem("plan.pdf", pdf() + b"\n% autre") == ""

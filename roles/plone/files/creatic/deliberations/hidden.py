@@ -48,6 +48,7 @@ _HIDDEN = (
 )
 _EMPTY_TABLE = re.compile(rb"%%EOF\s{1,9}xref\s{1,9}0 0\s{1,9}trailer\b[^%]{0,2000}/XRefStm\b")
 _SHOWN = 80  # characters of a value
+_DESCRIPTION_MAX = 2_000_000  # bytes of one
 _HEAD = 1024  # bytes before which readers look for the header of a PDF
 _BLANK = b"\xef\xbb\xbf\0\t\n\f\r "
 _COMMENTS = ("/Text", "/Popup", "/FileAttachment")
@@ -103,8 +104,8 @@ def is_signed(data: bytes) -> bool:
     return b"/ByteRange" in data
 
 
-def _dictionaries(root: Any) -> Iterator[Any]:
-    """All that a PDF's catalog reaches."""
+def _dictionaries(root: Any, but: tuple[str, ...] = ()) -> Iterator[Any]:
+    """All that a PDF's catalog reaches, by other ways than some keys."""
     from pypdf.generic import ArrayObject, DictionaryObject, IndirectObject
 
     seen: set[int] = set()
@@ -118,7 +119,7 @@ def _dictionaries(root: Any) -> Iterator[Any]:
             one = one.get_object()
         if isinstance(one, DictionaryObject):
             yield one
-            waiting += [one.raw_get(key) for key in list(one) if key != "/Parent"]
+            waiting += [one.raw_get(key) for key in list(one) if key not in ("/Parent", *but)]
         elif isinstance(one, ArrayObject):
             waiting += list(one)
 
@@ -126,6 +127,22 @@ def _dictionaries(root: Any) -> Iterator[Any]:
 def _at(dictionary: Any, key: str) -> Any:
     """What a dictionary holds under a key, followed where it is; None without it."""
     return dictionary[key] if key in dictionary else None  # noqa: SIM401 - pypdf's get gives a reference, not its object
+
+
+def begins(stream: Any, most: int) -> bytes:
+    """First bytes of a stream, as it is or deflated, which is how texts are put in a PDF; nothing of another.
+
+    The library gives it whole, and keeps it: some of a few kilobytes fill the memory.
+    """
+    filters = _at(stream, "/Filter") if stream is not None else ""
+    if filters in (None, []):
+        return bytes(stream._data[:most])
+    if filters not in ("/FlateDecode", ["/FlateDecode"]):
+        return b""
+    try:
+        return zlib.decompressobj().decompress(stream._data, most)
+    except zlib.error:
+        return b""
 
 
 def _annotations(root: Any) -> Iterator[tuple[Any, list[Any]]]:
@@ -201,7 +218,10 @@ def _of_descriptions(root: Any, known: list[str]) -> list[str]:
         stream = _at(one, "/Metadata")
         if not isinstance(stream, StreamObject):
             continue
-        text = bytes(stream.get_data()).decode("utf-8", "replace")
+        description = begins(stream, _DESCRIPTION_MAX)
+        if stream._data and not 0 < len(description) < _DESCRIPTION_MAX:
+            found.append("description XMP : trop longue, ou d'une écriture inconnue")
+        text = description.decode("utf-8", "replace")
         for value in re.findall(r"<(?:rdf:li|pdf:Author|xmp:Author|pdf:Keywords)[^>/]*>([^<]+)<", text):
             if value.strip() and not any(value.strip() in one for one in known):
                 found.append(f"description XMP : {value.strip()[:_SHOWN]}")

@@ -1,13 +1,21 @@
 """A file is judged where it enters, without Plone: its kind by its content, its size, what it hides that may do harm.
 
 What follows (parapheur, préfecture, archives) takes PDFs and pictures alone: a file that none of them would take is
-told to who brings it, before anybody votes on it. Messages are French, for people.
+told to who brings it, before anybody votes on it. It is read in a process of its own, within bounds: less than a
+megabyte can unfold into more memory than the site of all communes has. Messages are French, for people.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+import itertools
+import os
 import re
+import resource
+import subprocess
+import sys
+import threading
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -40,9 +48,26 @@ _MARKUP = re.compile(rb"\s*<(?:!doctype|html|\?xml|svg|script)", re.IGNORECASE)
 _MACROS = ("vbaproject.bin", "basic/", "scripts/")
 _SAVE = "enregistrez-le en PDF (« Enregistrer sous », « PDF »), puis joignez ce PDF"
 _PRINT = "imprimez-le en PDF, puis joignez ce PDF"
+_TOO_MUCH = (
+    f"il demande trop de mémoire ou de temps pour être lu : il est trop lourd, abîmé ou piégé. À faire : {_PRINT}"
+)
 # Keys of what a PDF does by itself, and what people call it.
 _ACTIONS = {"/JS": "un programme (JavaScript)", "/Launch": "une commande qui lance un programme"}
 _SHOWN = 80
+MEMORY = 300_000_000
+"""Bytes of address space of who reads one, with `_COPIES` of it: what passes unfolds little where it is read later."""
+_COPIES = 3
+SECONDS = 60
+"""Of processor, to read one."""
+_HEAD = 64
+"""Bytes of a file inside that tell whether it is XML."""
+_STRUCTURE = ("/StructTreeRoot", "/SE")
+"""Where a tagged PDF says again what its pages are made of: hundreds of thousands of objects, and no reader opens or
+runs anything from there alone."""
+_READING = threading.Lock()  # one file at a time is in memory beside the site
+_WAIT = 2 * SECONDS
+_SAID: dict[bytes, str] = {}  # what was said of the last files, by digest: a form asks, then what is written is judged
+_SAID_MAX = 32
 
 
 def kind(data: bytes) -> str:
@@ -72,10 +97,51 @@ def problem(name: str, data: bytes) -> str:
             "réduisez la qualité de ses images, ou joignez-le en plusieurs fichiers"
         )
     found = kind(data)
+    if found and (said := _misnamed(name, found)):
+        return said
+    return _apart(data)
+
+
+def _apart(data: bytes) -> str:
+    """What `_content` says, found by a process whose memory and time are bounded."""
+    digest = hashlib.sha256(data).digest()
+    if (known := _SAID.get(digest)) is not None:
+        return known
+    if not _READING.acquire(timeout=_WAIT):
+        return "d'autres fichiers sont en cours de lecture. À faire : recommencez dans quelques minutes"
+    try:
+        # The package is where this process found it, and nothing of its environment is a file's.
+        done = subprocess.run(
+            [sys.executable, "-B", "-P", "-m", __name__],
+            input=data, capture_output=True, timeout=3 * SECONDS, check=False,
+            env={"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUTF8": "1", "PYTHONWARNINGS": "ignore"},
+        )  # fmt: skip # a call by its parts
+    except subprocess.TimeoutExpired:
+        return _TOO_MUCH
+    finally:
+        _READING.release()
+    said = done.stdout.decode() if done.returncode == 0 else _TOO_MUCH
+    for old in list(itertools.islice(_SAID, max(0, len(_SAID) + 1 - _SAID_MAX))):
+        _SAID.pop(old, None)
+    _SAID[digest] = said
+    return said
+
+
+def main() -> int:
+    """Read a file from the standard input, and say what `_content` says of it."""
+    data = sys.stdin.buffer.read()
+    room = MEMORY + _COPIES * len(data)
+    resource.setrlimit(resource.RLIMIT_AS, (room, room))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    sys.stdout.write(_content(data))
+    return 0
+
+
+def _content(data: bytes) -> str:
+    """Why what a file holds is not taken, as `problem` says it."""
+    found = kind(data)
     if not found:
         return f"c'est {_called(data)}. Sont acceptés : PDF, PNG et JPEG, d'après le contenu. À faire : {_SAVE}"
-    if said := _misnamed(name, found):
-        return said
     if said := _of_pdf(data) if found == _PDF else _of_picture(data, found):
         return said
     if zipfile.is_zipfile(io.BytesIO(data)):
@@ -143,7 +209,7 @@ def _of_pdf(data: bytes) -> str:
 
 def _inside(root: Any) -> Iterator[str]:
     """What a PDF holds that a page does not show, and that may do harm; a structured copy (XML: Factur-X) may not."""
-    for one in hidden._dictionaries(root):
+    for one in hidden._dictionaries(root, _STRUCTURE):
         for key, said in _ACTIONS.items():
             if key in one or hidden._at(one, "/S") == key:
                 yield said
@@ -152,6 +218,9 @@ def _inside(root: Any) -> Iterator[str]:
             continue
         name = str(hidden._at(one, "/UF") or hidden._at(one, "/F") or "sans nom")
         stream = next((files[key].get_object() for key in files), None)
-        content = bytes(stream.get_data()) if stream is not None else b""
-        if not content.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<?xml"):
+        if not hidden.begins(stream, _HEAD).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<?xml"):
             yield f"un autre fichier (« {name[:_SHOWN]} »)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
