@@ -75,7 +75,7 @@ def locked() -> bytes:
         ("plan.pdf", pdf()), ("PLAN.PDF", pdf()), ("plan", pdf()), ("photo.png", picture("PNG")),
         ("photo.JPG", picture("JPEG")), ("photo.jpeg", picture("JPEG")), ("blancs.pdf", b"\r\n\r\n" + pdf()),
         ("bom.pdf", b"\xef\xbb\xbf" + pdf()), ("facture.pdf", with_file("factur-x.xml", b"<?xml version='1.0'?><a/>")),
-        ("suite.pdf", pdf() + b"\0" * 40),
+        ("suite.pdf", pdf() + b"\0" * 40), ("Délibération du 12.06.2026", pdf()),
     ],
 )  # fmt: skip # a case a line
 def test_what_follows_takes_is_taken(name: str, data: bytes) -> None:

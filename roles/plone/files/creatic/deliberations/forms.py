@@ -134,8 +134,9 @@ class Annex(SimpleFieldValidator):
     def validate(self, value: Any, force: bool = False) -> None:
         """Raises Wrong with why it is not taken."""
         super().validate(value, force)
-        if value is None or not hasattr(value, "data"):
-            return
+        kept = getattr(aq_base(self.context), self.field.__name__, None)
+        if value is None or value is kept or not hasattr(value, "data"):
+            return  # one that was there before it was judged stays, with another title
         holders = ("projet", "seance")
         chain = getattr(self.context, "aq_chain", ())
         kinds = [getattr(aq_base(one), "portal_type", "") for one in chain[:2]]

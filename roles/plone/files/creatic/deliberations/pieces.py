@@ -151,7 +151,7 @@ def _content(data: bytes) -> str:
 
 def _misnamed(name: str, found: str) -> str:
     """Say that the name of a file is another kind's; the extension alone tells programs what it is."""
-    suffix = re.search(r"\.[^.\s/\\]{1,10}$", name)
+    suffix = re.search(r"\.(?=[^.\s]*[A-Za-z])[^.\s/\\]{1,10}$", name)  # not the year of « du 12.06.2026 »
     expected = next((suffixes for _head, one, suffixes in _KINDS if one == found), (".pdf",))
     if not suffix or suffix[0].lower() in expected:
         return ""
