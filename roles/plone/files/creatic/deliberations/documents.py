@@ -9,6 +9,8 @@ from typing import Any
 from creatic.deliberations import rules
 
 _TEMPLATE = Path(__file__).with_name("templates") / "document.pt"
+_KEPT_MAX = 500_000
+"""Signs of a document that is kept drawn: one with pictures in it is many megabytes, which all communes share."""
 KINDS = ("convocation", "note", "proces_verbal", "deliberation", "registre", "liste")
 
 
@@ -40,7 +42,8 @@ def page(kind: str, **given: Any) -> str:
 
 def draw(kind: str, **given: Any) -> bytes:
     """Give a document as PDF. Arguments: see `page`."""
-    return _drawn(page(kind, **given))
+    text = page(kind, **given)
+    return _drawn(text) if len(text) <= _KEPT_MAX else _drawn.__wrapped__(text)
 
 
 @functools.lru_cache(maxsize=16)
