@@ -112,7 +112,9 @@ def council(those: Clerks, mark: str) -> tuple[str, str]:
     """A meeting where one délibération is voted, by the pages; gives its number and its path."""
     day = dt.date.today()
     meeting = those.prepare(day, mark)
-    projet = those.write(meeting, f"Restauration de l'église Saint-Martin ({mark})", "1.1", pdf("Plan de l'église"))
+    projet = those.write(meeting, f"Restauration de l'église Saint-Martin ({mark})", "1.1")
+    those.join(projet, "plan.pdf", pdf("Plan de l'église"))
+    those.submit(projet)
     those.open(meeting, day, projet)
     number = those.adopt(projet)
     those.close(meeting)

@@ -75,7 +75,10 @@ class Person:
         """Press the button, or follow the link, of a name; wait for what comes."""
         found = self.page.get_by_role(role, name=name, exact=isinstance(name, str))
         assert found.count() == 1, (name, role, found.count(), self.page.url, self.read()[:1500])
+        before = self.page.evaluate("performance.timeOrigin")
         found.click()
+        # Another page came, not only another address of the same one.
+        self.page.wait_for_function("before => performance.timeOrigin !== before", arg=before)
         self._loaded()
 
     def by_keyboard(self, name: str) -> None:
@@ -83,8 +86,8 @@ class Person:
         for _ in range(300):
             self.page.keyboard.press("Tab")
             if self.page.evaluate("document.activeElement.textContent.trim()") == name:
-                self.page.keyboard.press("Enter")
-                self.page.wait_for_load_state()
+                with self.page.expect_navigation():
+                    self.page.keyboard.press("Enter")
                 return
         raise AssertionError(f"« {name} » ne s'atteint pas au clavier sur {self.page.url}")
 
@@ -123,24 +126,13 @@ class People:
         self._browser, self._pictures = browser, pictures
 
     @contextmanager
-    def one(self, scripts: bool = True, certificate: tuple[str, Path] | None = None) -> Iterator[Person]:
-        """A new browser, of nobody yet.
-
-        Args:
-            scripts: whether pages' scripts run.
-            certificate: the address that asks for one, and the folder of its files.
-        """
+    def one(self) -> Iterator[Person]:
+        """A new browser, of nobody yet."""
         width, height = SIZES["bureau"]
-        shown: list[Any] = []
-        if certificate:
-            origin, folder = certificate
-            shown = [{"origin": origin, "certPath": folder / "fullchain.pem", "keyPath": folder / "key.pem"}]
         context = self._browser.new_context(
             locale="fr-FR",
             timezone_id="Europe/Paris",
             viewport={"width": width, "height": height},
-            java_script_enabled=scripts,
-            client_certificates=shown,
         )
         try:
             yield Person(context.new_page(), self._pictures)

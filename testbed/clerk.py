@@ -20,10 +20,15 @@ from testbed.patience import wait_for
 
 @dataclass
 class Clerks:
-    """Somebody who writes, a DGS and a maire, logged in to the délibérations and to the parapheur."""
+    """Somebody who writes, a DGS and a maire, logged in to the délibérations and to the parapheur.
+
+    Attributes:
+        others: browsers of other people.
+    """
 
     site: Site
     parapheur: Parapheur
+    others: People
     writer: Person
     manager: Person
     mayor: Person
@@ -53,12 +58,11 @@ class Clerks:
         self.writer.press("Enregistrer")
         return page.url.removesuffix("/view")
 
-    def write(self, meeting: str, subject: str, matter: str, annex: bytes = b"", scrutiny: str = "") -> str:
-        """The writer adds a projet, with an annex if there is one, and submits it; gives its address.
+    def write(self, meeting: str, subject: str, matter: str) -> str:
+        """The writer adds a projet; gives its address.
 
         Args:
             matter: code of the nomenclature.
-            scrutiny: the kind of ballot, as the form says it.
         """
         page = self.writer.page
         self.writer.go(meeting)
@@ -68,15 +72,13 @@ class Clerks:
         page.get_by_label("Matière").select_option(matter)
         for field, text in (("expose", f"Exposé : {subject}."), ("dispositif", "Article 1 : le conseil décide.")):
             page.frame_locator(f"#form-widgets-{field}_ifr").locator("body").fill(text)
-        if scrutiny:
-            page.get_by_label("Scrutin", exact=True).select_option(label=scrutiny)
         self.writer.press("Enregistrer")
-        projet = page.url.removesuffix("/view")
-        if annex:
-            self.join(projet, "plan.pdf", annex)
+        return page.url.removesuffix("/view")
+
+    def submit(self, projet: str) -> None:
+        """The writer hands a projet to the DGS."""
         self.writer.go(projet)
         self.writer.press("Soumettre au DGS")
-        return projet
 
     def join(self, projet: str, name: str, content: bytes) -> str:
         """The writer adds an annex; gives what the page says."""
@@ -205,14 +207,18 @@ def log_in(who: Person, site: Site, parapheur: Parapheur, login: str) -> None:
 
 
 @contextmanager
-def clerks(site: Site, parapheur: Parapheur, pictures: str = "") -> Iterator[Clerks]:
-    """The people of Gondecourt, each in a browser of their own."""
+def clerks(site: Site, parapheur: Parapheur, pictures: str = "", **others: str) -> Iterator[Clerks]:
+    """The people of Gondecourt, each in a browser of their own.
+
+    Args:
+        others: address of other servers that somebody visits, by their names.
+    """
     with ExitStack() as opened:
         home = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-        servers = {site.name: site.address, parapheur.name: parapheur.address}
+        servers = {site.name: site.address, parapheur.name: parapheur.address} | others
         those: People = opened.enter_context(people(servers, site.trust, home, pictures))
         found = []
         for login in (WRITER, MANAGER, MAYOR):
             found.append(opened.enter_context(those.one()))
             log_in(found[-1], site, parapheur, login)
-        yield Clerks(site, parapheur, *found)
+        yield Clerks(site, parapheur, those, *found)

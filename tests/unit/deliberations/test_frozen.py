@@ -89,8 +89,8 @@ def test_what_changed_is_told_by_field() -> None:
     ("before", "now", "said"),
     [
         ("Mairie", "École", "Lieu : Mairie → École"),
-        ("Mairie", "", "Lieu : Mairie → rien"),
-        ("", "École", "Lieu : rien → École"),
+        ("Mairie", "", "Lieu : n'est plus « Mairie »"),
+        ("", "École", "Lieu : École"),
         ("", "x" * 81, "Lieu : ajouté"),
         ("x" * 81, "y", "Lieu : modifié"),
         ("x" * 81, "", "Lieu : retiré"),

@@ -134,4 +134,7 @@ def described(label: str, before: str, now: str) -> str:
     """A change, in words: both values when they are short."""
     if len(before) > _SHOWN or len(now) > _SHOWN:
         return f"{label} : {'modifié' if before and now else 'retiré' if before else 'ajouté'}"
-    return f"{label} : {_SAID.get(before, before) or 'rien'} → {_SAID.get(now, now) or 'rien'}"
+    old, new = _SAID.get(before, before), _SAID.get(now, now)
+    if not old:
+        return f"{label} : {new}"
+    return f"{label} : {old} → {new}" if new else f"{label} : n'est plus « {old} »"

@@ -26,6 +26,7 @@
       var label = words(link.querySelector(".toolbar-label")) || words(link) || link.getAttribute("title");
       if (nameless(link) && label) link.setAttribute("aria-label", label);
     });
+    root.querySelectorAll("img:not([alt])").forEach(function (picture) { picture.alt = ""; }); // beside its words
     root.querySelectorAll("button").forEach(function (button) {
       if (!nameless(button) || button.innerText.trim()) return;
       var icon = button.querySelector("i");
