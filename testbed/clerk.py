@@ -81,11 +81,12 @@ class Clerks:
         self.writer.press("Soumettre au DGS")
 
     def join(self, projet: str, name: str, content: bytes) -> str:
-        """The writer adds an annex; gives what the page says."""
+        """The writer adds an annex, on the form that is there if one was refused; gives what the page says."""
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, name).write_bytes(content)
-            self.writer.go(projet)
-            self.writer.press("Ajouter une annexe", "link")
+            if "++add++File" not in self.writer.page.url:
+                self.writer.go(projet)
+                self.writer.press("Ajouter une annexe", "link")
             self.writer.page.locator("input[type=file]").set_input_files(Path(folder, name))
             self.writer.press("Enregistrer")
         return self.writer.read()

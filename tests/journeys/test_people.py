@@ -46,8 +46,9 @@ def meeting(those: Clerks) -> tuple[str, list[str]]:
     assert "À faire :" in said
     said = those.join(first, "plan.pdf", b"")
     assert "vide" in said
-    assert "plan.pdf" not in those.site.done(MANAGER, "GET", those.site.path(first))["items"]
-    assert "++add++" not in those.join(first, "plan.pdf", pdf("Plan")) and "++add++" not in those.writer.page.url
+    assert those.site.done(MANAGER, "GET", those.site.path(first)).get("items", []) == []
+    those.join(first, "plan.pdf", pdf("Plan"))
+    assert "++add++" not in those.writer.page.url, those.writer.read()
     for one in (first, second):
         those.submit(one)
     those.open(meeting, day, first, second)

@@ -1021,7 +1021,7 @@ class Signatory(Mayan):
     def delegation(self, **changes: str) -> Delegation:
         return signatory.delegate(account("karim.roux"), self.TOLD | changes)
 
-    def bring(self, key: str, text: bool = True, **changes: str) -> Any:
+    def bring(self, key: str, text: bool = True, **changes: Any) -> Any:
         """A rédacteur's deposit; gives the answer, and keeps what was looked for in the document."""
         self.mentions: list[str] = []
 

@@ -143,6 +143,7 @@ class Annex(SimpleFieldValidator):
         if not {*holders} & {*kinds} or kinds[:1] == ["Publication"]:
             return
         if said := pieces.problem(str(value.filename or ""), value.data):
+            self.widget.value = None  # else the form keeps it, and offers to send it once more
             raise content.Wrong(f"« {value.filename} » n'est pas accepté : {said}.")
 
 
