@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import os
@@ -9,9 +10,10 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from passerelle import executory, page
+from passerelle import executory, page, room
 from passerelle.acts import BadRequest
 from passerelle.config import Account
 from tdt_connector import archive, handover, s2low, sip
@@ -20,7 +22,7 @@ from tdt_connector.journal import Journal, State
 from tdt_connector.proof import test_pdf as make_pdf
 from tdt_simulator.testing import TdtServer
 
-from testbed.chain import World
+from testbed.chain import World, id_acte
 from testbed.connector import Authority, Commune, platform
 from testbed.servers import PASSWORD
 
@@ -496,3 +498,35 @@ def test_nothing_leaves_whose_nature_nobody_said(flows: World, commune: Commune,
     assert world.step("parapheur:muet") == "versement"
     with pytest.raises(BadRequest, match="ne se qualifie plus"):
         world.chain.qualify("parapheur:muet", "3", "oui")
+
+
+def _acknowledge(world: World, ask: Any, reference: str, receipt: bytes, **changes: str) -> int:
+    number = id_acte(world.config.communes["gondecourt"], world.act(reference).data)
+    said = {"reference": reference, "etat": "acquittee", "id_acte": number, "date_reception": "2026-11-21"} | changes
+    said["ar_acte"] = base64.b64encode(said["id_acte"].encode() + receipt).decode()
+    return int(ask("connecteur", "/connecteur/suivi", "POST", json=said).status_code)
+
+
+@pytest.mark.parametrize("odd", ["\0", "x" * 300, "".join(map(chr, range(0x4E00, 0x6E00))), "\n"])
+def test_no_receipt_is_kept_of_an_identifier_that_is_refused(world: World, ask: Any, odd: str) -> None:
+    """A file that no row names is never removed: one connector filled the disk that it shares with the database."""
+    reference = deposited(world)
+    number = id_acte(world.config.communes["gondecourt"], world.act(reference).data)
+    before = set((world.root / "fichiers").iterdir())
+    for rank in range(3):
+        assert _acknowledge(world, ask, reference, b"<ARActe %d>" % rank, id_acte=number + odd) == 400
+    assert set((world.root / "fichiers").iterdir()) == before
+    assert _acknowledge(world, ask, reference, b"<ARActe>") == 200
+    assert len(set((world.root / "fichiers").iterdir()) - before) == 1
+
+
+def test_no_receipt_is_kept_of_what_is_said_once_too_often(
+    world: World, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "SAID_MAX", 2)
+    reference = deposited(world)
+    for state in ("refusee", "en_erreur"):
+        world.chain.connectors.follow(world.config.communes["gondecourt"], {"reference": reference, "etat": state}, None)
+    before = set((world.root / "fichiers").iterdir())
+    assert [_acknowledge(world, ask, reference, b"<ARActe %d>" % rank) for rank in range(3)] == [429] * 3
+    assert set((world.root / "fichiers").iterdir()) == before

@@ -22,6 +22,7 @@ KEPT = "conserver"
 _SAID = (
     "SELECT count(*) FROM passage WHERE reference = %s AND le > now() - interval '1 day' AND etape ^@ 'connecteur: '"
 )
+_NUMBER_MAX = 100  # characters of an identifier; all pages, lists and figures are made of it
 _REASON_MAX = 8000  # characters: Helios refuses a flow by its elements, each with its reason
 
 
@@ -95,8 +96,7 @@ class Connectors:
             else:
                 tdt |= {"id_acte": _id_acte(act, commune, said, ar_acte), "date_reception": _day(said)}
             if ar_acte:
-                tdt["ar_acte"] = self._files.keep_bytes(ar_acte)
-            self._step("aracte: gardé")
+                tdt["ar_acte"] = hashlib.sha256(ar_acte).hexdigest()
         if state == "versee" and said.get("archive"):
             tdt["archive"] = str(said["archive"])[:100]
         reason = str(said.get("motif") or "sans explication")[:_REASON_MAX]
@@ -115,6 +115,10 @@ class Connectors:
             self._store.change(connection, reference, track=track)
             self._store.note(connection, reference, f"connecteur: {state}", reason if state in FAILED else "")
             self._defer(connection, reference)
+            if state == "acquittee" and ar_acte:
+                # Once all of it is taken: nothing removes the file of what is refused, and all share the disk.
+                self._files.keep_bytes(ar_acte)
+                self._step("aracte: gardé")
         self._step("suivi: noté")
 
 
@@ -124,6 +128,8 @@ def _id_acte(act: Act, commune: Commune, said: dict[str, Any], ar_acte: bytes | 
     wanted = f"-{commune.siren}-{act.data['date'].replace('-', '')}-{act.data['numero']}-"
     if wanted not in number:
         raise BadRequest(f"Champ « id_acte » : « {number[:60]} » est celui d'un autre acte.", 409)
+    if len(number) > _NUMBER_MAX or not number.isprintable():
+        raise BadRequest(f"Champ « id_acte » : {_NUMBER_MAX} caractères au plus, sans caractère de contrôle.")
     if not ar_acte or number.encode() not in ar_acte:
         raise BadRequest("Champ « ar_acte » : l'ARActe de cet acte est attendu (base64).")
     return number
@@ -134,7 +140,7 @@ def _id_flow(act: Act, said: dict[str, Any]) -> str:
     number = str(said.get("id_acte") or "")
     if hashlib.sha256(act.reference.encode()).hexdigest()[:12] not in number:
         raise BadRequest(f"Champ « id_acte » : « {number[:60]} » est celui d'un autre flux.", 409)
-    return number[:100]
+    return number[:_NUMBER_MAX]
 
 
 def _day(said: dict[str, Any]) -> str:
