@@ -213,6 +213,9 @@ def test_what_cannot_be_answered_is_said_and_changes_nothing(
     written(commune, tdt, "pieces")
     for files in ([], [("document", ("r.pdf", b"MZ"))], [("document", ("r.png", b"\x89PNG\r\n"))]):
         assert decide(ask, "repondre", number=2, sens="reponse", files=files).status_code == 400, files
+    kept = set((world.root / "fichiers").iterdir())
+    assert reply(ask, "reponse", b"MZ", number=2).status_code == 400
+    assert set((world.root / "fichiers").iterdir()) == kept  # not the answer either: nothing would remove it
     relay(commune)
     assert sent(tdt) == []
 

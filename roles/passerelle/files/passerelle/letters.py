@@ -305,15 +305,16 @@ class Letters:
             raise BadRequest("Cette réponse tient en un seul document : réunissez-les en un PDF.")
         if len(documents) > 1 + PIECES_MAX:
             raise BadRequest(f"{PIECES_MAX} pièces au plus avec une réponse.")
-        files = []
-        for rank, (name, stream) in enumerate(documents):
+        kept = []
+        for rank, (name, stream) in enumerate(documents):  # all, before one is kept: nothing removes it
             head = stream.read(8)
             suffix = next((found for start, found in _HEADS.items() if head.startswith(start)), "")
             if not suffix or (rank == 0 and suffix != ".pdf"):
                 wanted = "un PDF" if rank == 0 else "un PDF, un PNG ou un JPEG"
                 raise BadRequest(f"« {_name(name)} » n'est pas {wanted} : le TdT le refuserait.")
             stream.seek(0)
-            files.append({"nom": f"{Path(_name(name)).stem[:80]}{suffix}", "sha256": self._files.keep(_copy(stream))})
+            kept.append((f"{Path(_name(name)).stem[:80]}{suffix}", stream))
+        files = [{"nom": name, "sha256": self._files.keep(_copy(stream))} for name, stream in kept]
         with self._store.transaction() as connection:
             row = self._locked(connection, commune, numero=number)
             track, before = row["suivi"], row["suivi"].get("reponse") or {}
