@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import pytest
@@ -362,6 +362,17 @@ def test_a_piece_that_is_not_the_one_announced_stops_its_contract_alone(world: W
     move()
     assert "n'est pas la pièce annoncée" in world.act("parapheur:un").blocked
     assert [one["reference"] for one in world.chain.connectors.to_send(GONDECOURT)] == ["parapheur:deux"]
+
+
+def test_a_dossier_whose_pieces_cannot_be_listed_keeps_no_other(world: World) -> None:
+    fields = {"date": "2026-11-20", "objet": "Toiture", "matiere": "1.1"}
+    for name in ("un", "deux"):
+        world.parapheur.bring(f"parapheur:{name}", name.encode(), circuit="marche", numero=name, **fields)
+        world.parapheur.sign()
+        world.parapheur.complete(f"parapheur:{name}", {"avis.pdf": b"%PDF-1.4 " + name.encode()})
+    world.parapheur.complete("parapheur:un", {"avis.pdf": cast(bytes, None)})  # its file is lost there: HTTP 500
+    world.chain.arrivals.look()
+    assert (world.store.get("parapheur:un"), world.act("parapheur:deux").commune) == (None, "gondecourt")
 
 
 # -- faults -------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from . import contracts, executory, register
 from . import deliberations as announced
 from .acts import CONTRACT, NATURES, STAYS, BadRequest, goes, unsaid
 from .config import Config
-from .errors import HandoverError
+from .errors import HandoverError, Refused, Trouble
 from .files import Files
 from .servers import Servers
 from .steps import FINISHED, PES, after
@@ -102,7 +102,7 @@ class Arrivals:
             yield
         except psycopg.OperationalError:
             raise
-        except (psycopg.Error, KeyError, TypeError, ValueError) as error:
+        except (psycopg.Error, KeyError, TypeError, ValueError, Refused, Trouble) as error:
             log.error("« %s » est laissé : %r", str(item.get("reference"))[:100], error)
 
     def _look_adopted_one(self, item: dict[str, Any], known: Act | None) -> None:
