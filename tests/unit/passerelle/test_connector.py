@@ -526,7 +526,9 @@ def test_no_receipt_is_kept_of_what_is_said_once_too_often(
     monkeypatch.setattr(room, "SAID_MAX", 2)
     reference = deposited(world)
     for state in ("refusee", "en_erreur"):
-        world.chain.connectors.follow(world.config.communes["gondecourt"], {"reference": reference, "etat": state}, None)
+        world.chain.connectors.follow(
+            world.config.communes["gondecourt"], {"reference": reference, "etat": state}, None
+        )
     before = set((world.root / "fichiers").iterdir())
     assert [_acknowledge(world, ask, reference, b"<ARActe %d>" % rank) for rank in range(3)] == [429] * 3
     assert set((world.root / "fichiers").iterdir()) == before
