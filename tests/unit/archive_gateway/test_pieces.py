@@ -7,6 +7,7 @@ import json
 import os
 import tarfile
 import time
+import tracemalloc
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -502,6 +503,28 @@ def test_an_account_fills_its_quota_and_no_more(tmp_path: Path) -> None:
     for name in ("aip-M1", "aip-M3"):
         registry.forget(name)
     assert registry.usage() == {}
+
+
+def test_archives_of_many_files_are_listed_in_bounded_memory(tmp_path: Path) -> None:
+    """All accounts share the door's memory: a hundred SIPs of ten thousand small files ended it at each look."""
+    registry = Registry(tmp_path / "r")
+    files = [{"nom": f"content/{'x' * 200}/{rank}", "octets": 1, "sha512": "0" * 128} for rank in range(10_000)]
+    names = [f"M{rank:02d}" for rank in range(12)]
+    for name in names:
+        registry.reserve(archive(name, versement=f"v-{name}", files=files if name < "M08" else []), 1 << 30)
+        registry.accept(f"aip-{name}", 90, "s", answer(name))
+    tracemalloc.start()
+    assert len(registry.latest("gondecourt", 20)) == 12
+    found = registry.archives("gondecourt")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40_000_000
+    seen = list[str]()
+    while found:  # as a client goes on
+        seen += [one.aip for one in found]
+        found = registry.archives("gondecourt", after=seen[-1])
+    assert seen == [f"aip-{name}" for name in names]
+    assert len(registry.archives("gondecourt", after="aip-M07")) == 4
 
 
 def test_an_identifier_is_one_sip_s(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 POST /v1/versements               a SIP (.tar or .zip) → ArchiveTransferReply (200 OK, 422 KO, 503 KO, try again),
                                   or Acknowledgement (202: kept and checked, the answer comes later)
 GET  /v1/versements/<identifier>  the answer given to a SIP, by its own identifier
-GET  /v1/archives[?apres=<id>]    the account's archives (JSON, 1000 at most)
+GET  /v1/archives[?apres=<id>]    the account's archives (JSON, 1000 at most, fewer if they have many files)
 GET  /v1/archives/<id>            one archive (JSON); <id>.tar: the AIP; <id>/<file>: a file of the SIP
 GET  /v1/acces/<id>               whether one of the account's archives is communicable to anybody, and from when (JSON)
 GET  /v1/eliminations[?apres=<rank>]    what was eliminated of the account, whose copies are to follow (JSON, 1000 at

@@ -69,6 +69,12 @@ CREATE TABLE IF NOT EXISTS refus (
 """
 # An acceptance holds as long as its archive: what was eliminated and comes again is not answered by it.
 _HOLDS = "(resultat = 'KO' OR EXISTS (SELECT 1 FROM archive WHERE archive.aip = reponse.aip))"
+# An archive without what grows with its files.
+_BRIEF = (
+    "aip, compte, identifiant, empreinte, versement, titre, genre, octets, sha512, conserve_jusqua, sort_final,"
+    " '[]' AS fichiers, pris_le, range_le, NULL AS reponse"
+)
+_LISTED = 2 << 20  # characters of the files of archives that are listed together: a thousand acts, and one at least
 _KEPT_REFUSALS = 400 * 86400  # seconds; the journal keeps them for ever
 REFUSALS_DAY = 2000
 """Final refusals of an account in a day (UTC): each is a line of the journal, which nothing shortens, and an answer."""
@@ -264,13 +270,25 @@ class Registry:
         return found.title if found else ""
 
     def archives(self, account: str, limit: int = 1000, after: str = "") -> list[Archive]:
-        """Archives of an account by their identifiers, from the one that follows `after`."""
+        """Archives of an account by their identifiers, from the one that follows `after`.
+
+        Fewer than `limit`, and one at least, where they have many files: the door of all accounts holds the list.
+        """
         query = "SELECT * FROM archive WHERE compte = ? AND aip > ? AND range_le IS NOT NULL ORDER BY aip LIMIT ?"
-        return [_archive(row) for row in self._db.execute(query, (account, after, limit))]
+        found, left = list[Archive](), _LISTED
+        for row in self._db.execute(query, (account, after, limit)):
+            left -= len(row["fichiers"])
+            if found and left < 0:
+                break
+            found.append(_archive(row))
+        return found
 
     def latest(self, account: str, limit: int) -> list[Archive]:
-        """The latest archives of an account, newest first."""
-        query = "SELECT * FROM archive WHERE compte = ? AND range_le IS NOT NULL ORDER BY pris_le DESC LIMIT ?"
+        """The latest archives of an account, newest first, without their files."""
+        query = (
+            f"SELECT {_BRIEF} FROM archive WHERE compte = ? AND range_le IS NOT NULL"  # noqa: S608 - constants of ours
+            " ORDER BY pris_le DESC LIMIT ?"
+        )
         return [_archive(row) for row in self._db.execute(query, (account, limit))]
 
     def usage(self) -> dict[str, tuple[int, int]]:
