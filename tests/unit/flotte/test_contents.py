@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import sqlite3
@@ -26,6 +27,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import grou
 from creatic_flotte import run
 from creatic_flotte.settings import Settings as MachineSettings
 from creatic_guichet import store
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from testbed import provider
@@ -366,6 +368,31 @@ def test_a_name_that_is_certified_no_more_keeps_no_other_certificate_from_its_re
     held = {row["nom"]: load_certificate(row["pem"]).public_key() for row in authority.listing(status="valide")}
     assert held == {"accueil": old.public_key(), "flotte": new.public_key()}
     assert extract.renew(authority, "loos-pc", _asked_by(key, tmp_path, flotte.csr(new))) == []
+
+
+def _unknown_key(csr: str) -> str:
+    """The same request, for a key of an algorithm that nobody knows."""
+    der = x509.load_pem_x509_csr(csr.encode()).public_bytes(Encoding.DER)
+    known = bytes.fromhex("06072a8648ce3d0201")  # id-ecPublicKey
+    assert known in der
+    spoilt = base64.encodebytes(der.replace(known, known[:-1] + b"\x7f", 1)).decode()
+    return f"-----BEGIN CERTIFICATE REQUEST-----\n{spoilt}-----END CERTIFICATE REQUEST-----\n"
+
+
+@pytest.mark.parametrize("odd", ["half a character", "an unknown key", "too deep"])
+def test_what_a_machine_asks_without_sense_is_refused_as_such(home: Path, tmp_path: Path, odd: str) -> None:
+    """Anything else would end every publication and every wave of the fleet: one machine's report holds nobody."""
+    authority = Authority(home / "pki", Passphrases(home / "pki"))
+    request = Request("flotte", "client", "Machine - loos-pc", "Commune de Loos", "215903469")
+    own = request.new_key()
+    authority.issue(request.csr(own), request, Owner("loos-pc", "loos"))
+    asked = json.dumps({"csr": "\ud800", "signature": ""})
+    if odd == "an unknown key":
+        asked = _asked_by(own, tmp_path, _unknown_key(request.csr(request.new_key())))["flotte"]
+    elif odd == "too deep":
+        asked = "[" * 200_000
+    with pytest.raises(PkiError, match="illisible"):
+        extract.renew(authority, "loos-pc", {"flotte": asked})
 
 
 def test_who_holds_the_door_gets_no_certificate_of_a_machine(home: Path, tmp_path: Path) -> None:
