@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
 from passerelle import metrics, returns, room
-from passerelle.acts import FAILED
+from passerelle.acts import FAILED, BadRequest
+from passerelle.files import Files
 from psycopg.types.json import Jsonb
 from tdt_connector.handover import HandoverError, Passerelle
 from tdt_connector.journal import Journal
@@ -195,3 +197,20 @@ def test_a_connector_that_contradicts_itself_fills_no_history(
     with world.store.transaction() as connection:
         connection.execute("UPDATE passage SET le = le - interval '2 days'")
     assert ask("connecteur", "/connecteur/suivi", "POST", json={"reference": acts[0], "etat": "refusee"}).ok
+
+
+def test_of_returns_of_one_name_that_come_together_one_alone_is_kept(world: World) -> None:
+    """Each was judged before the others were noted: all were kept, one was counted, nothing removed the others."""
+    found = returns.Returns(world.store, Files(world.root))
+    gondecourt, name = world.config.communes["gondecourt"], "20261128-retour-xml-7"
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            other = hashlib.sha256(b"autre").hexdigest()
+            with pytest.raises(BadRequest, match="en train d'arriver"):
+                found.take(gondecourt, name, "pes_retour-7.xml", other, io.BytesIO(b"autre"), 5)
+            return super().read(size)
+
+    found.take(gondecourt, name, "pes_retour-7.xml", DIGEST, Slow(RETURN), len(RETURN))
+    assert {one.name for one in (world.root / "fichiers").iterdir()} == {DIGEST}
+    found.take(gondecourt, name, "pes_retour-7.xml", DIGEST, io.BytesIO(RETURN), len(RETURN))  # again, once it came

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -65,6 +68,21 @@ class Returns:
 
     def __init__(self, store: Store, files: Files) -> None:
         self._store, self._files = store, files
+        self._coming: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def _alone(self, key: tuple[str, str]) -> Iterator[None]:
+        """One return of a name at a time: of several files that come together, one would be noted, and all kept."""
+        with self._lock:
+            if key in self._coming:
+                raise BadRequest(f"« {key[1]} » est déjà en train d'arriver : réessayez ensuite.", 429)
+            self._coming.add(key)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._coming.discard(key)
 
     def take(
         self, commune: Commune, name: str, file: str, sha256: str, source: BinaryIO, announced: int | None = None
@@ -83,6 +101,12 @@ class Returns:
             _day(name)
         except ValueError:
             raise BadRequest(f"« {name} » ne commence pas par la date du retour (AAAAMMJJ).") from None
+        with self._alone((commune.slug, name)):
+            self._take(commune, name, file, sha256, source, announced)
+
+    def _take(
+        self, commune: Commune, name: str, file: str, sha256: str, source: BinaryIO, announced: int | None
+    ) -> None:
         known = self._rows("SELECT sha256 FROM retour WHERE commune = %s AND nom = %s", commune.slug, name)
         if known and known[0]["sha256"] != sha256:
             raise BadRequest(f"« {name} » est déjà le nom d'un autre retour.", 409)
