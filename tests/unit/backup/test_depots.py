@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from creatic_depots import depots, segments
-from creatic_depots.depots import Depot, DepotError, Settings
+from creatic_depots.depots import Depot, DepotError, Settings, metrics
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 CONFIG = "[repository]\nversion = 1\nid = 00\nkey = clé\n"
@@ -388,3 +388,19 @@ def test_a_backup_older_than_the_policy_is_too_old(depot: Depot, hours: int, old
     depots.metrics(depot.settings)
     text = (depot.settings.metrics / "depots.prom").read_text()
     assert 'creatic_depot_max_age_seconds{client="mairie"} 172800\n' in text
+
+
+@pytest.mark.parametrize(
+    "cut", ["transaction 3, UTC time 2026-12-0", "transaction 3, UTC time 2026-12-01T02:1", "tran"]
+)
+def test_a_log_that_a_full_disk_cut_keeps_no_client_from_its_figures(depot: Depot, log: Log, cut: str) -> None:
+    """borg goes on at the end of the line that it could not end; figures and quarters are of all clients."""
+    assert depot.watch() == ""
+    with (depot.path / "transactions").open("a", encoding="utf-8") as text:
+        text.write(cut)
+    log.backup(7, manifest=700, at="2026-12-02T01:00:00.000000")
+    log.backup(8, manifest=800, at="2026-12-03T01:00:00.000000")
+    assert max(depot.times().values()) == "2026-12-03T01:00:00+00:00"
+    assert depot.report()["derniere"] == "2026-12-03T01:00:00+00:00"
+    depot.turn("2026-12-03T02:00:00+00:00")
+    metrics(depot.settings)

@@ -36,7 +36,8 @@ from creatic_agent.durable import write
 from creatic_depots import segments
 
 CONFIG = Path("/etc/creatic/depots.json")
-_TRANSACTION = re.compile(r"transaction (\d+), UTC time (\S+)")
+# A line that a full disk cut short, and the next one after it, tell no moment.
+_TRANSACTION = re.compile(r"transaction (\d{1,18}), UTC time (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", re.ASCII)
 _BORG = "/usr/bin/borg"
 # Bytes that a repository may take beyond its quota. borg counts what is referred to; in append-only mode what was
 # replaced, and what was sent and never committed, stays on the disk as well.
@@ -186,7 +187,7 @@ class Depot:
             text = _read(self.path / "transactions")
         except (FileNotFoundError, segments.SegmentError):
             return {}
-        return {int(number): f"{when[:19]}+00:00" for number, when in _TRANSACTION.findall(text)}
+        return {int(number): f"{when}+00:00" for number, when in _TRANSACTION.findall(text)}
 
     def report(self) -> dict[str, Any]:
         """What the server can say of it."""
