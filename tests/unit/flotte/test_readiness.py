@@ -250,3 +250,10 @@ def test_a_morning_tells_it(loos: Loos) -> None:
     assert not told.communes["loos"]["prete"]
     assert [(one.commune, one.machine, one.watched) for one in told.findings] == [("loos", HOST, False)]
     assert "preuve périmée" in told.findings[0].text
+
+
+def test_proofs_told_as_a_list_are_judged_without_a_receipt(loos: Loos) -> None:
+    """One machine's form of report keeps no other commune from being judged."""
+    told = loos.proofs[HOST]["preuves"][0]["preuves"]
+    loos.proofs[HOST]["preuves"] = [told]
+    assert "n'est pas joint" in loos.why()

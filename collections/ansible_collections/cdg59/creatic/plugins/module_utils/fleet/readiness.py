@@ -220,9 +220,9 @@ def _host(
     return run
 
 
-def _receipt(proof: Mapping[str, Any]) -> bytes | None:
+def _receipt(proof: Any) -> bytes | None:
     """The ARActe that a report carries."""
-    text = str(proof.get("ar_acte") or "")
+    text = str(proof.get("ar_acte") or "") if isinstance(proof, dict) else ""
     try:
         return base64.b64decode(text, validate=True) if 0 < len(text) <= _LARGEST else None
     except (binascii.Error, ValueError):
