@@ -363,6 +363,23 @@ def test_what_is_beyond_a_share_is_counted_and_not_read(tmp_path: Path, monkeypa
     files.close_all()
 
 
+@pytest.mark.parametrize("empty", [b"\n", b"\r\n", b"\0\n"])
+def test_empty_lines_count_for_what_they_cost(tmp_path: Path, empty: bytes) -> None:
+    """Nothing of them is kept, so that no share was ever used: a machine could send them without end."""
+    clock = [1_764_300_000.0]
+    files = receive.Files(tmp_path, 100, lambda: clock[0])
+    sender = receive.Sender(SimpleNamespace(files=files))  # type: ignore[arg-type] # what it asks of its collector
+    sender.name = "bavarde"
+    for _turn in range(3):
+        sender.data_received(empty * 100)
+    assert files.lost["bavarde"] == 200 * len(empty)
+    clock[0] += 86_400
+    sender.data_received(b"demain\n")
+    kept = b"".join(one.read_bytes() for one in tmp_path.rglob("bavarde.log"))
+    assert b"demain" in kept and not files.lost
+    files.close_all()
+
+
 @pytest.mark.parametrize(("stop", "lost"), [(subprocess.Popen.terminate, 0), (subprocess.Popen.kill, 18)])
 def test_what_waits_outlives_rsyslog(site: Site, stop: Callable[[subprocess.Popen[bytes]], None], lost: int) -> None:
     waiting, queue = [f"attend {rank}." for rank in range(200)], site.root / "rsyslog-journaux/collecteur.00000001"

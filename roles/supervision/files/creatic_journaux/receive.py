@@ -124,6 +124,7 @@ class Files:
     def __init__(self, folder: Path, most: int, now: Callable[[], float] = time.time) -> None:
         self._folder, self._most, self._now = folder, most, now
         self._open: dict[str, tuple[str, int, int]] = {}  # by machine: day, descriptor, bytes
+        self._read: dict[str, tuple[str, int]] = {}  # by machine: day, bytes that came, empty lines included
         self.last: dict[str, float] = {}
         self.lost: dict[str, int] = {}
 
@@ -154,8 +155,12 @@ class Files:
         Args:
             size: bytes of what it sends.
         """
+        today = self._today()
         day, _handle, there = self._open.get(name, ("", -1, 0))
-        if there < self._most or day != self._today():
+        known, came = self._read.get(name, (today, 0))
+        came = came if known == today else 0
+        if came < self._most and (there < self._most or day != today):
+            self._read[name] = (today, came + size)
             return False
         self.last[name] = self._now()
         self._lose(name, size)
