@@ -437,6 +437,7 @@ def answering(matches: Sequence[Mapping[str, str]]) -> Any:
 
 def test_an_extension_alone_says_no_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     member = Member("a.pdf", tmp_path / "a", 1, "")
+    member.path.write_bytes(b"a")
     known = {"id": "fmt/18", "format": "PDF", "version": "1.4", "mime": "application/pdf"}
     for basis, puid in (
         ("extension match pdf; byte match at 0", "fmt/18"),
