@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import resource
+import time
 import zipfile
 import zlib
 
 import pytest
-from creatic.deliberations import pieces
+from creatic.deliberations import choice, hidden, pieces
 from PIL import Image
 from pypdf import PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 from reportlab.pdfgen.canvas import Canvas
+
+from tests.unit.deliberations import test_hidden
 
 
 def pdf() -> bytes:
@@ -190,3 +194,60 @@ def test_one_that_waits_too_long_is_told_to_come_again(monkeypatch: pytest.Monke
     with pieces._READING:
         assert "recommencez dans quelques minutes" in pieces.problem("plan.pdf", pdf() + b"\n% autre")
     assert pieces.problem("plan.pdf", pdf() + b"\n% autre") == ""
+
+
+FONT = b"/Resources<</Font<</F1<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>"
+
+
+def with_text(unit: bytes, size: int) -> bytes:
+    """A PDF whose page draws something again and again, deflated."""
+    packed = zlib.compress(b"BT /F1 9 Tf " + unit * (size // len(unit)), 9)
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 10 10]/Contents 4 0 R" + FONT + b">>"
+    stream = b"<</Filter/FlateDecode/Length %d>>stream\n" % len(packed) + packed + b"\nendstream"
+    return unfolding([b"<</Type/Catalog/Pages 2 0 R>>", PAGES[0], page, stream])
+
+
+def test_a_copy_to_publish_whose_text_unfolds_takes_no_time_nor_memory_of_the_site(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pieces, "SECONDS", 1)
+    data = with_text(b"(a b) Tj ", 8 * MEGABYTE)
+    assert len(data) < 20_000
+    before, began = peak(), time.process_time()
+    with pytest.raises(ValueError, match="demande trop de mémoire ou de temps"):
+        choice.read(
+            {"objet": "Aide", "document": choice.COPY, "copie": io.BytesIO(data)}, pdf(), [], choice.ON_LINE,
+            datetime.date(2026, 11, 20), datetime.date(2026, 11, 28),
+        )  # fmt: skip # a form
+    assert time.process_time() - began < 0.5
+    assert peak() - before < 50 * MEGABYTE
+
+
+def test_what_is_said_of_a_document_apart_is_what_is_said_of_it_here() -> None:
+    named = test_hidden.pdf("Plan", Author="Anne")
+    assert "auteur : Anne" in pieces.told(named) == hidden.told(named)
+    assert hidden.told(pieces.cleaned(named)) == []
+    assert hidden.told(pieces.for_everybody(named)) == []
+    assert hidden.told(pieces.occulted(named, test_hidden.pdf("[occulte]"))) == []
+    with pytest.raises(hidden.Unfit, match="tout le texte de l'original"):
+        pieces.occulted(named, named)
+    for _again in range(2):
+        with pytest.raises(hidden.Unfit, match="mot de passe"):
+            pieces.told(locked())
+
+
+def test_a_long_tagged_document_is_still_published() -> None:
+    element = b"<</Type/StructElem/S/TD/P 4 0 R/K 0/Pg 3 0 R>>"
+    kids = b" ".join(b"%d 0 R" % (5 + rank) for rank in range(9_000))
+    data = unfolding(
+        [b"<</Type/Catalog/Pages 2 0 R/StructTreeRoot 4 0 R>>", *PAGES, b"<</Type/StructTreeRoot/K[%s]>>" % kids,
+         *[element] * 9_000]
+    )  # fmt: skip # objects
+    assert pieces.cleaned(data).startswith(b"%PDF-")
+
+
+def test_files_that_take_long_leave_threads_to_answer_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "_PLACE", 0.01)
+    with pieces._PLACES, pieces._PLACES, pytest.raises(hidden.Unfit, match="recommencez dans quelques minutes"):
+        pieces.told(pdf() + b"\n% plusieurs")
+    assert pieces.told(pdf() + b"\n% plusieurs") == pieces.told(pdf())

@@ -28,6 +28,7 @@ from creatic.deliberations import (
     gestures,
     hidden,
     naming,
+    pieces,
     publicity,
     publishing,
     rules,
@@ -551,7 +552,7 @@ class Aftermath(BrowserView):
         given = self.request.form.get("copie")
         content = given.read() if hasattr(given, "read") else b""
         try:
-            copy = hidden.occulted(minutes(self.context, public=True), content) if content else None
+            copy = pieces.occulted(minutes(self.context, public=True), content) if content else None
         except hidden.Unfit as error:
             raise ValueError(f"Copie occultée : {error}.") from None
         publish_minutes(self.context, datetime.date.today(), copy)

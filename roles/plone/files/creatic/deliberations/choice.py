@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from creatic.deliberations import hidden, rules
+from creatic.deliberations import hidden, pieces, rules
 
 ON_LINE = "electronique"
 # How a commune publishes its acts: under 3,500 inhabitants its council chooses (L2131-1, IV).
@@ -91,7 +91,7 @@ def read(
 
 def _clean(content: bytes, label: str, wrong: list[str]) -> bytes | None:
     try:
-        return hidden.cleaned(content)
+        return pieces.cleaned(content)
     except hidden.Unfit as error:
         wrong.append(f"{label} : {error}")
         return None
@@ -103,7 +103,7 @@ def _copy(given: Any, label: str, original: bytes, wrong: list[str]) -> bytes | 
         wrong.append(f"{label} : joignez la copie occultée (PDF)")
         return None
     try:
-        return hidden.occulted(original, content)
+        return pieces.occulted(original, content)
     except hidden.Unfit as error:
         wrong.append(f"{label}, copie occultée : {error}")
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import json
 import os
 import re
 import resource
@@ -17,7 +18,9 @@ import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from creatic.deliberations import hidden
@@ -56,9 +59,13 @@ _ACTIONS = {"/JS": "un programme (JavaScript)", "/Launch": "une commande qui lan
 _SHOWN = 80
 MEMORY = 300_000_000
 """Bytes of address space of who reads one, with `_COPIES` of it: what passes unfolds little where it is read later."""
+WHOLE = 700_000_000
+"""The same, where the whole of a document is read: its text, and its structure, which a long one has much of."""
 _COPIES = 3
 SECONDS = 60
-"""Of processor, to read one."""
+"""Of processor, to judge one where it enters; twice as much to read the whole of it."""
+_UNFIT = 3
+"""How such a process ends when it says why a file is unfit."""
 _HEAD = 64
 """Bytes of a file inside that tell whether it is XML."""
 _STRUCTURE = ("/StructTreeRoot", "/SE")
@@ -66,7 +73,10 @@ _STRUCTURE = ("/StructTreeRoot", "/SE")
 runs anything from there alone."""
 _READING = threading.Lock()  # one file at a time is in memory beside the site
 _WAIT = 2 * SECONDS
-_SAID: dict[bytes, str] = {}  # what was said of the last files, by digest: a form asks, then what is written is judged
+_PLACES = threading.BoundedSemaphore(2)  # one is read, one waits: the site has other threads to answer with
+_PLACE = 5  # seconds
+# What was said of the last files, or why they are unfit, by what was asked and digest: pages and forms ask often.
+_SAID: dict[tuple[str, bytes], tuple[str, str]] = {}
 _SAID_MAX = 32
 
 
@@ -99,41 +109,106 @@ def problem(name: str, data: bytes) -> str:
     found = kind(data)
     if found and (said := _misnamed(name, found)):
         return said
-    return _apart(data)
-
-
-def _apart(data: bytes) -> str:
-    """What `_content` says, found by a process whose memory and time are bounded."""
-    digest = hashlib.sha256(data).digest()
-    if (known := _SAID.get(digest)) is not None:
-        return known
-    if not _READING.acquire(timeout=_WAIT):
-        return "d'autres fichiers sont en cours de lecture. À faire : recommencez dans quelques minutes"
     try:
-        # The package is where this process found it, and nothing of its environment is a file's.
-        done = subprocess.run(
-            [sys.executable, "-B", "-P", "-m", __name__],
-            input=data, capture_output=True, timeout=3 * SECONDS, check=False,
-            env={"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUTF8": "1", "PYTHONWARNINGS": "ignore"},
-        )  # fmt: skip # a call by its parts
-    except subprocess.TimeoutExpired:
-        return _TOO_MUCH
-    finally:
-        _READING.release()
-    said = done.stdout.decode() if done.returncode == 0 else _TOO_MUCH
-    for old in list(itertools.islice(_SAID, max(0, len(_SAID) + 1 - _SAID_MAX))):
-        _SAID.pop(old, None)
-    _SAID[digest] = said
+        return _known("_content", data)
+    except hidden.Unfit as error:
+        return str(error)
+
+
+def told(data: bytes) -> list[str]:
+    """As `hidden.told`, read apart. Raises hidden.Unfit."""
+    found: list[str] = json.loads(_known("told", data))
+    return found
+
+
+def for_everybody(data: bytes) -> bytes:
+    """As `hidden.for_everybody`, read apart. Raises hidden.Unfit."""
+    return _asked("for_everybody", data)
+
+
+def cleaned(data: bytes) -> bytes:
+    """As `hidden.cleaned`, read apart. Raises hidden.Unfit."""
+    return _asked("cleaned", data)
+
+
+def occulted(original: bytes, copy: bytes) -> bytes:
+    """As `hidden.occulted`, read apart. Raises hidden.Unfit."""
+    return _asked("occulted", original, copy)
+
+
+def _known(what: str, data: bytes) -> str:
+    """What is said of a file, in words: asked once while it is of the last ones."""
+    about = (what, hashlib.sha256(data).digest())
+    if (known := _SAID.get(about)) is None:
+        try:
+            known = (_asked(what, data).decode(), "")
+        except _Busy:
+            raise
+        except hidden.Unfit as error:
+            known = ("", str(error))
+        for old in list(itertools.islice(_SAID, max(0, len(_SAID) + 1 - _SAID_MAX))):
+            _SAID.pop(old, None)
+        _SAID[about] = known
+    said, unfit = known
+    if unfit:
+        raise hidden.Unfit(unfit)
     return said
 
 
-def main() -> int:
-    """Read a file from the standard input, and say what `_content` says of it."""
-    data = sys.stdin.buffer.read()
-    room = MEMORY + _COPIES * len(data)
+class _Busy(hidden.Unfit):
+    """Others' files are being read."""
+
+
+def _asked(what: str, *files: bytes) -> bytes:
+    """Have files read by a process whose memory and time are bounded.
+
+    Args:
+        what: one of `_READERS`.
+
+    Raises:
+        hidden.Unfit: what it refuses, or what takes too much; `_Busy` when others' are being read.
+    """
+    busy = "d'autres fichiers sont en cours de lecture. À faire : recommencez dans quelques minutes"
+    if not _PLACES.acquire(timeout=_PLACE):
+        raise _Busy(busy)
+    try:
+        if not _READING.acquire(timeout=_WAIT):
+            raise _Busy(busy)
+        try:
+            # The package is where this process found it, and nothing of its environment is a file's.
+            done = subprocess.run(
+                [sys.executable, "-B", "-P", "-m", __name__, what, str(SECONDS if what == "_content" else 2 * SECONDS),
+                 *(str(len(one)) for one in files)],
+                input=b"".join(files), capture_output=True, timeout=3 * SECONDS, check=False,
+                env={"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUTF8": "1", "PYTHONWARNINGS": "ignore"},
+            )  # fmt: skip # a call by its parts
+        except subprocess.TimeoutExpired:
+            raise hidden.Unfit(_TOO_MUCH) from None
+        finally:
+            _READING.release()
+    finally:
+        _PLACES.release()
+    if done.returncode == _UNFIT:
+        raise hidden.Unfit(done.stdout.decode())
+    if done.returncode:
+        raise hidden.Unfit(_TOO_MUCH)
+    return done.stdout
+
+
+def main(what: str, seconds: str, *sizes: str) -> int:
+    """Read files from the standard input, one after the other, and write what their reader says of them."""
+    reader, memory, copies = _READERS[what]
+    with suppress(OSError), Path("/proc/self/oom_score_adj").open("w") as mine:
+        mine.write("1000")  # this process goes, never the site
+    room = memory + copies * sum(map(int, sizes))
     resource.setrlimit(resource.RLIMIT_AS, (room, room))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    sys.stdout.write(_content(data))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
+    try:
+        said = reader(*(sys.stdin.buffer.read(int(size)) for size in sizes))
+    except hidden.Unfit as error:
+        sys.stdout.write(str(error))
+        return _UNFIT
+    sys.stdout.buffer.write(said)
     return 0
 
 
@@ -222,5 +297,15 @@ def _inside(root: Any) -> Iterator[str]:
             yield f"un autre fichier (« {name[:_SHOWN]} »)"
 
 
+_READERS: dict[str, tuple[Callable[..., bytes], int, int]] = {
+    "_content": (lambda data: _content(data).encode(), MEMORY, _COPIES),
+    "told": (lambda data: json.dumps(hidden.told(data)).encode(), WHOLE, _COPIES),
+    "cleaned": (hidden.cleaned, WHOLE, _COPIES),
+    "for_everybody": (hidden.for_everybody, WHOLE, _COPIES),
+    "occulted": (hidden.occulted, WHOLE, _COPIES),
+}
+"""What is read apart: by which function, in what memory, with how many copies of the files."""
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from creatic.deliberations import choice, gestures, hidden, naming, publicity, rules, subjects, watch
+from creatic.deliberations import choice, gestures, hidden, naming, pieces, publicity, rules, subjects, watch
 from creatic.deliberations.content import commune_of, goes_on_line, meeting_of
 from plone import api
 from plone.app.textfield.value import RichTextValue
@@ -406,6 +406,6 @@ def _inspected(data: bytes) -> dict[str, Any]:
     """What a file hides, and why it cannot be put on line as it is."""
     refused = "" if hidden.is_pdf(data) else "ce n'est pas un PDF, seul format publié (CGCT, R2131-1)"
     try:
-        return {"cache": hidden.told(data), "refus": refused}
+        return {"cache": pieces.told(data), "refus": refused}
     except hidden.Unfit as error:
         return {"cache": [], "refus": str(error)}

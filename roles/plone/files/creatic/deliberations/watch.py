@@ -285,7 +285,7 @@ def _clean(publication: Any) -> None:
             continue
         name = kept.filename or one.title
         try:
-            clean = hidden.for_everybody(kept.data)
+            clean = pieces.for_everybody(kept.data)
         except hidden.Unfit as error:
             _refuse(publication, f"« {name} » ne se met pas en ligne : {error}")
         if clean != kept.data:  # of a PDF alone
