@@ -251,3 +251,13 @@ def test_files_that_take_long_leave_threads_to_answer_with(monkeypatch: pytest.M
     with pieces._PLACES, pieces._PLACES, pytest.raises(hidden.Unfit, match="recommencez dans quelques minutes"):
         pieces.told(pdf() + b"\n% plusieurs")
     assert pieces.told(pdf() + b"\n% plusieurs") == pieces.told(pdf())
+
+
+@pytest.mark.parametrize("key", [b"SE", b"Parent"])
+def test_what_a_page_leads_to_is_read_by_whatever_key(key: bytes) -> None:
+    named = b" ".join(b"%d 0 R" % (5 + rank) for rank in range(9))
+    filled = b"[" + b"<</A 1>> " * 90_000 + b"]"
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 10 10]/Annots[4 0 R]>>"
+    mark = b"<</Type/Annot/Subtype/Square/Rect[0 0 1 1]/%s[%s]>>" % (key, named)
+    data = unfolding([b"<</Type/Catalog/Pages 2 0 R>>", PAGES[0], page, mark, *[filled] * 9])
+    assert "À faire : " in pieces.problem("plan.pdf", data)

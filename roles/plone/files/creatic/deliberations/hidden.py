@@ -119,7 +119,7 @@ def _dictionaries(root: Any, but: tuple[str, ...] = ()) -> Iterator[Any]:
             one = one.get_object()
         if isinstance(one, DictionaryObject):
             yield one
-            waiting += [one.raw_get(key) for key in list(one) if key not in ("/Parent", *but)]
+            waiting += [one.raw_get(key) for key in list(one) if key not in but]
         elif isinstance(one, ArrayObject):
             waiting += list(one)
 

@@ -284,7 +284,8 @@ def _of_pdf(data: bytes) -> str:
 
 def _inside(root: Any) -> Iterator[str]:
     """What a PDF holds that a page does not show, and that may do harm; a structured copy (XML: Factur-X) may not."""
-    for one in hidden._dictionaries(root, _STRUCTURE):
+    # All that pages lead to is copied with them, when papers are put together: nothing of it is left aside.
+    for one in itertools.chain(hidden._dictionaries(root, _STRUCTURE), hidden._dictionaries(root["/Pages"])):
         for key, said in _ACTIONS.items():
             if key in one or hidden._at(one, "/S") == key:
                 yield said
