@@ -254,7 +254,8 @@ def test_files_that_take_long_leave_threads_to_answer_with(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("key", [b"SE", b"Parent"])
-def test_what_a_page_leads_to_is_read_by_whatever_key(key: bytes) -> None:
+def test_what_a_page_leads_to_is_read_by_whatever_key(monkeypatch: pytest.MonkeyPatch, key: bytes) -> None:
+    monkeypatch.setattr(pieces, "SECONDS", 3)
     named = b" ".join(b"%d 0 R" % (5 + rank) for rank in range(9))
     filled = b"[" + b"<</A 1>> " * 90_000 + b"]"
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 10 10]/Annots[4 0 R]>>"
