@@ -74,8 +74,9 @@ def test_login_page_is_french_and_tells_no_password(store: Store) -> None:
 
 
 def test_page_asks_nothing_of_others(store: Store) -> None:
-    """All that a page loads is of this host, and is there."""
+    """All that pages load is of this host, and is there: the log-in, and the frame of all others."""
     text = store.ask("GET", "/authentication/login/").data.decode()
+    text += store.ask("GET", "/", store.browser("claire.dubois")).data.decode()
     loaded = re.findall(r'<(?:script|img)[^>]+src="([^"]+)"|<link href="([^"]+)"[^>]+rel="(?:stylesheet|icon)"', text)
     addresses = [script or sheet for script, sheet in loaded]
     assert len(addresses) > 20
