@@ -34,12 +34,14 @@ def signed(data: bytes) -> dict[str, str]:
     return {"document": base64.b64encode(data).decode(), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def pdf(text: str, author: str = "") -> bytes:
-    """A PDF of one page."""
+def pdf(text: str, author: str = "", heavy: int = 0) -> bytes:
+    """A PDF of one page, of so many bytes more that show nothing."""
     written = io.BytesIO()
-    canvas = Canvas(written)
+    canvas = Canvas(written, pageCompression=0)
     canvas.setAuthor(author)
     canvas.drawString(72, 720, text)
+    if heavy:
+        canvas.addLiteral("% " + "0" * heavy)
     canvas.save()
     return written.getvalue()
 

@@ -53,7 +53,6 @@ def convene(site: Site, name: str, **given: Any) -> Convened:
     item = site.projet(path, f"Objet {name}")
     site.projet(path, f"Brouillon {name}")
     site.done(WRITER, "POST", item, annex("plan.pdf", pdf(f"Plan {name}")))
-    site.done(WRITER, "POST", item, annex("casse.pdf", b"%PDF-1.4\n" + b"0" * 1000))
     site.move(WRITER, item, "soumettre")
     site.move(MANAGER, item, "inscrire")
     site.convene(path)
@@ -83,9 +82,8 @@ def test_an_elu_reads_the_meeting_and_its_papers(site: Site, mark: str) -> None:
     for said in (
         f"Objet lecture {mark}",
         "aucun n'est noté à ce jour",
-        "2 annexes",
+        "1 annexe",
         "Tout le dossier",
-        "casse.pdf » : ce PDF ne se lit pas<",
     ):
         assert said in page, said
     assert "Brouillon" not in page

@@ -55,7 +55,7 @@ def convene(site: Site, name: str, **given: Any) -> tuple[str, str]:
     site.done(MANAGER, "PATCH", path, {"envoyee_le": None} | given)
     item = site.projet(path, f"Objet {name}")
     site.done(WRITER, "POST", item, annex("plan.pdf", pdf("Plan")))
-    site.done(WRITER, "POST", item, annex("lourd.pdf", b"%PDF-1.4\n" + b"0" * 11_000_000))
+    site.done(WRITER, "POST", item, annex("lourd.pdf", pdf("Lourd", heavy=11_000_000)))
     site.move(WRITER, item, "soumettre")
     site.move(MANAGER, item, "inscrire")
     page = site.browser(MANAGER).ask("GET", path).data.decode()
