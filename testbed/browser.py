@@ -5,6 +5,7 @@ Playwright drives Debian's Chromium; axe-core judges pages (https://github.com/d
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped] # it has no types
-from playwright.sync_api import Browser, Page, Response, sync_playwright
+from playwright.sync_api import Browser, Page, Response, TimeoutError, sync_playwright
 
 PATIENCE_MS = 60_000  # a page, on a machine that is busy
 SIZES = {"bureau": (1280, 800), "téléphone": (390, 844)}
@@ -66,6 +67,16 @@ class Person:
         assert answer is not None and answer.status == status, (url, answer and answer.status)
         self._loaded()
         return answer
+
+    def settle(self) -> None:
+        """Wait for what a page's scripts bring: the content of Mayan's frame, which never stops asking for news, or
+        what the portal's lists ask for."""
+        self.page.wait_for_load_state()
+        if self.page.locator("#ajax-content").count():
+            self.page.locator("#ajax-content #content-title").wait_for()
+            return
+        with contextlib.suppress(TimeoutError):
+            self.page.wait_for_load_state("networkidle", timeout=15_000)
 
     def read(self) -> str:
         """What the page shows."""

@@ -118,7 +118,7 @@ def pages_of(who: Person, base: str, *paths: str) -> dict[str, list[str]]:
     for path in paths:
         who.page.goto("about:blank")  # what follows the sign # alone would not be asked for
         who.go(f"{base}{path}")
-        who.page.wait_for_load_state("networkidle")
+        who.settle()
         if wrong := who.faults(path.strip("/#").replace("/", "_") or "accueil"):
             found[path] = wrong
         titles.add(who.page.title())
@@ -188,11 +188,11 @@ def test_pages_of_the_ged_are_readable_by_all(lab: demo_chaine.Lab, those: Clerk
         # A form of Mayan's frame that comes again writes nothing of what it sent in the address.
         who.page.goto("about:blank")
         who.go(f"{base}/#/metadata/documents/{document}/metadata/edit/")
-        who.page.wait_for_load_state("networkidle")
+        who.settle()
         who.page.locator("[name$=-value]").first.fill("pas une date")
         with who.page.expect_response(lambda answer: answer.request.method == "POST"):
             who.page.locator("#ajax-content form button[type=submit]").first.click()
-        who.page.wait_for_load_state("networkidle")
+        who.settle()
         assert "csrfmiddlewaretoken" not in who.page.url
 
 

@@ -60,9 +60,9 @@ def test_letters_of_a_day_are_bounded_by_commune(world: World, ask: Any, monkeyp
 def test_many_letters_about_one_act_are_reckoned_at_once(world: World) -> None:
     """Figures are taken twice a minute: 500 letters took 44 seconds, 2,700 stopped the worker for ever."""
     _flood(world, 600)
-    begun = time.monotonic()
+    begun = time.process_time()  # of this process: the machine may be busy with something else
     metrics.publish(world.config, world.store)
-    assert time.monotonic() - begun < 15
+    assert time.process_time() - begun < 15
     assert 'passerelle_lettres{etat="non_prise"} 600' in world.config.metrics.read_text()
 
 
