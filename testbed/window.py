@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 
 from preuve_navigateur.chromium import Chromium
 
+from testbed.browser import trust
 from testbed.deliberations import Site
 from testbed.patience import wait_for
 
@@ -85,19 +85,7 @@ def open_window(site: Site, folder: Path, pictures: str = "") -> Iterator[Window
         folder: an empty one, of the browser's.
         pictures: folder where pictures of the pages are left, for people to look at.
     """
-    store = folder / ".pki" / "nssdb"
-    store.mkdir(parents=True)
-    database = f"sql:{store}"
-    subprocess.run(["certutil", "-N", "-d", database, "--empty-password"], check=True)
-    # One authority a call: certutil reads the first certificate of a file.
-    ends = "-----END CERTIFICATE-----\n"
-    parts = Path(site.trust).read_text(encoding="utf-8").split(ends)
-    for rank, part in enumerate(part for part in parts if part.strip()):
-        (folder / "ca.pem").write_text(part + ends, encoding="utf-8")
-        subprocess.run(
-            ["certutil", "-A", "-d", database, "-n", f"ca{rank}", "-t", "C,,", "-i", str(folder / "ca.pem")],
-            check=True,
-        )
+    trust(folder, site.trust)
     program = folder / "chromium"
     program.write_text(
         "#!/bin/sh\n"

@@ -15,6 +15,7 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse, reverse_lazy
 from django.views.generic import View
+from django.views.generic.base import ContextMixin
 from mayan.apps.common.settings import setting_home_view
 from mayan.apps.common.views import RootView
 from mayan.apps.views.literals import HEADER_NAME_PAGE_RELOAD, HEADER_NAME_REDIRECT_LOCATION
@@ -70,7 +71,7 @@ def refused(request: Any, refusal: str) -> HttpResponse:
     return render(request, "creatic_accounts/refus.html", shown, status=403)
 
 
-class Whole:
+class Whole(ContextMixin, View):
     """Mixin of the view of a whole page: where Mayan's frame asks for it, the browser leaves the frame."""
 
     title = ""
@@ -82,12 +83,12 @@ class Whole:
             answer[HEADER_NAME_REDIRECT_LOCATION] = request.get_full_path()
             answer[HEADER_NAME_PAGE_RELOAD] = "true"
             return answer
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc] # the view beside it
+        return super().dispatch(request, *args, **kwargs)
 
     def get_context_data(self, **given: Any) -> dict[str, Any]:
         """Title and menu."""
-        found: dict[str, Any] = super().get_context_data(**given)  # type: ignore[misc] # the view beside it
-        return found | framed(self.request, title=self.title)  # type: ignore[attr-defined] # the view beside it
+        found: dict[str, Any] = super().get_context_data(**given)
+        return found | framed(self.request, title=self.title)
 
 
 class Password(Whole, PasswordChangeView):

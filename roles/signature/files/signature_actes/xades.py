@@ -60,7 +60,7 @@ _METHODS: dict[str, tuple[str, HashAlgorithm]] = {  # family of the key, digest
     )
     for made in (SHA256(), SHA384(), SHA512())
 }
-_OLD_METHODS: dict[str, tuple[str, HashAlgorithm]] = {RSA_SHA1: ("rsa", SHA1_HASH())}  # noqa: S303 # see `read`
+_OLD_METHODS: dict[str, tuple[str, HashAlgorithm]] = {RSA_SHA1: ("rsa", SHA1_HASH())}  # noqa: S303 - outdated flows (`read`)
 DIGESTS = {
     SHA256_URI: "sha256",
     "http://www.w3.org/2001/04/xmldsig-more#sha384": "sha384",

@@ -55,7 +55,7 @@ def _office(content: bytes) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as package:
             names = package.namelist()
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):  # a zip that is torn, or of an odd kind
         return "zip"
     if "[Content_Types].xml" not in names:
         return "zip"

@@ -252,7 +252,7 @@ def _of_zip(data: bytes) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as opened:
             names = [one.lower() for one in opened.namelist()]
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):  # a zip that is torn, or of an odd kind
         return "une archive (zip)"
     office = "[content_types].xml" in names or "mimetype" in names
     if not office:
