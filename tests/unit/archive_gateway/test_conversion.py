@@ -45,6 +45,16 @@ _N = f"{{{NAMESPACE}}}"
 OLD = frozenset({"fmt/14", "fmt/15", "fmt/16"})
 PRIVATE = "<Rule>AR048</Rule><StartDate>2026-01-15</StartDate>"
 TEXT = OLD_PAGES[0]
+FIELD = (
+    "Word",
+    "Excel, many pages",
+    "LibreOffice",
+    "TeX",
+    "fpdf2",
+    "cups-pdf",
+    "pypdf, appended",
+    "pikepdf, objects packed",
+)
 Run = Callable[..., int]
 
 
@@ -355,7 +365,7 @@ def test_a_signature_stays_with_its_original_and_the_copy_says_so(room: Room) ->
 
 @pytest.mark.parametrize(
     "name",
-    ["Word", "Excel, many pages", "cups-pdf", "pypdf, appended", "pikepdf, objects packed", *ODDITIES],
+    (*FIELD, *ODDITIES),
 )
 def test_what_programs_of_the_field_write_is_known_and_converted(tmp_path: Path, name: str) -> None:
     source = tmp_path / "acte.pdf"
@@ -367,7 +377,7 @@ def test_what_programs_of_the_field_write_is_known_and_converted(tmp_path: Path,
     shutil.copy(source, work / "donne")
     done = converter.convert(work, work / "donne", found.puid, copy)
     assert "les mêmes, et chaque page dessinée comme l'original" in " ".join(done.checks)
-    assert PdfReader(copy).pages[0].extract_text().strip() == TITLE
+    assert PdfReader(copy).pages[0].extract_text().startswith(TITLE)  # TeX numbers its pages
 
 
 @pytest.mark.parametrize(
