@@ -152,3 +152,72 @@ def test_an_answer_that_is_refused_leaves_no_file(world: World, ask: Any) -> Non
     ]  # fmt: skip # one call by its parts
     assert statuses == [303, 409, 409]
     assert len([*(world.root / "fichiers").iterdir()]) == 1
+
+
+def test_a_turn_of_mails_looks_at_what_waits_and_at_some_of_each_commune(world: World, ask: Any) -> None:
+    """A year of all communes' letters was read each minute, whatever became of them."""
+    assert _announce(ask, 1, who="autre-connecteur").status_code == 200
+    _flood(world, 30, "")
+    over = {"prise": {"par": "x"}, "sans_suite": {"par": "x"}}
+    states = {  # what became of those that came long ago, by rank, and whether somebody may have to be told
+        1: ({}, True),
+        2: (over, False),
+        3: ({"prise": {"par": "x"}}, True),
+        4: ({"prise": {"par": "x"}, "reponse": {"etat": "acquittee", "cle": "c"}}, False),
+        5: ({"prise": {"par": "x"}, "reponse": {"etat": "refusee", "cle": "c"}, "sans_suite": None}, True),
+        6: ({"prise": {"par": "x"}, "reponse": {"etat": "a_envoyer", "cle": "c", "le": "2026-11-01"}}, True),
+    }
+    with world.store.transaction() as connection:
+        connection.execute("UPDATE lettre SET suivi = %s WHERE commune = 'gondecourt'", (Jsonb(over),))
+        for rank, (track, _told) in states.items():
+            query = "UPDATE lettre SET suivi = %s WHERE commune = 'gondecourt' AND tdt = %s"
+            connection.execute(query, (Jsonb(track), rank))
+        connection.execute("UPDATE lettre SET recu_le = now() - interval '60 days' WHERE tdt <= 20")
+    letters = Letters(world.store, Files(world.root))
+    wanted = {rank for rank, (_track, told) in states.items() if told} | {*range(21, 31)}
+    assert {one.tdt for one in letters.waiting() if one.commune == "gondecourt"} == wanted
+    seen: set[int] = set()
+    for _turn in range(200):
+        found = letters.waiting(limit=3)
+        assert [one.commune for one in found].count("gondecourt") == 3
+        assert "la-madeleine" in {one.commune for one in found}
+        seen |= {one.tdt for one in found if one.commune == "gondecourt"}
+    assert seen == wanted  # each has its turn
+
+
+def _answer(ask: Any, number: int, size: int, who: str = "poste") -> Any:
+    return ask(
+        who, f"/lettres/{number}", "POST", data={"geste": "repondre", "sens": "reponse"},
+        files=[("document", ("r.pdf", b"%PDF-" + bytes(size) + bytes([number])))],
+        headers={"Sec-Fetch-Site": "same-origin"}, allow_redirects=False,
+    )  # fmt: skip # one call by its parts
+
+
+def test_answers_of_a_day_are_bounded_by_commune(world: World, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account of a commune's agents shares its disk with the acts of all."""
+    monkeypatch.setattr(room, "DAY_MAX", 650_000)
+    assert [_announce(ask, one).status_code for one in (1, 2, 3)] == [200] * 3
+    assert _announce(ask, 1, who="autre-connecteur").status_code == 200
+    assert [_answer(ask, one, 300_000).status_code for one in (1, 2)] == [303, 303]
+    refused = _answer(ask, 3, 300_000)
+    assert refused.status_code == 429 and "répondez demain" in refused.text
+    assert len([*(world.root / "fichiers").iterdir()]) == 2  # nothing is kept of it
+    assert _answer(ask, 4, 300_000, "autre-poste").status_code == 303
+    told = {"reponse": _key(world, 1), "lettre": 1, "etat": "refusee", "motif": "x"}
+    assert ask("connecteur", "/connecteur/lettres/suivi", "POST", json=told).status_code == 200
+    assert _answer(ask, 1, 300_000).status_code == 429  # one that is sent again counts too
+    assert _announce(ask, 5).status_code == 200  # the connector's share is its own
+    with world.store.transaction() as connection:
+        query = "UPDATE lettre SET suivi = jsonb_set(suivi, '{reponse,le}', '\"2020-01-01T10:00:00+01:00\"')"
+        connection.execute(query + " WHERE suivi ? 'reponse'")
+    assert _answer(ask, 1, 300_000).status_code == 303
+    monkeypatch.setattr(room, "KEPT_MAX", 900_000)
+    assert _answer(ask, 3, 300_000).status_code == 507
+
+
+def _key(world: World, tdt: int) -> str:
+    """The key of a letter's answer."""
+    with world.store.transaction() as connection:
+        query = "SELECT suivi->'reponse'->>'cle' AS cle FROM lettre WHERE commune = 'gondecourt' AND tdt = %s"
+        [row] = connection.execute(query, (tdt,)).fetchall()
+    return str(row["cle"])

@@ -6,6 +6,7 @@ A letter's row has what it says of itself (`donnees`) and what was done of it (`
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import secrets
@@ -49,6 +50,7 @@ CREATE TABLE IF NOT EXISTS lettre_passage (
 CREATE INDEX IF NOT EXISTS lettre_passage_numero ON lettre_passage (numero);
 CREATE INDEX IF NOT EXISTS acte_id_acte ON acte (commune, (suivi->'tdt'->>'id_acte'));
 CREATE INDEX IF NOT EXISTS lettre_id_acte ON lettre (commune, (donnees->>'id_acte'));
+CREATE INDEX IF NOT EXISTS lettre_recu_le ON lettre (recu_le);
 """
 KINDS = {
     "courrier": "Courrier simple",
@@ -67,6 +69,10 @@ TO_SEND = "a_envoyer"  # the connector said nothing of it yet
 # Where an answer ends, as the connector says it; the first two went to the préfet.
 SENT, FAILED = ("acquittee", "transmise"), ("refusee", "a_rapprocher")
 PIECES_MAX = 20
+LATELY = 16
+"""Days within which a letter is told of whatever became of it, with a margin for hours (mail.UNTAKEN)."""
+MAILED_MAX = 200
+"""Letters of one commune that a turn of mails looks at: the turn is everybody's."""
 _FILES_MAX = 50
 _YEARS = range(2000, 3000)
 # With each letter, its act, and what asks for something about the same act: all of it makes one delay. No more of them
@@ -84,6 +90,14 @@ _SELECT = f"""SELECT lettre.*, acte.reference, acte.donnees AS acte_donnees, act
   FROM lettre
   LEFT JOIN acte ON acte.commune = lettre.commune AND acte.suivi->'tdt'->>'id_acte' = lettre.donnees->>'id_acte'
   WHERE """  # noqa: S608 - constants of ours
+# What may call for a mail long after it came (mail.due): what a person has to do (Letter.open), and an answer of which
+# nothing good is known.
+_WAITS = f"""(
+  COALESCE(suivi->'reponse'->>'etat', '') IN ('{"', '".join((TO_SEND, *FAILED))}')
+  OR COALESCE(suivi->'sans_suite', 'null') = 'null' AND (
+    COALESCE(suivi->'prise', 'null') = 'null'
+    OR COALESCE(suivi->'reponse', 'null') = 'null' AND donnees->>'type' IN ('{"', '".join(ANSWERS)}')))"""
+SCHEMA += f"CREATE INDEX IF NOT EXISTS lettre_en_attente ON lettre (commune, numero) WHERE {_WAITS};\n"
 _SAID = "SELECT count(*) FROM lettre_passage WHERE numero = %s AND le > now() - interval '1 day' AND par = 'connecteur'"
 _GONE = "Une réponse à ce courrier est déjà partie, ou part."
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -305,15 +319,18 @@ class Letters:
             raise BadRequest("Cette réponse tient en un seul document : réunissez-les en un PDF.")
         if len(documents) > 1 + PIECES_MAX:
             raise BadRequest(f"{PIECES_MAX} pièces au plus avec une réponse.")
-        kept = []
+        kept, size = [], 0
         for rank, (name, stream) in enumerate(documents):  # all, before one is kept: nothing removes it
             head = stream.read(8)
             suffix = next((found for start, found in _HEADS.items() if head.startswith(start)), "")
             if not suffix or (rank == 0 and suffix != ".pdf"):
                 wanted = "un PDF" if rank == 0 else "un PDF, un PNG ou un JPEG"
                 raise BadRequest(f"« {_name(name)} » n'est pas {wanted} : le TdT le refuserait.")
+            size += stream.seek(0, io.SEEK_END)
             stream.seek(0)
             kept.append((f"{Path(_name(name)).stem[:80]}{suffix}", stream))
+        with self._store.transaction() as connection:
+            room.check_answer(connection, commune, size)
         files = [{"nom": name, "sha256": self._files.keep(_copy(stream))} for name, stream in kept]
         with self._store.transaction() as connection:
             row = self._locked(connection, commune, numero=number)
@@ -321,6 +338,7 @@ class Letters:
             if before and before["etat"] not in FAILED:
                 raise BadRequest(_GONE, 409)
             answer = {"cle": secrets.token_hex(16), "sens": sense, "par": who, "le": _now(), "fichiers": files}
+            answer["octets"] = size
             news: dict[str, Any] = {"reponse": answer | {"etat": TO_SEND}, "sans_suite": None}
             if before:
                 news["anciennes"] = [*track.get("anciennes", []), before]
@@ -343,10 +361,18 @@ class Letters:
         found = self._readable(self._rows(where, commune, commune, limit))
         return sorted(found, key=lambda one: (not one.open, one.clocks.due or date.max if one.open else date.max))
 
-    def waiting(self) -> list[Letter]:
-        """Letters of which somebody may have to be told, of all communes: those of a year."""
-        where = "lettre.recu_le > now() - interval '1 year' ORDER BY lettre.numero"
-        return self._readable(self._rows(where))
+    def waiting(self, limit: int = MAILED_MAX) -> list[Letter]:
+        """Letters of which somebody may have to be told, of all communes: what came lately, and what waits.
+
+        Args:
+            limit: of each commune. Of one that has more, those of each turn are drawn: all have theirs.
+        """
+        where = (
+            "lettre.numero IN (SELECT numero FROM (SELECT numero, row_number() OVER (PARTITION BY commune ORDER BY"
+            f" random()) AS rang FROM lettre WHERE recu_le > now() - interval '{LATELY} days'"
+            f" OR ({_WAITS} AND recu_le > now() - interval '1 year')) AS une WHERE rang <= %s) ORDER BY lettre.numero"
+        )
+        return self._readable(self._rows(where, limit))
 
     def awaited(self, limit: int) -> list[Letter]:
         """Letters whose answer the préfet awaits within a delay, of all communes, oldest first."""

@@ -1,5 +1,5 @@
-"""How much a commune's connector may leave here: returns of the DGFiP and letters share their disk with PostgreSQL, and
-each thing that it says of an act or of a letter is a line of a history that nobody shortens.
+"""How much a commune's connector and its agents may leave here: returns of the DGFiP, letters and the answers to them
+share their disk with PostgreSQL, and each thing that it says of an act or of a letter is a line of a history that nobody shortens.
 
 A return weighs a few megabytes and comes some days of the week, a letter less: what a commune is given is a hundred
 times what one brings. Nothing of it is ever removed, so that what is kept only grows. A commune that fills its own
@@ -23,14 +23,19 @@ LEAST = 100_000  # bytes that a row counts for: a file of one byte takes a place
 LETTERS_DAY = 500  # letters in 24 hours, whatever they weigh: people are written to of each
 ABOUT_MAX = 20  # letters about one act: each is reckoned with all the others, which make one delay
 SAID_MAX = 50  # lines of one act's or letter's history that a connector writes in 24 hours: it has a handful of states
-_SHARES = """WITH apport AS (
-  SELECT commune, GREATEST(%(least)s, octets) AS octets, recu_le FROM retour
-  UNION ALL SELECT commune, GREATEST(%(least)s, LEAST(%(largest)s, (un->>'octets')::numeric)), recu_le
+_CONNECTOR, _AGENTS = "connecteur", "agents"
+_SHARES = f"""WITH apport AS (
+  SELECT '{_CONNECTOR}' AS part, commune, GREATEST(%(least)s, octets) AS octets, recu_le FROM retour
+  UNION ALL SELECT '{_CONNECTOR}', commune, GREATEST(%(least)s, LEAST(%(largest)s, (un->>'octets')::numeric)), recu_le
     FROM lettre, jsonb_array_elements(donnees->'fichiers') AS un
-  UNION ALL SELECT commune, %(least)s, recu_le FROM lettre)
-SELECT commune, sum(octets) AS kept,
+  UNION ALL SELECT '{_CONNECTOR}', commune, %(least)s, recu_le FROM lettre
+  UNION ALL SELECT '{_AGENTS}', commune, GREATEST(%(least)s, COALESCE((une->>'octets')::numeric, 0)),
+      (une->>'le')::timestamptz
+    FROM lettre, LATERAL (SELECT suivi->'reponse' WHERE jsonb_typeof(suivi->'reponse') = 'object'
+      UNION ALL SELECT jsonb_array_elements(COALESCE(suivi->'anciennes', '[]'))) AS reponses (une))
+SELECT commune, part, sum(octets) AS kept,
   COALESCE(sum(octets) FILTER (WHERE recu_le > now() - interval '1 day'), 0) AS today
-  FROM apport WHERE %(commune)s::text IS NULL OR commune = %(commune)s GROUP BY commune"""
+  FROM apport WHERE %(commune)s::text IS NULL OR commune = %(commune)s GROUP BY commune, part"""  # noqa: S608 - ours
 _GIVEN = {"least": LEAST, "largest": LARGEST}
 
 
@@ -43,9 +48,8 @@ def check(connection: psycopg.Connection[Any], commune: Commune, sizes: list[int
     if not all(0 <= one <= LARGEST for one in sizes):
         raise BadRequest(f"Un fichier fait {LARGEST // 1_000_000} Mo au plus.", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('apport ' || %s, 0))", (commune.slug,))
-    found = connection.execute(_SHARES.encode(), _GIVEN | {"commune": commune.slug}).fetchone()
     more = sum(max(LEAST, one) for one in sizes) or LEAST
-    kept, today = (int(found["kept"]), int(found["today"])) if found else (0, 0)
+    kept, today = _used(connection, commune, _CONNECTOR)
     left = "Rien n'est perdu : le connecteur le garde, et le redonnera."
     if kept + more > KEPT_MAX:
         raise BadRequest(
@@ -59,6 +63,34 @@ def check(connection: psycopg.Connection[Any], commune: Commune, sizes: list[int
             f"{DAY_MAX // 1_000_000}. {left}",
             HTTPStatus.TOO_MANY_REQUESTS,
         )
+
+
+def check_answer(connection: psycopg.Connection[Any], commune: Commune, size: int) -> None:
+    """Check that a commune's agents may leave an answer of this size, before anything of it is kept.
+
+    Their share is beside the connector's and as large: a connector that fills its own keeps nobody from answering.
+
+    Raises:
+        BadRequest: the day's share is used (429), or the whole of it (507).
+    """
+    kept, today = _used(connection, commune, _AGENTS)
+    for used, most, when, status, remedy in (
+        (kept, KEPT_MAX, "", HTTPStatus.INSUFFICIENT_STORAGE, "prévenez le groupement"),
+        (today, DAY_MAX, " en un jour", HTTPStatus.TOO_MANY_REQUESTS, "allégez ces documents, ou répondez demain"),
+    ):
+        if used + max(LEAST, size) > most:
+            raise BadRequest(
+                f"{commune.name} a déposé {used // 1_000_000} Mo de réponses{when}, sur {most // 1_000_000} : celle-ci "
+                f"n'est pas gardée, et ne part pas. À faire : {remedy} ; si son délai presse, répondez par "
+                "un autre moyen, et classez ce courrier en disant lequel.",
+                status,
+            )
+
+
+def _used(connection: psycopg.Connection[Any], commune: Commune, part: str) -> tuple[int, int]:
+    """Bytes that count in a commune's share, in all and of 24 hours."""
+    rows = connection.execute(_SHARES.encode(), _GIVEN | {"commune": commune.slug}).fetchall()
+    return next(((int(one["kept"]), int(one["today"])) for one in rows if one["part"] == part), (0, 0))
 
 
 def check_letter(connection: psycopg.Connection[Any], commune: Commune, idacte: str) -> None:
@@ -110,4 +142,4 @@ def check_said(connection: psycopg.Connection[Any], query: str, key: str | int) 
 def full(connection: psycopg.Connection[Any]) -> int:
     """How many communes used nine tenths of what they may leave."""
     rows = connection.execute(_SHARES.encode(), _GIVEN | {"commune": None}).fetchall()
-    return sum(row["kept"] > KEPT_MAX * 9 // 10 for row in rows)
+    return len({row["commune"] for row in rows if row["kept"] > KEPT_MAX * 9 // 10})
