@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,30 @@ def test_a_depositor_of_bad_sips_fills_no_journal_and_stops_no_other(
     tomorrow = time.time() + 86400
     monkeypatch.setattr("sae.versement.registry.time.time", lambda: tomorrow)
     assert ask("/v1/versements", data=sip()).status_code == 200
+
+
+def test_what_is_put_off_fills_no_journal_and_enters_once_it_may(
+    ask: Ask, gateway: Gateway, clamd: FakeClamd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that the scanner says nothing of, sent again and again, was a line of the journal each time."""
+    monkeypatch.setattr(registry, "DELAYS_HOUR", 3)
+    now = [1_796_137_300.0]  # within an hour
+    monkeypatch.setattr("sae.versement.registry.time.time", lambda: now[0])
+    monkeypatch.setattr("sae.versement.passage._now", lambda: datetime.fromtimestamp(now[0], UTC))
+    clamd.verdict = "lstat() failed"
+    assert [ask("/v1/versements", data=sip()).status_code for _try in range(5)] == [503] * 5
+    assert sum(one.event == "versement.refuse" for one in gateway.journal.events()) == 3
+    answer = ask("/v1/versements", data=sip())
+    assert xml(answer).findtext(f"{_N}ReplyCode") == "KO"  # any connector keeps it, and comes back
+    assert 0 < int(answer.headers["Retry-After"]) <= 3600 and "À faire" in answer.get_data(True)
+    assert not list(gateway.config.spool.iterdir())
+    clamd.verdict = ""
+    assert ask("/v1/versements", "loos", sip(sender=LOOS.siren)).status_code == 200
+    now[0] += int(answer.headers["Retry-After"])
+    assert ask("/v1/versements", data=sip()).status_code == 200  # not tomorrow: what is put off must enter
+    clamd.verdict = "lstat() failed"
+    assert ask("/v1/versements", data=sip(message="ACTE-2")).status_code == 503
+    assert "lstat" in ask("/v1/versements", data=sip(message="ACTE-2")).get_data(True)  # counted from none again
 
 
 def test_a_commune_reads_the_archives_of_the_entity_it_hosts_and_nobody_else_does(

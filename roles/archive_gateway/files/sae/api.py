@@ -140,6 +140,13 @@ class _Door:
                 "À faire : corrigez ce qui les fait refuser, que les réponses disent, ou prévenez le groupement."
             )
             return self._refused(account, HTTPStatus.SERVICE_UNAVAILABLE, text)
+        if left := self._engine.registry.waits(account.name):
+            text = (
+                "Ce compte a eu dans l'heure trop de versements remis à plus tard : la porte n'en prend plus avant "
+                f"{left // 60 + 1} min. À faire : renvoyez-les alors, un par un si un seul les fait remettre ; si cela "
+                "dure, prévenez le groupement."
+            )
+            return self._refused(account, HTTPStatus.SERVICE_UNAVAILABLE, text, left)
         try:
             answer = self._engine.deposit(account, cast(BinaryIO, request.stream))
         except TooBig:
@@ -161,7 +168,7 @@ class _Door:
             return Response(content, HTTPStatus.ACCEPTED, _RETRY, mimetype="application/xml")
         return _reply(answer)
 
-    def _refused(self, account: Account, code: HTTPStatus, text: str) -> Response:
+    def _refused(self, account: Account, code: HTTPStatus, text: str, later: int = _LATER) -> Response:
         content = seda.reply(
             identifier=f"urn:uuid:{uuid.uuid4()}",
             request="",
@@ -172,7 +179,7 @@ class _Door:
             comments=[f"Versement refusé : rien n'est conservé. {text}"],
             events=[],
         )
-        headers = _RETRY if code == HTTPStatus.SERVICE_UNAVAILABLE else {}
+        headers = {"Retry-After": str(later)} if code == HTTPStatus.SERVICE_UNAVAILABLE else {}
         return Response(content, code, headers, mimetype="application/xml")
 
     def answer(self, message: str) -> Response:

@@ -66,6 +66,7 @@ CREATE INDEX IF NOT EXISTS refus_par_date ON reponse(le) WHERE resultat = 'KO';
 CREATE TABLE IF NOT EXISTS refus (
   compte TEXT NOT NULL, jour TEXT NOT NULL, nombre INTEGER NOT NULL, PRIMARY KEY (compte, jour)
 );
+CREATE TABLE IF NOT EXISTS remis (compte TEXT PRIMARY KEY, heure INTEGER NOT NULL, nombre INTEGER NOT NULL);
 """
 # An acceptance holds as long as its archive: what was eliminated and comes again is not answered by it.
 _HOLDS = "(resultat = 'KO' OR EXISTS (SELECT 1 FROM archive WHERE archive.aip = reponse.aip))"
@@ -75,9 +76,13 @@ _BRIEF = (
     " '[]' AS fichiers, pris_le, range_le, NULL AS reponse"
 )
 _LISTED = 2 << 20  # characters of the files of archives that are listed together: a thousand acts, and one at least
+_HOUR = 3600  # seconds
 _KEPT_REFUSALS = 400 * 86400  # seconds; the journal keeps them for ever
 REFUSALS_DAY = 2000
 """Final refusals of an account in a day (UTC): each is a line of the journal, which nothing shortens, and an answer."""
+DELAYS_HOUR = 100
+"""Temporary refusals of an account in an hour, lines of the journal too. By hour and not by day: what made them (a scanner
+that was away) ends, and what waits must enter then."""
 
 
 class Taken(Exception):
@@ -150,6 +155,10 @@ class Answer:
     when: float
     reasons: Sequence[str]
     content: bytes
+
+
+def _hour(when: float) -> int:
+    return int(when) // _HOUR
 
 
 def _day(stamp: float) -> str:
@@ -325,7 +334,13 @@ class Registry:
         with self._write() as db:
             self._answer(db, answer)
             db.execute("DELETE FROM reponse WHERE resultat = 'KO' AND le < ?", (answer.when - _KEPT_REFUSALS,))
-            if not answer.temporary:
+            if answer.temporary:
+                db.execute(
+                    "INSERT INTO remis VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET"
+                    " nombre = CASE heure WHEN excluded.heure THEN nombre + 1 ELSE 1 END, heure = excluded.heure",
+                    (answer.account, _hour(answer.when)),
+                )
+            else:
                 day = _day(answer.when)
                 db.execute("DELETE FROM refus WHERE compte = ? AND jour <> ?", (answer.account, day))
                 db.execute(
@@ -338,6 +353,13 @@ class Registry:
         query = "SELECT nombre FROM refus WHERE compte = ? AND jour = ?"
         found = self._db.execute(query, (account, _day(time.time()))).fetchone()
         return found is not None and int(found["nombre"]) >= REFUSALS_DAY
+
+    def waits(self, account: str) -> int:
+        """Seconds for which an account deposits nothing: it was put off as often this hour as a door may tell of."""
+        now = time.time()
+        query = "SELECT nombre FROM remis WHERE compte = ? AND heure = ?"
+        found = self._db.execute(query, (account, _hour(now))).fetchone()
+        return _HOUR - int(now) % _HOUR if found and int(found["nombre"]) >= DELAYS_HOUR else 0
 
     @staticmethod
     def _answer(db: sqlite3.Connection, answer: Answer) -> None:
