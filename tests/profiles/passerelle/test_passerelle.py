@@ -146,11 +146,12 @@ def test_a_pc_is_no_connector(passerelle: Passerelle) -> None:
     assert json.loads(passerelle.ask("autre-connecteur", "/connecteur/a-transmettre").data) == {"results": []}
 
 
-def test_one_certificate_keeps_no_other_waiting(passerelle: Passerelle) -> None:
-    """Ten requests at once that nginx goes on reading: five are the most that one certificate has there."""
+def test_the_certificates_of_one_siren_keep_no_other_waiting(passerelle: Passerelle) -> None:
+    """Ten requests at once that nginx goes on reading: five are the most that one SIREN has there."""
     head = f"POST /connecteur/suivi HTTP/1.1\r\nHost: {passerelle.name}\r\nContent-Length: 5000000\r\n\r\n"
     with contextlib.ExitStack() as opened:
-        slow = [opened.enter_context(passerelle.connection("autre-connecteur")) for _ in range(10)]
+        holders = ["autre-connecteur", "autre-poste"] * 5
+        slow = [opened.enter_context(passerelle.connection(one)) for one in holders]
         for one in slow:
             one.settimeout(3)
             one.sendall(head.encode() + b"x" * 1000)

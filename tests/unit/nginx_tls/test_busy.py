@@ -1,0 +1,230 @@
+"""Whoever asks too much of a door at once: all certificates of one SIREN together, told in French, to try again."""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import re
+import shutil
+import socket
+import socketserver
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import jinja2
+import pytest
+import requests
+import yaml
+from creatic_flotte.door import _unexpected
+from creatic_flotte.settings import Away
+from tdt_connector.archive import ArchiveError, Sae
+from tdt_connector.correspondence import demand
+from tdt_connector.errors import Full, HandoverError
+
+from testbed.connector import Authority
+from testbed.patience import allowed, wait_for
+
+ROLE = Path(__file__).parents[3] / "roles/nginx_tls"
+NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+FIRST, SECOND = "215902669", "215903683"
+MOST = 5
+
+
+def render(template: str, **given: object) -> str:
+    """A template with the role's defaults."""
+    loader = jinja2.FileSystemLoader(ROLE / "templates")
+    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True)  # noqa: S701
+    environment.filters |= {"comment": "# {}".format, "to_json": json.dumps, "dirname": posixpath.dirname}
+    variables = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8")) | {"ansible_managed": ""}
+    return environment.get_template(template).render(variables | given)
+
+
+def party_of(subject: str) -> str:
+    """The SIREN by which the rendered configuration counts a subject, "" for the certificate alone."""
+    text = render("default.conf.j2")
+    [expression] = re.findall(r'map \$ssl_client_s_dn \$creatic_partie \{.*?"~(.*?)" ', text, re.DOTALL)
+    found = re.search(expression.replace("(?<", "(?P<"), subject)
+    return found["creatic_siren"] if found else ""
+
+
+@pytest.mark.parametrize(
+    ("subject", "siren"),
+    [
+        (f"CN=Claire Dubois,OU=0002 {FIRST},O=Commune de Gondecourt,C=FR", FIRST),
+        (f"CN=Connecteur - Gondecourt,OU=0002 {FIRST},O=Gondecourt\\, Nord,C=FR", FIRST),
+        (f"CN=Machine - gondecourt-pc,OU=0002-{FIRST}00012,O=x,C=FR", FIRST),  # a SIRET, as RGS allows
+        (f"organizationIdentifier=NTRFR-{FIRST},CN=x,C=FR", FIRST),  # EN 319 412-1
+        (f"OU=0002 {FIRST}+CN=x,C=FR", FIRST),
+        (f"CN=H\\C3\\A9l\\C3\\A8ne\\, DGS,OU=0002 {FIRST},C=FR", FIRST),
+        (f"CN=x\\,OU=0002 {SECOND},OU=0002 {FIRST},C=FR", FIRST),  # in a name, it is no attribute
+        (f"CN=x\\,OU=0002 {SECOND},C=FR", ""),
+        (f"CN=OU=0002 {SECOND},C=FR", ""),
+        (f"OU=0002 {FIRST}9,CN=x", ""),
+        (f"CN=x,O=a\\\\,OU=0002 {FIRST},C=FR", FIRST),  # a name that ends with a backslash
+        ("CN=supervision", ""),
+        ("", ""),
+    ],
+)
+def test_certificates_of_one_siren_are_one_party(subject: str, siren: str) -> None:
+    assert party_of(subject) == siren
+
+
+class _Slow(socketserver.ThreadingUnixStreamServer):
+    """An application whose answers wait until they are let go."""
+
+    daemon_threads = True
+
+    def __init__(self, path: Path) -> None:
+        self.gate, self.inside = threading.Event(), 0
+        super().__init__(str(path), _Answer)
+
+
+class _Answer(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        asked = self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        said = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+        if b"/plein" in asked:
+            said = said.replace(b"200 OK", b"503 No\r\nRetry-After: 7")
+        else:
+            self.server.inside += 1  # type: ignore[attr-defined] # of _Slow
+            self.server.gate.wait(allowed(60))  # type: ignore[attr-defined]
+        self.wfile.write(said)
+
+
+class Door:
+    """A real nginx with the rendered site, in front of a slow application."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.authority = root, Authority(root / "pki", "groupement de test")
+        server = self.authority.issue("porte", "server")
+        for name, siren in (("pc", FIRST), ("connecteur", FIRST), ("machine", FIRST), ("autre", SECOND)):
+            self.authority.issue(name, common_name=f"Essai {name}", siren=siren)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = int(free.getsockname()[1])
+        (root / "app.sock").unlink(missing_ok=True)
+        self.slow = _Slow(root / "app.sock")
+        threading.Thread(target=self.slow.serve_forever, daemon=True).start()
+        self._configure(server)
+        self._nginx = subprocess.Popen([str(NGINX), "-e", str(root / "erreurs"), "-c", str(root / "nginx.conf")])
+        wait_for(self._listens, 20)
+
+    def _configure(self, server: Path) -> None:
+        pages = self.root / "pages"
+        pages.mkdir()
+        files = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))["__nginx_tls_files"]
+        for one in files:
+            if one["path"].startswith("/usr/local/share/creatic/nginx/"):
+                (pages / Path(one["path"]).name).write_text(
+                    render(one["template"], **one.get("vars", {})), encoding="utf-8"
+                )
+        shutil.copy(self.authority.bundle, self.root / "essai.ca.pem")
+        site = render(
+            "site.conf.j2", nginx_tls_site="essai", nginx_tls_server_names=["localhost"],
+            nginx_tls_certificate_dir=str(server), nginx_tls_upstream=str(self.root / "app.sock"),
+            nginx_tls_client_certificates="required", nginx_tls_client_requests=MOST, nginx_tls_client_machines=True,
+        )  # fmt: skip # one call by its parts
+        (self.root / "tls.conf").write_text(render("tls.conf.j2"))
+        text = render("default.conf.j2") + site
+        for before, after in (
+            ("listen [::]:443 ssl", "# "), ("listen 443 ssl", f"listen 127.0.0.1:{self.port} ssl"),
+            ("/etc/nginx/creatic/", f"{self.root}/"), ("/usr/local/share/creatic/nginx/", f"{pages}/"),
+        ):  # fmt: skip # a table
+            text = text.replace(before, after)
+        text = re.sub(r"\n *ssl_crl .*|\naccess_log (.|\n)*?;", "", text)  # neither lists nor a journal here
+        temporary = "".join(
+            f"{kind}_temp_path {self.root}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        (self.root / "nginx.conf").write_text(
+            f"daemon off;\nmaster_process off;\npid {self.root}/pid;\nevents {{}}\nhttp {{\n"
+            f"types {{ text/html html; application/json json; }}\naccess_log off;\n{temporary}{text}}}\n"
+        )
+
+    def _listens(self) -> bool:
+        with socket.socket() as tried:
+            return tried.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def ask(self, who: str, path: str = "/", accept: str = "*/*") -> tuple[HTTPResponse, str]:
+        """A request with somebody's certificate."""
+        folder = self.authority.folder / who
+        context = ssl.create_default_context(cafile=str(self.authority.bundle))
+        context.load_cert_chain(folder / "fullchain.pem", folder / "key.pem")
+        link: HTTPConnection = HTTPSConnection("localhost", self.port, context=context, timeout=allowed(60))
+        link.request("GET", path, headers={"Host": "localhost", "Accept": accept})
+        answer = link.getresponse()
+        return answer, answer.read().decode()
+
+    def close(self) -> None:
+        self.slow.gate.set()
+        self._nginx.terminate()
+        self._nginx.wait(allowed(20))
+        self.slow.shutdown()
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    if NGINX is None:
+        pytest.skip("nginx is not on this machine")
+    made = Door(tmp_path)
+    yield made
+    made.close()
+
+
+def test_the_certificates_of_one_siren_leave_room_for_the_others(door: Door) -> None:
+    with ThreadPoolExecutor(20) as pool:
+        try:
+            holders = ["pc", "connecteur", "machine"] * 3
+            asked = [pool.submit(door.ask, who) for who in holders]
+            wait_for(lambda: sum(one.done() for one in asked) >= len(asked) - MOST, 20)
+            refused = [one.result()[0] for one in asked if one.done()]
+            assert {one.status for one in refused} == {503} and door.slow.inside == MOST
+            other = pool.submit(door.ask, "autre")
+            wait_for(lambda: door.slow.inside == MOST + 1, 20)
+            answer, said = door.ask("pc", accept="text/html,application/xhtml+xml,*/*;q=0.8")  # a browser
+            assert answer.headers["Retry-After"] == "30" and answer.headers["Content-Type"].startswith("text/html")
+            assert answer.headers["Strict-Transport-Security"] and "À faire" in said and "<!doctype html>" in said
+            answer, said = door.ask("connecteur")
+            told: dict[str, Any] = json.loads(said)
+            assert answer.status == 503 and answer.headers["Content-Type"] == "application/json"
+            assert answer.headers["Retry-After"] == "30" and "À faire" in told["message"] == told["erreur"]
+        finally:
+            door.slow.gate.set()
+        assert other.result()[0].status == 200
+        assert [one.result()[0].status for one in asked].count(200) == MOST
+    time.sleep(0.1)
+    assert door.ask("connecteur")[0].status == 200
+    answer, said = door.ask("connecteur", "/plein")  # what the application says itself stays as it says it
+    assert answer.status == 503 and said == "ok" and answer.headers.get_all("Retry-After") == ["7"]
+    assert door.ask("pc", "/.refus/occupe.json")[0].status == 404
+
+
+def test_who_is_refused_comes_back(tmp_path: Path) -> None:
+    """The connector would give nothing for an hour after a 429; both keep what they have after a 503."""
+    answer = requests.Response()
+    answer.status_code, answer.headers["Content-Type"] = 503, "application/json"
+    answer._content = render("busy.json.j2").encode()
+    with pytest.raises(HandoverError, match="À faire : réessayez") as told:
+        demand(answer)
+    assert not isinstance(told.value, Full)
+    assert isinstance(_unexpected(503, answer.content), Away)
+    folder = tmp_path / "acte"
+    folder.mkdir()
+    with (
+        mock.patch.object(Sae, "__init__", return_value=None),
+        mock.patch.object(Sae, "_call", return_value=answer),
+        pytest.raises(ArchiveError, match="503"),
+    ):
+        Sae(None)._send(BytesIO(b""), "x", folder)  # type: ignore[arg-type, call-arg] # what it is made of is not asked
+    assert not list(folder.iterdir())  # no refusal is noted
