@@ -147,3 +147,32 @@ def test_what_the_wsgi_server_loads_is_the_door_of_the_folder_that_is_named(
     monkeypatch.setenv(web.FOLDER, str(tmp_path))
     answer = web.application().test_client().get("/manifeste")
     assert answer.status_code == 403 and "certificat client" in answer.get_json()["message"]
+
+
+def test_the_last_report_of_each_machine_is_told_whatever_the_others_send(store: Store) -> None:
+    """The oldest two thousand filled the listing: thirty machines that reported each minute hid all that came after."""
+    names = [f"bruyante-{rank}" for rank in range(4)]
+    with store._open() as db:
+        rows = [(name, str(turn), NOW.isoformat(), "{}") for turn in range(60) for name in names]
+        rows += [("loos-pc", "x", NOW.isoformat(), json.dumps(REPORT))]
+        rows += [("abimee", "y", NOW.isoformat(), "[" * 100_000)]  # of a door of before
+        rows += [(f"calme-{rank}", "z", NOW.isoformat(), "{}") for rank in range(30)]
+        db.executemany("INSERT INTO comptes_rendus (machine, sha256, recu, corps) VALUES (?, ?, ?, ?)", rows)
+    told = store.reports(0, most=20)
+    assert [one["numero"] for one in told] == sorted(one["numero"] for one in told)
+    machines = [one["machine"] for one in told]
+    assert {*machines} == {*names, "loos-pc", "abimee", *(f"calme-{rank}" for rank in range(30))}
+    assert [machines.count(name) for name in names] == [6] * 4  # each its last one, and twenty shared alike
+    assert next(one for one in told if one["machine"] == "abimee")["texte"] == "compte rendu illisible"
+    assert len(store.reports(0)) == len(rows)
+    last = store.reports(0)[-1]["numero"]
+    assert store.reports(last) == [] and len(store.reports(last - 3)) == 3
+
+
+def test_what_is_told_of_reports_is_bounded_in_size(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "_TOLD_TOGETHER", 5_000)
+    with store._open() as db:
+        body = json.dumps(REPORT | {"texte": "x" * 1_000})
+        rows = [(name, str(turn), "", body) for turn in range(20) for name in ("loos-pc", "loos-connecteur")]
+        db.executemany("INSERT INTO comptes_rendus (machine, sha256, recu, corps) VALUES (?, ?, ?, ?)", rows)
+    assert 2 < len(store.reports(0)) <= 2 + 4

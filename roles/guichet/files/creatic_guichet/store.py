@@ -326,13 +326,23 @@ class Store:
         }
 
     def reports(self, after: int, most: int = 2000) -> list[dict[str, Any]]:
-        """Reports that came after one, by its number, oldest first."""
+        """Reports that came after one, by its number, oldest first.
+
+        The last of each machine, whatever the others sent; then those before them, machine beside machine, as long as
+        there is room: who sends much leaves out its own.
+
+        Args:
+            after: a number; 0 for all.
+            most: reports that are told beyond the last of each, of no more than `_TOLD_TOGETHER` characters.
+        """
+        query = """SELECT id, machine, sha256, recu, corps FROM (
+              SELECT *, sum(length(corps)) OVER places AS somme, row_number() OVER places AS place FROM (
+                SELECT *, row_number() OVER (PARTITION BY machine ORDER BY id DESC) AS rang
+                FROM comptes_rendus WHERE id > ?)
+              WINDOW places AS (PARTITION BY rang = 1 ORDER BY rang, id DESC))
+            WHERE rang = 1 OR (place <= ? AND somme <= ?) ORDER BY id"""
         with self._open() as db:
-            rows = db.execute("SELECT * FROM comptes_rendus WHERE id > ? ORDER BY id LIMIT ?", (after, most)).fetchall()
-        return [
-            {"numero": row["id"], "sha256": row["sha256"], "recu": row["recu"], **json.loads(row["corps"])}
-            for row in rows
-        ]
+            return [_told(row) for row in db.execute(query, (after, most, _TOLD_TOGETHER))]
 
     def proven(self, marks: Sequence[tuple[int, str]], most: int = _TOLD_TOGETHER) -> dict[str, Any]:
         """The last report with proofs of each machine, of those that came after one that is known; some at a time.
@@ -363,6 +373,15 @@ class Store:
                     return {"preuves": told, "reste": True}
                 told[row["machine"]] = {"numero": row["id"], "sha256": row["sha256"], **_proof(row)}
         return {"preuves": told, "reste": False}
+
+
+def _told(row: sqlite3.Row) -> dict[str, Any]:
+    """A report as it is told; one that cannot be read, which a door of before took, keeps no other."""
+    head = {"numero": row["id"], "machine": row["machine"], "sha256": row["sha256"], "recu": row["recu"]}
+    try:
+        return {**head, **json.loads(row["corps"])}
+    except (ValueError, TypeError, RecursionError):
+        return {**head, "texte": "compte rendu illisible"}
 
 
 def _proof(row: sqlite3.Row) -> dict[str, Any]:
