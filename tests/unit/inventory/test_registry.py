@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -1061,3 +1062,23 @@ def test_the_schema_is_plain_json_schema_for_editors() -> None:
     validator = jsonschema.Draft202012Validator(json.loads(groupement.COMMUNE_SCHEMA.read_text(encoding="utf-8")))
     for path in (REPO / "inventories").glob("*/communes/*.yml"):
         validator.validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    ("address", "taken"),
+    [
+        ("claire.dubois@gondecourt.fr", True),
+        ("c_d+ged@mairie-gondecourt.fr", True),
+        ("hélène@gondecourt.fr", False),
+        ("a..b@gondecourt.fr", False),
+        (".a@gondecourt.fr", False),
+        ("a@-gondecourt.fr", False),
+        (f"{'a' * 65}@gondecourt.fr", False),
+        ("a@gondecourt", False),
+    ],
+)
+def test_an_address_that_no_relay_takes_is_refused_where_it_enters(address: str, taken: bool) -> None:
+    """It would keep its commune's mails from leaving, for good."""
+    schema = json.loads(groupement.COMMUNE_SCHEMA.read_text(encoding="utf-8"))["$defs"]["compte"]["properties"]
+    assert bool(re.search(schema["courriel"]["pattern"], address)) is taken
+    assert not re.search(schema["courriel"]["pattern"], f"{address}\n")

@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import shlex
+import smtplib
 import sys
 import tempfile
 import time
@@ -1050,6 +1051,21 @@ class Signatory(Mayan):
     def refused(self, answer: Any, words: str) -> None:
         self.assertGreaterEqual(answer.status_code, 400)
         self.assertIn(words, answer.json()["message"])
+
+    def test_an_address_that_cannot_be_written_to_has_nobody_written_to_again(self) -> None:
+        """Its dossier was never told: at each turn, the others who await it had one more mail."""
+        self.ready(signatory.HOLDER)
+        odd = mock.Mock(side_effect=ValueError("Invalid address"))
+        command = parapheur_courriels.Command(stdout=io.StringIO(), stderr=io.StringIO())
+        with mock.patch.object(parapheur_courriels.EmailMessage, "send", odd):
+            command._send(parapheur_courriels.ARRIVALS, None)
+        self.assertIn("corrigez le courriel", command.stderr._out.getvalue())
+        self.assertFalse(Dossier.objects.exclude(annonce=models.F("depuis")).exists())
+        never = parapheur_courriels._never
+        self.assertTrue(never(smtplib.SMTPRecipientsRefused({"a@x.test": (550, b"")})))
+        self.assertTrue(never(smtplib.SMTPNotSupportedError("SMTPUTF8")))
+        self.assertFalse(never(smtplib.SMTPRecipientsRefused({"a@x.test": (450, b"")})))
+        self.assertFalse(never(TimeoutError()))
 
     def test_a_subject_and_a_file_s_name_do_nothing_where_they_are_shown(self) -> None:
         """A line of a mail, and a command that the page gives to be copied."""

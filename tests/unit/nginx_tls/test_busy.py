@@ -119,7 +119,7 @@ class Door:
         threading.Thread(target=self.slow.serve_forever, daemon=True).start()
         self._configure(server)
         self._nginx = subprocess.Popen([str(NGINX), "-e", str(root / "erreurs"), "-c", str(root / "nginx.conf")])
-        wait_for(self._listens, 20)
+        wait_for(self._listens, "nginx listens", seconds=20)
 
     def _configure(self, server: Path) -> None:
         pages = self.root / "pages"
@@ -187,11 +187,11 @@ def test_the_certificates_of_one_siren_leave_room_for_the_others(door: Door) -> 
         try:
             holders = ["pc", "connecteur", "machine"] * 3
             asked = [pool.submit(door.ask, who) for who in holders]
-            wait_for(lambda: sum(one.done() for one in asked) >= len(asked) - MOST, 20)
+            wait_for(lambda: sum(one.done() for one in asked) >= len(asked) - MOST, "refusals", seconds=20)
             refused = [one.result()[0] for one in asked if one.done()]
             assert {one.status for one in refused} == {503} and door.slow.inside == MOST
             other = pool.submit(door.ask, "autre")
-            wait_for(lambda: door.slow.inside == MOST + 1, 20)
+            wait_for(lambda: door.slow.inside == MOST + 1, "the other is answered", seconds=20)
             answer, said = door.ask("pc", accept="text/html,application/xhtml+xml,*/*;q=0.8")  # a browser
             assert answer.headers["Retry-After"] == "30" and answer.headers["Content-Type"].startswith("text/html")
             assert answer.headers["Strict-Transport-Security"] and "À faire" in said and "<!doctype html>" in said
@@ -226,5 +226,5 @@ def test_who_is_refused_comes_back(tmp_path: Path) -> None:
         mock.patch.object(Sae, "_call", return_value=answer),
         pytest.raises(ArchiveError, match="503"),
     ):
-        Sae(None)._send(BytesIO(b""), "x", folder)  # type: ignore[arg-type, call-arg] # what it is made of is not asked
+        Sae(None)._send(BytesIO(b""), "x", folder)  # type: ignore[arg-type] # what it is made of is not asked
     assert not list(folder.iterdir())  # no refusal is noted

@@ -213,6 +213,17 @@ def test_a_bad_one_keeps_no_other(summons: Summons) -> None:
     assert not any(one["Bcc"] for one in received)
 
 
+@pytest.mark.parametrize("odd", ["hélène@x.test", "a@b.test, c@d.test", "a@b.test\r\nBcc: c@d.test", "a\0@b.test", 7])
+def test_an_address_that_cannot_be_written_to_keeps_no_other_of_the_council(summons: Summons, odd: Any) -> None:
+    [one] = summons.world.deliberations.convocations
+    one["destinataires"].insert(0, {"elu": "Hélène Roux", "adresse": odd, "essai": 1})
+    assert sorted(str(mail["To"]) for mail in summons.turn()) == sorted(COUNCIL.values())
+    assert summons.states() == {**dict.fromkeys(COUNCIL, "accepte"), "Hélène Roux": "refuse"}
+    told = next(told for told in summons.world.deliberations.receipts.values() if told["etat"] == "refuse")
+    assert "Adresses des élus" in told["detail"]  # on the meeting's page
+    assert summons.turn() == []
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

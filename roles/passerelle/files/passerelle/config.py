@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from creatic_agent.reasons import reason
 
+log = logging.getLogger("passerelle")
 DEFAULT_PATH = Path("/etc/passerelle/config.json")
+# RFC 5321 in ASCII, without quoted parts nor literal addresses.
+_ADDRESS = re.compile(
+    r"(?=.{3,254}\Z)(?=[^@]{1,64}@)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)+"
+)
 
 
 class ConfigError(Exception):
@@ -81,6 +89,25 @@ class Config:
         return [commune, *sorted(hosted, key=lambda one: one.name)]
 
 
+def is_address(text: str) -> bool:
+    """Whether any relay takes mails for it: one address, in ASCII, that adds no header and no other recipient."""
+    return bool(_ADDRESS.fullmatch(text))
+
+
+def _addresses(commune: dict[str, Any]) -> tuple[str, ...]:
+    """Those that can be written to; one that cannot is told, and keeps no other."""
+    given = [str(one) for one in commune.get("courriels", ())]
+    for one in given:
+        if not is_address(one):
+            log.error(
+                "%s : aucun courriel ne peut partir vers %r. À faire : corrigez le courriel de cette personne (une "
+                "seule adresse, sans accent) dans le fichier de la commune.",
+                commune["nom"],
+                one[:100],
+            )
+    return tuple(one for one in given if is_address(one))
+
+
 def load(path: Path = DEFAULT_PATH) -> Config:
     """Read the configuration. Raises ConfigError."""
     try:
@@ -95,7 +122,7 @@ def load(path: Path = DEFAULT_PATH) -> Config:
                 one["nom"],
                 one["siren"],
                 tuple(one["services"]),
-                tuple(one.get("courriels", ())),
+                _addresses(one),
                 str(one.get("territoire") or ""),
                 str(one.get("taille") or ""),
                 str(one.get("heberge_par") or ""),

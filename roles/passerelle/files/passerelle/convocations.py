@@ -22,7 +22,7 @@ from typing import Any
 
 from creatic_agent.reasons import because
 
-from .config import Config
+from .config import Config, is_address
 from .deliberations import Deliberations
 from .errors import HandoverError, Refused, Trouble
 from .store import Store
@@ -52,10 +52,13 @@ _PIECES_MAX = 100
 _TIMEOUT = 60  # seconds
 _PAUSE = 300  # seconds before what the relay put off is tried again
 _TURN = 600  # seconds after which a turn begins no mail: the queue restarts a job of twice that, in the middle of one
-_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,189}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _UNFIT = re.compile(r'[\x00-\x1f\x7f"\\/]+')
 
+_UNSENDABLE = (
+    "aucun courriel ne part vers cette adresse (une seule est attendue, sans accent) : corrigez-la sur la page "
+    "« Adresses des élus », puis renvoyez-la, ou remettez la convocation sur papier"
+)
 
 # What a mail says of what it does not hold (L2121-12, L2121-13).
 _LEFT = (
@@ -106,12 +109,16 @@ class Convocations:
         self._tell(server)
         try:
             for one in server.convocations():
-                wrong = problem(one)
+                unsendable = [to for to in _people(one) if _is_elu(to) and not is_address(str(to.get("adresse")))]
+                others = [to for to in _people(one) if to not in unsendable]
+                wrong = problem({**one, "destinataires": others} if unsendable else one)
                 if wrong:
                     log.error("Convocation laissée (%s) : %s", str(one.get("uid"))[:100], wrong)
                     continue
+                for to in unsendable:  # one address keeps no other of the council from its convocation
+                    self._refuse(one, to)
                 try:
-                    sent += self._send(server, one)
+                    sent += self._send(server, {**one, "destinataires": others} if unsendable else one)
                 except (HandoverError, ValueError) as error:  # one convocation never keeps the others
                     log.warning("Convocation de %s non partie : %s", one["commune"], error)
         except _Later as error:
@@ -119,6 +126,11 @@ class Convocations:
         finally:
             self._tell(server)
         return sent
+
+    def _refuse(self, one: Mapping[str, Any], to: Mapping[str, Any]) -> None:
+        key = one["uid"], one["version"], to["elu"], to["essai"]
+        if self._begin(key, _plain(str(to.get("adresse")).encode("ascii", "replace").decode())):
+            self._end(key, REFUSED, _UNSENDABLE)
 
     # -- rows
 
@@ -395,12 +407,20 @@ def _is_piece(piece: Any) -> bool:
     )
 
 
-def _is_person(person: Any) -> bool:
+def _people(one: Mapping[str, Any]) -> list[Any]:
+    people = one.get("destinataires")
+    return people if isinstance(people, list) else []
+
+
+def _is_elu(person: Any) -> bool:
     return (
         isinstance(person, dict)
         and isinstance(person.get("elu"), str)
         and "\0" not in person["elu"]
-        and bool(_ADDRESS.fullmatch(str(person.get("adresse"))))
         and type(person.get("essai")) is int
         and 0 < person["essai"] < 10_000
     )
+
+
+def _is_person(person: Any) -> bool:
+    return _is_elu(person) and is_address(str(person.get("adresse")))

@@ -337,8 +337,8 @@ class Letters:
             track, before = row["suivi"], row["suivi"].get("reponse") or {}
             if before and before["etat"] not in FAILED:
                 raise BadRequest(_GONE, 409)
-            answer = {"cle": secrets.token_hex(16), "sens": sense, "par": who, "le": _now(), "fichiers": files}
-            answer["octets"] = size
+            answer: dict[str, Any] = {"cle": secrets.token_hex(16), "sens": sense, "par": who, "le": _now()}
+            answer |= {"fichiers": files, "octets": size}
             news: dict[str, Any] = {"reponse": answer | {"etat": TO_SEND}, "sans_suite": None}
             if before:
                 news["anciennes"] = [*track.get("anciennes", []), before]
@@ -367,8 +367,8 @@ class Letters:
         Args:
             limit: of each commune. Of one that has more, those of each turn are drawn: all have theirs.
         """
-        where = (
-            "lettre.numero IN (SELECT numero FROM (SELECT numero, row_number() OVER (PARTITION BY commune ORDER BY"
+        where = (  # constants of ours
+            "lettre.numero IN (SELECT numero FROM (SELECT numero, row_number() OVER (PARTITION BY commune ORDER BY"  # noqa: S608
             f" random()) AS rang FROM lettre WHERE recu_le > now() - interval '{LATELY} days'"
             f" OR ({_WAITS} AND recu_le > now() - interval '1 year')) AS une WHERE rang <= %s) ORDER BY lettre.numero"
         )

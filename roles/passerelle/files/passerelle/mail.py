@@ -18,7 +18,7 @@ from email.message import EmailMessage
 from creatic_agent.reasons import because
 
 from . import executory
-from .config import Config
+from .config import Config, is_address
 from .letters import FAILED, KINDS, PARIS, TO_SEND, Letter, Letters
 from .store import Act, Store
 
@@ -41,8 +41,23 @@ _TURN = (
     300  # seconds after which a turn begins no mail: the queue restarts all that works beside it after four times that
 )
 _OF_A_COMMUNE = 20  # mails of one commune in a turn: the relay serves all, and the convocations
-_OF_ONE = (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, smtplib.SMTPDataError)
+_AWAY = (smtplib.SMTPConnectError, smtplib.SMTPHeloError, smtplib.SMTPServerDisconnected)
 _PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+class NotAnAddress(smtplib.SMTPException):
+    """No mail can be sent there, today or tomorrow."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "adresse à laquelle aucun courriel ne part (une seule est attendue, sans accent). À faire : corrigez le "
+            "courriel de cette personne dans le fichier de la commune"
+        )
+
+
+def _alone(error: Exception) -> bool:
+    """Whether an error is of one mail; else the relay is away, and each of the others would wait for it in its turn."""
+    return isinstance(error, smtplib.SMTPException | ValueError) and not isinstance(error, _AWAY)
 
 
 class Post:
@@ -75,10 +90,10 @@ class Post:
                     of_each[letter.commune] += 1
                     try:
                         self.write(address, subject, text)
-                    except OSError as error:  # every error of smtplib is one
+                    except (OSError, ValueError) as error:  # every error of smtplib is an OSError
                         self._later[f"{letter.number} {own}"] = time.time() + _PAUSE
-                        log.warning("Courriel à %s non parti, nouvel essai dans 10 min : %s", address, because(error))
-                        if not isinstance(error, _OF_ONE):  # the relay is away: each would wait for it in its turn
+                        log.warning("Courriel à %r non parti, nouvel essai dans 10 min : %s", address, _why(error))
+                        if not _alone(error):
                             return sent
                         continue
                     self._letters.told(letter.number, own)
@@ -86,7 +101,9 @@ class Post:
         return sent
 
     def write(self, address: str, subject: str, text: str) -> None:
-        """Send one mail. Raises OSError."""
+        """Send one mail. Raises OSError, NotAnAddress, ValueError."""
+        if not is_address(address):
+            raise NotAnAddress
         message = EmailMessage()
         message["Subject"], message["From"], message["To"] = subject, self._config.mail_sender, address
         message["Auto-Submitted"] = "auto-generated"
@@ -96,11 +113,16 @@ class Post:
             relay.send_message(message)
 
 
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, NotAnAddress) else because(error)
+
+
 class Recall:
     """Recalls, once a week, the acts that wait to be made known (CGCT, L2131-1)."""
 
     def __init__(self, config: Config, store: Store, post: Post) -> None:
         self._config, self._store, self._post = config, store, post
+        self._failed: set[str] = set()  # communes at whose mail the relay ended a turn: the last of the next
 
     def send(self, today: date) -> int:
         """Send this week's; gives how many mails left. What did not leave is tried again at the next turn."""
@@ -108,7 +130,8 @@ class Recall:
             return 0
         year, week, _day = today.isocalendar()
         sent = 0
-        for slug, commune in self._config.communes.items():
+        for slug, commune in sorted(self._config.communes.items(), key=lambda one: one[0] in self._failed):
+            self._failed.discard(slug)
             marks = [(slug, address, f"{year}-{week:02}") for address in dict.fromkeys(commune.mails)]
             marks = [one for one in marks if not self._told(one)]
             # By commune: the many acts of one hide those of no other.
@@ -118,9 +141,10 @@ class Recall:
                 address = mark[1]
                 try:
                     self._post.write(address, *_recall(acts, self._config))
-                except OSError as error:
-                    log.warning("Rappel à %s non parti : %s", address, because(error))
-                    if not isinstance(error, _OF_ONE):
+                except (OSError, ValueError) as error:
+                    log.warning("Rappel à %r non parti : %s", address, _why(error))
+                    if not _alone(error):
+                        self._failed.add(slug)
                         return sent
                     continue
                 with self._store.transaction() as connection:

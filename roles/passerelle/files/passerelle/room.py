@@ -1,5 +1,6 @@
 """How much a commune's connector and its agents may leave here: returns of the DGFiP, letters and the answers to them
-share their disk with PostgreSQL, and each thing that it says of an act or of a letter is a line of a history that nobody shortens.
+share their disk with PostgreSQL, and each thing that a connector says of an act or of a letter is a line of a history
+that nobody shortens.
 
 A return weighs a few megabytes and comes some days of the week, a letter less: what a commune is given is a hundred
 times what one brings. Nothing of it is ever removed, so that what is kept only grows. A commune that fills its own

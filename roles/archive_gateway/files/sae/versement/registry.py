@@ -81,8 +81,8 @@ _KEPT_REFUSALS = 400 * 86400  # seconds; the journal keeps them for ever
 REFUSALS_DAY = 2000
 """Final refusals of an account in a day (UTC): each is a line of the journal, which nothing shortens, and an answer."""
 DELAYS_HOUR = 100
-"""Temporary refusals of an account in an hour, lines of the journal too. By hour and not by day: what made them (a scanner
-that was away) ends, and what waits must enter then."""
+"""Temporary refusals of an account in an hour, lines of the journal too. By hour and not by day: what made them (a
+scanner that was away) ends, and what waits must enter then."""
 
 
 class Taken(Exception):

@@ -6,6 +6,7 @@ A relay that is away fails the daily reminders, which always speak to it; arriva
 from __future__ import annotations
 
 import datetime as dt
+import smtplib
 import sys
 from typing import Any
 
@@ -20,6 +21,7 @@ from ...models import Dossier
 from ...reasons import because
 
 AHEAD = 2  # days before the deadline
+_FOR_GOOD = 500  # from which a relay's code says that trying again is of no use (RFC 5321, 4.2.1)
 
 
 def _late(dossiers: QuerySet[Dossier]) -> QuerySet[Dossier]:
@@ -51,6 +53,13 @@ def letter(dossiers: list[Dossier], url: str) -> str:
         if one.etat == "refuse":
             lines.append(f"  motif du refus ({one.par}) : {' '.join(one.motif.split())}")
     return "\n".join([*lines, "", f"À traiter : {url}/parapheur/", ""])
+
+
+def _never(error: Exception) -> bool:
+    """Whether an address never is written to: it is none (ValueError, SMTPUTF8), or the relay refuses it for good."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return all(code >= _FOR_GOOD for code, _text in error.recipients.values())
+    return isinstance(error, ValueError | smtplib.SMTPNotSupportedError)
 
 
 class Command(BaseCommand):
@@ -86,6 +95,7 @@ class Command(BaseCommand):
         logins = sorted({login for commune in known.communes.values() for login in commune.people()})
         told: set[tuple[int, dt.datetime]] = set()
         failed: set[tuple[int, dt.datetime]] = set()
+        lost = False
         for user in circuit.accounts(logins).exclude(email=""):
             dossiers = list(TOLD[lettres](circuit.to_do(user)))
             if not dossiers:
@@ -104,10 +114,19 @@ class Command(BaseCommand):
                 message.send()
                 self.stdout.write(f"{user.known.login} : {count}")
                 told |= seen
-            except OSError as error:
+            except (OSError, ValueError) as error:
+                if _never(error):
+                    # Tried again at each turn, it would have the others written to again too.
+                    told |= seen
+                    lost = True
+                    self.stderr.write(
+                        f"{user.known.login} : aucun courriel ne part vers cette adresse ({because(error)}). À faire : "
+                        "corrigez le courriel de cette personne dans le fichier de sa commune"
+                    )
+                    continue
                 failed |= seen
                 self.stderr.write(f"{user.known.login} : courriel non parti ({because(error)})")
         if lettres == ARRIVALS:
             for pk, since in told - failed:
                 Dossier.objects.filter(pk=pk).update(annonce=since)
-        return bool(failed)
+        return lost or bool(failed)
