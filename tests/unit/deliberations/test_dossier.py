@@ -11,6 +11,8 @@ from creatic.deliberations import dossier
 from pypdf import PdfReader, PdfWriter
 from reportlab.pdfgen.canvas import Canvas
 
+from tests.unit.deliberations import test_pieces
+
 
 def pdf(text: str, pages: int = 1) -> bytes:
     written = io.BytesIO()
@@ -92,3 +94,21 @@ def test_room_is_shared_among_all(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_at_all_is_said() -> None:
     with pytest.raises(ValueError, match="aucune pièce"):
         dossier.bind([part("Tableur", b"PK")])
+
+
+def test_a_paper_that_unfolds_without_end_is_named_takes_nothing_of_the_site_and_the_rest_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dossier, "SECONDS", 4)
+    monkeypatch.setattr(dossier, "_ALONE", 2)
+    named = b" ".join(b"%d 0 R" % (4 + rank) for rank in range(40))
+    filled = b"[" + b"<</A 1>> " * 90_000 + b"]"
+    page = test_pieces.PAGES[1].replace(b"/MediaBox", b"/Annots[<</Type/Annot/A[%s]>>]/MediaBox" % named)
+    data = test_pieces.unfolding([b"<</Type/Catalog/Pages 2 0 R>>", test_pieces.PAGES[0], page, *[filled] * 40])
+    before, began = test_pieces.peak(), time.process_time()
+    made, left = dossier.bind([part("Convocation", pdf("un")), part("Annexe", data), part("Plan", pdf("deux"))])
+    assert [page.extract_text().strip() for page in PdfReader(io.BytesIO(made)).pages] == ["un", "deux"]
+    [told] = left
+    assert told.startswith("Annexe : ")
+    assert time.process_time() - began < 1
+    assert test_pieces.peak() - before < 100 * test_pieces.MEGABYTE

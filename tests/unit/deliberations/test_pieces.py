@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime
 import io
 import resource
+import threading
 import time
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from creatic.deliberations import choice, hidden, pieces
+from creatic.deliberations import apart, choice, hidden, pieces, turns
 from PIL import Image
 from pypdf import PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
@@ -190,8 +192,8 @@ def test_the_structure_of_a_long_tagged_document_is_not_unfolded() -> None:
 
 
 def test_one_that_waits_too_long_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "_WAIT", 0.01)
-    with pieces._READING:
+    monkeypatch.setattr(apart, "_WAIT", 0.01)
+    with apart._TURNS.turn("loos", 1):
         assert "recommencez dans quelques minutes" in pieces.problem("plan.pdf", pdf() + b"\n% autre")
     assert pieces.problem("plan.pdf", pdf() + b"\n% autre") == ""
 
@@ -246,11 +248,78 @@ def test_a_long_tagged_document_is_still_published() -> None:
     assert pieces.cleaned(data).startswith(b"%PDF-")
 
 
-def test_files_that_take_long_leave_threads_to_answer_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "_PLACE", 0.01)
-    with pieces._PLACES, pieces._PLACES, pytest.raises(hidden.Unfit, match="recommencez dans quelques minutes"):
-        pieces.told(pdf() + b"\n% plusieurs")
-    assert pieces.told(pdf() + b"\n% plusieurs") == pieces.told(pdf())
+def test_files_of_one_commune_that_take_long_never_keep_another_waiting() -> None:
+    done: list[str] = []
+    began, end = threading.Event(), threading.Event()
+
+    def ask(whose: str) -> None:
+        try:
+            with turns_of.turn(whose, 20):
+                began.set()
+                end.wait(20)
+                done.append(whose)
+        except turns.Full:
+            done.append(f"{whose} : plus de place")
+
+    turns_of = turns.Turns(3)
+    asking = []
+    for rank, whose in enumerate(("loos", "loos", "lille", "loos", "lens"), 1):
+        asking.append(threading.Thread(target=ask, args=(whose,)))
+        asking[-1].start()
+        assert began.wait(20)
+        until = time.monotonic() + 20
+        while len(turns_of._waiting) + len(done) + 1 < rank and time.monotonic() < until:
+            time.sleep(0.001)
+    end.set()
+    for one in asking:
+        one.join(20)
+    # A third of Loos has no place, and its second gives its own to Lens, which found none.
+    assert sorted(done[:2]) == ["loos : plus de place"] * 2
+    assert done[2:] == ["loos", "lille", "lens"]
+
+
+def test_the_next_is_of_who_was_served_longest_ago() -> None:
+    order: list[str] = []
+    waits = turns.Turns(3)
+
+    def ask(whose: str) -> None:
+        with waits.turn(whose, 20):
+            order.append(whose)
+
+    with waits.turn("loos", 1):
+        asking = []
+        for rank, whose in enumerate(("loos", "lille"), 1):
+            asking.append(threading.Thread(target=ask, args=(whose,)))
+            asking[-1].start()
+            until = time.monotonic() + 20
+            while len(waits._waiting) < rank and time.monotonic() < until:
+                time.sleep(0.001)
+    for one in asking:
+        one.join(20)
+    assert order == ["lille", "loos"]
+
+
+def test_a_file_takes_the_turn_of_its_commune() -> None:
+    data = pdf() + b"\n% le tour"
+    with ThreadPoolExecutor() as threads, apart._TURNS.turn("loos", 1):
+
+        def ask(whose: str, what: bytes) -> str:
+            apart.WHOSE.set(whose)
+            return pieces.problem("plan.pdf", what)
+
+        second = threads.submit(ask, "loos", data)
+        until = time.monotonic() + 20
+        while not apart._TURNS._waiting and time.monotonic() < until:
+            time.sleep(0.001)
+        assert "recommencez" in threads.submit(ask, "loos", data + b"2").result(20)
+        other = threads.submit(ask, "lille", data + b"3")
+        until = time.monotonic() + 20
+        while len(apart._TURNS._waiting) < 2 and time.monotonic() < until:
+            time.sleep(0.001)
+        assert [one.whose for one in apart._TURNS._waiting] == ["loos", "lille"]
+        assert apart._TURNS._served.get("lille") is None
+    assert (second.result(20), other.result(20)) == ("", "")
+    assert apart._TURNS._served["lille"] < apart._TURNS._served["loos"]
 
 
 @pytest.mark.parametrize("key", [b"SE", b"Parent"])

@@ -1057,7 +1057,12 @@ class Signatory(Mayan):
         self.ready(signatory.HOLDER)
         odd = mock.Mock(side_effect=ValueError("Invalid address"))
         command = parapheur_courriels.Command(stdout=io.StringIO(), stderr=io.StringIO())
-        with mock.patch.object(parapheur_courriels.EmailMessage, "send", odd):
+        settings = mock.Mock(wraps=configuration.current(), mail={"expediteur": "p@x.test"}, url="https://p.test")
+        settings.communes = configuration.current().communes
+        with (
+            mock.patch.object(parapheur_courriels, "current", return_value=settings),
+            mock.patch.object(parapheur_courriels.EmailMessage, "send", odd),
+        ):
             command._send(parapheur_courriels.ARRIVALS, None)
         self.assertIn("corrigez le courriel", command.stderr._out.getvalue())
         self.assertFalse(Dossier.objects.exclude(annonce=models.F("depuis")).exists())

@@ -211,15 +211,15 @@ class SpaceMeeting(_Space):
 
     def _papers(self, meeting: Any) -> Iterator[dict[str, str]]:
         sent = meeting.dispatches()
-        bound = reading.bound(meeting).get(len(sent))
-        if bound:
+        bound = reading.bound(meeting).get(len(sent), {})
+        if "fichier" in bound:
             size = mailing.megabytes(bound["fichier"].getSize())
             yield {"titre": "Tout le dossier en un seul fichier", "note": f"PDF, {size}", "url": self._piece("dossier")}
         if sent or meeting.convocation:
             yield {"titre": "Convocation", "note": "PDF", "url": self._piece("convocation")}
         if sent:
             yield {"titre": "Note de synthèse et projets", "note": "PDF", "url": self._piece("note")}
-        for rank, (title, _file) in enumerate(bound.get("projets_pv", ()) if bound else ()):
+        for rank, (title, _file) in enumerate(bound.get("projets_pv", ())):
             yield {"titre": title, "note": "PDF, à arrêter (L2121-15)", "url": self._piece(f"projet-pv:{rank}")}
         if aftermath.settled(meeting) and meeting.proces_verbal:
             yield {"titre": "Procès-verbal arrêté", "note": "PDF", "url": self._piece("proces-verbal")}

@@ -6,14 +6,24 @@ What cannot be put in it (another format, damaged, too heavy) is named, and neve
 from __future__ import annotations
 
 import io
+import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from creatic.deliberations import hidden, mailing
+from creatic.deliberations import apart, hidden, mailing
 
 BYTES_MAX = 30_000_000
 """Bytes of all that is put in: they are held in memory together."""
 PAGES_MAX = 2000
+MEMORY = 700_000_000
+"""Bytes of address space of who puts them together, beside copies of them."""
+SECONDS = 60
+"""Of processor, to put all of them together."""
+_ALONE = 10
+"""The same, of one by itself."""
+_LONGEST = 120
+"""Elapsed seconds to find which takes too much: who convenes waits."""
 
 
 @dataclass(frozen=True)
@@ -31,30 +41,81 @@ def bind(parts: Sequence[Part]) -> tuple[bytes, list[str]]:
     Returns:
         The PDF, and what is not in it, in French.
 
+    They are read by a process of its own (`apart`): one that takes too much is named, and left out.
+
     Raises:
-        ValueError: nothing can be put in it.
+        ValueError: nothing can be put in it; hidden.Unfit, others' files are being read, or all of them take too much.
+    """
+    left: dict[int, str] = {}
+    taken: dict[int, bytes] = {}
+    room = BYTES_MAX
+    for rank, part in enumerate(parts):
+        if part.size > room:
+            left[rank] = f"{mailing.megabytes(part.size)}, de trop pour un seul fichier"
+        else:
+            taken[rank], room = part.read(), room - part.size
+    try:
+        made, unfit = _read(parts, taken, SECONDS)
+    except apart.TooMuch:
+        left |= _too_much(parts, taken)
+        made, unfit = _read(parts, {rank: data for rank, data in taken.items() if rank not in left}, SECONDS)
+    left |= unfit
+    if not made:
+        raise ValueError("aucune pièce de cette séance ne se met dans un seul fichier")
+    return made, [f"{parts[rank].title} : {left[rank]}" for rank in sorted(left)]
+
+
+def _too_much(parts: Sequence[Part], taken: dict[int, bytes]) -> dict[int, str]:
+    """Which of them take too much, each by itself; what there is no time to try is not put in either."""
+    found, until = {}, time.monotonic() + _LONGEST
+    for rank, data in taken.items():
+        if time.monotonic() > until:
+            found[rank] = "il n'a pas pu être lu à temps"
+            continue
+        try:
+            _read(parts, {rank: data}, _ALONE)
+        except apart.TooMuch:
+            found[rank] = "il demande trop de mémoire ou de temps pour être lu"
+    return found
+
+
+def _read(parts: Sequence[Part], taken: dict[int, bytes], seconds: int) -> tuple[bytes, dict[int, str]]:
+    """Have papers put together by a process of its own; gives nothing when none can be, and what is not in it.
+
+    Raises:
+        hidden.Unfit: they take too much, or others' are being read.
+    """
+    asked = json.dumps({"titres": [parts[rank].title for rank in taken], "pages": PAGES_MAX}).encode()
+    said = apart.read(joined, asked, *taken.values(), memory=MEMORY, seconds=seconds, elapsed=2 * seconds)
+    head, _end, made = said.partition(b"\n")
+    ranks = list(taken)
+    return made, {ranks[int(place)]: why for place, why in json.loads(head).items()}
+
+
+def joined(asked: bytes, *files: bytes) -> bytes:
+    """Put papers together, for `apart`: a line of JSON (what is not in it, by place), then the PDF, if there is one.
+
+    Args:
+        asked: JSON, `titres` and the most `pages`.
+        files: one for each title.
     """
     from pypdf import PdfReader, PdfWriter
 
-    writer, left = PdfWriter(), []
-    room, pages = BYTES_MAX, PAGES_MAX
-    for part in parts:
-        if part.size > room:
-            left.append(f"{part.title} : {mailing.megabytes(part.size)}, de trop pour un seul fichier")
-            continue
+    told = json.loads(asked)
+    writer, left, pages = PdfWriter(), {}, told["pages"]
+    for place, (title, data) in enumerate(zip(told["titres"], files, strict=True)):
         try:
-            clean, count = _alone(part.read(), pages)
+            clean, count = _alone(data, pages)
         except hidden.Unfit as unfit:
             # The reader mends nothing, and knows no error of a library.
-            left.append(f"{part.title} : {str(unfit).partition('. À faire')[0].partition(' (')[0]}")
+            left[place] = str(unfit).partition(". À faire")[0].partition(" (")[0]
             continue
-        writer.append(PdfReader(io.BytesIO(clean)), outline_item=part.title, import_outline=False)
-        room, pages = room - part.size, pages - count
-    if not writer.pages:
-        raise ValueError("aucune pièce de cette séance ne se met dans un seul fichier")
+        writer.append(PdfReader(io.BytesIO(clean)), outline_item=title, import_outline=False)
+        pages -= count
     written = io.BytesIO()
-    writer.write(written)
-    return written.getvalue(), left
+    if writer.pages:
+        writer.write(written)
+    return json.dumps(left).encode() + b"\n" + written.getvalue()
 
 
 def _alone(data: bytes, most: int) -> tuple[bytes, int]:

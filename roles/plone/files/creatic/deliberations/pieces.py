@@ -1,8 +1,8 @@
 """A file is judged where it enters, without Plone: its kind by its content, its size, what it hides that may do harm.
 
 What follows (parapheur, préfecture, archives) takes PDFs and pictures alone: a file that none of them would take is
-told to who brings it, before anybody votes on it. It is read in a process of its own, within bounds: less than a
-megabyte can unfold into more memory than the site of all communes has. Messages are French, for people.
+told to who brings it, before anybody votes on it. It is read in a process of its own (`apart`). Messages are French,
+for people.
 """
 
 from __future__ import annotations
@@ -11,19 +11,12 @@ import hashlib
 import io
 import itertools
 import json
-import os
 import re
-import resource
-import subprocess
-import sys
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-from creatic.deliberations import hidden
+from creatic.deliberations import apart, hidden
 
 SIZE_MAX = 100_000_000
 """Bytes of one: the préfecture's platform refuses a sending of 150 MB, the act with all of its annexes."""
@@ -51,30 +44,20 @@ _MARKUP = re.compile(rb"\s*<(?:!doctype|html|\?xml|svg|script)", re.IGNORECASE)
 _MACROS = ("vbaproject.bin", "basic/", "scripts/")
 _SAVE = "enregistrez-le en PDF (« Enregistrer sous », « PDF »), puis joignez ce PDF"
 _PRINT = "imprimez-le en PDF, puis joignez ce PDF"
-_TOO_MUCH = (
-    f"il demande trop de mémoire ou de temps pour être lu : il est trop lourd, abîmé ou piégé. À faire : {_PRINT}"
-)
 # Keys of what a PDF does by itself, and what people call it.
 _ACTIONS = {"/JS": "un programme (JavaScript)", "/Launch": "une commande qui lance un programme"}
 _SHOWN = 80
 MEMORY = 300_000_000
-"""Bytes of address space of who reads one, with `_COPIES` of it: what passes unfolds little where it is read later."""
+"""Bytes of address space of who reads one, beside copies of it: what passes unfolds little where it is read later."""
 WHOLE = 700_000_000
 """The same, where the whole of a document is read: its text, and its structure, which a long one has much of."""
-_COPIES = 3
 SECONDS = 60
 """Of processor, to judge one where it enters; twice as much to read the whole of it."""
-_UNFIT = 3
-"""How such a process ends when it says why a file is unfit."""
 _HEAD = 64
 """Bytes of a file inside that tell whether it is XML."""
 _STRUCTURE = ("/StructTreeRoot", "/SE")
 """Where a tagged PDF says again what its pages are made of: hundreds of thousands of objects, and no reader opens or
 runs anything from there alone."""
-_READING = threading.Lock()  # one file at a time is in memory beside the site
-_WAIT = 2 * SECONDS
-_PLACES = threading.BoundedSemaphore(2)  # one is read, one waits: the site has other threads to answer with
-_PLACE = 5  # seconds
 # What was said of the last files, or why they are unfit, by what was asked and digest: pages and forms ask often.
 _SAID: dict[tuple[str, bytes], tuple[str, str]] = {}
 _SAID_MAX = 32
@@ -110,39 +93,40 @@ def problem(name: str, data: bytes) -> str:
     if found and (said := _misnamed(name, found)):
         return said
     try:
-        return _known("_content", data)
+        return _known(judged, data, MEMORY, SECONDS)
     except hidden.Unfit as error:
         return str(error)
 
 
 def told(data: bytes) -> list[str]:
     """As `hidden.told`, read apart. Raises hidden.Unfit."""
-    found: list[str] = json.loads(_known("told", data))
+    found: list[str] = json.loads(_known(tells, data, WHOLE, 2 * SECONDS))
     return found
 
 
 def for_everybody(data: bytes) -> bytes:
     """As `hidden.for_everybody`, read apart. Raises hidden.Unfit."""
-    return _asked("for_everybody", data)
+    return _whole(hidden.for_everybody, data)
 
 
 def cleaned(data: bytes) -> bytes:
     """As `hidden.cleaned`, read apart. Raises hidden.Unfit."""
-    return _asked("cleaned", data)
+    return _whole(hidden.cleaned, data)
 
 
 def occulted(original: bytes, copy: bytes) -> bytes:
     """As `hidden.occulted`, read apart. Raises hidden.Unfit."""
-    return _asked("occulted", original, copy)
+    return _whole(hidden.occulted, original, copy)
 
 
-def _known(what: str, data: bytes) -> str:
+def _known(reader: Callable[[bytes], bytes], data: bytes, memory: int, seconds: int) -> str:
     """What is said of a file, in words: asked once while it is of the last ones."""
-    about = (what, hashlib.sha256(data).digest())
+    about = (reader.__name__, hashlib.sha256(data).digest())
     if (known := _SAID.get(about)) is None:
         try:
-            known = (_asked(what, data).decode(), "")
-        except _Busy:
+            found = apart.read(reader, data, memory=memory, seconds=seconds, elapsed=3 * SECONDS)
+            known = (found.decode(), "")
+        except apart.Busy:
             raise
         except hidden.Unfit as error:
             known = ("", str(error))
@@ -155,61 +139,19 @@ def _known(what: str, data: bytes) -> str:
     return said
 
 
-class _Busy(hidden.Unfit):
-    """Others' files are being read."""
+def _whole(reader: Callable[..., bytes], *files: bytes) -> bytes:
+    """Have the whole of files read. Raises hidden.Unfit."""
+    return apart.read(reader, *files, memory=WHOLE, seconds=2 * SECONDS, elapsed=3 * SECONDS)
 
 
-def _asked(what: str, *files: bytes) -> bytes:
-    """Have files read by a process whose memory and time are bounded.
-
-    Args:
-        what: one of `_READERS`.
-
-    Raises:
-        hidden.Unfit: what it refuses, or what takes too much; `_Busy` when others' are being read.
-    """
-    busy = "d'autres fichiers sont en cours de lecture. À faire : recommencez dans quelques minutes"
-    if not _PLACES.acquire(timeout=_PLACE):
-        raise _Busy(busy)
-    try:
-        if not _READING.acquire(timeout=_WAIT):
-            raise _Busy(busy)
-        try:
-            # The package is where this process found it, and nothing of its environment is a file's.
-            done = subprocess.run(
-                [sys.executable, "-B", "-P", "-m", __name__, what, str(SECONDS if what == "_content" else 2 * SECONDS),
-                 *(str(len(one)) for one in files)],
-                input=b"".join(files), capture_output=True, timeout=3 * SECONDS, check=False,
-                env={"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUTF8": "1", "PYTHONWARNINGS": "ignore"},
-            )  # fmt: skip # a call by its parts
-        except subprocess.TimeoutExpired:
-            raise hidden.Unfit(_TOO_MUCH) from None
-        finally:
-            _READING.release()
-    finally:
-        _PLACES.release()
-    if done.returncode == _UNFIT:
-        raise hidden.Unfit(done.stdout.decode())
-    if done.returncode:
-        raise hidden.Unfit(_TOO_MUCH)
-    return done.stdout
+def judged(data: bytes) -> bytes:
+    """Why what a file holds is not taken, for `apart`."""
+    return _content(data).encode()
 
 
-def main(what: str, seconds: str, *sizes: str) -> int:
-    """Read files from the standard input, one after the other, and write what their reader says of them."""
-    reader, memory, copies = _READERS[what]
-    with suppress(OSError), Path("/proc/self/oom_score_adj").open("w") as mine:
-        mine.write("1000")  # this process goes, never the site
-    room = memory + copies * sum(map(int, sizes))
-    resource.setrlimit(resource.RLIMIT_AS, (room, room))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
-    try:
-        said = reader(*(sys.stdin.buffer.read(int(size)) for size in sizes))
-    except hidden.Unfit as error:
-        sys.stdout.write(str(error))
-        return _UNFIT
-    sys.stdout.buffer.write(said)
-    return 0
+def tells(data: bytes) -> bytes:
+    """What a file says without showing it, for `apart`. Raises hidden.Unfit."""
+    return json.dumps(hidden.told(data)).encode()
 
 
 def _content(data: bytes) -> str:
@@ -296,17 +238,3 @@ def _inside(root: Any) -> Iterator[str]:
         stream = next((files[key].get_object() for key in files), None)
         if not hidden.begins(stream, _HEAD).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<?xml"):
             yield f"un autre fichier (« {name[:_SHOWN]} »)"
-
-
-_READERS: dict[str, tuple[Callable[..., bytes], int, int]] = {
-    "_content": (lambda data: _content(data).encode(), MEMORY, _COPIES),
-    "told": (lambda data: json.dumps(hidden.told(data)).encode(), WHOLE, _COPIES),
-    "cleaned": (hidden.cleaned, WHOLE, _COPIES),
-    "for_everybody": (hidden.for_everybody, WHOLE, _COPIES),
-    "occulted": (hidden.occulted, WHOLE, _COPIES),
-}
-"""What is read apart: by which function, in what memory, with how many copies of the files."""
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -129,9 +129,14 @@ def bind(meeting: Any, drafts: Sequence[tuple[str, Any]]) -> None:
     for rank, one in enumerate(meeting.projets(*ON_AGENDA), 1):
         parts += [_part(f"Point {rank}, annexe « {annex.title} »", annex.file) for annex in one.annexes() if annex.file]
     parts += [_part(title, draft) for title, draft in drafts]
-    made, left = dossier.bind(parts)
-    file = NamedBlobFile(data=made, contentType="application/pdf", filename="dossier.pdf")
-    kept = {"fichier": file, "laissees": tuple(left), "projets_pv": tuple(drafts)}
+    kept: dict[str, Any] = {"projets_pv": tuple(drafts)}
+    try:
+        made, left = dossier.bind(parts)
+    except ValueError as error:  # nothing heavy keeps a convocation: its delay runs
+        kept["laissees"] = (f"Le dossier en un seul fichier n'a pas pu être fait : {str(error).partition('. À')[0]}",)
+    else:
+        file = NamedBlobFile(data=made, contentType="application/pdf", filename="dossier.pdf")
+        kept |= {"fichier": file, "laissees": tuple(left)}
     setattr(meeting, _BOUND, {**bound(meeting), len(meeting.dispatches()): kept})
 
 
@@ -140,7 +145,8 @@ def _part(title: str, file: Any) -> dossier.Part:
 
 
 def bound(meeting: Any) -> dict[int, dict[str, Any]]:
-    """Its papers in one file, by version of the convocation: `fichier`, and `laissees`, what is not in it.
+    """Its papers in one file, by version of the convocation: `fichier`, when it could be made, and `laissees`, what is
+    not in it.
 
     And `projets_pv`, the drafts of procès-verbaux that came with it; a version of before has none.
     """

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from Acquisition import aq_base, aq_parent
-from creatic.deliberations import frozen, hidden, pieces, publicity, rules
+from creatic.deliberations import apart, frozen, hidden, pieces, publicity, rules
 from creatic.deliberations.frozen import Lock
 from plone import api
 from plone.dexterity.utils import iterSchemata
@@ -306,6 +306,17 @@ def _object(brain: Any) -> Any:
 
 
 # -- before a request is written
+
+
+def know_whose(event: Any) -> None:
+    """Say which commune a request is of, before it runs: files that are read for it take that commune's turn (`apart`).
+
+    Whose path leads to none is told by its account.
+    """
+    parents = event.request.get("PARENTS") or ()
+    communes = (one.getId() for one in parents if getattr(aq_base(one), "portal_type", "") == "Institution")
+    user = event.request.get("AUTHENTICATED_USER")
+    apart.WHOSE.set(next(communes, "") or f"compte {user.getId() if user is not None else ''}")
 
 
 def check(event: Any) -> None:
