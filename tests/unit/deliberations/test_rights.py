@@ -6,6 +6,7 @@ import pytest
 from creatic.deliberations import rights
 
 RUNS = (
+    "Set own properties",
     "Manage portal", "View management screens", "Manage properties", "Change local roles", "Take ownership",
     "Add Page Templates", "Change Page Templates", "Add Python Scripts", "Change Python Scripts",
     "Add External Methods", "Change External Methods", "Change DTML Methods", "Add DTML Methods",

@@ -150,7 +150,9 @@ class _Site:
             properties["must_change_password"] = True
             user = self.portal.portal_membership.getMemberById(self._add(login, ["Member"]))
             user.setMemberProperties(properties)
+            reading.known_as(self.portal, login, str(properties["fullname"]))
             return
+        reading.known_as(self.portal, login, str(properties["fullname"]))
         for name, value in properties.items():
             if user.getProperty(name, "") != value:
                 self.changes.append(f"compte {login} : {name} corrigé")

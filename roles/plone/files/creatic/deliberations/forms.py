@@ -16,6 +16,7 @@ from z3c.form.validator import SimpleFieldValidator
 from zope.schema import getFieldNamesInOrder
 
 _VOTES = "votes"
+_HOLDERS = {"projet", "seance", "Publication"}  # what people bring files to
 # How it will be voted, which who prepares a projet says too.
 _HOW = ("compte", "compte_de", "nomination", "scrutin")
 
@@ -129,7 +130,8 @@ class Refused(ErrorViewSnippet):
 
 
 class Annex(SimpleFieldValidator):
-    """A file of a projet is judged on the form that brings it (`watch` judges it whatever way it comes)."""
+    """A file of a projet, or of what is published by hand, is judged on the form that brings it; `watch` judges it
+    whatever way it comes."""
 
     def validate(self, value: Any, force: bool = False) -> None:
         """Raises Wrong with why it is not taken."""
@@ -137,10 +139,11 @@ class Annex(SimpleFieldValidator):
         kept = getattr(aq_base(self.context), self.field.__name__, None)
         if value is None or value is kept or not hasattr(value, "data"):
             return  # one that was there before it was judged stays, with another title
-        holders = ("projet", "seance")
         chain = getattr(self.context, "aq_chain", ())
-        kinds = [getattr(aq_base(one), "portal_type", "") for one in chain[:2]]
-        if not {*holders} & {*kinds} or kinds[:1] == ["Publication"]:
+        kinds = {getattr(aq_base(one), "portal_type", "") for one in chain[:2]}
+        # The form that adds a publication stands in its folder; a field of one of its tabs, in the tab.
+        form = getattr(self.view, "parentForm", self.view)
+        if not _HOLDERS & {*kinds, getattr(form, "portal_type", "")}:
             return
         if said := pieces.problem(str(value.filename or ""), value.data):
             self.widget.value = None  # else the form keeps it, and offers to send it once more

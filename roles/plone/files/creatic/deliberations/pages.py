@@ -422,8 +422,7 @@ class Trace(ViewletBase):
 
     @staticmethod
     def _name(login: str) -> str:
-        member = api.user.get(userid=login) if login else None
-        return str(member.getProperty("fullname") or login) if member else login
+        return reading.name_of(api.portal.get(), login)
 
 
 class Home(BrowserView):

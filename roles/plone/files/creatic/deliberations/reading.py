@@ -18,6 +18,7 @@ from plone import api
 from plone.namedfile.file import NamedBlobFile
 
 _SEATS, _OPENED, _BOUND = "creatic_sieges", "creatic_lectures", "creatic_dossiers"
+_NAMES = "creatic_noms"
 _LABEL = 200  # characters
 
 
@@ -60,6 +61,19 @@ def unseat(portal: Any, login: str) -> None:
     known = getattr(aq_base(portal), _SEATS, None)
     if known is not None and login in known:
         del known[login]
+
+
+def known_as(portal: Any, login: str, name: str) -> None:
+    """Say what the communes' files call who has an account."""
+    if getattr(aq_base(portal), _NAMES, None) is None:
+        setattr(portal, _NAMES, OOBTree())
+    if getattr(portal, _NAMES).get(login) != name:
+        getattr(portal, _NAMES)[login] = name
+
+
+def name_of(portal: Any, login: str) -> str:
+    """What the communes' files call who has an account; its login when they do not."""
+    return str((getattr(aq_base(portal), _NAMES, None) or {}).get(login) or login)
 
 
 def space(commune: Any) -> str:

@@ -16,7 +16,7 @@ PERMISSIONS = frozenset(
         "creatic.deliberations: Prepare", "Delete objects", "List folder contents", "Mail forgotten password",
         "Modify portal content", "plone.app.contenttypes: Add File", "plone.app.contenttypes: Add Image",
         "plone.restapi: Use REST API", "plonemeeting.portal.core: Add Publication", "Public, everyone can access",
-        "Request review", "Review portal content", "Search ZCatalog", "Set own password", "Set own properties",
+        "Request review", "Review portal content", "Search ZCatalog", "Set own password",
         "Show Toolbar", "View", "View Groups", "WebDAV Lock items", "WebDAV Unlock items",
     )
 )  # fmt: skip # a list of words

@@ -374,9 +374,11 @@ def _check(thing: Any, changed: list[str]) -> None:
         holder = getattr(aq_base(aq_parent(thing)), "portal_type", "")
         if holder not in _HOLDERS:
             return
-        if holder in _PREPARED and {"file", "image"} & {*changed}:
+        if _is_brought_to(aq_parent(thing)) and {"file", "image"} & {*changed}:
             _judge(thing)
     if kind == "Publication" and not is_deliberation(thing):
+        if "file" in changed and getattr(aq_base(thing), "file", None) is not None:
+            _judge(thing)
         withdrawn = _known(thing) and not changed and _state(thing) in ("private", "unpublished")
         if thing.document_type == frozen.DELIBERATION and not withdrawn:
             _refuse(thing, "une délibération est publiée par la passerelle, après son vote. À faire : un autre type")
@@ -391,6 +393,11 @@ def _check(thing: Any, changed: list[str]) -> None:
     if kind == "projet" and (same := frozen.kept_subject(_known(thing), changed)):
         _refuse(thing, same)
     keep(thing)
+
+
+def _is_brought_to(holder: Any) -> bool:
+    """Whether people bring files there: what is made of a vote holds those that were judged with it."""
+    return holder.portal_type in _PREPARED or (holder.portal_type == "Publication" and not is_deliberation(holder))
 
 
 def _judge(annex: Any) -> None:
