@@ -120,7 +120,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.test import Client, TestCase
 from django.test.utils import setup_databases, setup_test_environment
 from django.utils import timezone, translation
@@ -997,6 +997,41 @@ class History(Mayan):
         self.assertEqual(circuit._busy, {})
         with mock.patch.object(seal, "check_and_seal", check):
             self.assertEqual(self.send("claire.dubois", number).status_code, 400)
+
+    def signed_meanwhile(self, number: int, meanwhile: Any) -> Any:
+        """The answer to who hands in a signed file, when something happens while it is checked."""
+
+        def check(_name: str, _original: Any, _signed: Any, people: Any) -> seal.Received:
+            # No row is held: it would be another's transaction, which waits.
+            self.assertEqual(len(connection.savepoint_ids), places)
+            self.checked += 1
+            if self.checked == 1:
+                meanwhile(number)
+            return seal.Received(people[0][0], "AB", io.BytesIO(PDF))
+
+        self.checked, places = 0, len(connection.savepoint_ids)
+        with mock.patch.object(seal, "check_and_seal", check):
+            return self.send("claire.dubois", number)
+
+    def test_a_dossier_is_not_held_while_a_signature_is_checked_and_is_signed_once(self) -> None:
+        for meanwhile, said in (
+            (lambda one: self.send("claire.dubois", one), "trop tard pour signer ce dossier"),
+            (
+                lambda one: self.act("claire.dubois", one, "refuser", {"motif": "Une erreur"}),
+                "trop tard pour signer ce dossier",
+            ),
+            (
+                lambda one: Dossier.objects.filter(pk=one).update(depuis=timezone.now()),
+                "ce dossier a changé pendant la vérification",
+            ),
+        ):
+            number = self.deposit()
+            self.act("paul.renard", number, "viser")
+            answer = self.signed_meanwhile(number, meanwhile)
+            self.assertEqual(answer.status_code, 409, answer.content[:300])
+            self.assertIn(said, answer.json()["message"])
+            signed = Geste.objects.filter(dossier=number, quoi="Signer").count()
+            self.assertEqual(signed, self.checked - 1)  # whose check was asked meanwhile
 
     def test_absences_stay(self) -> None:
         today = timezone.localdate()

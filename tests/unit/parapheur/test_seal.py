@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -133,3 +135,80 @@ def test_a_document_that_was_written_again_comes_back_whole(service: Service) ->
     service.answer = b'{"taille": 7}\nnouvel'
     with pytest.raises(Refused, match=f"^{DOWN}"):
         seal.check_document("acte.pdf", document, written=io.BytesIO())
+
+
+class Taken:
+    """Somebody of a commune who has a place of the service, until told to leave it."""
+
+    def __init__(self, places: seal.Places, siren: str) -> None:
+        self.told = ""
+        self._end, self._settled = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._ask, args=(places, siren))
+        self._thread.start()
+        assert self._settled.wait(20)
+
+    def _ask(self, places: seal.Places, siren: str) -> None:
+        try:
+            with places.place(siren):
+                self._settled.set()
+                self._end.wait(20)
+        except Refused as refused:
+            self.told = str(refused)
+            self._settled.set()
+
+    def leave(self) -> None:
+        self._end.set()
+        self._thread.join(20)
+
+
+def test_one_commune_never_has_all_the_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seal, "PATIENCE", 0.05)
+    places = seal.Places()
+    loos = [Taken(places, "215903600") for _account in range(4)]
+    assert [bool(one.told) for one in loos] == [False, False, True, True]
+    assert "d'autres documents de votre commune" in loos[2].told
+    assert "À faire : " in loos[2].told
+    others = [Taken(places, siren) for siren in ("215901067", "215901067", "215902529")]
+    assert [one.told[:35] for one in others] == ["", "d'autres documents de votre commune", ""]  # the last is another's
+    full = Taken(places, "215903501")
+    assert full.told.startswith("des documents d'autres communes")
+    for one in (*loos, *others):
+        one.leave()
+    assert (places._busy, places._waiting) == ({}, {})
+
+
+def test_who_waits_has_a_place_once_one_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seal, "PATIENCE", 20)
+    places = seal.Places()
+    held = [Taken(places, "215903600") for _account in range(2)]
+    waiting: list[threading.Thread] = []
+    done: list[str] = []
+
+    def ask() -> None:
+        with places.place("215903600"):
+            done.append("scellé")
+
+    for _account in range(2):
+        waiting.append(threading.Thread(target=ask))
+        waiting[-1].start()
+    until = time.monotonic() + 20
+    while places._waiting["215903600"] < seal.EACH and time.monotonic() < until:
+        time.sleep(0.001)
+    with pytest.raises(Refused, match="d'autres documents de votre commune"), places.place("215903600"):
+        pass  # nobody's thread is kept by a third who would wait
+    for one in held:
+        one.leave()
+    for thread in waiting:
+        thread.join(20)
+    assert done == ["scellé"] * 2
+
+
+def test_what_is_asked_counts_for_its_commune(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seal, "PATIENCE", 0.05)
+    service.answer = b'{"signataire": "Anne Petit", "serie": "AB", "taille": 0}\n'
+    with seal._places.place("215903600"), seal._places.place("215903600"):
+        with pytest.raises(Refused) as refused, seal.asked_by("215903600"):
+            ask()
+        assert refused.value.status == 503  # the gateway asks again
+        with seal.asked_by("215901067"):
+            assert ask().holder == "Anne Petit"

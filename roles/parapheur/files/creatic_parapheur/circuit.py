@@ -7,6 +7,7 @@ says of itself, its name or its login, is shown nowhere here and gives nothing.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import datetime as dt
 import functools
@@ -18,7 +19,6 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import PurePosixPath
 from typing import IO, Any
@@ -47,6 +47,7 @@ ANNEX = "Annexe"  # what a document that the gateway brings comes with
 BROUGHT = "Document tel qu'il a été déposé"  # beside the circuit's document, which the door wrote again
 _MATTER = re.compile(r"[1-9](\.[1-9][0-9]?){0,4}")
 _HEAD = 1024
+_SIGN = "signer ce dossier"
 _PASS = {"a_controler": "Contrôler", "a_viser": "Viser", "a_signer": "Signer"}
 # What the gateway tells, and the way there: from a state, the transitions to make.
 _FOLLOWED = {
@@ -388,7 +389,7 @@ def _check_whole(dossier: Dossier) -> None:
         )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _held(dossier: Dossier, states: Sequence[str], wish: str) -> Iterator[Dossier]:
     """The dossier, for whoever has it first; a second one waits, then is told what was done meanwhile."""
     with transaction.atomic():
@@ -429,8 +430,8 @@ def _reason(text: str) -> str:
 
 
 def few[**P, T](act: Callable[P, T]) -> Callable[P, T]:
-    """Keep to a person's own requests what one of theirs makes wait: the check of a file may take minutes, and what
-    waits for its dossier too, in threads that answer everybody.
+    """Keep to a person's own requests what one of theirs makes wait: the check of a file may take minutes, in threads
+    that answer everybody (a commune's places: `seal.Places`).
 
     Args:
         act: who does it is its first argument.
@@ -577,7 +578,8 @@ def deposit(user: Any, told: Deposit, upload: Any, annexes: Sequence[Any] = ()) 
     if known := _known(told, digest):
         return known, False
     chosen = signatory.choose(current().communes[told.commune], told.signataire, told.circuit, told.matiere)
-    admitted = _check_document(name, upload, told.circuit, chosen, told.mention_verifiee)
+    with asking(told.commune):
+        admitted = _check_document(name, upload, told.circuit, chosen, told.mention_verifiee)
     circuit = current().communes[told.commune].circuits[told.circuit]
     document = Document(
         document_type=DocumentType.objects.get(label=circuit.type),
@@ -666,6 +668,12 @@ class _Admitted:
     note: str
 
 
+def asking(commune: str) -> contextlib.AbstractContextManager[None]:
+    """What is asked of the seal inside is for a commune; an entity takes the places of the one that hosts it."""
+    known = current().communes.get(commune)
+    return seal.asked_by((known.siren_commune or known.siren) if known else commune)
+
+
 def _check_document(name: str, upload: Any, circuit: str, chosen: signatory.Choice | None, read: str) -> _Admitted:
     """Check a document to sign, and that it bears who signs it.
 
@@ -718,7 +726,8 @@ def take_up(user: Any, dossier: Dossier, upload: Any, signataire: str = "", read
     name = checked_name(upload, dossier.circuit)
     key = signataire or _same(dossier)
     chosen = signatory.choose(_circuit(dossier)[0], key, dossier.circuit, dossier.matiere)
-    admitted = _check_document(name, upload, dossier.circuit, chosen, read)
+    with asking(dossier.commune):
+        admitted = _check_document(name, upload, dossier.circuit, chosen, read)
     with _held(dossier, ["refuse"], "reprendre ce dossier") as held:
         held.origine = held.fichier = _add_admitted(held.document, admitted, user, "Document corrigé")
         for field, value in _signatory(chosen).items():
@@ -771,6 +780,27 @@ def refuse(user: Any, dossier: Dossier, motif: str, state: str = "") -> Dossier:
         return held
 
 
+@dataclass(frozen=True)
+class _ToSign:
+    """What a signature is asked for: which document, since when it waits, and whose (name and SIREN)."""
+
+    document: int
+    since: dt.datetime
+    people: list[tuple[str, str]]
+
+
+def _to_sign(held: Dossier, user: Any) -> _ToSign:
+    """What is to be signed, by somebody who may hand it in. Raises Refused."""
+    _check_awaited(held, user)
+    commune, _circuit_found = _circuit(held)
+    if held.signataire:
+        signatory.check(held)
+    # The maire who presides the CCAS has a certificate of the commune, that hosts it.
+    sirens = [commune.siren, *filter(None, [commune.siren_commune])]
+    people = [(commune.personnes[login], siren) for login in awaited(held) for siren in sirens]
+    return _ToSign(held.origine_id, held.depuis, people)
+
+
 @few
 def sign(user: Any, dossier: Dossier, upload: Any) -> Dossier:
     """Hand in the signed file: it is checked, sealed and kept, and the dossier moves on; or nothing changes.
@@ -779,18 +809,21 @@ def sign(user: Any, dossier: Dossier, upload: Any) -> Dossier:
         Refused: the reason.
     """
     name = checked_name(upload, dossier.circuit)
-    with _held(dossier, ["a_signer"], "signer ce dossier") as held:
-        _check_awaited(held, user)
-        commune, _circuit_found = _circuit(held)
-        if held.signataire:
-            signatory.check(held)
-        # The maire who presides the CCAS has a certificate of the commune, that hosts it.
-        sirens = [commune.siren, *filter(None, [commune.siren_commune])]
-        people = [(commune.personnes[login], siren) for login in awaited(held) for siren in sirens]
-        with held.origine.open() as original:
-            more = {"contract": True} if held.circuit == CONTRACT else {}
-            found = seal.check_and_seal(name, original, upload, people, **more)
-        upload.seek(0)
+    with _held(dossier, ["a_signer"], _SIGN) as held:
+        asked = _to_sign(held, user)
+        original = held.origine
+    # Minutes at times: nobody waits for the dossier meanwhile. What was sealed counts if all is as it was.
+    with asking(dossier.commune), original.open() as file:
+        more = {"contract": True} if dossier.circuit == CONTRACT else {}
+        found = seal.check_and_seal(name, file, upload, asked.people, **more)
+    upload.seek(0)
+    with _held(dossier, ["a_signer"], _SIGN) as held:
+        if _to_sign(held, user) != asked:
+            raise Refused(
+                "ce dossier a changé pendant la vérification de la signature, qui n'est pas gardée. À faire : "
+                "relisez-le, puis recommencez",
+                409,
+            )
         held.fichier = _add_file(
             held.document,
             name,

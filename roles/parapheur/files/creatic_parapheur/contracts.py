@@ -52,7 +52,8 @@ def add(user: Any, dossier: Dossier, kind: str, upload: Any) -> Piece:
         document, judged = _judged(dossier, name, upload)
     else:
         # By the service that may be lost to a hostile file: nobody else opens it before the préfecture.
-        seal.check_document(name, upload, contract="piece")
+        with circuit.asking(dossier.commune):
+            seal.check_document(name, upload, contract="piece")
     digest = circuit.sha256(upload)
     with transaction.atomic():
         held = Dossier.objects.select_for_update(of=("self",)).get(pk=dossier.pk)
@@ -85,7 +86,7 @@ def _judged(dossier: Dossier, name: str, upload: Any) -> tuple[str, seal.Supplie
     for one in {one.pk: one for one in (dossier.fichier, dossier.origine)}.values():
         upload.seek(0)
         try:
-            with one.open() as file:
+            with circuit.asking(dossier.commune), one.open() as file:
                 return str(one.checksum), seal.check_suppliers(name, file, upload)
         except Refused as refusal:
             told = told or refusal

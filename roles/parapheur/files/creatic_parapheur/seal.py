@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
 import json
 import os
 import shutil
 import socket
 import tempfile
+import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +24,77 @@ _DOWN = (
     "la vérification des signatures ne répond pas, et rien n'a été changé. À faire : recommencez dans quelques "
     "minutes ; si cela dure, prévenez le groupement"
 )
+
+
+PLACES = 4  # MaxConnections of parapheur-sceau.socket
+EACH = 2  # of a commune: as many are checked at a time, and as many wait
+PATIENCE = 20  # seconds
+_BUSY = (
+    "d'autres documents de votre commune sont en cours de vérification, et rien n'a été changé. À faire : attendez "
+    "leur réponse, puis recommencez"
+)
+_FULL = (
+    "des documents d'autres communes sont en cours de vérification, et rien n'a été changé. À faire : recommencez dans "
+    "quelques minutes"
+)
+
+
+class Places:
+    """Who has the service now: what one commune asks never takes the last place, which is another's."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._busy: Counter[str] = Counter()
+        self._waiting: Counter[str] = Counter()
+
+    @contextmanager
+    def place(self, siren: str) -> Iterator[None]:
+        """Wait for a place, and have it.
+
+        Raises:
+            Refused: its commune has its own, or others have them all; to be asked again.
+        """
+        with self._changed:
+            if self._waiting[siren] >= EACH:
+                raise Refused(_BUSY, 503)
+            self._waiting[siren] += 1
+            try:
+                come = self._changed.wait_for(lambda: self._is_free(siren), PATIENCE)
+            finally:
+                self._less(self._waiting, siren)
+            if not come:
+                raise Refused(_BUSY if self._busy[siren] else _FULL, 503)
+            self._busy[siren] += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._less(self._busy, siren)
+                self._changed.notify_all()
+
+    def _is_free(self, siren: str) -> bool:
+        mine = self._busy[siren]
+        return mine < EACH and self._busy.total() + bool(mine) < PLACES
+
+    @staticmethod
+    def _less(counted: Counter[str], siren: str) -> None:
+        counted[siren] -= 1
+        if not counted[siren]:
+            del counted[siren]
+
+
+_places = Places()
+_siren = contextvars.ContextVar("siren", default="")
+
+
+@contextmanager
+def asked_by(siren: str) -> Iterator[None]:
+    """What is asked inside takes the places of this commune."""
+    token = _siren.set(siren)
+    try:
+        yield
+    finally:
+        _siren.reset(token)
 
 
 @dataclass(frozen=True)
@@ -56,6 +130,12 @@ def _keep(stream: Any, target: IO[bytes], size: int) -> None:
 
 @contextmanager
 def _asked(request: dict[str, Any], *files: IO[bytes]) -> Iterator[tuple[dict[str, Any], Any]]:
+    with _places.place(_siren.get()), _answer(request, *files) as answer:
+        yield answer
+
+
+@contextmanager
+def _answer(request: dict[str, Any], *files: IO[bytes]) -> Iterator[tuple[dict[str, Any], Any]]:
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(SECONDS)
