@@ -36,6 +36,19 @@ def test_only_those_who_have_a_role_get_an_account() -> None:
     assert found["habitants"] == 2900
 
 
+def test_who_stands_in_for_the_maire_acts_and_the_maire_stays_it() -> None:
+    signs = {"maire": {"titulaire": "anne.petit", "suppleants": ["luc.roux"]}}
+    council = ROLES | {"elus": ["Anne Petit", "Luc Roux"]}
+    # Whatever the order of accounts.
+    given = LOOS | {"comptes": LOOS["comptes"][::-1], "deliberations": council, "parapheur": signs}
+    [found] = deliberations.configuration([given])["communes"]
+    assert (found["maire"], found["nom_maire"]) == (["anne.petit", "luc.roux"], "Anne Petit")
+    assert [one["identifiant"] for one in found["comptes"]] == ["luc.roux", "anne.petit"]
+    # An agent who is no adjoint stands in for nobody at the council.
+    [found] = deliberations.configuration([given | {"deliberations": ROLES}])["communes"]
+    assert (found["maire"], found["nom_maire"]) == (["anne.petit"], "Anne Petit")
+
+
 def test_an_elu_who_reads_gets_an_account_and_is_known_by_name() -> None:
     council = ROLES | {"elus": ["Anne Petit", "Luc Roux"], "acces_elus": ["luc.roux"]}
     [found] = deliberations.configuration([LOOS | {"deliberations": council}])["communes"]

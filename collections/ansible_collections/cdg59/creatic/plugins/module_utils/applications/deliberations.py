@@ -33,12 +33,11 @@ def configuration(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _commune(commune: Mapping[str, Any]) -> dict[str, Any]:
     given = commune.get("deliberations", {})
     roles = {kind: list(given.get(kind, [])) for kind in ("redacteurs", "dgs")}
-    roles["maire"] = [given["maire"]] if given else []
+    roles["maire"] = [given["maire"], *_deputies(commune)] if given else []
     readers = set(given.get("acces_elus", []))
     used = readers.union(login for logins in roles.values() for login in logins)
     accounts = [one for one in commune.get("comptes", []) if one["identifiant"] in used]
     names = {one["identifiant"]: f"{one['prenom']} {one['nom']}" for one in accounts}
-    mayor = [name for login, name in names.items() if login in roles["maire"]]
     return {
         "slug": commune["slug"],
         "nom": commune["nom"],
@@ -46,7 +45,7 @@ def _commune(commune: Mapping[str, Any]) -> dict[str, Any]:
         "habitants": int(given.get("habitants", 0)),
         "elus": list(given.get("elus", [])),
         "acces_elus": {login: name for login, name in sorted(names.items()) if login in readers},
-        "nom_maire": mayor[0] if mayor else "",
+        "nom_maire": names.get(given.get("maire"), ""),
         "publication": given.get("publication", {}).get("mode", "electronique"),
         # What goes on line follows them: one that is not told is taken for the strictest.
         "type": commune.get("type", "" if "heberge_par" in commune else "commune"),
@@ -56,6 +55,17 @@ def _commune(commune: Mapping[str, Any]) -> dict[str, Any]:
         **{key: given[key] for key in ("convocation_jours",) if key in given},
         **roles,
     }
+
+
+def _deputies(commune: Mapping[str, Any]) -> list[str]:
+    """Who stands in for a maire that is kept from acting, « dans la plénitude de ses fonctions » (CGCT, L2122-17): those
+    of the parapheur who sit in the council. The maire stays who the file says: the accounts that are voted are theirs."""
+    given = commune["deliberations"]
+    named = commune.get("parapheur", {}).get("maire", {}).get("suppleants", [])
+    sitting = [
+        one["identifiant"] for one in commune.get("comptes", []) if f"{one['prenom']} {one['nom']}" in given["elus"]
+    ]
+    return [login for login in named if login in sitting and login != given["maire"]]
 
 
 def apply(
