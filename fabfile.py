@@ -1645,8 +1645,9 @@ def backup_status(context: Context) -> None:
     for one in clients:
         checked = one["verification"]
         state = one["suspect"] or ("jamais sauvegardée" if not one["derniere"] else "")
-        state = state or ("dépôt abîmé" if checked and not checked["bonne"] else "gelée" if one["gele"] else "")
+        state = state or ("dépôt abîmé" if checked.get("bonne") is False else "gelée" if one["gele"] else "")
         state = state or (f"trop ancienne ({one['age_max_h']} h au plus)" if one["trop_ancienne"] else "")
+        state = state or ("relecture pas finie" if checked.get("inachevee") else "")
         drill = drills.get(one["client"])
         state = state or ("dernier exercice en échec" if drill and not drill["reussi"] else "")
         wrong += bool(state)

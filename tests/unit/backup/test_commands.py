@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import tarfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -733,19 +735,101 @@ def test_an_entry_that_makes_no_sense_is_told(tmp_path: Path, size: int, tag: in
 
 def test_borg_is_run_as_the_clients_account(host: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[list[str], dict[str, Any]]] = []
+    began = subprocess.Popen
 
-    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    def played(command: list[str], **options: Any) -> subprocess.Popen[str]:
         asked.append((command, options))
-        return subprocess.CompletedProcess(command, 0, "dit", "")
+        return began(["/usr/bin/printf", "dit"], stdout=options["stdout"], text=True)
 
-    played = SimpleNamespace(run=run, PIPE=subprocess.PIPE, STDOUT=subprocess.STDOUT)
-    monkeypatch.setattr(depots, "subprocess", played)
+    monkeypatch.setattr(depots.subprocess, "Popen", played)
     assert host.depot._borg("check", "x").stdout == "dit"
     [(command, options)] = asked
     assert command == ["/usr/bin/borg", "--umask=0027", "check", "x"]
     assert (options["user"], options["group"], options["extra_groups"]) == (os.getuid(), os.getgid(), [])
     assert options["env"]["BORG_BASE_DIR"] == str(host.settings.state / "borg")
-    assert (options["text"], options["check"], options["stderr"]) == (True, False, subprocess.STDOUT)
+    assert (options["text"], options["stderr"]) == (True, subprocess.STDOUT)
+
+
+# -- a check that takes long ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def program(host: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stands for borg: what it does with mairie's repository is given; that of ecole is good."""
+    path = host.settings.state / "borg.sh"
+    monkeypatch.setattr(depots, "_BORG", str(path))
+    for name in ("mairie", "ecole"):
+        Log(Depot(host.settings, name).path).backup(1, 500)
+    return path
+
+
+def does(program: Path, what: str) -> None:
+    program.write_text(f'#!/bin/sh\ncase "$*" in *ecole*) exit 0;; esac\n{what}\n', encoding="utf-8")
+    program.chmod(0o755)
+
+
+def test_a_repository_that_is_never_read_to_its_end_keeps_no_other_and_no_watch(
+    host: Server, program: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that ignores who asks it to end is ended; the watch sees meanwhile what others delete."""
+    monkeypatch.setattr(depots, "_TURN", 1)
+    monkeypatch.setattr(depots, "_PATIENCE", 1)
+    begun = host.settings.state / "commence"
+    does(program, f"trap '' TERM; touch {begun}; while :; do :; done")
+    weekly = threading.Thread(target=host.run, args=("verifier", "mairie", "ecole"))
+    weekly.start()
+    while not begun.exists():
+        time.sleep(0.01)
+    log = Log.__new__(Log)
+    log.path, log.number = Depot(host.settings, "ecole").path, 1
+    log.transaction(entry(segments.DELETE, identifier(1)), manifest=600)
+    assert host.run("surveiller", "ecole") == 1
+    assert weekly.is_alive()  # it was not waited for
+    weekly.join(allowed(30))
+    assert not weekly.is_alive()
+    told = capsys.readouterr().err
+    assert "ecole : dépôt gelé" in told
+    assert "<3>mairie : la relecture du dépôt n'est pas finie, elle n'a pas fini en" in told and "À faire" in told
+    states = {name: Depot(host.settings, name).state for name in ("mairie", "ecole")}
+    assert "bonne" not in states["mairie"]["verification"] and states["mairie"]["verification"]["inachevee"]
+    assert states["ecole"]["verification"]["bonne"] and states["ecole"]["suspect"]  # neither lost the other's
+    text = (host.settings.metrics / "depots.prom").read_text()
+    assert 'creatic_depot_verification_unended{client="mairie"} 1\n' in text
+    assert 'creatic_depot_verified{client="mairie"} -1\n' in text
+
+
+def test_what_is_too_much_for_one_turn_is_read_in_parts(
+    host: Server, program: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.depot._keep(host.depot.state | {"verification": {"le": "2026-11-01T05:00:00+00:00", "bonne": True}})
+    host.depot._unended("essai")
+    asked = host.settings.state / "demande"
+    does(program, f'echo "$*" > {asked}; echo "finished partial segment check, last segment checked is 7"')
+    assert host.run("verifier") == 1
+    assert "--max-duration 3600" in asked.read_text()
+    assert "elle se fait par parties de 60 minutes, celle-ci est bonne" in capsys.readouterr().err
+    assert host.depot.state["verification"]["le"] == "2026-11-01T05:00:00+00:00"  # the last one that was whole
+    does(program, 'echo "finished segment check at segment 9"')
+    assert host.run("verifier") == 0
+    assert "inachevee" not in host.depot.state["verification"]
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("kill -9 $$", "borg a été arrêté avant la fin"),  # memory
+        ("exit 143", "borg a été arrêté avant la fin"),  # a return, which ends what is read
+        ("echo 'Failed to create/acquire the lock /x/lock.exclusive (timeout).'; exit 2", "occupé par sa machine"),
+    ],
+)
+def test_a_check_that_was_kept_from_its_end_accuses_nobody(
+    host: Server, program: Path, capsys: pytest.CaptureFixture[str], what: str, told: str
+) -> None:
+    does(program, what)
+    assert host.run("verifier") == 1
+    said = capsys.readouterr().err
+    assert told in said and "abîmé" not in said
+    assert "bonne" not in host.depot.state["verification"]
 
 
 def test_what_a_repository_takes_on_the_disk_is_counted(host: Server) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import re
@@ -15,7 +14,7 @@ from pathlib import Path
 from creatic_agent.durable import write
 from creatic_agent.reasons import because
 from creatic_depots import segments
-from creatic_depots.depots import CONFIG, Depot, DepotError, Settings, metrics, moment
+from creatic_depots.depots import CONFIG, Depot, DepotError, Settings, alone, metrics, moment
 
 _KEY = re.compile(r"(ssh-ed25519 [A-Za-z0-9+/=]+)( .*)?")
 _BORG = "/usr/bin/borg"
@@ -91,24 +90,24 @@ def _over(line: str) -> bool:
 def _each(settings: Settings, what: str, clients: list[str]) -> int:
     """Watch, verify or turn over every repository; one's trouble does not keep the others from it."""
     status = 0
-    lock = (settings.state / "verrou").open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX)  # one moves what another one reads
     for name in clients or sorted(settings.clients):
         depot = Depot(settings, name)
         try:
-            if what == "surveiller":
-                if reason := depot.watch():
-                    print(f"<2>{name} : dépôt gelé, {reason}. À faire : fab sauvegarde.revenir {name}", file=sys.stderr)
-                    status = 1
-            elif what == "verifier":
+            if what == "verifier":  # takes long: the watch of all goes on meanwhile
                 depot.verify()
-            else:
-                depot.watch()
-                print("".join(f"{line}\n" for line in depot.turn(moment())), end="")
+                continue
+            with alone(settings):  # one moves what another one reads
+                reason = depot.watch()
+                told = depot.turn(moment()) if what == "tourner" else []
+            print("".join(f"{line}\n" for line in told), end="")
+            if reason and what == "surveiller":
+                print(f"<2>{name} : dépôt gelé, {reason}. À faire : fab sauvegarde.revenir {name}", file=sys.stderr)
+                status = 1
         except (DepotError, segments.SegmentError, OSError, subprocess.SubprocessError) as error:
             print(f"<3>{error}", file=sys.stderr)
             status = 1
-    metrics(settings)
+    with alone(settings):
+        metrics(settings)
     return status
 
 

@@ -13,6 +13,7 @@ Layout::
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import hashlib
 import json
@@ -24,9 +25,10 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from configparser import ConfigParser
 from configparser import Error as ConfigParserError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +45,11 @@ _BORG = "/usr/bin/borg"
 # replaced, and what was sent and never committed, stays on the disk as well.
 _MARGIN = 100_000_000
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_TURN = 3600  # seconds that the check of one repository may take: the others have theirs after it
+_PATIENCE = 60  # seconds in which a program that is asked to end does, and leaves no lock behind
+# What borg says of a check that another one of its locks kept from beginning, or that it will take up again.
+_BUSY, _IN_PARTS = "failed to create/acquire the lock", "finished partial segment check"
+_DAMAGED = (1, 2)  # a warning, an error: any other end of borg is that of a program that was stopped
 _MOST = 50_000_000  # bytes of a configuration, or of the log of transactions: a million of them
 
 
@@ -137,6 +144,14 @@ def quarter(iso: str) -> str:
     return f"{when.year}-T{(when.month + 2) // 3}"
 
 
+@contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """Work while nobody else here changes what is known of the repositories, or where they are."""
+    with (settings.state / "verrou").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 class Depot:
     """The repository of one client, on the server."""
 
@@ -160,7 +175,7 @@ class Depot:
             found: dict[str, Any] = json.loads(self._state_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             found = {}
-        return {"vu": -1, "bon": -1, "manifeste": 0, "config": "", "suspect": ""} | found
+        return {"vu": -1, "bon": -1, "manifeste": 0, "config": "", "suspect": "", "verification": {}} | found
 
     def _keep(self, state: dict[str, Any]) -> None:
         write(self._state_file, json.dumps(state, ensure_ascii=False, indent=1).encode(), 0o600)
@@ -208,7 +223,7 @@ class Depot:
             "retenues": {path.name: why for path in self._over() if (why := self._needed(path))},
             "suspect": state["suspect"],
             "gele": self.freeze_file.exists(),
-            "verification": state.get("verification", {}),
+            "verification": state["verification"],
             "horloge": moment(),
         }
 
@@ -347,9 +362,11 @@ class Depot:
     # -- Bits -------------------------------------------------------------------------------------------
 
     def _borg(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Raises subprocess.TimeoutExpired: it had not ended in its turn, and was stopped."""
         account = pwd.getpwnam(self.settings.account)
-        return subprocess.run(
-            [_BORG, f"--umask={0o027:04o}", *arguments],
+        command = [_BORG, f"--umask={0o027:04o}", *arguments]
+        with subprocess.Popen(
+            command,
             user=account.pw_uid,
             group=account.pw_gid,
             extra_groups=[],
@@ -358,26 +375,59 @@ class Depot:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
-        )
+            errors="replace",
+        ) as process:
+            try:
+                said, _nothing = process.communicate(timeout=_TURN + _PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.terminate()  # borg gives its lock back
+                with suppress(subprocess.TimeoutExpired):
+                    process.communicate(timeout=_PATIENCE)
+                raise
+            finally:
+                process.kill()
+        return subprocess.CompletedProcess(command, process.returncode, said)
 
     def verify(self) -> None:
-        """Read every block again.
+        """Read every block again, in a time that is its own. What is too much for one turn is read in parts.
+
+        The watch goes on meanwhile: borg's own lock keeps the repository where it is (`turn`).
 
         Raises:
-            DepotError: some are damaged.
+            DepotError: some are damaged, or it did not end.
         """
         if not self.exists:
             return
-        done = self._borg("check", "--repository-only", str(self.path))
-        good = done.returncode == 0
-        self._keep(self.state | {"verification": {"le": moment(), "bonne": good}})
-        if not good:
-            said = [line for line in done.stdout.splitlines() if line.strip()]
+        parts = ["--info", "--max-duration", str(_TURN)] if self.state["verification"].get("inachevee") else []
+        try:
+            done = self._borg("check", "--repository-only", *parts, str(self.path))
+        except subprocess.TimeoutExpired:
+            raise self._unended(f"elle n'a pas fini en {_TURN // 60} minutes, et continuera par parties") from None
+        said = [line for line in done.stdout.splitlines() if line.strip()]
+        if done.returncode and _BUSY in done.stdout.casefold():
+            raise self._unended("le dépôt est resté occupé par sa machine")
+        if done.returncode not in (0, *_DAMAGED):
+            raise self._unended("borg a été arrêté avant la fin")
+        if not done.returncode and _IN_PARTS in done.stdout.casefold():
+            raise self._unended(f"elle se fait par parties de {_TURN // 60} minutes, celle-ci est bonne")
+        self._verified({"le": moment(), "bonne": not done.returncode})
+        if done.returncode:
             raise DepotError(
                 f"{self.client} : le dépôt est abîmé ({said[0] if said else 'sans message'}). Rien n'est réparé "
                 "d'office : voir « Un dépôt abîmé » dans docs/exploitation.md"
             )
+
+    def _unended(self, why: str) -> DepotError:
+        """Keep that a check did not end: it accuses nobody, and what the last one found stays."""
+        self._verified(self.state["verification"] | {"inachevee": moment()})
+        return DepotError(
+            f"{self.client} : la relecture du dépôt n'est pas finie, {why}. Les autres dépôts n'attendent pas. À faire "
+            "si cela revient chaque semaine : voir « Une relecture qui ne finit pas » dans docs/exploitation.md"
+        )
+
+    def _verified(self, found: dict[str, Any]) -> None:
+        with alone(self.settings):  # what the watch learnt meanwhile stays
+            self._keep(self.state | {"verification": found})
 
     # -- Quarters ---------------------------------------------------------------------------------------
 
@@ -524,6 +574,11 @@ def metrics(settings: Settings) -> None:
         "verified",
         "1 when every block was read again without an error, 0 when some are damaged, -1 for never.",
         {one["client"]: float(one["verification"].get("bonne", -1)) for one in reports},
+    )
+    gauge(
+        "verification_unended",
+        "1 when the last look at every block did not end in its turn.",
+        {one["client"]: float("inachevee" in one["verification"]) for one in reports},
     )
     gauge(
         "verified_timestamp_seconds",

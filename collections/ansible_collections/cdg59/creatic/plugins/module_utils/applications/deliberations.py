@@ -58,12 +58,17 @@ def _commune(commune: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _deputies(commune: Mapping[str, Any]) -> list[str]:
-    """Who stands in for a maire that is kept from acting, « dans la plénitude de ses fonctions » (CGCT, L2122-17): those
-    of the parapheur who sit in the council. The maire stays who the file says: the accounts that are voted are theirs."""
+    """Who stands in for a maire that is kept from acting, « dans la plénitude de ses fonctions » (CGCT, L2122-17).
+
+    Those of the parapheur who sit in the council. The maire stays who the file says: the accounts that are voted are
+    theirs.
+    """
     given = commune["deliberations"]
     named = commune.get("parapheur", {}).get("maire", {}).get("suppleants", [])
     sitting = [
-        one["identifiant"] for one in commune.get("comptes", []) if f"{one['prenom']} {one['nom']}" in given["elus"]
+        one["identifiant"]
+        for one in commune.get("comptes", [])
+        if f"{one['prenom']} {one['nom']}" in given.get("elus", [])
     ]
     return [login for login in named if login in sitting and login != given["maire"]]
 
