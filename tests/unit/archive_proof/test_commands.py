@@ -7,6 +7,8 @@ import hashlib
 import http.server
 import io
 import json
+import tarfile
+import tempfile
 import threading
 import time
 import zlib
@@ -17,13 +19,17 @@ from typing import Any
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from sae import elimination, export, fixity
+from sae import elimination, export, fixity, inventory, ocfl
 from sae.config import ConfigError
 from sae.journal import Journal, commands, timestamp
 from sae.journal.seal import Sealer, SealError
 from sae.journal.timestamp import TimestampError
-from sae.store import FileStore, StoreError, Unavailable
+from sae.store import FileStore, Store, StoreError, Unavailable
+from sae.versement.aip import build
+from sae.versement.container import Member
+from sae.versement.formats import Format
 from sae.versement.registry import Registry
+from sae.versement.seda import Happened
 
 from testbed.authority import Authority
 from tests.unit.archive_proof.commune import MAIRE, SIREN, VISA, as_told, by_maire, listening
@@ -469,10 +475,85 @@ def test_an_export_that_was_cut_may_be_run_again(
     assert capsys.readouterr().err == "sae-export : interrompu, relancez pour reprendre : coupé\n"
 
 
+def packed(name: str, drop: str = "", **more: bytes) -> bytes:
+    """The tar of an archive, as the versement makes it; without a file, or with others."""
+    with tempfile.TemporaryDirectory() as folder:
+        act, tar = Path(folder) / "acte.pdf", Path(folder) / "aip.tar"
+        act.write_bytes(b"%PDF-1.7")
+        build(
+            tar,
+            aip=name,
+            account="gondecourt",
+            title="Acte",
+            when=datetime(2026, 11, 26, tzinfo=UTC),
+            members={"acte.pdf": Member("acte.pdf", act, 8, hashlib.sha512(b"%PDF-1.7").hexdigest())},
+            formats={"acte.pdf": Format("fmt/95", "PDF/A", "1a", "", "")},
+            events=[Happened("contrôle", "2026-11-26T01:00:00+00:00", "OK", "bon")],
+        )
+        return again(tar.read_bytes(), name, drop, more)
+
+
+def again(content: bytes, name: str, drop: str, more: dict[str, bytes]) -> bytes:
+    """The tar, as another program than ours would write it again."""
+    written = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(content)) as old, tarfile.open(fileobj=written, mode="w") as new:
+        for member in old:
+            if not drop or not member.name.endswith(drop):
+                new.addfile(member, old.extractfile(member))
+        for path, data in more.items():
+            member = tarfile.TarInfo(f"{name}/{path}")
+            member.size = len(data)
+            new.addfile(member, io.BytesIO(data))
+    return written.getvalue()
+
+
+def test_a_content_that_is_whole_and_no_good_object_is_told_once(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever put it there: its digest is the journal's, and nobody could read it with OCFL's own tools."""
+    bad = {
+        "aip-declaration": packed("aip-declaration", drop="0=ocfl_object_1.1"),
+        "aip-en-trop": packed("aip-en-trop", intrus=b"x"),
+        "aip-texte": b"contenu",
+        "aip-autre": packed("aip-nom"),
+    }
+    for name, content in {**bad, "aip-bon": packed("aip-bon"), "aip-casse": packed("aip-casse", drop="jamais")}.items():
+        site.keep(name, content)
+    arguments = ["--config", str(site.config)]
+    assert fixity.main(arguments) == 1
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("✗ gondecourt")]
+    assert sorted(line.split(" : ")[0] for line in told) == sorted(f"✗ gondecourt/{name}.tar" for name in bad)
+    assert all(" : structure OCFL : " in line for line in told) and any("E003" in line for line in told)
+    text = (site.folder / "metriques" / "sae_fixite.prom").read_text()
+    assert "sae_fixite_structures 4\n" in text and "sae_fixite_anomalies 0\n" in text
+    assert not [*site.folder.rglob("structure-*")]
+    unpacked = list[str]()
+    whole = export.structure_faults
+
+    def seen(store: Store, known: inventory.Known, folder: Path) -> str:
+        unpacked.append(known.aip)
+        return whole(store, known, folder)
+
+    monkeypatch.setattr(export, "structure_faults", seen)
+    assert fixity.main(arguments) == 1  # what is bad stays so
+    assert unpacked == []  # a content that is whole does not change
+    monkeypatch.setattr(ocfl, "RULES", ocfl.RULES + 1)
+    monkeypatch.setattr(fixity, "_STRUCTURES", -1)  # each run has its turn, the others follow
+    fixity.main(arguments)
+    assert unpacked == []
+    assert "6 archives dont la structure sera jugée" in capsys.readouterr().out
+    monkeypatch.setattr(fixity, "_STRUCTURES", 300)
+    assert fixity.main(arguments) == 1
+    assert sorted(unpacked) == sorted([*bad, "aip-bon", "aip-casse"])
+    with Journal(site.folder / "journal.sqlite") as journal:
+        events = [one.aip for one in journal.events() if one.event == "fixite.structure"]
+    assert sorted(set(map(str, events))) == sorted(bad)
+
+
 def test_fixity_says_what_was_read_again(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.write(fixite={"attente": 0})  # this storage repairs nothing
     for number in range(3):
-        site.keep(f"aip-{number}")
+        site.keep(f"aip-{number}", packed(f"aip-{number}"))
     arguments = ["--config", str(site.config)]
     assert fixity.main([*arguments, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

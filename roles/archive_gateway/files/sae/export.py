@@ -22,6 +22,7 @@ import shutil
 import sqlite3
 import sys
 import tarfile
+import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -387,22 +388,52 @@ class _Digesting:
         return block
 
 
+def structure_faults(store: Store, known: inventory.Known, folder: Path) -> str:
+    """What is wrong with the OCFL object of an archive, by the specification (French); empty when it is good.
+
+    Args:
+        store: a way to it whose content is as the journal says.
+        known: the archive.
+        folder: where it is unpacked, and removed again.
+
+    Raises:
+        StoreError: it was not read whole.
+        OSError: the disk is at fault.
+    """
+    archive = _Archive(known.account, known.aip, known.name, known.sha512)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="structure-") as made:
+        tar = Path(made) / "aip.tar"
+        _copy(store, archive, tar)  # its content first: what is wrong then is the structure's
+        try:
+            with _named(), tar.open("rb") as stream:
+                _extract(stream, archive.aip, Path(made) / "objet")
+                check(Path(made) / "objet" / archive.aip)
+        except (Damaged, _Unfit) as error:
+            return str(error)
+    return ""
+
+
+def _extract(stream: BinaryIO, aip: str, folder: Path, spellings: _Spellings | None = None) -> None:
+    """Write the files of an archive's tar. Raises Damaged; _Unfit, when `spellings` finds two names that are one."""
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as tar:
+            for member in tar:
+                inside = PurePosixPath(member.name)
+                if inside.parts[:1] != (aip,) or not (member.isfile() or member.isdir()):
+                    raise Damaged(f"« {member.name[:200]} » n'a rien à faire dans cette archive")
+                if spellings is not None:
+                    spellings.take(inside)
+                tar.extract(member, folder, filter="data")
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise Damaged(f"ce n'est plus une archive tar ({error})") from error
+
+
 def _unpack(store: Store, archive: _Archive, folder: Path) -> int:
     expected = _expected(store, archive)
     try:
         with closing(store.get(archive.account, inventory.CONTAINER, archive.name)) as raw:
             stream = _Digesting(raw)
-            try:
-                with tarfile.open(fileobj=cast(BinaryIO, stream), mode="r|") as tar:
-                    spelled = _Spellings()
-                    for member in tar:
-                        inside = PurePosixPath(member.name)
-                        if inside.parts[:1] != (archive.aip,) or not (member.isfile() or member.isdir()):
-                            raise Damaged(f"« {member.name[:200]} » n'a rien à faire dans cette archive")
-                        spelled.take(inside)
-                        tar.extract(member, folder, filter="data")
-            except (tarfile.TarError, EOFError, ValueError) as error:
-                raise Damaged(f"ce n'est plus une archive tar ({error})") from error
+            _extract(cast(BinaryIO, stream), archive.aip, folder, _Spellings())
             while stream.read(_BLOCK):
                 pass
     except NotStored:

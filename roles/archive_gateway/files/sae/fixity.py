@@ -4,6 +4,9 @@ Swift's own auditor knows bit-rot by an MD5 that sits beside the data; this chec
 versant, from the sealed journal, and also sees what is missing. It never writes nor deletes an archive. What it does to
 repair: a whole read of a damaged replica makes Swift set it aside (quarantine) and copy it again from a good one; the
 check waits for that, reads again, and says what it saw. Without a good copy left, it says so and touches nothing.
+
+A content that is whole may still be no archive: the structure of each (OCFL) is judged too, once, as no good content
+changes; in turns of a few minutes, after what is read.
 """
 
 from __future__ import annotations
@@ -11,11 +14,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import shutil
 import sqlite3
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -24,7 +28,7 @@ from creatic_agent import durable
 from creatic_agent.book import Book
 from creatic_agent.figures import Figures, labels
 from creatic_agent.reasons import because
-from sae import config, inventory
+from sae import config, export, inventory, ocfl
 from sae.commands import DEFAULT_PATH
 from sae.config import Config, ConfigError, section
 from sae.journal import Journal, JournalError
@@ -37,6 +41,13 @@ _DAY = 86400.0
 _BLOCK = 1 << 20
 # An archive may be in the storage for that long before the journal says so (a versement that was interrupted).
 _UNJOURNALED = _DAY
+_STRUCTURES = 300  # seconds of a run in which structures are judged; one that was begun is ended
+_SPARE = 1 << 30  # bytes of the disk that are left to others while an archive is unpacked on it
+_UNJUDGED = """
+    FROM objet o LEFT JOIN structure s
+    ON s.compte = o.compte AND s.nom = o.nom AND s.attendu = o.attendu AND s.regles = ?
+    WHERE o.conteneur = ? AND o.resultat = ? AND o.attendu IS NOT NULL AND s.nom IS NULL
+"""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objet (
   compte TEXT NOT NULL, conteneur TEXT NOT NULL, nom TEXT NOT NULL,
@@ -45,6 +56,10 @@ CREATE TABLE IF NOT EXISTS objet (
   PRIMARY KEY (compte, conteneur, nom)
 );
 CREATE INDEX IF NOT EXISTS a_faire ON objet(verifie_le);
+CREATE TABLE IF NOT EXISTS structure (
+  compte TEXT NOT NULL, nom TEXT NOT NULL, attendu TEXT NOT NULL, regles INTEGER NOT NULL, defaut TEXT NOT NULL,
+  PRIMARY KEY (compte, nom)
+);
 CREATE TABLE IF NOT EXISTS valeur (cle TEXT PRIMARY KEY, valeur TEXT NOT NULL);
 """
 
@@ -106,6 +121,8 @@ class Result:
         repaired: those whose damaged replica came back good.
         bad: every archive that is damaged, lost or not journaled now, whichever run saw it: (account, name, French).
         late: archives not fully read within their days.
+        structures: those of `bad` whose content is as it was deposited, and is no good OCFL object.
+        unjudged: good contents whose structure was not judged yet.
         trouble: what kept the run from doing its work, in French.
     """
 
@@ -115,6 +132,8 @@ class Result:
     late: int = 0
     total: int = 0
     oldest: float | None = None
+    structures: int = 0
+    unjudged: int = 0
     trouble: list[str] = field(default_factory=list)
 
     @property
@@ -159,6 +178,7 @@ class Checker:
         journal: says what must be there, and is told what was seen.
         state: progress.
         clock, sleep: for tests; the clock counts seconds since the epoch.
+        unpacked: folder in which archives are unpacked, one at a time, for their structure; without, none is judged.
     """
 
     def __init__(
@@ -169,7 +189,9 @@ class Checker:
         plan: Plan,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
+        unpacked: Path | None = None,
     ) -> None:
+        self._unpacked = unpacked
         self._replicas, self._journal, self._state, self._plan = replicas, journal, state, plan
         self._clock, self._sleep = clock, sleep
         self._pace = _Pace(plan.rate, clock, sleep)
@@ -192,6 +214,8 @@ class Checker:
                 break
             self._check(row, result)
             result.checked += 1
+        if self._unpacked is not None:
+            self._judge_structures(self._unpacked, result)
         self._judge(result)
         return result
 
@@ -411,6 +435,40 @@ class Checker:
         told = {"conteneur": str(row["conteneur"]), "objet": name, **detail}
         self._journal.append(event, account=str(row["compte"]), aip=aip, outcome=outcome, detail=told, key=once)
 
+    # -- structures ----------------------------------------------------------------------------------------
+
+    def _judge_structures(self, folder: Path, result: Result) -> None:
+        for left in folder.glob("structure-*"):  # of a run that was cut
+            shutil.rmtree(left, ignore_errors=True)
+        start = self._clock()
+        query = f"SELECT o.* {_UNJUDGED} ORDER BY o.vu_le, o.nom"
+        for row in self._state.rows(query, ocfl.RULES, inventory.CONTAINER, GOOD):
+            if self._clock() - start > _STRUCTURES:
+                break
+            why = self._structure(row, folder)
+            if why is None:
+                told = "la structure de cette archive n'a pas pu être jugée (place sur le disque, ou accès)"
+                result.trouble.append(f"« {row['nom']} » : {told}")
+                continue
+            self._pace.read(int(row["octets"]))
+            if why:
+                once = f"structure/{row['compte']}/{row['nom']}/{row['attendu']}/{ocfl.RULES}"
+                self._note("fixite.structure", row, "anomalie", {"defauts": why}, once=once)
+            with self._state.transaction() as db:
+                kept = (row["compte"], row["nom"], row["attendu"], ocfl.RULES, why)
+                db.execute("INSERT OR REPLACE INTO structure VALUES (?, ?, ?, ?, ?)", kept)
+
+    def _structure(self, row: sqlite3.Row, folder: Path) -> str | None:
+        """What is wrong with an archive's structure, empty when it is good; None when that could not be judged."""
+        aip, size = str(row["nom"]).removesuffix(".tar"), int(row["octets"])
+        known = inventory.Known(str(row["compte"]), aip, str(row["attendu"]), size, 0, "", "")
+        for _label, store in self._replicas:
+            if shutil.disk_usage(folder).free < 2 * size + _SPARE:
+                return None
+            with suppress(StoreError, OSError):
+                return export.structure_faults(store, known, folder)
+        return None
+
     # -- the whole -----------------------------------------------------------------------------------------
 
     def _judge(self, result: Result) -> None:
@@ -424,6 +482,18 @@ class Checker:
                 result.bad.append((str(row["compte"]), str(row["nom"]), str(row["detail"])))
             elif now - since > self._plan.interval(row["compte"]):
                 result.late += 1
+        for row in self._state.rows(
+            "SELECT s.compte, s.nom, s.defaut FROM structure s JOIN objet o"
+            " ON o.compte = s.compte AND o.nom = s.nom AND o.attendu = s.attendu AND o.conteneur = ?"
+            " WHERE s.defaut != '' AND o.resultat = ?",
+            inventory.CONTAINER,
+            GOOD,
+        ):
+            result.bad.append((str(row["compte"]), str(row["nom"]), f"structure OCFL : {row['defaut']}"))
+            result.structures += 1
+        if self._unpacked is not None:
+            counted = self._state.rows(f"SELECT COUNT(*) {_UNJUDGED}", ocfl.RULES, inventory.CONTAINER, GOOD)
+            result.unjudged = int(counted[0][0])
         incomplete = [row for row in rows if row["resultat"] == INCOMPLETE]
         if incomplete:
             result.trouble.append(
@@ -471,7 +541,9 @@ def metrics(state: State, plan: Plan, result: Result, now: float) -> str:
     delays = {_labels(row): round(plan.interval(row["compte"])) for row in rows}
     figures.add("delai_seconds", "Délai entre deux vérifications.", delays)
     singles = (
-        ("anomalies", "Archives abîmées, perdues ou inconnues du journal.", len(result.bad)),
+        ("anomalies", "Archives abîmées, perdues ou inconnues du journal.", len(result.bad) - result.structures),
+        ("structures", "Archives dont le contenu est intact, et la structure OCFL n'est pas bonne.", result.structures),
+        ("structures_a_juger", "Archives dont la structure n'a pas encore été jugée.", result.unjudged),
         ("en_retard", "Archives qui n'ont pas été relues dans leur délai.", result.late),
         ("verifiees", "Archives relues par le dernier passage.", result.checked),
         ("reparees", "Archives redevenues bonnes pendant le dernier passage.", result.repaired),
@@ -503,7 +575,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         plan = Plan.of(arguments.config, loaded)
         ways = replicas(loaded.store())
         with Journal(loaded.journal) as journal, closing(State(loaded.folder / "fixite.sqlite")) as state:
-            checker = Checker(ways, journal, state, plan)
+            checker = Checker(ways, journal, state, plan, unpacked=loaded.folder)
             if arguments.echantillon is not None:
                 result = checker.sample(arguments.echantillon)
             else:
@@ -525,6 +597,7 @@ def _document(result: Result) -> dict[str, Any]:
         "connues": result.total,
         "reparees": result.repaired,
         "en_retard": result.late,
+        "structures_a_juger": result.unjudged,
         "anomalies": [{"compte": account, "objet": name, "detail": why} for account, name, why in result.bad],
         "empechements": result.trouble,
     }
@@ -535,6 +608,8 @@ def _french(result: Result) -> str:
     lines += [f"! {trouble}" for trouble in result.trouble]
     if result.late:
         lines.append(f"! {result.late} archives n'ont pas été relues dans leur délai")
+    if result.unjudged:
+        lines.append(f"  {result.unjudged} archives dont la structure sera jugée par les prochains passages")
     counted = f"{result.checked} archives relues sur {result.total} connues, {result.repaired} redevenues bonnes"
     lines.append(("✓", "✗", "!")[result.status] + f" {counted}, {len(result.bad)} anomalies.")
     return "\n".join(lines)

@@ -21,6 +21,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+RULES = 1
+"""To be raised with what is judged: archives that were judged before are judged again (`sae-fixite`)."""
 _INVENTORY = "inventory.json"
 _SPECIFICATIONS = ("1.0", "1.1")
 _TYPE = "https://ocfl.io/{}/spec/#inventory"

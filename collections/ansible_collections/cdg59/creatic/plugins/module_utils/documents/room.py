@@ -70,7 +70,7 @@ _COUNTED = {
     "transfert.accepte": "transferred",
 }
 _HELD = {"versement.accepte": 1, "elimination.faite": -1}
-_ANOMALIES = ("fixite.ecart", "fixite.perte", "fixite.quarantaine", "fixite.inconnu")
+_ANOMALIES = ("fixite.ecart", "fixite.perte", "fixite.quarantaine", "fixite.inconnu", "fixite.structure")
 
 
 def year(home: Path, wanted: int) -> Year:
