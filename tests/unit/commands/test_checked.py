@@ -32,3 +32,35 @@ def test_a_provider_s_file_that_expired_keeps_no_other_commune(
     for alone in (["loos"], None):  # and who asks for all that is wrong
         with pytest.raises(Exit, match="a expiré"):
             fabfile._checked(alone)
+
+
+def test_a_formality_of_one_commune_keeps_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A paper that is not in its folder, or a day to come: the others are rolled out, and it is told with its place."""
+    done = {"date": "2026-02-03", "document": "loos.pdf"}
+    loos = SimpleNamespace(
+        slug="loos", data={"siren": "1", "postes": [], "formalites": {"deliberation": done, "compte_tdt": done}}
+    )
+    entity = {"nom": "ccas", "siren": "2", "formalites": {"accord_dgfip": {"date": "2999-01-01", "sans_objet": "x"}}}
+    bergues = SimpleNamespace(slug="bergues", data={"siren": "3", "postes": [], "entites": [entity]})
+    lille = SimpleNamespace(slug="lille", data={"siren": "4", "postes": []})
+    looked = SimpleNamespace(run=list, communes=[loos, bergues, lille], unreadable=False)
+    monkeypatch.setattr(needs, "Inspection", lambda *_given: looked)
+    monkeypatch.setattr(needs, "ask", lambda *_given, **_more: ([], None, None))
+    monkeypatch.setattr(needs, "absent", lambda *_given: [])
+    monkeypatch.setattr(fabfile, "_environment", lambda: SimpleNamespace(folder=tmp_path))
+    fabfile._checked(["loos", "bergues", "lille"])
+    told = capsys.readouterr().err
+    assert "ne retiennent que leurs communes" in told and "À faire : " in told
+    assert "communes/loos.yml, formalites.deliberation.document : " in told
+    assert "communes/bergues.yml, entites[0].formalites.accord_dgfip.date : " in told
+    fabfile._checked(["lille"])
+    assert capsys.readouterr().err == ""
+    for none in (["loos"], ["loos", "bergues"], None):  # nobody is left, or who asks wants all that is wrong
+        with pytest.raises(Exit, match="formalites"):
+            fabfile._checked(none)
+    shared = Problem("communes/loos.yml", None, "siren", "le SIREN est celui du groupement", "corrigez")
+    monkeypatch.setattr(needs, "ask", lambda *_given, **_more: ([shared], None, None))
+    with pytest.raises(Exit, match="celui du groupement"):  # servers would be given it, with the others
+        fabfile._checked(["loos", "lille"])

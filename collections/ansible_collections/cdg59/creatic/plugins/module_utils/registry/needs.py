@@ -94,8 +94,8 @@ def check(
         top: the project.
         slugs: communes whose providers' files and formalities are asked for, before a rollout of theirs; by default
             all, and the SSH keys of every machine too: those of machines to come must not keep the others.
-        own: where to put what is wrong with providers' files, which is to keep no other commune: they expire
-            by themselves; with the rest by default.
+        own: where to put what is wrong of one commune alone, which is to keep no other: its formalities, its
+            provider's files (they expire by themselves); with the rest by default.
     """
     inspection = Inspection(directory, Tree(top))
     problems = inspection.run()
@@ -110,11 +110,11 @@ def check(
     problems += lost
     concerned = [one for one in inspection.communes if slugs is None or one.slug in slugs]
     today = dt.datetime.now(tz=dt.UTC).date()
+    their = problems if own is None else own
     for one in concerned:
         folder = directory / formalities.FOLDER
-        problems += formalities.problems(one.data, folder, file=f"communes/{one.slug}.yml", today=today)
+        their += formalities.problems(one.data, folder, file=f"communes/{one.slug}.yml", today=today)
     if secrets:
-        their = problems if own is None else own
         their += providers_files(concerned, secrets)
         their += own_certificates(concerned, secrets, pki / "publie" / "ca.pem") if pki else []
     return problems
