@@ -181,14 +181,16 @@ def test_what_takes_too_much_to_be_read_is_refused_and_the_site_stays() -> None:
     assert peak() - before < 50 * MEGABYTE
 
 
-def test_the_structure_of_a_long_tagged_document_is_not_unfolded() -> None:
+def tagged(count: int) -> bytes:
+    """A PDF that says again what its page is made of, in so many elements."""
     element = b"<</Type/StructElem/S/TD/P 4 0 R/K 0/Pg 3 0 R>>"
-    kids = b" ".join(b"%d 0 R" % (5 + rank) for rank in range(90_000))
-    data = unfolding(
-        [b"<</Type/Catalog/Pages 2 0 R/StructTreeRoot 4 0 R>>", *PAGES, b"<</Type/StructTreeRoot/K[%s]>>" % kids,
-         *[element] * 90_000]
-    )  # fmt: skip # objects
-    assert pieces.problem("plu.pdf", data) == ""
+    kids = b" ".join(b"%d 0 R" % (5 + rank) for rank in range(count))
+    root = b"<</Type/StructTreeRoot/K[%s]>>" % kids
+    return unfolding([b"<</Type/Catalog/Pages 2 0 R/StructTreeRoot 4 0 R>>", *PAGES, root, *[element] * count])
+
+
+def test_the_structure_of_a_long_tagged_document_is_not_unfolded() -> None:
+    assert pieces.problem("plu.pdf", tagged(90_000)) == ""
 
 
 def test_one_that_waits_too_long_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,13 +241,7 @@ def test_what_is_said_of_a_document_apart_is_what_is_said_of_it_here() -> None:
 
 
 def test_a_long_tagged_document_is_still_published() -> None:
-    element = b"<</Type/StructElem/S/TD/P 4 0 R/K 0/Pg 3 0 R>>"
-    kids = b" ".join(b"%d 0 R" % (5 + rank) for rank in range(9_000))
-    data = unfolding(
-        [b"<</Type/Catalog/Pages 2 0 R/StructTreeRoot 4 0 R>>", *PAGES, b"<</Type/StructTreeRoot/K[%s]>>" % kids,
-         *[element] * 9_000]
-    )  # fmt: skip # objects
-    assert pieces.cleaned(data).startswith(b"%PDF-")
+    assert pieces.cleaned(tagged(9_000)).startswith(b"%PDF-")
 
 
 def test_files_of_one_commune_that_take_long_never_keep_another_waiting() -> None:

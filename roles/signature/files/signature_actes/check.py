@@ -20,7 +20,7 @@ from pyhanko_certvalidator import ValidationContext
 from . import files
 from .files import MAX_BYTES, check_clear, open_pdf
 from .person import Person
-from .refusal import BROKEN, UNFIT, Refusal, unread
+from .refusal import ALTERED, BROKEN, UNFIT, Refusal, unread
 from .sameness import added_to, is_signed_copy
 from .trust import Trust, common_name
 
@@ -28,7 +28,6 @@ ODD = (*files.ODD, CMSExtractionError, CMSStructuralError, SignatureValidationEr
 """What a hostile file makes of parsers."""
 _BLANKS = 1000  # bytes, of which a reader looks for the end
 _AGAIN = "repartez du document du circuit, signez-le, et déposez le fichier signé tel quel"
-ALTERED = f"{BROKEN} : le document a été modifié après la signature, ou pendant l'envoi"
 _ALTERED = f"{ALTERED} (son empreinte n'est plus celle qui a été signée). À faire : {_AGAIN}"
 _FALSE = (
     f"{BROKEN} : le document est tel qu'il a été signé, mais la clé du certificat n'a pas fait cette signature. "

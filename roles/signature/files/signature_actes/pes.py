@@ -20,11 +20,11 @@ from lxml import etree
 from pyhanko.sign import signers
 
 from . import xades
-from .check import ALTERED, Signed
+from .check import Signed
 from .files import MAX_BYTES, new_file
 from .flow import Flow, Part, scan
 from .person import Person
-from .refusal import UNFIT, UNREADABLE, Refusal
+from .refusal import ALTERED, UNFIT, Refusal
 from .trust import Trust, common_name
 from .xades import Place
 
@@ -158,13 +158,9 @@ def _read(flow: Flow, part: Part, *, old: bool) -> xades.Reading:
         raise Refusal(f"{flow.path.name} : {part.name} {what}. À faire : signez le flux avec « signer-acte »")
     try:
         return xades.read(part.signatures[0], part.name, whole=part is flow.root, old=old)
-    except xades.Altered as why:
-        told = f"{ALTERED} ({why}). {_SIGN_AGAIN}"
-    except xades.Unreadable as why:
-        told = f"{UNREADABLE} ({why}). {_FOLLOW}"
     except xades.Unfit as why:
-        told = f"{UNFIT} : {why}. {_FOLLOW}"
-    raise Refusal(f"{flow.path.name} : {part.name} : {told}")
+        follow = _SIGN_AGAIN if isinstance(why, xades.Altered) else _FOLLOW
+        raise Refusal(f"{flow.path.name} : {part.name} : {xades.told(why)}. {follow}") from None
 
 
 def _asn1(certificate: x509.Certificate) -> asn1_x509.Certificate:

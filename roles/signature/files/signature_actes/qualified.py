@@ -40,7 +40,7 @@ from pyhanko_certvalidator import CertificateValidator
 
 from . import check, pades, xades
 from .files import MAX_BYTES, check_clear, open_pdf
-from .refusal import UNFIT, UNREADABLE, Refusal
+from .refusal import ALTERED, UNFIT, Refusal
 from .sameness import is_signed_copy
 from .trust import Trust, common_name
 
@@ -338,7 +338,7 @@ async def _cms(name: str, data: bytes, document: Path, trust: Trust, now: dt.dat
     if not status.intact:
         raise Refusal(f"{name} : {_ANOTHER}")
     if not status.valid:
-        raise Refusal(f"{name} : {check.ALTERED}. {_ASK}")
+        raise Refusal(f"{name} : {ALTERED}. {_ASK}")
     others = [one.chosen for one in signed["certificates"] if one.name == "certificate"]
     return status.signing_cert, others, status.bottom_line
 
@@ -347,17 +347,11 @@ async def _xades(name: str, data: bytes, document: Path, _trust: Trust, _now: dt
     """As `_cms`; what its certificate is worth is judged after."""
     try:
         reading = xades.read_detached(data)
-    except xades.Altered as why:
-        told = f"{check.ALTERED} ({why})"
-    except xades.Unreadable as why:
-        told = f"{UNREADABLE} ({why})"
     except xades.Unfit as why:
-        told = f"{UNFIT} : {why}"
-    else:
-        with document.open("rb") as stream:
-            if hashlib.file_digest(stream, reading.algorithm).digest() != reading.digest:
-                raise Refusal(f"{name} : {_ANOTHER}")
-        certificates = [one.public_bytes(Encoding.DER) for one in (reading.certificate, *reading.others)]
-        own, *others = (x509.Certificate.load(one, strict=True) for one in certificates)
-        return own, others, True
-    raise Refusal(f"{name} : {told}. {_ASK}")
+        raise Refusal(f"{name} : {xades.told(why)}. {_ASK}") from None
+    with document.open("rb") as stream:
+        if hashlib.file_digest(stream, reading.algorithm).digest() != reading.digest:
+            raise Refusal(f"{name} : {_ANOTHER}")
+    certificates = [one.public_bytes(Encoding.DER) for one in (reading.certificate, *reading.others)]
+    own, *others = (x509.Certificate.load(one, strict=True) for one in certificates)
+    return own, others, True

@@ -6,6 +6,7 @@ Three words, never one for another: what was altered, what is not read here, wha
 from __future__ import annotations
 
 BROKEN = "la signature est abîmée ou fausse"
+ALTERED = f"{BROKEN} : le document a été modifié après la signature, ou pendant l'envoi"
 UNREADABLE = "la signature ne se lit pas ici"
 UNFIT = "la signature n'est pas admise ici"
 _SIGN_AGAIN = (

@@ -28,6 +28,7 @@ from lxml import etree
 from lxml.builder import ElementMaker  # type: ignore[import-not-found] # lxml-stubs leaves it out
 
 from .flow import DS, XML
+from .refusal import ALTERED, UNFIT, UNREADABLE
 
 XADES = "http://uri.etsi.org/01903/v1.2.2#"
 VERSIONS = ("http://uri.etsi.org/01903/v1.1.1#", XADES, "http://uri.etsi.org/01903/v1.3.2#")
@@ -96,6 +97,13 @@ class Altered(Unfit):
 
 class Unreadable(Unfit):
     """A signature that cannot be read here; the text says why, in French."""
+
+
+def told(why: Unfit) -> str:
+    """What is said of a signature that is not taken, in French: only what was altered is said to be."""
+    if isinstance(why, Altered):
+        return f"{ALTERED} ({why})"
+    return f"{UNREADABLE} ({why})" if isinstance(why, Unreadable) else f"{UNFIT} : {why}"
 
 
 @dataclass(frozen=True)
