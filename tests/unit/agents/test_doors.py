@@ -21,7 +21,7 @@ import jinja2
 import pytest
 import yaml
 from ansible_collections.cdg59.creatic.plugins.filter.persons import persons_of
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import common
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import common, names
 from creatic_guichet.store import Store, common_name
 from creatic_guichet.web import create_app as guichet_app
 from creatic_journaux import receive
@@ -30,6 +30,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from flask import Flask, url_for
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from passerelle import config as passerelle
 from passerelle.identity import Right, visitor
 from passerelle.web import create_app as passerelle_app
@@ -329,6 +331,48 @@ def test_nginx_shows_people_their_pages_however_their_names_are_written(name: st
     made = certificate("", None, subject=subject(*layout(Identity(Kind.PERSON, GROUPEMENT, name))))[0]
     admitted = "\u00a0" not in name  # which the authority makes a space
     assert bool(re.search(persons_of(GROUPEMENT), as_nginx_writes(made, tmp_path))) is admitted
+
+
+# Signs that a clerk types, pastes from Word or has on a keyboard, and letters of here, written in two signs too.
+TYPED = st.sampled_from(
+    ["e\u0301", "\u00a0", "rn", "AC", "Machin", "Sceau", "Léa", "Martin", *"¿¡£€§µª²½™ﬁＡ$%{ŉ0’–°ŒÿȚạ -'(\",#=•→±"]
+)
+TYPED_NAMES = st.lists(TYPED | st.characters(codec="utf-8", max_codepoint=0x2122), min_size=1, max_size=8).map("".join)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(name=TYPED_NAMES, siren=st.sampled_from([COMMUNE, GROUPEMENT]))
+def test_every_name_that_the_authority_certifies_is_somebody_s_at_every_door(name: str, siren: str) -> None:
+    try:
+        asked = common.Request.from_dict(
+            {"name": "a", "profile": "client", "common_name": name, "organization": "Commune", "siren": siren}
+        )
+    except common.PkiError:
+        return
+    extensions = [x509.ExtendedKeyUsage([CLIENT])]
+    made = certificate("", None, subject=asked.subject(), extensions=extensions)[0]
+    assert identity_of(made) == Identity(Kind.PERSON, siren, name)
+    written = f"CN={''.join(map(names._as_nginx_writes, name))},OU=0002 {siren},O=Commune,C=FR"
+    assert bool(re.search(persons_of(GROUPEMENT), written)) is (siren == GROUPEMENT), written
+    assert not re.search(expression("nginx_tls", "site.conf.j2"), written)
+
+
+def test_each_character_is_certified_or_refused_with_its_place_and_fix(tmp_path: Path) -> None:
+    """Of all that two bytes write, and the signs of Word; what nginx writes is asked of OpenSSL."""
+    signs = [*map(chr, range(0x20, 0x7F)), *map(chr, range(0xA0, 0x180)), *"’‘“”–—ȘșȚțẞẠễ…•€™ſ‑"]
+    certified = {one: not names.unknown_sign(one) for one in signs}
+    for one in "¿¡£¥¦¬¶¤":
+        assert not certified[one]
+        with pytest.raises(common.PkiError, match=r"champ common_name : « .* n'est pas un signe .* À faire : "):
+            common.Request("a", "client", f"Léa {one} Martin", "Commune", COMMUNE).check()
+    for one in "àâçéèêëîïôùûüÿœæÀÉŒŸ'’-–«»°(),.&/€$%²½…•™":
+        assert certified[one]
+        common.Request("a", "client", f"Léa {one}Martin", "Commune", COMMUNE).check()
+    for one in list(certified)[::9]:
+        if one.strip():
+            whole = f"Léa {one} Martin"
+            who = certificate("", None, subject=subject(*layout(Identity(Kind.PERSON, GROUPEMENT, whole))))[0]
+            assert bool(re.search(persons_of(GROUPEMENT), as_nginx_writes(who, tmp_path))) is certified[one], one
 
 
 def test_no_name_that_reads_as_a_service_s_passes_nginx(tmp_path: Path) -> None:

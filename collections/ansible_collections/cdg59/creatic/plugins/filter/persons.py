@@ -6,19 +6,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
-    RESERVED,
     PkiError,
     load_certificate,
     person_name,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import slug
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import CHARACTER, READS_RESERVED, slug
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import name_part
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities
 from cryptography.x509.oid import NameOID
@@ -103,25 +101,8 @@ def persons_of(siren: str) -> str:
     """
     if not re.fullmatch("[0-9]{9}", siren):
         raise AnsibleFilterError(f"SIREN : « {siren} » n'est pas fait de 9 chiffres")
-    services = "|".join(map(_alike, RESERVED))
     part = r"(?:[^,+\\]|\\.)+"
-    return rf"^CN=(?!(?i:{services})){_CHARACTER}+,OU=0002 {siren},O={part},C=FR$"
-
-
-# What a name is written with at a door: ASCII, as it is or escaped, accented letters as one character each, the few
-# signs of a French name. Letters of other alphabets, and marks alone, would write a reserved name another way.
-_CHARACTER = (
-    r"(?:[A-Za-z0-9 '.()&/:_@*=!?#-]|\\[,+\"\\<>;#=]|\\C[34]\\[89AB][0-9A-F]|\\C5\\(?:[89A][0-9A-F]|B[0-9A-E])"
-    r"|\\E1\\BA\\(?:[8AB][0-9A-F]|9[0-9AC-F])|\\E1\\BB\\[89AB][0-9A-F]|\\C8\\9[89AB]|\\C2\\(?:AB|B0|B7|BB)|\\E2\\80\\9[3489CD])"
-)
-_MANY = {"i": "[il1|]", "l": "[il1|]", "o": "[o0]", "m": "(?:m|rn)"}
-
-
-def _alike(name: str) -> str:
-    """Expression of what reads as a reserved name: other accents, a zero for an O, spaces within it."""
-    plain = [one for one in unicodedata.normalize("NFKD", name).casefold() if one.isascii() and one.isalpha()]
-    letters = [rf"(?:{_MANY.get(one, one)}|(?:\\..){{2,3}})" for one in plain]
-    return (" *".join(letters) + "s?" if len(letters) > 4 else "".join(letters)) + r"(?![A-Za-z0-9]|\\C)"
+    return rf"^CN=(?!{READS_RESERVED}){CHARACTER}+,OU=0002 {siren},O={part},C=FR$"
 
 
 class FilterModule:

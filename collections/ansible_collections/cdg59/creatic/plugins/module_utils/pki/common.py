@@ -25,7 +25,9 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import (
     PERSON,
     UNSEEN,
     kind_of,
+    reads_as_reserved,
     strange,
+    unknown_sign,
 )
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -58,6 +60,7 @@ PROFILES: dict[str, tuple[x509.ObjectIdentifier, ...]] = {
 NAMED = ("server", "supervision")
 """Profiles that bear DNS names."""
 
+_IDENTITY = "ansible_collections.cdg59.creatic.agents.creatic_agent.identity"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -150,8 +153,30 @@ class Request:
             yield "holder", f"« {self.holder} » est inconnu ; attendu : {', '.join(HOLDERS)}"
         elif self.profile not in NAMED and kind_of(self.common_name) not in (PERSON, self.holder):
             yield "common_name", f"« {self.common_name} » est réservé aux machines et aux services du groupement"
+        if self.common_name and self.profile not in NAMED:
+            yield from self._unreadable()
         if self.siren and not siren_is_valid(self.siren):
             yield "siren", f"« {self.siren} » n'est pas un SIREN (9 chiffres, clé de Luhn)"
+
+    def _unreadable(self) -> Iterator[tuple[str, str]]:
+        """What would make its holder nobody at a door, which would be seen on the day of the first visit."""
+        if sign := unknown_sign(self.common_name):
+            yield (
+                "common_name",
+                f"« {sign} » (U+{ord(sign):04X}) n'est pas un signe dont un nom s'écrit ici, aucun service ne "
+                "reconnaîtrait ce certificat. À faire : retirez-le, ou remplacez-le par une lettre",
+            )
+        person = self.holder == PERSON
+        nobody = person and reads_as_reserved(self.common_name)
+        with contextlib.suppress(ModuleNotFoundError):  # on a host; the authority asks it again
+            identity = importlib.import_module(_IDENTITY)
+            nobody |= person and identity.kind_of(self.common_name) is not identity.Kind.PERSON
+        if nobody:
+            yield (
+                "common_name",
+                f"« {self.common_name} » se lit comme le nom d'un service, réservé, ou n'a pas de lettre : aucun "
+                "service ne reconnaîtrait ce certificat. À faire : donnez le nom de la personne ou du bureau",
+            )
 
     def _profile_faults(self) -> Iterator[tuple[str, str]]:
         if self.profile in NAMED:
@@ -296,7 +321,7 @@ def person_name(text: str) -> str:
     if not all(char.isalpha() or unicodedata.combining(char) or char in " -'’." for char in name) or len(name) > 64:
         raise PkiError("nom : lettres, espaces, traits d'union et apostrophes seulement, 64 caractères au plus")
     # On the control node alone: what the agents share is a part of the collection there.
-    identity = importlib.import_module("ansible_collections.cdg59.creatic.agents.creatic_agent.identity")
+    identity = importlib.import_module(_IDENTITY)
     if identity.kind_of(name) is not identity.Kind.PERSON:
         why = "est le nom d'un service, ou se lit comme le sien, ou n'est pas en lettres latines"
         raise PkiError(f"nom : « {name} » {why}. À faire : donnez celui d'une personne, en lettres latines")

@@ -72,6 +72,54 @@ def strange(text: str) -> str:
     return ""
 
 
+CHARACTER = (
+    r"(?:[A-Za-z0-9 '.()&/:_@*=!?#$%\[\]^`{|}~-]|\\[,+\"\\<>;#=]"
+    r"|\\C[34]\\[89AB][0-9A-F]|\\C5\\(?:[89A][0-9A-F]|B[0-9A-E])|\\C8\\9[89AB]"
+    r"|\\E1\\BA\\(?:[8AB][0-9A-F]|9[0-9AC-F])|\\E1\\BB\\[89AB][0-9A-F]"
+    r"|\\C2\\(?:A[79ABE]|B[0-379A-E])|\\E2\\80\\(?:9[0-589A-F]|A[0126]|B[239A])"
+    r"|\\E2\\(?:81\\(?:83|84)|82\\AC|84\\(?:96|A2)|86\\92|88\\92))"
+)
+"""Expression of one character of a holder's name, as nginx writes subjects (RFC 2253).
+
+It is the one table: what the authority certifies (`unknown_sign`) is what doors take (filter persons_of), and
+`creatic_agent.identity` takes all of it.
+
+ASCII, as it is or escaped, accented letters as one character each, the signs that people write. Letters of other
+alphabets, and marks alone, would write a reserved name another way.
+"""
+_KNOWN = re.compile(CHARACTER)
+_MANY = {"i": "[il1|]", "l": "[il1|]", "o": "[o0]", "m": "(?:m|rn)"}
+# What the eye may take for a letter: an accented one, or a sign of the table.
+_LETTER = r"\\C[3458]\\..|\\E1\\..\\..|\\C2\\(?:A7|A9|AA|AE|B9|BA)|\\E2\\82\\AC|\\E2\\80\\A[01]"
+
+
+def _alike(name: str) -> str:
+    """Expression of what reads as a reserved name: other accents, a zero for an O, spaces within it."""
+    plain = [one for one in unicodedata.normalize("NFKD", name).casefold() if one.isascii() and one.isalpha()]
+    letters = [rf"(?:{_MANY.get(one, one)}|{_LETTER})" for one in plain]
+    return (" *".join(letters) + "s?" if len(letters) > 4 else "".join(letters)) + r"(?![A-Za-z0-9]|\\C)"
+
+
+READS_RESERVED = "(?i:" + "|".join(_alike(word) for words in KINDS.values() for word in words) + ")"
+"""Expression of what reads as the name of a service or a machine, as nginx writes it."""
+
+
+def unknown_sign(name: str) -> str:
+    """Give the first character of a holder's name that no door knows, empty when there is none."""
+    return next((one for one in name if not _KNOWN.fullmatch(_as_nginx_writes(one))), "")
+
+
+def reads_as_reserved(name: str) -> bool:
+    """Whether nginx's expressions take a person's name for a service's."""
+    return bool(re.match(READS_RESERVED, "".join(map(_as_nginx_writes, name))))
+
+
+def _as_nginx_writes(one: str) -> str:
+    if one in ',+"\\<>;':
+        return f"\\{one}"
+    return one if one.isascii() else "".join(f"\\{byte:02X}" for byte in one.encode())
+
+
 # What joins an institution's name to another, whatever its dash: the GED and the parapheur write « Bergues - Accueil ».
 _DASHES = r"\-\u02d7\u2010-\u2015\u2043\u207b\u208b\u2212\u2500\u2501\u2e3a\u2e3b\u30fc\ufe58\ufe63\uff0d~"
 _JOINED = re.compile(rf"(?:^|\s)[{_DASHES}]+(?=\s|$)")
