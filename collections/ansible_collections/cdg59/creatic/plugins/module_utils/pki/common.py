@@ -160,13 +160,13 @@ class Request:
 
     def _unreadable(self) -> Iterator[tuple[str, str]]:
         """What would make its holder nobody at a door, which would be seen on the day of the first visit."""
-        if sign := unknown_sign(self.common_name):
+        person = self.holder == PERSON
+        if person and (sign := unknown_sign(self.common_name)):
             yield (
                 "common_name",
                 f"« {sign} » (U+{ord(sign):04X}) n'est pas un signe dont un nom s'écrit ici, aucun service ne "
                 "reconnaîtrait ce certificat. À faire : retirez-le, ou remplacez-le par une lettre",
             )
-        person = self.holder == PERSON
         nobody = person and reads_as_reserved(self.common_name)
         with contextlib.suppress(ModuleNotFoundError):  # on a host; the authority asks it again
             identity = importlib.import_module(_IDENTITY)
