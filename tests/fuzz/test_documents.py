@@ -7,10 +7,14 @@ import io
 import zipfile
 from pathlib import Path
 
-from creatic.deliberations import hidden
+import pytest
+from creatic.deliberations import hidden, pieces
 from hypothesis import given
+from hypothesis import strategies as st
 from reportlab.pdfgen import canvas
 from signature_actes import door, files, pes, qualified
+from signature_actes.check import check_pdf
+from signature_actes.person import Person
 from signature_actes.refusal import Refusal
 
 from testbed import helios
@@ -18,6 +22,8 @@ from testbed.sae import PDF, old_pdf
 from tests.fuzz import spoilt as words
 from tests.fuzz.spoilt import refuses, spoilt
 from tests.fuzz.test_archive import scratch
+from tests.unit.signature.conftest import SIREN, Issuer
+from tests.unit.signature.test_sameness import sign
 
 
 def printed(compress: int) -> bytes:
@@ -77,3 +83,26 @@ def test_files_of_the_site(content: bytes) -> None:
     refuses(lambda: hidden.told(content), hidden.Unfit)
     refuses(lambda: hidden.for_everybody(content), hidden.Unfit)
     refuses(lambda: hidden.occulted(DOCUMENTS[0], content), hidden.Unfit)
+    refuses(lambda: pieces.judged(content))
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Issuer, bytes]:
+    """The first document, signed by another program, and whose authority signed it."""
+    folder = tmp_path_factory.mktemp("circuit")
+    issuer = Issuer("du prestataire", folder / "prestataire")
+    (folder / "acte.pdf").write_bytes(DOCUMENTS[0])
+    return issuer, sign(issuer, folder / "acte.pdf").read_bytes()
+
+
+@given(data=st.data())
+def test_signed_documents_that_come_back(data: st.DataObject, signed: tuple[Issuer, bytes]) -> None:
+    """To the circuit, beside the document that was given to sign."""
+    issuer, good = signed
+    who = Person("Claire Dubois", SIREN)
+    with scratch() as folder:
+        given_to_sign, back = folder / "acte.pdf", folder / "signe.pdf"
+        given_to_sign.write_bytes(DOCUMENTS[0])
+        back.write_bytes(data.draw(spoilt([good, *DOCUMENTS], (*words.PDF, *words.DER))))
+        for original in (given_to_sign, None):
+            refuses(lambda original=original: asyncio.run(check_pdf(back, who, issuer.trust, original)), Refusal)
