@@ -210,6 +210,26 @@ def test_the_certificates_of_one_siren_leave_room_for_the_others(door: Door) -> 
     assert door.ask("pc", "/.refus/occupe.json")[0].status == 404
 
 
+def test_one_certificate_leaves_room_to_the_others_of_its_siren(door: Door) -> None:
+    """A machine that never ends what it asks would silence its whole commune's."""
+    with ThreadPoolExecutor(20) as pool:
+        try:
+            asked = [pool.submit(door.ask, "machine") for _ in range(9)]
+            wait_for(lambda: sum(one.done() for one in asked) >= len(asked) - MOST, 20)
+            answer, _said = door.ask("pc", "/plein")  # at once, from the application itself
+            assert answer.headers["Retry-After"] == "7"
+        finally:
+            door.slow.gate.set()
+
+
+def test_an_application_that_is_away_is_told_in_french(door: Door) -> None:
+    door.slow.shutdown()
+    door.slow.server_close()
+    (door.root / "app.sock").unlink()
+    answer, said = door.ask("pc", accept="text/html")
+    assert answer.status == 502 and "prévenez le groupement" in said
+
+
 def test_who_is_refused_comes_back(tmp_path: Path) -> None:
     """The connector would give nothing for an hour after a 429; both keep what they have after a 503."""
     answer = requests.Response()
