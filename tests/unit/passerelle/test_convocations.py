@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from typing import Any, cast
 
 import pytest
-from passerelle.convocations import SIZE_MAX, Convocations, problem
+from passerelle.convocations import SIZE_MAX, Convocations, _Later, problem
 from passerelle.deliberations import Deliberations
 from passerelle.errors import Trouble
 from passerelle.metrics import publish_council
@@ -92,6 +92,27 @@ def test_a_relay_that_is_away_or_asks_to_wait_delays_and_loses_none(summons: Sum
     assert summons.turn({"EHLO": b"", "HELO": b""}) == []
     assert summons.states() == {}
     assert len(summons.turn()) == 2
+
+
+def test_a_relay_that_leaves_at_the_addresses_of_one_council_has_those_of_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them ended a turn, and was tried again before the other councils."""
+    world.deliberations.convene("s1", COUNCIL)
+    world.deliberations.convene("s2", {"Luc": "luc@x.test"}, commune="la-madeleine")
+    monkeypatch.setattr("passerelle.convocations._PAUSE", 0)
+    config = replace(world.config, mail_relay="relais.test", mail_sender="p@x.test")
+    made, tried = Convocations(config, world.store, world.chain.servers.deliberations), []
+
+    def post(_made: Convocations, _key: Any, address: str, *_given: Any) -> int:
+        tried.append(address)
+        if address in COUNCIL.values():
+            raise _Later("parti", alone=False)
+        return 1
+
+    monkeypatch.setattr(Convocations, "_post", post)
+    assert [made.turn() for _turn in range(3)] == [0, 1, 1]
+    assert tried.count("luc@x.test") == 2
 
 
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "."])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import smtplib
 import time
 from dataclasses import replace
 from datetime import date
@@ -137,6 +139,40 @@ def test_the_mails_of_one_commune_wait_for_the_next_turn(monkeypatch: pytest.Mon
     written.clear()
     Post(config, cast(Letters, _Waiting())).send(date(2026, 3, 2))
     assert len(written) < 5
+
+
+@pytest.mark.parametrize("error", [TimeoutError("x"), smtplib.SMTPServerDisconnected("x")])
+def test_a_relay_that_leaves_at_the_many_mails_of_one_commune_has_those_of_the_others(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Each of its mails ended a turn: a hundred of them, and the others were told of nothing."""
+    loos = replace(GONDECOURT, slug="loos", name="Loos", mails=("maire@loos.test",))
+    config = replace(CONFIG, communes={**CONFIG.communes, "loos": loos})
+    written: list[str] = []
+
+    def write(_post: Post, address: str, *_message: str) -> None:
+        if not address.endswith("@loos.test"):
+            raise error
+        written.append(address)
+
+    monkeypatch.setattr(Post, "write", write)
+    post = Post(config, cast(Letters, _Waiting()))
+    for _turn in range(2):
+        post.send(date(2026, 3, 2))
+    assert "maire@loos.test" in written
+
+
+def test_a_relay_that_is_slow_over_one_commune_s_mails_has_those_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    loos = replace(GONDECOURT, slug="loos", name="Loos", mails=("maire@loos.test",))
+    config = replace(CONFIG, communes={**CONFIG.communes, "loos": loos})
+    written: list[str] = []
+    monkeypatch.setattr(Post, "write", lambda _post, address, *_message: written.append(address))
+    clock = itertools.count(step=60)
+    monkeypatch.setattr("passerelle.mail.time.monotonic", lambda: next(clock))
+    post = Post(config, cast(Letters, _Waiting()))
+    for _turn in range(2):
+        post.send(date(2026, 3, 2))
+    assert "maire@loos.test" in written
 
 
 def test_an_answer_that_is_refused_leaves_no_file(world: World, ask: Any) -> None:

@@ -99,6 +99,7 @@ class Convocations:
         self._config, self._store, self._server, self._step = config, store, server, on_step
         self._later: dict[tuple[str, int, str, int], float] = {}
         self._end_of_turn = 0.0
+        self._tried: dict[str, float] = {}  # when a council was last written to: who waits longest is the next
 
     def turn(self) -> int:
         """Send what is ready, tell what is not told; gives how many mails left. Raises HandoverError, psycopg.Error."""
@@ -108,7 +109,7 @@ class Convocations:
         server, sent, self._end_of_turn = self._server(), 0, time.monotonic() + _TURN
         self._tell(server)
         try:
-            for one in server.convocations():
+            for one in sorted(server.convocations(), key=lambda one: self._tried.get(str(one.get("commune")), 0)):
                 unsendable = [to for to in _people(one) if _is_elu(to) and not is_address(str(to.get("adresse")))]
                 others = [to for to in _people(one) if to not in unsendable]
                 wrong = problem({**one, "destinataires": others} if unsendable else one)
@@ -216,6 +217,7 @@ class Convocations:
         for key, address in waiting.items():
             if time.monotonic() >= self._end_of_turn or datetime.now(UTC) >= datetime.fromisoformat(one["limite"]):
                 break
+            self._tried[one["commune"]] = time.monotonic()
             try:
                 sent += self._post(key, address, one, contents)
             except _Later as error:

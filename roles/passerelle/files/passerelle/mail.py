@@ -66,6 +66,7 @@ class Post:
     def __init__(self, config: Config, letters: Letters) -> None:
         self._config, self._letters = config, letters
         self._later: dict[str, float] = {}
+        self._tried: dict[str, float] = {}  # when a commune was last written to: who waits longest is the next
 
     def send(self, today: date) -> int:
         """Send what is due on a day; gives how many mails left. An address that is refused keeps no other."""
@@ -73,7 +74,7 @@ class Post:
             return 0
         sent, end = 0, time.monotonic() + _TURN
         of_each: Counter[str] = Counter()
-        for letter in self._letters.waiting():
+        for letter in sorted(self._letters.waiting(), key=lambda one: self._tried.get(one.commune, 0)):
             commune = self._config.communes.get(letter.commune)
             for mark, subject, text in due(letter, today, self._config) if commune else ():
                 for address in commune.mails if commune else ():
@@ -88,6 +89,7 @@ class Post:
                     if of_each[letter.commune] >= _OF_A_COMMUNE:
                         continue
                     of_each[letter.commune] += 1
+                    self._tried[letter.commune] = time.monotonic()
                     try:
                         self.write(address, subject, text)
                     except (OSError, ValueError) as error:  # every error of smtplib is an OSError
