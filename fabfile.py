@@ -451,7 +451,8 @@ def inventory_check(context: Context) -> None:
 def _checked(slugs: list[str] | None = None) -> None:
     """Refuse to go on with an inventory that has faults; a rollout asks for its communes' files alone.
 
-    Of several communes, those whose own formalities or provider's file are not good are told, and keep no other.
+    Of several communes, those whose own formalities or provider's file are not good are told, and keep no other: such
+    a formality is not done (`formalities.judge`: no commune is ready with it), such a file is not put on its machine.
     """
     own = list[Problem]()
     problems = needs.check(_inventory(), TOP, slugs, own)
@@ -461,7 +462,10 @@ def _checked(slugs: list[str] | None = None) -> None:
     if problems:
         raise Exit(_faults(_inventory().name, problems), code=1)
     if own:
-        _aside("Ces défauts (formalités, fichiers de prestataires) ne retiennent que leurs communes :\n" + _listed(own))
+        _aside(
+            "Ces défauts ne retiennent que leurs communes (une formalité ainsi écrite n'est pas faite, la commune "
+            "reste « équipée », pas « prête » ; un fichier de prestataire ainsi n'est pas posé) :\n" + _listed(own)
+        )
 
 
 def _faults(inventory: str, problems: list[Problem]) -> str:

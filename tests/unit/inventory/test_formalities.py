@@ -51,6 +51,14 @@ def test_each_is_missed(folder: Path, key: str) -> None:
     assert f"formalites.{key}" in found[key]["remede"] and FILE in found[key]["remede"]
 
 
+@pytest.mark.parametrize("more", [{"document": "compte_tdt.pdf"}, {"sans_objet": "x"}])
+def test_a_day_to_come_is_not_done(folder: Path, more: dict[str, str]) -> None:
+    """Rolled out with others, its commune was told ready, in evidence that is signed."""
+    found = states(folder, formalites=DONE | {"compte_tdt": {"date": "2999-01-01", **more}})
+    assert [name for name, one in found.items() if one["etat"] == "manque"] == ["compte_tdt"]
+    assert "2999-01-01" in found["compte_tdt"]["raison"] and FILE in found["compte_tdt"]["remede"]
+
+
 def test_a_commune_that_says_nothing_lacks_all(folder: Path) -> None:
     data: dict[str, Any] = {"services": ["teletransmission"]}
     found = formalities.judge(data, folder, file=FILE, bench=False)

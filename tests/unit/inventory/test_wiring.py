@@ -83,6 +83,8 @@ def test_the_passerelle_calls_the_servers_of_the_inventory() -> None:
     assert (told["publication"], told["formalites"]) == ("", False)
     done = {"formalites": {key: {"date": "2026-01-15", "document": "a.pdf"} for key in formalities.TRANSMISSION}}
     assert wiring.passerelle_communes([GONDECOURT | done])[0]["formalites"] is True
+    later = done["formalites"] | {"compte_tdt": {"date": "2999-01-01", "document": "a.pdf"}}
+    assert wiring.passerelle_communes([GONDECOURT | {"formalites": later}])[0]["formalites"] is False
     assert wiring.passerelle_communes([GONDECOURT], True)[0]["formalites"] is True
     people = {"comptes": [{"identifiant": "a.maire", "courriel": "maire@x.test"}]}
     council = {"maire": "a.maire", "dgs": []}

@@ -87,6 +87,9 @@ def _state(key: str, formality: Formality, given: Any, folder: Path, file: str) 
             raison=f"rien dans {file}",
             remede=f"Écrire formalites.{key} (date, document) dans {file}, le document dans {FOLDER}/.",
         )
+    if is_to_come(given):
+        told = f"la date {quote(given['date'])} est à venir"
+        return _entry(key, formality, "manque", raison=told, remede=f"La corriger dans {file} quand elle est faite.")
     if "sans_objet" in given:
         return _entry(key, formality, "sans_objet", raison=given["sans_objet"])
     digest = _digest(folder / given["document"])
@@ -100,6 +103,12 @@ def _state(key: str, formality: Formality, given: Any, folder: Path, file: str) 
         raison="" if digest else f"{quote(given['document'])} n'est pas dans {FOLDER}/",
         remede="" if digest else f"Déposer ce document dans {FOLDER}/, ou corriger son nom dans {file}.",
     )
+
+
+def is_to_come(given: Mapping[str, Any], today: dt.date | None = None) -> bool:
+    """Whether a formality is not done yet, by the day that its commune's file gives."""
+    today = today or dt.datetime.now(tz=dt.UTC).date()
+    return "date" in given and dt.date.fromisoformat(given["date"]) > today
 
 
 def _entry(key: str, formality: Formality, state: str, **known: str) -> dict[str, Any]:
@@ -117,7 +126,7 @@ def problems(data: Mapping[str, Any], folder: Path, *, file: str, today: dt.date
 def _problems(data: Mapping[str, Any], where: str, folder: Path, file: str, today: dt.date) -> Iterator[Problem]:
     for key, given in data.get("formalites", {}).items():
         place = f"{where}.{key}"
-        if "date" in given and dt.date.fromisoformat(given["date"]) > today:
+        if is_to_come(given, today):
             message = f"la date {quote(given['date'])} est à venir"
             yield Problem(file, None, f"{place}.date", message, "écrivez-la quand la formalité est faite")
         if "document" in given and not _digest(folder / given["document"]):

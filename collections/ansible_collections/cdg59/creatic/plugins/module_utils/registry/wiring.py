@@ -186,10 +186,14 @@ def passerelle_communes(communes: Iterable[Mapping[str, Any]], bench: bool = Fal
     return [
         {key: commune[key] for key in ("slug", "nom", "siren", "services", "territoire", "taille")}
         | {"courriels": chiefs(commune), "publication": _publication(commune)}
-        | {"formalites": bench or formalities.TRANSMISSION.keys() <= commune.get("formalites", {}).keys()}
+        | {"formalites": bench or _settled(commune.get("formalites", {}))}
         | ({"heberge_par": commune["heberge_par"]} if "heberge_par" in commune else {})
         for commune in communes
     ]
+
+
+def _settled(written: Mapping[str, Any]) -> bool:
+    return {key for key, one in written.items() if not formalities.is_to_come(one)} >= formalities.TRANSMISSION.keys()
 
 
 def _publication(commune: Mapping[str, Any]) -> str:
