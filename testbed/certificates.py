@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from pathlib import Path
 
-from ansible_collections.cdg59.creatic.plugins.filter.persons import persons_of
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import kind_of
 
 TOP = Path(__file__).parents[1]
@@ -31,8 +29,3 @@ def issued(
         cwd=TOP, capture_output=True, check=True,
     )  # fmt: skip # one call by its parts
     return home / "certificats-essai" / name / "current"
-
-
-def seen_by(siren: str, written: str) -> bool:
-    """Whether pages that are for people of a groupement are shown to a subject, as nginx writes it."""
-    return all(re.search(one, written) for one in persons_of(siren))

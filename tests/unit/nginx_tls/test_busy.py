@@ -215,7 +215,7 @@ def test_one_certificate_leaves_room_to_the_others_of_its_siren(door: Door) -> N
     with ThreadPoolExecutor(20) as pool:
         try:
             asked = [pool.submit(door.ask, "machine") for _ in range(9)]
-            wait_for(lambda: sum(one.done() for one in asked) >= len(asked) - MOST, 20)
+            wait_for(lambda: sum(one.done() for one in asked) >= len(asked) - MOST, "refusals", seconds=20)
             answer, _said = door.ask("pc", "/plein")  # at once, from the application itself
             assert answer.headers["Retry-After"] == "7"
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
+import re
 import subprocess
 import tarfile
 from importlib.machinery import SourceFileLoader
@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from testbed.authority import certificate
-from testbed.certificates import seen_by
 
 SIREN = "285900015"
 
@@ -180,20 +179,15 @@ def test_people_of_the_groupement_alone_are_shown_them(
     tmp_path: Path, name: str, organization: str, siren: str, admitted: bool
 ) -> None:
     written = as_nginx_writes(Request("x", "client", name, organization=organization, siren=siren).subject(), tmp_path)
-    assert seen_by(SIREN, written) is admitted, written
+    assert bool(re.search(persons_of(SIREN), written)) is admitted, written
 
 
 def test_the_supervision_s_own_certificate_is_nobody_s(tmp_path: Path) -> None:
     written = as_nginx_writes(Request("x", "supervision", "veille", dns=("veille",)).subject(), tmp_path)
-    assert not seen_by(SIREN, written)
+    assert not re.search(persons_of(SIREN), written)
 
 
 @pytest.mark.parametrize("siren", ["", "28590001", ".*", "285900015\n"])
 def test_a_siren_is_nine_digits(siren: str) -> None:
     with pytest.raises(AnsibleFilterError, match="9 chiffres"):
         persons_of(siren)
-
-
-def test_nginx_reads_each_of_its_expressions() -> None:
-    """Its parameters, quotes included, are of 4,095 bytes at most (NGX_CONF_BUFFER)."""
-    assert all(len(json.dumps(one).encode()) < 4_000 for one in persons_of(SIREN))

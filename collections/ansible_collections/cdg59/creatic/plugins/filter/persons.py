@@ -87,8 +87,8 @@ def _file(folder: Path, name: str, organization: str, siren: str) -> str:
     return f"{slug(name)[:28]}-{slug(organization)[:24].strip('-')}-{digest[:8]}"
 
 
-def persons_of(siren: str) -> list[str]:
-    """Return regular expressions (PCRE): the subjects of the groupement's people, as nginx writes them, match each.
+def persons_of(siren: str) -> str:
+    """Return the regular expression (PCRE) of the subjects of the groupement's people, as nginx writes them.
 
     Its services and machines have certificates of the same authority, some with the same SIREN: their names are
     reserved. nginx writes subjects as RFC 2253 says, with every byte beyond ASCII escaped.
@@ -102,7 +102,7 @@ def persons_of(siren: str) -> list[str]:
     if not re.fullmatch("[0-9]{9}", siren):
         raise AnsibleFilterError(f"SIREN : « {siren} » n'est pas fait de 9 chiffres")
     part = r"(?:[^,+\\]|\\.)+"
-    return [rf"^CN={CHARACTER}+,OU=0002 {siren},O={part},C=FR$", *(f"^CN=(?!{one})" for one in READS_RESERVED)]
+    return rf"^CN=(?!{READS_RESERVED}){CHARACTER}+,OU=0002 {siren},O={part},C=FR$"
 
 
 class FilterModule:
