@@ -24,6 +24,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import (
     KINDS,
     PERSON,
     UNSEEN,
+    composed,
     kind_of,
     reads_as_reserved,
     strange,
@@ -103,6 +104,7 @@ class Request:
     holder: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "common_name", composed(self.common_name))
         if not self.holder:
             object.__setattr__(self, "holder", kind_of(self.common_name))
 
@@ -310,12 +312,12 @@ def days_left(certificate: x509.Certificate, now: dt.datetime) -> int:
 
 
 def person_name(text: str) -> str:
-    """Return a person's first name and name, its spaces made single.
+    """Return a person's first name and name, its spaces made single, its accents composed.
 
     Raises:
         PkiError: no person bears such a name, or a service of the groupement does (French).
     """
-    name = " ".join(text.split())
+    name = composed(" ".join(text.split()))
     if not any(char.isalpha() for char in name):
         raise PkiError("nom : donnez le prénom et le nom de la personne")
     if not all(char.isalpha() or unicodedata.combining(char) or char in " -'’." for char in name) or len(name) > 64:

@@ -74,8 +74,9 @@ def strange(text: str) -> str:
 
 CHARACTER = (
     r"(?:[A-Za-z0-9 '.()&/:_@*=!?#$%\[\]^`{|}~-]|\\[,+\"\\<>;#=]"
-    r"|\\C[34]\\[89AB][0-9A-F]|\\C5\\(?:[89A][0-9A-F]|B[0-9A-E])|\\C8\\9[89AB]"
-    r"|\\E1\\BA\\(?:[8AB][0-9A-F]|9[0-9AC-F])|\\E1\\BB\\[89AB][0-9A-F]"
+    r"|\\C[34]\\[89AB][0-9A-F]|\\C5\\(?:[89A][0-9A-F]|B[0-9A-E])|\\C6\\(?:A[01F]|B0)"
+    r"|\\C7\\(?:8[D-F]|9[0-9A-C]|A[6-9])|\\C8\\9[89ABEF]"
+    r"|\\E1\\(?:B[89]\\[89AB][0-9A-F]|BA\\(?:[8AB][0-9A-F]|9[0-9E])|BB\\(?:[89A][0-9A-F]|B[0-9]))"
     r"|\\C2\\(?:A[79ABE]|B[0-379A-E])|\\E2\\80\\(?:9[0-589A-F]|A[0126]|B[239A])"
     r"|\\E2\\(?:81\\(?:83|84)|82\\AC|84\\(?:96|A2)|86\\92|88\\92))"
 )
@@ -84,24 +85,36 @@ CHARACTER = (
 It is the one table: what the authority certifies (`unknown_sign`) is what doors take (filter persons_of), and
 `creatic_agent.identity` takes all of it.
 
-ASCII, as it is or escaped, accented letters as one character each, the signs that people write. Letters of other
-alphabets, and marks alone, would write a reserved name another way.
+ASCII, as it is or escaped, accented letters as one character each (`composed`), Vietnamese ones too, the signs that
+people write. Letters of other alphabets, and marks alone, would write a reserved name another way.
 """
 _KNOWN = re.compile(CHARACTER)
 _MANY = {"i": "[il1|]", "l": "[il1|]", "o": "[o0]", "m": "(?:m|rn)"}
-# What the eye may take for a letter: an accented one, or a sign of the table.
-_LETTER = r"\\C[3458]\\..|\\E1\\..\\..|\\C2\\(?:A7|A9|AA|AE|B9|BA)|\\E2\\82\\AC|\\E2\\80\\A[01]"
+# What the eye may take for a letter. In a long word, whatever is no ASCII: nginx takes no parameter of 4 kB. A short
+# one is told to the letter: Aÿ is a commune.
+_ANY = r"(?:\\..){2,3}"
+_EXACT = {
+    "a": r"\\C3\\[8A][0-5]|\\C4\\8[0-5]|\\C7\\8[DE]|\\E1\\B8\\8[01]|\\E1\\BA\\(?:A.|B[0-7])|\\C2\\AA",
+    "c": r"\\C3\\[8A]7|\\C4\\8[6-9A-D]|\\E1\\B8\\8[89]|\\C2\\A9",
+}
+_END = r"(?![A-Za-z0-9]|\\C|\\E1)"
 
 
 def _alike(name: str) -> str:
     """Expression of what reads as a reserved name: other accents, a zero for an O, spaces within it."""
     plain = [one for one in unicodedata.normalize("NFKD", name).casefold() if one.isascii() and one.isalpha()]
-    letters = [rf"(?:{_MANY.get(one, one)}|{_LETTER})" for one in plain]
-    return (" *".join(letters) + "s?" if len(letters) > 4 else "".join(letters)) + r"(?![A-Za-z0-9]|\\C)"
+    if len(plain) <= _SHORT:
+        return "".join(rf"(?:{one}|{_EXACT[one]})" for one in plain) + _END
+    return " *".join(rf"(?:{_MANY.get(one, one)}|{_ANY})" for one in plain) + "s?" + _END
 
 
 READS_RESERVED = "(?i:" + "|".join(_alike(word) for words in KINDS.values() for word in words) + ")"
 """Expression of what reads as the name of a service or a machine, as nginx writes it."""
+
+
+def composed(text: str) -> str:
+    """A name with each accented letter as one character: what a Mac or a PDF gives may write it as two."""
+    return unicodedata.normalize("NFC", text)
 
 
 def unknown_sign(name: str) -> str:
