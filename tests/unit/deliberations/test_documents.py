@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import re
+from types import SimpleNamespace
+
 import pytest
 from creatic.deliberations import documents
 
@@ -12,3 +16,22 @@ def test_a_document_with_heavy_pictures_is_not_kept(monkeypatch: pytest.MonkeyPa
     documents._drawn.cache_clear()
     assert documents.draw("note").startswith(b"%PDF-")
     assert documents._drawn.cache_info().currsize == kept
+
+
+@pytest.mark.parametrize(
+    ("stand_in", "quality", "said"),
+    [("", "maire", "Le maire, Anne Petit"), ("Luc Roux", "maire", "Pour le maire empêché, Luc Roux"),
+     ("Luc Roux", "président", "Pour le président empêché, Luc Roux")],
+)  # fmt: skip # a table
+def test_a_convocation_bears_the_name_of_who_convenes(stand_in: str, quality: str, said: str) -> None:
+    pytest.importorskip("chameleon")  # of the site; what is given to it is asked in test_watch
+    meeting = SimpleNamespace(
+        date=datetime.date(2026, 12, 14), heure="18:30", lieu="en mairie", first=lambda: None, scrutin_le=None,
+        urgence="", convoquee_le=None, convoques=["Luc Roux"], title="Conseil", delay=lambda: None,
+        attendance=lambda: None, label=lambda: "",
+    )  # fmt: skip # a table
+    page = documents.page("convocation", commune="Loos", seance=meeting, qualite=quality, maire="Anne Petit",
+                          suppleant=stand_in, projets=[], draft=False)  # fmt: skip # one call by its parts
+    plain = " ".join(re.sub("<[^>]*>", "", page).split())
+    assert said in plain
+    assert ("Anne Petit" in plain) is not stand_in.startswith("Luc")

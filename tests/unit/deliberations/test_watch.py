@@ -13,6 +13,7 @@ from tests.unit.deliberations import beside_plone, test_pieces
 
 _MORE = (
     "Acquisition", "BTrees", "BTrees.OOBTree", "Products.statusmessages", "Products.statusmessages.interfaces",
+    "persistent", "persistent.mapping",
     "plone.app.layout", "plone.app.layout.viewlets", "plone.app.layout.viewlets.common", "plone.app.contentmenu",
     "plone.app.contentmenu.menu", "plone.dexterity", "plone.dexterity.browser", "plone.dexterity.browser.edit",
     "plone.dexterity.browser.view", "plone.dexterity.utils", "plone.uuid", "plone.uuid.interfaces", "plone.z3cform",
@@ -134,3 +135,37 @@ def test_a_request_is_of_the_commune_that_its_path_leads_to(watch: Any) -> None:
     assert watch.apart.WHOSE.get() == "loos"
     watch.know_whose(SimpleNamespace(request={**asked, "PARENTS": [folder]}))
     assert watch.apart.WHOSE.get() == "compte anne.petit"
+
+
+@pytest.mark.parametrize(
+    ("approved", "sends", "told"),
+    [
+        ("anne.petit", "luc.roux", ""),
+        ("luc.roux", "anne.petit", "Luc Roux"),
+        ("", "anne.petit", ""),
+        ("", "luc.roux", "Luc Roux"),  # who may approve does so by sending it
+        ("", "", ""),  # the DGS reads it before anybody approved it
+        ("of.before", "", ""),  # whom the communes' files do not name yet
+    ],
+)
+def test_no_convocation_leaves_in_the_name_of_a_maire_who_did_not_approve_it(
+    monkeypatch: pytest.MonkeyPatch, approved: str, sends: str, told: str
+) -> None:
+    beside = ("content", "mailing", "reading", "watch", "aftermath", "publishing", "lifecycle")
+    convening = module(monkeypatch, "convening", *beside)
+    monkeypatch.setattr(convening, "substance", lambda _meeting: "same")
+    meeting = MagicMock()
+    monkeypatch.setattr(convening, "approval", lambda _meeting: {"par": approved, "empreinte": "same" * bool(approved)})
+    convening.api.user.get_roles.return_value = ["Maire"] if sends else ["DGS"]
+    convening.api.user.get_current.return_value.getId.return_value = sends or "the.dgs"
+    author = convening.author(meeting)
+
+    lifecycle = module(monkeypatch, "lifecycle", *(set(beside) - {"lifecycle"}), "convening", "ballots", "documents")
+    lifecycle.convening.author.return_value = author
+    lifecycle.commune_of.return_value = SimpleNamespace(title="Loos", creatic_maire="Anne Petit")
+    lifecycle.names.return_value = {}
+    known = {"anne.petit": "Anne Petit", "luc.roux": "Luc Roux"}
+    lifecycle.reading.name_of.side_effect = lambda _portal, login: known.get(login, login)
+    lifecycle.meeting_document(meeting, "convocation")
+    assert lifecycle.documents.draw.call_args.kwargs["suppleant"] == told
+    assert lifecycle.documents.draw.call_args.kwargs["maire"] == "Anne Petit"

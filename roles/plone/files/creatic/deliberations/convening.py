@@ -147,6 +147,14 @@ def approve(meeting: Any) -> None:
     watch.note(meeting, "Convocation approuvée")
 
 
+def author(meeting: Any) -> str:
+    """Login of who convenes: who approved the convocation as it is, or who is about to send it; "" for nobody yet."""
+    kept = approval(meeting)
+    if kept.get("empreinte") == substance(meeting):
+        return str(kept["par"])
+    return str(api.user.get_current().getId()) if _HEAD in api.user.get_roles(obj=meeting) else ""
+
+
 def disapprove(meeting: Any) -> None:
     """What leaves next is approved anew."""
     setattr(meeting, _APPROVED, None)

@@ -26,10 +26,21 @@ def meeting_document(meeting: Any, kind: str, draft: bool = True) -> bytes:
         commune=commune.title,
         **names(commune),
         maire=getattr(commune, "creatic_maire", ""),
+        suppleant=_stand_in(meeting, getattr(commune, "creatic_maire", "")),
         seance=meeting,
         projets=list(meeting.projets(*ON_AGENDA)),
         draft=draft,
     )
+
+
+def _stand_in(meeting: Any, head: str) -> str:
+    """Who convenes in the place of the maire (L2122-17): nothing leaves in somebody's name that they did not approve.
+
+    Whoever the communes' files do not name is not told: an account of before, until the next rollout.
+    """
+    login = convening.author(meeting)
+    name = reading.name_of(api.portal.get(), login) if login else head
+    return "" if name in (head, login) else name
 
 
 def meeting_added(meeting: Any, _event: Any) -> None:
