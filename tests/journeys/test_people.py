@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 
 from scripts import demo_chaine
 from testbed.browser import Person
 from testbed.clerk import Clerks, clerks
+from testbed.control_node import command
 from testbed.deliberations import MANAGER
 from testbed.parapheur import pdf, word
+from testbed.passerelle import Passerelle
 
 PICTURES = os.environ.get("CREATIC_IMAGES", "")
 
@@ -134,7 +138,14 @@ def test_every_page_of_the_deliberations_is_readable_by_all(those: Clerks, meeti
     asked = ["/", "/gondecourt/decisions", "/gondecourt/publications", "/gondecourt/seances", meeting_path, projet,
              f"{projet}/@@publication", f"{meeting_path}/@@envois", f"{meeting_path}/@@suites"]  # fmt: skip # a list
     assert pages_of(those.manager, base, *asked) == {}
-    assert pages_of(those.writer, base, "/gondecourt/seances/++add++seance") == {}
+    assert pages_of(those.writer, base, "/gondecourt/seances/++add++seance", "/@@personal-preferences") == {}
+    # A page that is not there, and the space of an élu, here the maire's.
+    missing = those.writer.page.goto(f"{base}/gondecourt/rien")
+    assert missing is not None and missing.status == 404 and those.writer.faults("introuvable") == []
+    uids = [those.site.done(MANAGER, "GET", path)["UID"] for path in (meeting_path, projet)]
+    within = f"seance={uids[0]}"
+    space = ["espace", f"espace-seance?{within}", f"espace-point?{within}&point={uids[1]}"]
+    assert pages_of(those.mayor, base, *(f"/gondecourt/@@{one}" for one in space)) == {}
 
 
 def test_every_page_of_the_parapheur_is_readable_by_all(those: Clerks) -> None:
@@ -196,9 +207,50 @@ def test_pages_of_the_ged_are_readable_by_all(lab: demo_chaine.Lab, those: Clerk
         assert "csrfmiddlewaretoken" not in who.page.url
 
 
+def kind(address: str) -> str:
+    """What pages of one template have in common: their path, without numbers and names."""
+    return re.sub(r"/\d+|/pour/[^/]+", "/…", urlsplit(address).path)
+
+
+def drawn(server: Passerelle, who: str, reader: Person, most: int = 12) -> dict[str, list[str]]:
+    """What is wrong with the pages of a server that asks for a certificate, one of each kind that the first leads to.
+
+    They have no script: what the server gives is put in a browser.
+    """
+    found: dict[str, list[str]] = {}
+    waiting = ["/"]
+    while waiting and len(found) < most:
+        address = waiting.pop(0)
+        if kind(address) in found:
+            continue
+        given = server.ask(who, address)
+        if given.status != 200 or not given.headers["Content-Type"].startswith("text/html"):
+            continue
+        reader.page.set_content(given.data.decode())
+        found[kind(address)] = reader.faults(f"{server.name.partition('.')[0]}_{who}{kind(address).replace('/', '_')}")
+        links = reader.page.locator("a[href]").evaluate_all("all => all.map(one => one.getAttribute('href'))")
+        for one in links:
+            there = urljoin(f"https://{server.name}{address}", one)
+            if there.startswith(f"https://{server.name}/"):
+                waiting.append(there.removeprefix(f"https://{server.name}"))
+    return found
+
+
 def test_pages_of_the_passerelle_are_readable_by_all(lab: demo_chaine.Lab, those: Clerks) -> None:
-    """They have no script, and ask for a certificate: what the server gives is put in a browser."""
-    for name, who in (("commune", "poste"), ("groupement", "groupement")):
+    """A commune's, and the groupement's; an act, the registers, a letter of the préfecture."""
+    seen: set[str] = set()
+    for who in ("poste", "groupement"):
         with those.others.one() as reader:
-            reader.page.set_content(lab.passerelle.ask(who, "/").data.decode())
-            assert reader.faults(f"passerelle_{name}") == []
+            found = drawn(lab.passerelle, who, reader)
+        assert not any(found.values()), found
+        seen |= set(found)
+    assert {"/", "/acte", "/registre", "/decisions", "/suivi", "/lettres/…"} <= seen
+
+
+def test_pages_of_the_morning_are_readable_by_all(lab: demo_chaine.Lab, those: Clerks) -> None:
+    assert command("fab", "matin").returncode in (0, 1)  # 1: something is to be done, whose lines are read too
+    there = lab.hosts["veille"]
+    watch = replace(lab.passerelle, address=there["ansible_host"], name=there["creatic_names"][0])
+    with those.others.one() as reader:
+        found = drawn(watch, "groupement", reader)
+    assert len(found) >= 2 and not any(found.values()), found
