@@ -104,5 +104,5 @@ def test_signed_documents_that_come_back(data: st.DataObject, signed: tuple[Issu
         given_to_sign, back = folder / "acte.pdf", folder / "signe.pdf"
         given_to_sign.write_bytes(DOCUMENTS[0])
         back.write_bytes(data.draw(spoilt([good, *DOCUMENTS], (*words.PDF, *words.DER))))
-        for original in (given_to_sign, None):
-            refuses(lambda original=original: asyncio.run(check_pdf(back, who, issuer.trust, original)), Refusal)
+        refuses(lambda: asyncio.run(check_pdf(back, who, issuer.trust, given_to_sign)), Refusal)
+        refuses(lambda: asyncio.run(check_pdf(back, who, issuer.trust)), Refusal)

@@ -1107,6 +1107,46 @@ class Signatory(Mayan):
         self.assertFalse(never(smtplib.SMTPRecipientsRefused({"a@x.test": (450, b"")})))
         self.assertFalse(never(TimeoutError()))
 
+    def test_an_address_at_which_the_relay_hangs_up_keeps_nobody_s_reminder(self) -> None:
+        """Reminders share one connection: those who came after it had none, on any day."""
+        self.ready(signatory.HOLDER)
+        written: list[str] = []
+
+        class Relay:
+            def __init__(self, *_where: Any, **_how: Any) -> None:
+                self.is_there = True
+
+            def sendmail(self, _sender: str, to: list[str], _message: bytes) -> None:
+                if not self.is_there:
+                    raise smtplib.SMTPServerDisconnected("please run connect() first")
+                if to == ["claire.dubois@commune.test"]:
+                    self.is_there = False
+                    raise smtplib.SMTPRecipientsRefused({to[0]: (421, b"too many errors")})
+                written.extend(to)
+
+            def quit(self) -> None:
+                if not self.is_there:
+                    raise smtplib.SMTPServerDisconnected("please run connect() first")
+
+            def close(self) -> None:
+                pass
+
+        settings = mock.Mock(wraps=configuration.current(), url="https://p.test")
+        settings.mail = {"relais": "relay.test", "port": 25, "expediteur": "p@x.test"}
+        settings.communes = configuration.current().communes
+        people = circuit.accounts(["claire.dubois", "paul.renard", "nadia.moreau"]).order_by("known__login")
+        command = parapheur_courriels.Command(stdout=io.StringIO(), stderr=io.StringIO())
+        with (
+            mock.patch.object(parapheur_courriels, "current", return_value=settings),
+            mock.patch.object(parapheur_courriels.circuit, "accounts", return_value=people),
+            mock.patch.object(parapheur_courriels.circuit, "to_do", return_value=Dossier.objects.all()),
+            mock.patch.dict(parapheur_courriels.TOLD, echeances=lambda dossiers: dossiers),
+            mock.patch.object(smtplib, "SMTP", Relay),
+            self.assertRaises(SystemExit),
+        ):
+            command.handle(lettres="echeances")
+        self.assertEqual(written, ["nadia.moreau@commune.test", "paul.renard@commune.test"])
+
     def test_a_subject_and_a_file_s_name_do_nothing_where_they_are_shown(self) -> None:
         """A line of a mail, and a command that the page gives to be copied."""
         file = io.BytesIO(PDF)

@@ -115,6 +115,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"{user.known.login} : {count}")
                 told |= seen
             except (OSError, ValueError) as error:
+                if connection is not None:
+                    connection.close()  # the relay may have hung up at this address: the others are written to anew
                 if _never(error):
                     # Tried again at each turn, it would have the others written to again too.
                     told |= seen
