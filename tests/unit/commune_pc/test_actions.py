@@ -106,6 +106,16 @@ def test_a_token_which_is_ready_asks_nothing(tmp_path: Path, authority: Path) ->
     assert len(sent) == 1
 
 
+def test_a_token_asks_for_the_name_that_is_certified(tmp_path: Path, authority: Path) -> None:
+    pin = tmp_path / "regie.pin"
+    pin.write_text("12345678\n")
+    sent = Sent({"changed": False, "csr": ""})
+    apart = SUBJECT | {"common_name": "Re\u0301gie"}
+    arguments = {"label": "regie", "pin_file": str(pin), "authority_dir": str(authority), "subject": apart}
+    action(pkcs11_token, arguments, sent).run(task_vars=VARIABLES)
+    assert sent[0]["subject"] == SUBJECT | {"common_name": "R\u00e9gie"}
+
+
 def test_a_missing_pin_names_its_file_and_field(tmp_path: Path) -> None:
     arguments = {"label": "x", "pin_file": str(tmp_path / "x.pin"), "authority_dir": "/", "subject": SUBJECT}
     with pytest.raises(AnsibleActionFail, match=r"x\.pin \(champ secret\) est introuvable"):

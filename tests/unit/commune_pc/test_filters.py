@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Any
 
 import pytest
@@ -31,6 +32,13 @@ def test_only_the_groupement_s_certificates_are_issued() -> None:
         ("secretariat-general-signature", "signature", "Secrétariat général"),
     ]
     assert {(one["organization"], one["siren"]) for one in issued} == {("Commune de Gondecourt", "215902669")}
+
+
+def test_a_name_whose_accents_are_written_apart_is_asked_as_it_is_certified() -> None:
+    """Else the authority refuses what Windows asks, and browsers select a certificate that nobody has."""
+    apart = SIGNING | {"titulaire": unicodedata.normalize("NFD", SIGNING["titulaire"])}
+    assert filters.pc_issued([apart], "Commune de Loos", "215902669")[0]["common_name"] == SIGNING["titulaire"]
+    assert filters.pc_holders([apart])[0]["subject_cn"] == SIGNING["titulaire"]
 
 
 def test_each_source_says_where_it_is() -> None:

@@ -6,9 +6,10 @@ import datetime as dt
 import json
 import shutil
 import subprocess
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.access.authority import (
@@ -307,6 +308,24 @@ def test_by_a_name_alone_certificates_are_all_there_is(site: Site) -> None:
     assert departure.before.accounts == {}
     assert "sans identifiant, les comptes ne sont pas cherchés" in "\n".join(departure.lines())
     assert [one["serie"] for one in departure.before.certificates] == ["AA", "DD"]
+
+
+@pytest.mark.parametrize(("in_file", "certified"), [("NFD", "NFC"), ("NFC", "NFD"), ("NFD", "NFD")])
+def test_a_name_whose_accents_are_written_apart_keeps_no_certificate_in_force(
+    site: Site, in_file: Literal["NFC", "NFD"], certified: Literal["NFC", "NFD"]
+) -> None:
+    """A Mac or a PDF gives « é » as two characters; the authority certifies one."""
+    first, last = (unicodedata.normalize(in_file, one) for one in ("Zoé", "Léger"))
+    theirs = {"identifiant": "zoe.leger", "prenom": first, "nom": last, "courriel": "z@x.test"}
+    holder = unicodedata.normalize(certified, "Zoé Léger")
+    site.rows.append(row("EE", titulaire=holder, nom="zoe-leger"))
+    hosting = commune(comptes=[*PEOPLE, theirs], postes=[{"certificats": [{"titulaire": holder, "source": "jeton"}]}])
+    found = life.find([hosting], "loos", "Zoé Léger")
+    assert found.login == "zoe.leger"
+    assert [one["serie"] for one in life.holdings(site.home, hosting, found, {}).certificates] == ["EE"]
+    assert any("certificats[0].titulaire" in line for line in life.named(hosting, found))
+    twin = commune(comptes=[theirs, theirs | {"identifiant": "z.leger", "prenom": "Zoé", "nom": "Léger"}])
+    assert life.holdings(site.home, twin, found, {}).certificates == []
 
 
 def test_each_machine_of_a_profile_is_heard(site: Site) -> None:

@@ -36,6 +36,7 @@ class ActionModule(OwnState):
             key_type="rsa",
             holder=str(subject.get("holder") or PERSON),
         )
+        args["subject"] = {**subject, "common_name": request.common_name}  # as the authority writes it
         first: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
         csr = first.pop("csr", "")
         if first.get("failed") or not csr:

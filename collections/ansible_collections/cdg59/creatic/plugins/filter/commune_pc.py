@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import pc_organization, slug
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import composed, pc_organization, slug
 
 OPENSC = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so"
 """PKCS#11 module of a token whose maker has none of its own."""
@@ -34,7 +34,7 @@ def pc_issued(certificates: Iterable[Mapping[str, Any]], organization: str, sire
         {
             "name": pc_certificate_slug(certificate),
             "profile": PROFILES[certificate["usage"]],
-            "common_name": certificate["titulaire"],
+            "common_name": composed(certificate["titulaire"]),
             "organization": organization,
             "siren": siren,
         }
@@ -125,7 +125,7 @@ def pc_origin(url: str) -> str:
 def pc_holders(certificates: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what `pc_auto_select` can know of certificates which nothing read: who holds them."""
     return [
-        {"subject_cn": certificate["titulaire"], "client": certificate["usage"] == "authentification"}
+        {"subject_cn": composed(certificate["titulaire"]), "client": certificate["usage"] == "authentification"}
         for certificate in certificates
     ]
 

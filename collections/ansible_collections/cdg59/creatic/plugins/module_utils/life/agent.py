@@ -21,6 +21,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.access.authority imp
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
 from ansible_collections.cdg59.creatic.plugins.module_utils.life import files, record
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import as_read, composed
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import REPLACED, REVOKED, VALID
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import FieldPath, dotted, quote
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
@@ -117,7 +118,7 @@ def find(communes: Sequence[Commune], slug: str, wanted: str) -> Agent:
                         f"{wanted} est de la commune {commune.slug} : fab agent.depart {commune.slug} {wanted}"
                     )
                 return Agent(wanted, name, slug)
-            if commune.slug == slug and name.casefold() == wanted.casefold():
+            if commune.slug == slug and as_read(name) == as_read(wanted):
                 found.append(Agent(one["identifiant"], name, slug))
     if len(found) > 1:
         logins = ", ".join(one.login for one in found)
@@ -154,7 +155,7 @@ def named(commune: Commune, agent: Agent) -> list[str]:
 def _shared(commune: Commune, agent: Agent) -> bool:
     """Whether somebody else of the commune bears the same name: certificates do not tell them apart."""
     return any(
-        f"{one['prenom']} {one['nom']}".casefold() == agent.name.casefold() and one["identifiant"] != agent.login
+        as_read(f"{one['prenom']} {one['nom']}") == as_read(agent.name) and one["identifiant"] != agent.login
         for one in _people(commune)
     )
 
@@ -177,7 +178,7 @@ def _leaves(value: Any, path: FieldPath = ()) -> Iterator[tuple[FieldPath, Any]]
 def _fix(data: Mapping[str, Any], path: FieldPath, value: Any, agent: Agent) -> str:
     """What to write in a place that names them; empty for one that does not."""
     if path[0] == "postes":
-        if path[-1] != "titulaire" or str(value).casefold() != agent.name.casefold():
+        if path[-1] != "titulaire" or as_read(str(value)) != as_read(agent.name):
             return ""
         certificate = data["postes"][path[1]]["certificats"][path[3]]
         own = certificate["source"] == "groupement"
@@ -205,14 +206,14 @@ def mentioned(commune: Commune, inventory: Path, agent: Agent) -> list[str]:
     councils = [("", commune.data)]
     councils += [(f"entites[{index}].", one) for index, one in enumerate(commune.data.get("entites", []))]
     for prefix, one in councils:
-        if agent.name in one.get("deliberations", {}).get("elus", []):
+        if as_read(agent.name) in map(as_read, one.get("deliberations", {}).get("elus", [])):
             told.append(
                 f"communes/{commune.slug}.yml, {prefix}deliberations.elus : {agent.name} siège au conseil ; à retirer "
                 "si son mandat est fini"
             )
     for path in sorted(inventory.glob("*_vars/**/*.y*ml")):
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-            if f"CN={agent.name}," in line:
+            if f"CN={composed(agent.name)}," in composed(line):
                 place = path.relative_to(inventory)
                 told.append(f"{place}, ligne {number} : le certificat de {agent.name} y est admis, à retirer")
     return told
@@ -236,13 +237,13 @@ def holdings(home: Path, commune: Commune, agent: Agent, accounts: Mapping[str, 
         mine = [
             {key: str(row[key]) for key in ("serie", "nom", "hote", "fin", "statut")}
             for row in pki.listing()
-            if (row["commune"], row["titulaire"].casefold()) == (agent.commune, agent.name.casefold())
+            if (row["commune"], as_read(row["titulaire"])) == (agent.commune, as_read(agent.name))
         ]
         found.certificates = [one for one in mine if one["statut"] in (VALID, REPLACED)]
         found.revoked = [one for one in mine if one["statut"] == REVOKED]
         found.keys = files.of(home, mine)
     names = {
-        text.casefold()
+        as_read(text)
         for text in (agent.name, agent.login, *(one["courriel"] for one in found.accounts.values()))
         if text
     }
@@ -250,7 +251,7 @@ def holdings(home: Path, commune: Commune, agent: Agent, accounts: Mapping[str, 
         found.accesses = [
             {key: row[key] for key in ("serie", "role", "fin")}
             for row in access.listing()
-            if row["etat"] == VALID and row["qui"].casefold() in names
+            if row["etat"] == VALID and as_read(row["qui"]) in names
         ]
     if agent.login:
         first = [home / "secrets" / name / "comptes" / agent.login for name in APPLICATIONS]

@@ -117,6 +117,11 @@ def composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def as_read(name: str) -> str:
+    """A name as people read it, to be compared: whatever its case, and however its accents are written."""
+    return composed(composed(name).casefold())
+
+
 def unknown_sign(name: str) -> str:
     """Give the first character of a holder's name that no door knows, empty when there is none."""
     return next((one for one in name if not _KNOWN.fullmatch(_as_nginx_writes(one))), "")
