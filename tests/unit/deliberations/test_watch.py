@@ -169,3 +169,35 @@ def test_no_convocation_leaves_in_the_name_of_a_maire_who_did_not_approve_it(
     lifecycle.meeting_document(meeting, "convocation")
     assert lifecycle.documents.draw.call_args.kwargs["suppleant"] == told
     assert lifecycle.documents.draw.call_args.kwargs["maire"] == "Anne Petit"
+
+
+@pytest.mark.parametrize(
+    ("approved", "asks", "done"),
+    [
+        ("luc.roux", "anne.petit", True),  # who is there is not kept from acting: it bears their own name again
+        ("anne.petit", "luc.roux", False),
+        ("luc.roux", "eve.blanc", False),  # another who stands in
+        ("", "luc.roux", True),
+    ],
+)
+def test_nobody_stands_in_for_a_maire_who_approves(
+    monkeypatch: pytest.MonkeyPatch, approved: str, asks: str, done: bool
+) -> None:
+    convening = module(monkeypatch, "convening", "content", "mailing", "reading", "watch")
+    monkeypatch.setattr(convening, "substance", lambda _meeting: "same")
+    known = {"anne.petit": "Anne Petit", "luc.roux": "Luc Roux", "eve.blanc": "Eve Blanc"}
+    convening.reading.name_of.side_effect = lambda _portal, login: known[login]
+    convening.commune_of.return_value = SimpleNamespace(creatic_maire="Anne Petit")
+    convening.api.user.get_current.return_value.getId.return_value = asks
+    convening.api.content.get_state.return_value = "en_preparation"
+    meeting = SimpleNamespace()
+    meeting.aq_base = meeting
+    if approved:
+        meeting.creatic_approbation = {"par": approved, "le": "", "empreinte": "same"}
+    page = SimpleNamespace(context=meeting, request=SimpleNamespace(form={"vu": "same"}))
+    if done:
+        convening.Approval._approve(page)
+    else:
+        with pytest.raises(ValueError, match=f"déjà approuvée par {approved}"):
+            convening.Approval._approve(page)
+    assert convening.approval(meeting)["par"] == (asks if done else approved)

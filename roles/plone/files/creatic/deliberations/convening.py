@@ -155,6 +155,13 @@ def author(meeting: Any) -> str:
     return str(api.user.get_current().getId()) if _HEAD in api.user.get_roles(obj=meeting) else ""
 
 
+def takes_up(meeting: Any) -> bool:
+    """Whether another approved it in the place of who is logged in: a maire who is there convenes in their own name."""
+    login = str(api.user.get_current().getId())
+    named = reading.name_of(api.portal.get(), login) == getattr(commune_of(meeting), "creatic_maire", "")
+    return named and approval(meeting).get("par") != login
+
+
 def disapprove(meeting: Any) -> None:
     """What leaves next is approved anew."""
     setattr(meeting, _APPROVED, None)
@@ -177,6 +184,8 @@ class Approval(BrowserView):
             raise ValueError(
                 "La convocation a changé depuis que cette page la montrait : relisez-la, puis approuvez-la."
             )
+        if approval(self.context).get("empreinte") == substance(self.context) and not takes_up(self.context):
+            raise ValueError(f"La convocation est déjà approuvée par {approval(self.context)['par']}.")
         approve(self.context)
         return "Convocation approuvée : elle peut partir."
 

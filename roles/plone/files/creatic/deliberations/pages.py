@@ -135,7 +135,8 @@ class SeanceView(DefaultView, _Steps):
     def may_approve(self) -> bool:
         """Whether this person approves the convocation, which bears their name, as it is now."""
         preparing = api.content.get_state(self.context) == "en_preparation"
-        return preparing and "Maire" in api.user.get_roles(obj=self.context) and not self.approval()
+        may = preparing and "Maire" in api.user.get_roles(obj=self.context)
+        return may and (not self.approval() or convening.takes_up(self.context))
 
     def to_approve(self) -> str:
         """What stands for the convocation that this page shows."""
