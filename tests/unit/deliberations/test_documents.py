@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import re
+import time
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import pytest
 from creatic.deliberations import documents
@@ -35,3 +37,30 @@ def test_a_convocation_bears_the_name_of_who_convenes(stand_in: str, quality: st
     plain = " ".join(re.sub("<[^>]*>", "", page).split())
     assert said in plain
     assert ("Anne Petit" in plain) is not stand_in.startswith("Luc")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        '<tr><td colspan="30000">x</td></tr>',
+        '<tr><td colspan="30_000">x</td></tr>',  # as Python reads it
+        "<tr>" + '<td colspan="1000">x</td>' * 30 + "</tr>",
+        '<col span="30000000"><tr><td>x</td></tr>',
+        '<colgroup span="30000000"></colgroup><tr><td rowspan="30000000">x</td></tr>',
+    ],
+)
+def test_a_table_that_says_to_be_wide_does_not_hold_the_site(cells: str) -> None:
+    documents._drawn.cache_clear()
+    begun = time.process_time()
+    assert documents._drawn(f"<table>{cells}</table>").startswith(b"%PDF-")
+    assert time.process_time() - begun < 1.5
+
+
+def test_a_table_of_somebody_s_keeps_its_cells() -> None:
+    page = ElementTree.Element("tr")
+    for given in ({"colspan": "3", "rowspan": "2"}, {}, {"colspan": "x"}):
+        ElementTree.SubElement(page, "td", given)
+    documents._bound(page)
+    assert [(one.get("colspan"), one.get("rowspan")) for one in page.iter("td")] == [
+        ("3", "2"), (None, None), ("1", None)
+    ]  # fmt: skip # a table

@@ -11,6 +11,7 @@ from creatic.deliberations import rules
 _TEMPLATE = Path(__file__).with_name("templates") / "document.pt"
 _KEPT_MAX = 500_000
 """Signs of a document that is kept drawn: one with pictures in it is many megabytes, which all communes share."""
+_CELLS = 1000
 KINDS = ("convocation", "note", "proces_verbal", "deliberation", "registre", "liste")
 
 
@@ -57,8 +58,31 @@ def _drawn(text: str) -> bytes:
 
     logging.getLogger("weasyprint").setLevel(logging.ERROR)
     drawn = HTML(string=text, base_url=None, url_fetcher=URLFetcher(allowed_protocols={"data"}))
+    _bound(drawn.etree_element)
     made: bytes = drawn.write_pdf()
     return made
+
+
+def _bound(page: Any) -> None:
+    """Leave cells no more columns and rows than a table has: of a thousand, as browsers do, and of each row as a whole.
+
+    What draws counts them all, beside each other: fifty characters that somebody wrote held the site for an hour.
+    """
+    for parent in page.iter():
+        left = dict.fromkeys(("colspan", "span"), _CELLS)
+        for one in parent:
+            for name in ("colspan", "span", "rowspan"):
+                value = one.get(name) if isinstance(one.tag, str) else None
+                if value is None:
+                    continue
+                try:
+                    wanted = int(value)
+                except ValueError:
+                    wanted = 1
+                kept = max(1, min(wanted, left.get(name, _CELLS)))
+                if name in left:
+                    left[name] -= kept
+                one.set(name, str(kept))
 
 
 def warm() -> None:
