@@ -10,6 +10,7 @@ import tarfile
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -517,3 +518,30 @@ def test_a_machine_that_was_enrolled_before_a_kind_existed_gets_it_by_pull(
     place.mkdir()
     (place / extract.FILE).write_bytes(archive[f"etat/pki/{extract.FILE}"])
     assert extract.Extract(place).issued({"journaux": csr}) == {"journaux": given["journaux"]}
+
+
+def test_one_certificate_that_the_authority_refuses_keeps_no_other_waiting(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """« Petit¶ », in a file that was written before such names were refused there."""
+    authority = Authority(home / "pki", Passphrases(home / "pki"))
+    host = "loos-pc"
+    flotte = Request("flotte", "client", assemble.common_name(host), "Commune de Loos", "215903469")
+    own, new = flotte.new_key(), flotte.new_key()
+    authority.issue(flotte.csr(own), flotte, Owner(host, "loos"))
+    agent = Request("agent", "client", "Anne Petit", "Commune de Loos", "215903469")
+    sae = Request("sae", "client", "Accueil", "Commune de Loos", "215903469")
+    kinds = [
+        agent.to_dict() | {"common_name": "Anne Petit¶"},
+        sae.to_dict(),
+        {**sae.to_dict(), "name": "tdt", "siren": "1"},
+    ]
+    monkeypatch.setattr(contents, "of", lambda *_given: {host: {"certificats": kinds}})
+    said: dict[str, str] = {}
+    for name, request, key in (("flotte", flotte, new), ("agent", agent, new), ("sae", sae, sae.new_key())):
+        said |= _asked_by(own, tmp_path, request.csr(key), name, host)
+    known: Any = {host: SimpleNamespace(commune="loos")}
+    fleet: Any = Asking(known, {host: said})
+    told = assemble.renew(home, fleet, tmp_path, TOP)
+    assert [one for one in told if "U+00B6" in one and one.startswith(f"{host} : certificat refusé (")] == told[:1]
+    assert told[1:] == [f"{host} : certificat « flotte » renouvelé.", f"{host} : certificat « sae » fait."]

@@ -98,6 +98,39 @@ def test_people_and_services_of_a_mairie_are_named(tmp_path: Path, name: str) ->
     assert told(tmp_path, *HOLDERS[0], value=name) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "sign"),
+    [
+        *(("Mairie ∙ Accueil", "∙"), ("Service → élus ↔ agents", "↔"), ("M. Dupont ¶", "¶"), ("Agence ¤2", "¤")),
+        *(("Marq\u0331 Petit", "\u0331"), ("Mairie … accueil ∙", "∙")),
+    ],
+)
+def test_a_name_that_the_authority_refuses_is_refused_where_it_is_written(tmp_path: Path, name: str, sign: str) -> None:
+    from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
+
+    with pytest.raises(PkiError):
+        Request("agent", "client", name, "Commune de Loos", "215903469").check()
+    [found] = told(tmp_path, *HOLDERS[0], value=name)
+    assert found.field == "postes[0].certificats[0].titulaire" and f"U+{ord(sign):04X}" in found.message
+    assert "communes/gondecourt.yml" in str(found) and "À faire : retirez ce signe" in str(found)
+
+
+@pytest.mark.parametrize("name", ["C0nnecteur de Loos", "Parapheurs Loos", "Passere1le", "H o r o d a t a g e"])
+def test_what_doors_read_as_a_service_is_refused_where_it_is_written(tmp_path: Path, name: str) -> None:
+    [found] = told(tmp_path, *HOLDERS[0], value=name)
+    assert "se lit comme tel" in found.message and found.fix
+
+
+def test_nor_does_an_account_bear_a_sign_that_no_certificate_may(tmp_path: Path) -> None:
+    value = {"identifiant": "x.y", "prenom": "Anne", "nom": "Petit¶", "courriel": "x@y.test"}
+    [found] = told(tmp_path, "entites", 0, "comptes", 0, value=value)
+    assert found.field == "entites[0].comptes[0].prenom" and "U+00B6" in found.message
+
+
+def test_a_name_that_a_mac_writes_is_as_good(tmp_path: Path) -> None:
+    assert told(tmp_path, *HOLDERS[0], value="Secre\u0301tariat ge\u0301ne\u0301ral") == []
+
+
 def test_a_certificate_of_a_pc_is_not_called_as_the_machine_s_own(tmp_path: Path) -> None:
     [found] = told(tmp_path, *HOLDERS[0], value="Flotte")
     assert "réservé" in found.message

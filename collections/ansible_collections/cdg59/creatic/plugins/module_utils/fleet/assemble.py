@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +70,12 @@ def renew(home: Path, fleet: Fleet, directory: Path, top: Path) -> list[str]:
     new = [name for name, asked in every.items() if lacking(authority, name, asked)]
     kinds = contents.of(directory, top, new, {}) if new else {}  # who is refused is told with what is published
     for name, asked in every.items():
-        held = {*asked} - lacking(authority, name, asked)
+        lacks = lacking(authority, name, asked)
+        held = {*asked} - lacks
+        wanted, refused = _wanted(kinds.get(name), fleet.machines[name].commune, lacks)
+        told += [f"{name} : certificat refusé ({why})" for why in refused]
         try:
-            done = renew_certificates(authority, name, asked, _wanted(kinds.get(name), fleet.machines[name].commune))
+            done = renew_certificates(authority, name, asked, wanted)
         except PkiError as error:  # one machine's bad request keeps no other from its version
             told.append(f"{name} : certificat refusé ({error})")
         else:
@@ -80,9 +83,21 @@ def renew(home: Path, fleet: Fleet, directory: Path, top: Path) -> list[str]:
     return told
 
 
-def _wanted(told: Mapping[str, Any] | None, commune: str) -> dict[str, tuple[Request, str]]:
-    found = (Request.from_dict(one) for one in told["certificats"]) if told else ()
-    return {one.name: (one, commune) for one in found}
+def _wanted(
+    told: Mapping[str, Any] | None, commune: str, lacks: Container[str]
+) -> tuple[dict[str, tuple[Request, str]], list[str]]:
+    """Those that a machine lacks, of what its roles ask, and why others are refused: these keep none waiting."""
+    found: dict[str, tuple[Request, str]] = {}
+    refused: list[str] = []
+    for one in told["certificats"] if told else ():
+        if one.get("name") in lacks:
+            try:
+                request = Request.from_dict(one)
+            except PkiError as error:
+                refused.append(str(error))
+            else:
+                found[request.name] = (request, commune)
+    return found, refused
 
 
 def keys(home: Path, machines: Mapping[str, Machine]) -> attested.Keys:

@@ -423,10 +423,16 @@ def _check_name(source: Source, name: object, path: FieldPath) -> None:
 
 
 def _check_person_s(source: Source, name: str, fix: str, path: FieldPath) -> None:
-    """Check that a text cannot be taken for the name of a machine or of a service (see pki.names)."""
-    if naming.kind_of(name) != naming.PERSON:
-        source.report(f"{quote(name)} est un nom réservé aux machines et aux services du groupement", fix, path)
-    _check_alphabet(source, name, path)
+    """Check that the authority certifies a name, and that it is no machine's nor service's (see pki.names)."""
+    borne = naming.composed(name)  # as a certificate bears it (pki.common.Request)
+    if naming.kind_of(borne) != naming.PERSON or naming.reads_as_reserved(borne):
+        told = f"{quote(name)} est un nom réservé aux machines et aux services du groupement, ou se lit comme tel"
+        source.report(told, fix, path)
+    if naming.strange(name):
+        _check_alphabet(source, name, path)
+    elif sign := naming.unknown_sign(borne):
+        told = f"{quote(name)} contient {quote(sign)} (U+{ord(sign):04X}), qu'aucun certificat ne peut porter ici"
+        source.report(told, "retirez ce signe, ou remplacez-le par une lettre", path)
 
 
 def _check_alphabet(source: Source, name: str, path: FieldPath) -> None:
