@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import io
 import resource
+import signal
+import subprocess
 import threading
 import time
 import zipfile
@@ -198,6 +200,24 @@ def test_one_that_waits_too_long_is_told_to_come_again(monkeypatch: pytest.Monke
     with apart._TURNS.turn("loos", 1):
         assert "recommencez dans quelques minutes" in pieces.problem("plan.pdf", pdf() + b"\n% autre")
     assert pieces.problem("plan.pdf", pdf() + b"\n% autre") == ""
+
+
+@pytest.mark.parametrize("ended", [subprocess.TimeoutExpired("lecteur", 1), -signal.SIGKILL, 1])
+def test_what_a_busy_machine_made_one_say_is_not_kept_of_a_file(
+    ended: subprocess.TimeoutExpired | int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel ends it for memory that others have; 1 is what its own bounds make of it, and stays said."""
+    data = pdf() + f"\n% {ended}".encode()
+
+    def run(*_given: object, **_more: object) -> subprocess.CompletedProcess[bytes]:
+        if isinstance(ended, subprocess.TimeoutExpired):
+            raise ended
+        return subprocess.CompletedProcess([], ended, b"", b"")
+
+    with monkeypatch.context() as busy:
+        busy.setattr(apart.subprocess, "run", run)
+        assert "trop de mémoire ou de temps" in pieces.problem("plan.pdf", data)
+    assert bool(pieces.problem("plan.pdf", data)) is (ended == 1)
 
 
 FONT = b"/Resources<</Font<</F1<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -46,6 +47,10 @@ class TooMuch(hidden.Unfit):
         )
 
 
+class Late(TooMuch):
+    """A file that was not read in time, or whose reader the machine ended: others' work may be why."""
+
+
 def read(reader: Callable[..., bytes], *files: bytes, memory: int, seconds: int, elapsed: int) -> bytes:
     """Have files read by a process whose memory and time are bounded.
 
@@ -56,7 +61,7 @@ def read(reader: Callable[..., bytes], *files: bytes, memory: int, seconds: int,
         elapsed: seconds, however busy the machine is.
 
     Raises:
-        hidden.Unfit: what the reader refuses; `TooMuch`; `Busy`.
+        hidden.Unfit: what the reader refuses; `TooMuch`, `Late` when that may be the machine's; `Busy`.
     """
     room = memory + _COPIES * sum(map(len, files))
     try:
@@ -71,9 +76,11 @@ def read(reader: Callable[..., bytes], *files: bytes, memory: int, seconds: int,
     except turns.Full:
         raise Busy from None
     except subprocess.TimeoutExpired:
-        raise TooMuch from None
+        raise Late from None
     if done.returncode == _UNFIT:
         raise hidden.Unfit(done.stdout.decode())
+    if done.returncode == -signal.SIGKILL:
+        raise Late  # the memory of the machine, not its own bound
     if done.returncode:
         raise TooMuch
     return done.stdout
@@ -85,7 +92,8 @@ def main(module: str, name: str, room: str, seconds: str, *sizes: str) -> int:
     with suppress(OSError), Path("/proc/self/oom_score_adj").open("w") as mine:
         mine.write("1000")  # this process goes, never the site
     resource.setrlimit(resource.RLIMIT_AS, (int(room), int(room)))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
+    # The soft bound ends it by a signal of its own: SIGKILL is the machine's, short of memory.
+    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 1))
     try:
         said = reader(*(sys.stdin.buffer.read(int(size)) for size in sizes))
     except hidden.Unfit as error:

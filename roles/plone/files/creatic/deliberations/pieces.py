@@ -126,7 +126,7 @@ def _known(reader: Callable[[bytes], bytes], data: bytes, memory: int, seconds: 
         try:
             found = apart.read(reader, data, memory=memory, seconds=seconds, elapsed=3 * SECONDS)
             known = (found.decode(), "")
-        except apart.Busy:
+        except (apart.Busy, apart.Late):  # of the machine, not of the file
             raise
         except hidden.Unfit as error:
             known = ("", str(error))
