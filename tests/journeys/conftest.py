@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from scripts.demo_chaine import Lab
 from testbed.control_node import ENVIRONMENT, HOME, REPO, command
 from testbed.patience import wait_for
 
@@ -105,3 +107,20 @@ def ready() -> str:
     status, output = rollout("toutes")
     assert status == 0, output
     return output
+
+
+def a_letter(lab: Lab) -> tuple[str, str]:
+    """Have the préfecture write about an act of Gondecourt; gives the letter's and the act's numbers."""
+    desk = lab.passerelle
+    listed = json.loads(desk.on_connector("tdt-connector status --json --nombre 500"))["depots"]
+    act = next(one for one in listed if one["genre"] == "acte" and one["etat"] == "acquitte")
+
+    def announced() -> set[str]:
+        desk.call_connector()
+        return {*re.findall(r'href="/lettres/(\d+)"', desk.ask("poste", "/").data.decode())}
+
+    before = announced()
+    wrote = on_host(lab.hosts["tdt"]["ansible_host"], f"tdt-simulator lettre {act['transaction']} pieces")
+    assert wrote.returncode == 0, wrote.stderr
+    [number] = wait_for(lambda: announced() - before, "le courrier", 120, every=2)
+    return number, str(act["numero"])

@@ -19,7 +19,7 @@ from testbed.mail import relay
 from testbed.parapheur import flow
 from testbed.patience import wait_for
 
-from .conftest import on_host
+from .conftest import a_letter, on_host
 
 SERVERS = {"ged": "10.59.0.40", "parapheur": "10.59.0.41", "deliberations": "10.59.0.42", "passerelle": "10.59.0.43"}
 
@@ -136,21 +136,12 @@ def test_an_arrete_brought_to_the_parapheur_by_hand_arrives_too(ready: str) -> N
 def test_a_letter_of_the_prefet_reaches_its_commune_and_is_answered(ready: str) -> None:
     lab = demo_chaine.Lab()
     desk = lab.passerelle
-    listed = json.loads(desk.on_connector("tdt-connector status --json --nombre 500"))["depots"]
-    act = next(one for one in listed if one["genre"] == "acte" and one["etat"] == "acquitte")
 
     def page(path: str = "/", who: str = "poste") -> str:
         return str(desk.ask(who, path).data.decode())
 
-    def announced() -> set[str]:
-        desk.call_connector()
-        return {*re.findall(r'href="/lettres/(\d+)"', page())}
-
     with relay("10.59.0.1", 2525) as (_address, _port, mails):
-        before = announced()
-        wrote = on_host(lab.hosts["tdt"]["ansible_host"], f"tdt-simulator lettre {act['transaction']} pieces")
-        assert wrote.returncode == 0, wrote.stderr
-        [number] = wait_for(lambda: announced() - before, "le courrier", 120, every=2)
+        number, act = a_letter(lab)
         link = re.compile(rf"https://{re.escape(desk.name)}/lettres/{number}\s")
         people = {"claire.dubois", "paul.renard"}
 
@@ -161,7 +152,7 @@ def test_a_letter_of_the_prefet_reaches_its_commune_and_is_answered(ready: str) 
         wait_for(lambda: told() >= people, lambda: f"les courriels au maire et au DGS ({told()} prévenus)", 90, every=2)
         assert told() == people
     place = f"/lettres/{number}"
-    assert act["numero"] in page(place)
+    assert act in page(place)
     assert desk.ask("groupement", place).status == 403
     assert desk.ask("autre-poste", f"{place}/recu/0").status == 404
     fields = {"geste": "repondre", "sens": "reponse", "document": ("pieces.pdf", make_pdf("Pièces", number))}

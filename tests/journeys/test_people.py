@@ -22,6 +22,8 @@ from testbed.deliberations import MANAGER
 from testbed.parapheur import pdf, word
 from testbed.passerelle import Passerelle
 
+from .conftest import a_letter
+
 PICTURES = os.environ.get("CREATIC_IMAGES", "")
 
 
@@ -239,6 +241,7 @@ def drawn(server: Passerelle, who: str, reader: Person, most: int = 12) -> dict[
 def test_pages_of_the_passerelle_are_readable_by_all(lab: demo_chaine.Lab, those: Clerks) -> None:
     """A commune's, and the groupement's; an act, the registers, a letter of the préfecture."""
     seen: set[str] = set()
+    a_letter(lab)
     for who in ("poste", "groupement"):
         with those.others.one() as reader:
             found = drawn(lab.passerelle, who, reader)

@@ -89,7 +89,7 @@
       var shown = words(button), label = button.getAttribute("aria-label");
       if (shown && label.toLowerCase().indexOf(shown.toLowerCase()) < 0) button.setAttribute("aria-label", shown + " : " + label);
     });
-    root.querySelectorAll(".tox div[aria-label]:not([role])").forEach(function (part) {
+    root.querySelectorAll(".tox div[aria-label]:not([role]), div.offcanvas[aria-labelledby]:not([role])").forEach(function (part) {
       part.setAttribute("role", "group");
     });
   }
