@@ -52,7 +52,18 @@ class ToTheirSpace:
 
 
 class _Space(BrowserView):
-    """What all these pages do: say whose they are, and find what is asked among what is theirs."""
+    """What all these pages do: say whose they are, and find what is asked among what is theirs.
+
+    Attributes:
+        title: of the page, also in the window's.
+    """
+
+    title = "Mes séances"
+
+    @property
+    def label(self) -> str:
+        """What the title of the window begins with (`head.Title`)."""
+        return self.title
 
     def __call__(self) -> Any:
         self.name = self._member()
