@@ -488,6 +488,28 @@ def test_this_very_process_is_read() -> None:
     assert here and here.pid == os.getpid() and os.getuid() in here.uids
 
 
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "ctypes.CDLL(None).prctl(15, b'\\xff\\xfe', 0, 0, 0)",  # PR_SET_NAME: a name that is no text
+        "ctypes.CDLL(None).prctl(15, b'a\\x0cb\\x85', 0, 0, 0)",
+        "threading.Thread(target=sys.stdin.read).start(); ready(); ctypes.CDLL(None).pthread_exit(None)",
+    ],
+)
+def test_no_process_hides_by_its_name_nor_by_its_first_thread(hidden: str) -> None:
+    """It would go on after its session, unrecorded, and after its certificate is revoked."""
+    start = "import ctypes, sys, threading; ready = lambda: print('ready', flush=True)\n"
+    command = [sys.executable, "-c", f"{start}{hidden}; ready(); sys.stdin.read()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as one:
+        assert one.stdout and one.stdout.readline() == b"ready\n"
+        time.sleep(0.3)  # its first thread ends meanwhile
+        seen = sessions.process(one.pid)
+        cut = sessions.cut(lambda known: known.pid == one.pid)
+        one.kill()
+    assert seen and os.getuid() in seen.uids
+    assert cut.total() == 1
+
+
 # -- which certificate it is --------------------------------------------------------------------------------------
 
 

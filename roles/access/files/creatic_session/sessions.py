@@ -54,18 +54,23 @@ class Process:
 
 
 def process(pid: int | str, proc: Path = PROC) -> Process | None:
-    """A process; None when it ended, or is a zombie."""
+    """A process; None when it ended. One whose first thread alone did (a zombie with others) is there.
+
+    Its holder gives it its name, of any bytes: none hides it.
+    """
     try:
-        status = dict(
-            line.split(":", 1) for line in (proc / str(pid) / "status").read_text().splitlines() if ":" in line
-        )
-        groups = (proc / str(pid) / "cgroup").read_text().splitlines()
-    except (OSError, ValueError):
+        status = dict(line.split(":", 1) for line in _lines(proc / str(pid) / "status") if ":" in line)
+        groups = _lines(proc / str(pid) / "cgroup")
+    except OSError:
         return None
-    if status.get("State", "").strip().startswith("Z"):
+    if status.get("State", "").strip().startswith("Z") and status.get("Threads", "").strip() in ("", "0", "1"):
         return None
     cgroup = next((line.removeprefix("0::") for line in groups if line.startswith("0::")), "")
     return Process(int((proc / str(pid)).resolve().name), frozenset(map(int, status["Uid"].split()[:3])), cgroup)
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").split("\n")
 
 
 def processes(proc: Path = PROC) -> Iterator[Process]:
