@@ -115,6 +115,34 @@ def test_a_relay_that_leaves_at_the_addresses_of_one_council_has_those_of_the_ot
     assert tried.count("luc@x.test") == 2
 
 
+def test_a_council_whose_pieces_do_not_come_takes_the_turn_of_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its pieces take of a turn counts: it began each one, and the others waited."""
+    world.deliberations.convene("s1", COUNCIL)
+    world.deliberations.convene("s2", {"Luc": "luc@x.test"}, commune="la-madeleine")
+    config = replace(world.config, mail_relay="relais.test", mail_sender="p@x.test")
+    made = Convocations(config, world.store, world.chain.servers.deliberations)
+
+    def slow(_server: Any, piece: Mapping[str, Any]) -> Any:
+        made._end_of_turn = 0.0
+        raise Trouble(piece["url"])
+
+    monkeypatch.setattr(Convocations, "_fetched", staticmethod(slow))
+    asked: list[str] = []
+    send = Convocations._send
+
+    def watched(made: Convocations, server: Any, one: Mapping[str, Any]) -> int:
+        if made._end_of_turn:
+            asked.append(one["commune"])
+        return send(made, server, one)
+
+    monkeypatch.setattr(Convocations, "_send", watched)
+    for _turn in range(3):
+        made.turn()
+    assert asked == ["gondecourt", "la-madeleine", "gondecourt"]
+
+
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "."])
 def test_a_refusal_is_told_and_not_tried_again(summons: Summons, verb: str) -> None:
     assert summons.turn({verb: b"550 5.1.1 inconnu"}) == []

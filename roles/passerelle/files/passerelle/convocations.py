@@ -212,12 +212,12 @@ class Convocations:
                 waiting[key] = to["adresse"]
         if not waiting or now >= self._end_of_turn:
             return 0
+        self._tried[one["commune"]] = now  # before its pieces: those that do not come take their time too
         taken = fitting(one["pieces"], SIZE_MAX)
         contents = {rank: self._fetched(server, one["pieces"][rank]) for rank in taken}
         for key, address in waiting.items():
             if time.monotonic() >= self._end_of_turn or datetime.now(UTC) >= datetime.fromisoformat(one["limite"]):
                 break
-            self._tried[one["commune"]] = time.monotonic()
             try:
                 sent += self._post(key, address, one, contents)
             except _Later as error:
