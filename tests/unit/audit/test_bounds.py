@@ -9,12 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import scap
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import scap, sources
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.controls import Control
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.follow import Follower
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.oscal import assessment_results
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.page import _share, report
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import Rule, read_arf
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import AuditError, Rule, read_arf
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.verdict import findings, judge_machine
 from creatic_audit import scan
 from lxml import html
@@ -39,6 +39,16 @@ def test_nothing_of_this_machine_comes_into_what_another_says(tmp_path: Path, pl
         text = ARF.replace(place, f"&{name};" + place.partition("<")[1] + place.partition("<")[2], 1)
         assert f"&{name};" in text
         assert "canary" not in repr(read_arf(f"{entity}{text}".encode()))
+
+
+def test_what_a_machine_says_is_kept_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packed, a verdict of empty elements is small: it took the memory of everybody's audit."""
+    monkeypatch.setattr(sources, "_MAX_ELEMENTS", 1000)
+    for name in ("TestResult", "Rule"):
+        with pytest.raises(AuditError, match="démesuré"):
+            read_arf(f"<a><{name}>{'<b/>' * 1000}</{name}></a>".encode())
+    passed = ARF.replace("<TestResult", "<b/>" * 2000 + "<TestResult", 1)  # it forgets what it does not want
+    assert read_arf(passed.encode()) == read_arf(ARF.encode())
 
 
 @pytest.mark.parametrize(

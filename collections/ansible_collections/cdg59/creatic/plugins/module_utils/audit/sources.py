@@ -144,6 +144,7 @@ _RESULTS = ("pass", "fail", "error", "unknown", "notapplicable", "notchecked", "
 _SHORT = re.compile(r"^xccdf_org\.ssgproject\.content_\w+?_")
 _RULE_NAME = re.compile(r"[\w.-]{1,200}")
 _MAX_RULES = 5000  # the whole content has some 1,300
+_MAX_ELEMENTS = 300_000  # of what is kept at a time: a true verdict has some 20,000, and each takes hundreds of bytes
 
 
 def _said(text: str | None, limit: int = 300) -> str:
@@ -211,7 +212,7 @@ def read_arf(data: bytes) -> OpenScap:
 
     definitions: dict[str, tuple[str, tuple[str, ...]]] = {}
     verdict = None
-    kept = 0  # elements under way whose content is wanted
+    kept = held = 0  # elements under way whose content is wanted, and what they hold
     parts = etree.iterparse(
         io.BytesIO(data),
         ("start", "end"),
@@ -226,8 +227,11 @@ def read_arf(data: bytes) -> OpenScap:
         for event, node in parts:
             name = _local(node.tag)
             wanted = name in ("Rule", "TestResult")
-            kept += wanted if event == "start" else 0
             if event == "start":
+                kept += wanted
+                held = held + 1 if kept else 0
+                if held > _MAX_ELEMENTS:
+                    raise AuditError(f"le résultat d'OpenSCAP est démesuré : plus de {_MAX_ELEMENTS} éléments à garder")
                 continue
             kept -= wanted
             if name == "Rule" and len(definitions) < _MAX_RULES:
