@@ -43,10 +43,18 @@ def test_nothing_of_this_machine_comes_into_what_another_says(tmp_path: Path, pl
 
 def test_what_a_machine_says_is_kept_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Packed, a verdict of empty elements is small: it took the memory of everybody's audit."""
-    monkeypatch.setattr(sources, "_MAX_ELEMENTS", 1000)
-    for name in ("TestResult", "Rule"):
+    monkeypatch.setattr(sources, "_MAX_HELD", 1000)
+    monkeypatch.setattr(sources, "_MAX_NAMESPACES", 500)
+    monkeypatch.setattr(sources, "_MAX_TAG", 20_000)
+    attributes, spaces = (" ".join(f'{name}{rank}="x"' for rank in range(3000)) for name in ("a", "xmlns:a"))
+    for said in (
+        *(f"<a><{name}>{'<b/>' * 1000}</{name}></a>" for name in ("TestResult", "Rule")),
+        f"<a><TestResult>{f'<b {attributes[:9000].rpartition(" ")[0]}/>' * 2}</TestResult></a>",
+        f"<a {spaces[:18_000].rpartition(' ')[0]}/>",
+        f"<a {attributes}/>",
+    ):
         with pytest.raises(AuditError, match="démesuré"):
-            read_arf(f"<a><{name}>{'<b/>' * 1000}</{name}></a>".encode())
+            read_arf(said.encode())
     passed = ARF.replace("<TestResult", "<b/>" * 2000 + "<TestResult", 1)  # it forgets what it does not want
     assert read_arf(passed.encode()) == read_arf(ARF.encode())
 

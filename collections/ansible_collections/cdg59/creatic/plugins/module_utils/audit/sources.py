@@ -144,7 +144,10 @@ _RESULTS = ("pass", "fail", "error", "unknown", "notapplicable", "notchecked", "
 _SHORT = re.compile(r"^xccdf_org\.ssgproject\.content_\w+?_")
 _RULE_NAME = re.compile(r"[\w.-]{1,200}")
 _MAX_RULES = 5000  # the whole content has some 1,300
-_MAX_ELEMENTS = 300_000  # of what is kept at a time: a true verdict has some 20,000, and each takes hundreds of bytes
+# Elements and attributes of what is kept at a time, each of some hundred bytes: a true verdict has tens of thousands.
+_MAX_HELD = 300_000
+_MAX_NAMESPACES = 100_000
+_MAX_TAG = 1_000_000  # bytes: a tag is read whole before anything of it can be counted
 
 
 def _said(text: str | None, limit: int = 300) -> str:
@@ -202,6 +205,20 @@ def _verdict(verdict: Any, definitions: Mapping[str, tuple[str, tuple[str, ...]]
     return OpenScap(profile, round(score, 1), tuple(rules))
 
 
+def _check_held(count: int, most: int) -> None:
+    if count > most:
+        raise AuditError(f"le résultat d'OpenSCAP est démesuré : plus de {most} éléments à garder")
+
+
+def _check_tags(data: bytes) -> None:
+    """Refuse a tag that is too long: within one there is no other « < »."""
+    at = 0
+    while len(data) - at > _MAX_TAG:
+        at = data.rfind(b"<", at + 1, at + 1 + _MAX_TAG)
+        if at < 0:
+            raise AuditError(f"le résultat d'OpenSCAP est démesuré : plus de {_MAX_TAG} octets d'un tenant")
+
+
 def read_arf(data: bytes) -> OpenScap:
     """Read an asset reporting format file, as it comes: what is not wanted of it is forgotten at once.
 
@@ -212,10 +229,12 @@ def read_arf(data: bytes) -> OpenScap:
 
     definitions: dict[str, tuple[str, tuple[str, ...]]] = {}
     verdict = None
-    kept = held = 0  # elements under way whose content is wanted, and what they hold
+    _check_tags(data)
+    kept = held = spaces = 0  # elements under way whose content is wanted, and what they hold
     parts = etree.iterparse(
         io.BytesIO(data),
-        ("start", "end"),
+        ("start", "end", "start-ns"),
+        encoding="utf-8",  # as OpenSCAP writes it: `_check_tags` looks at bytes
         remove_comments=True,
         remove_pis=True,
         resolve_entities=False,
@@ -225,13 +244,18 @@ def read_arf(data: bytes) -> OpenScap:
     )
     try:
         for event, node in parts:
+            if event == "start-ns":
+                spaces += 1
+                _check_held(spaces, _MAX_NAMESPACES)
+                continue
             name = _local(node.tag)
             wanted = name in ("Rule", "TestResult")
             if event == "start":
                 kept += wanted
-                held = held + 1 if kept else 0
-                if held > _MAX_ELEMENTS:
-                    raise AuditError(f"le résultat d'OpenSCAP est démesuré : plus de {_MAX_ELEMENTS} éléments à garder")
+                held = held + 1 + len(node.attrib) if kept else 0
+                _check_held(held, _MAX_HELD)
+                if not kept:
+                    node.attrib.clear()
                 continue
             kept -= wanted
             if name == "Rule" and len(definitions) < _MAX_RULES:
