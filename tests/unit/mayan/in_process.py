@@ -112,7 +112,7 @@ from creatic_accounts import doors, guard, remise
 from creatic_accounts.models import Known
 from creatic_parapheur import circuit, configuration, contracts, seal, signatory
 from creatic_parapheur.management.commands import parapheur_courriels
-from creatic_parapheur.models import Absence, Delegation, Dossier, Geste, Piece
+from creatic_parapheur.models import Absence, Delegation, Dossier, Geste, Lettre, Piece
 from creatic_parapheur.refusal import Refused
 from django.apps import apps
 from django.contrib.auth import get_user_model
@@ -1106,6 +1106,62 @@ class Signatory(Mayan):
         self.assertTrue(never(smtplib.SMTPNotSupportedError("SMTPUTF8")))
         self.assertFalse(never(smtplib.SMTPRecipientsRefused({"a@x.test": (450, b"")})))
         self.assertFalse(never(TimeoutError()))
+
+    def test_an_address_refused_for_now_has_nobody_else_written_to_again(self) -> None:
+        """While a relay said « later » of one address (a full mailbox), the others had one more mail at each turn."""
+        number = self.deposit()
+        today = timezone.localdate()
+        circuit.be_absent(account("claire.dubois"), "anne.petit", today, today)
+        self.act("paul.renard", number, "viser")
+        written: list[str] = []
+        refusals: dict[str, Exception] = {}
+
+        def send(message: Any) -> None:
+            if message.to[0] in refusals:
+                raise refusals[message.to[0]]
+            written.extend(message.to)
+
+        settings = mock.Mock(wraps=configuration.current(), mail={"expediteur": "p@x.test"}, url="https://p.test")
+        settings.communes = configuration.current().communes
+
+        def turn() -> list[str]:
+            """Who is written to."""
+            command = parapheur_courriels.Command(stdout=io.StringIO(), stderr=io.StringIO())
+            written.clear()
+            with (
+                mock.patch.object(parapheur_courriels, "current", return_value=settings),
+                mock.patch.object(parapheur_courriels.EmailMessage, "send", send),
+            ):
+                command._send(parapheur_courriels.ARRIVALS, None)
+            return list(written)
+
+        maire, deputy = "claire.dubois@commune.test", "anne.petit@commune.test"
+        refusals[maire] = smtplib.SMTPRecipientsRefused({maire: (452, b"4.2.2 mailbox full")})
+        self.assertEqual([turn(), turn(), turn()], [[deputy], [], []])
+        another = self.deposit()  # of which they are told, and of it alone
+        self.act("paul.renard", another, "viser")
+        self.assertEqual([turn(), turn()], [[deputy], []])
+        refusals.clear()
+        self.assertEqual([turn(), turn()], [[maire], []])
+        self.assertFalse(Dossier.objects.exclude(annonce=models.F("depuis")).exists())
+        self.assertFalse(Lettre.objects.exists())
+        # Refused for good, then the other one for now: neither is written to again for nothing.
+        refusals[maire] = ValueError("Invalid address")
+        refusals[deputy] = smtplib.SMTPRecipientsRefused({deputy: (450, b"4.7.1 greylisted")})
+        third = self.deposit()
+        self.act("paul.renard", third, "viser")
+        self.assertEqual([turn(), turn()], [[], []])
+        refusals.clear()
+        self.assertEqual([turn(), turn()], [[deputy], []])
+        # What moved on meanwhile leaves nothing behind.
+        refusals[maire] = smtplib.SMTPServerDisconnected("421")
+        self.act("paul.renard", self.deposit(), "viser")
+        self.assertEqual(turn(), [deputy])
+        self.assertEqual(Lettre.objects.count(), 1)
+        moved = Dossier.objects.latest("pk").pk
+        self.act("claire.dubois", moved, "refuser", {"motif": "Une erreur"})
+        self.assertEqual(turn(), ["karim.roux@commune.test"])
+        self.assertFalse(Lettre.objects.exists())
 
     def test_an_address_at_which_the_relay_hangs_up_keeps_nobody_s_reminder(self) -> None:
         """Reminders share one connection: those who came after it had none, on any day."""

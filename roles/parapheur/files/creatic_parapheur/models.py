@@ -108,6 +108,23 @@ class Dossier(models.Model):
         return bool(awaited and self.echeance and self.echeance < timezone.localdate())
 
 
+class Lettre(models.Model):
+    """Who was told of an arrival (the dossier's `depuis`), or never will be: they are not written to again while
+    another still is tried. It goes once all of them are (`Dossier.annonce`)."""
+
+    dossier = models.ForeignKey(Dossier, on_delete=models.CASCADE, related_name="lettres")
+    compte = models.BigIntegerField()
+    depuis = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("dossier", "compte", "depuis"), name="creatic_parapheur_lettre_unique"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.dossier_id} : {self.compte}"
+
+
 class GesteQuerySet(models.QuerySet["Geste"]):
     """What was done: it is added to."""
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from django.core.mail import EmailMessage, get_connection
 from django.core.management.base import BaseCommand, CommandParser
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from ... import circuit
 from ...configuration import current
-from ...models import Dossier
+from ...models import Dossier, Lettre
 from ...reasons import because
 
 AHEAD = 2  # days before the deadline
@@ -34,6 +34,27 @@ def _arrived(dossiers: QuerySet[Dossier]) -> QuerySet[Dossier]:
 
 ARRIVALS = "arrivees"
 TOLD = {ARRIVALS: _arrived, "echeances": _late}
+
+
+def _untold(dossiers: QuerySet[Dossier], user: Any) -> QuerySet[Dossier]:
+    """Without the arrivals that somebody was told of at an earlier turn, when another could not be."""
+    told = Lettre.objects.filter(dossier=OuterRef("pk"), depuis=OuterRef("depuis"), compte=user.pk)
+    return dossiers.exclude(Exists(told))
+
+
+def _note_told(dossiers: list[Dossier], user: Any) -> None:
+    """Note it at once: a turn that is cut short writes to nobody twice."""
+    letters = [Lettre(dossier=one, compte=user.pk, depuis=one.depuis) for one in dossiers]
+    Lettre.objects.bulk_create(letters, ignore_conflicts=True)
+
+
+def _close(arrivals: set[tuple[int, dt.datetime]]) -> None:
+    """Note the dossiers of which all those whom they await were told; forget the letters of these, and of those that
+    moved on."""
+    for pk, since in arrivals:
+        Dossier.objects.filter(pk=pk).update(annonce=since)
+    over = Q(dossier__annonce=F("dossier__depuis")) | ~Q(depuis=F("dossier__depuis"))
+    Lettre.objects.filter(over).delete()
 
 
 def letter(dossiers: list[Dossier], url: str) -> str:
@@ -97,7 +118,8 @@ class Command(BaseCommand):
         failed: set[tuple[int, dt.datetime]] = set()
         lost = False
         for user in circuit.accounts(logins).exclude(email=""):
-            dossiers = list(TOLD[lettres](circuit.to_do(user)))
+            found = TOLD[lettres](circuit.to_do(user))
+            dossiers = list(_untold(found, user) if lettres == ARRIVALS else found)
             if not dossiers:
                 continue
             count = f"{len(dossiers)} dossiers vous attendent" if len(dossiers) > 1 else "1 dossier vous attend"
@@ -113,22 +135,21 @@ class Command(BaseCommand):
             try:
                 message.send()
                 self.stdout.write(f"{user.known.login} : {count}")
-                told |= seen
             except (OSError, ValueError) as error:
                 if connection is not None:
                     connection.close()  # the relay may have hung up at this address: the others are written to anew
-                if _never(error):
-                    # Tried again at each turn, it would have the others written to again too.
-                    told |= seen
-                    lost = True
-                    self.stderr.write(
-                        f"{user.known.login} : aucun courriel ne part vers cette adresse ({because(error)}). À faire : "
-                        "corrigez le courriel de cette personne dans le fichier de sa commune"
-                    )
+                if not _never(error):
+                    failed |= seen
+                    self.stderr.write(f"{user.known.login} : courriel non parti ({because(error)})")
                     continue
-                failed |= seen
-                self.stderr.write(f"{user.known.login} : courriel non parti ({because(error)})")
+                lost = True
+                self.stderr.write(
+                    f"{user.known.login} : aucun courriel ne part vers cette adresse ({because(error)}). À faire : "
+                    "corrigez le courriel de cette personne dans le fichier de sa commune"
+                )
+            if lettres == ARRIVALS:
+                _note_told(dossiers, user)
+            told |= seen
         if lettres == ARRIVALS:
-            for pk, since in told - failed:
-                Dossier.objects.filter(pk=pk).update(annonce=since)
+            _close(told - failed)
         return lost or bool(failed)
