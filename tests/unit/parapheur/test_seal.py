@@ -203,6 +203,66 @@ def test_who_waits_has_a_place_once_one_is_left(monkeypatch: pytest.MonkeyPatch)
     assert done == ["scellé"] * 2
 
 
+def waiting(places: seal.Places, asked: list[str]) -> tuple[list[threading.Thread], list[str]]:
+    """Those of some communes who ask for a place, none of which is free; and what became of each who has an answer."""
+    told: list[str] = []
+
+    def ask(siren: str) -> None:
+        try:
+            with places.place(siren):
+                told.append("scellé")
+        except Refused as refused:
+            told.append(f"{refused.status} {refused}")
+
+    threads = [threading.Thread(target=ask, args=(siren,)) for siren in asked]
+    for number, thread in enumerate(threads, 1):
+        thread.start()
+        until = time.monotonic() + 20
+        while sum(places._waiting.values()) + len(told) < number and time.monotonic() < until:
+            time.sleep(0.001)
+    return threads, told
+
+
+@pytest.mark.parametrize(("threads", "wait"), [("", 2), ("8", 2), ("12", 4), ("4", 0), ("2", 0)])
+def test_communes_together_never_hold_what_pages_need(monkeypatch: pytest.MonkeyPatch, threads: str, wait: int) -> None:
+    monkeypatch.setattr(seal, "PATIENCE", 20)
+    monkeypatch.delenv("CREATIC_THREADS", raising=False)
+    if threads:
+        monkeypatch.setenv("CREATIC_THREADS", threads)
+    places = seal.Places()
+    held = [Taken(places, siren) for siren in ("215903600", "215903600", "215901067", "215902529")]
+    assert not any(one.told for one in held)
+    asked = ["215903600", "215901067", "215902529", "215903501", "215903600", "215901067"]
+    start = time.monotonic()
+    asking, told = waiting(places, asked)
+    try:
+        assert len(told) == len(asked) - wait  # at once, and each of the others has its answer later
+        assert time.monotonic() - start < 10
+        assert all(one.startswith("503 ") and "À faire : " in one for one in told)
+        assert all("réessayez dans une minute" in one for one in told)
+    finally:
+        for one in held:
+            one.leave()
+        for thread in asking:
+            thread.join(20)
+    assert told.count("scellé") == wait
+    assert (places._busy, places._waiting) == ({}, {})
+
+
+def test_a_free_place_is_had_at_once_however_many_wait_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seal, "PATIENCE", 20)
+    places = seal.Places()
+    held = [Taken(places, "215903600") for _account in range(2)]
+    asking, told = waiting(places, ["215903600", "215903600"])
+    other = Taken(places, "215901067")
+    assert (other.told, told) == ("", [])
+    for one in (other, *held):
+        one.leave()
+    for thread in asking:
+        thread.join(20)
+    assert told == ["scellé", "scellé"]
+
+
 def test_what_is_asked_counts_for_its_commune(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seal, "PATIENCE", 0.05)
     service.answer = b'{"signataire": "Anne Petit", "serie": "AB", "taille": 0}\n'

@@ -29,6 +29,7 @@ _DOWN = (
 PLACES = 4  # MaxConnections of parapheur-sceau.socket
 EACH = 2  # of a commune: as many are checked at a time, and as many wait
 PATIENCE = 20  # seconds
+THREADS = 8  # that answer everybody, unless mayan.service says another number (CREATIC_THREADS)
 _BUSY = (
     "d'autres documents de votre commune sont en cours de vérification, et rien n'a été changé. À faire : attendez "
     "leur réponse, puis recommencez"
@@ -37,12 +38,22 @@ _FULL = (
     "des documents d'autres communes sont en cours de vérification, et rien n'a été changé. À faire : recommencez dans "
     "quelques minutes"
 )
+_MANY = (
+    "trop de documents sont en cours de vérification, et rien n'a été changé. À faire : réessayez dans une minute ; si "
+    "cela dure, prévenez le groupement"
+)
 
 
 class Places:
-    """Who has the service now: what one commune asks never takes the last place, which is another's."""
+    """Who has the service now: what one commune asks never takes the last place, which is another's.
 
-    def __init__(self) -> None:
+    Who has a place and who waits for one each hold a thread: of the threads that the places leave, those who wait have
+    half, all communes together, and pages the others.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        threads = int(os.environ.get("CREATIC_THREADS", THREADS)) if threads is None else threads
+        self._room = max(0, threads - PLACES) // 2
         self._changed = threading.Condition()
         self._busy: Counter[str] = Counter()
         self._waiting: Counter[str] = Counter()
@@ -55,15 +66,8 @@ class Places:
             Refused: its commune has its own, or others have them all; to be asked again.
         """
         with self._changed:
-            if self._waiting[siren] >= EACH:
-                raise Refused(_BUSY, 503)
-            self._waiting[siren] += 1
-            try:
-                come = self._changed.wait_for(lambda: self._is_free(siren), PATIENCE)
-            finally:
-                self._less(self._waiting, siren)
-            if not come:
-                raise Refused(_BUSY if self._busy[siren] else _FULL, 503)
+            if not self._is_free(siren):
+                self._wait(siren)
             self._busy[siren] += 1
         try:
             yield
@@ -71,6 +75,19 @@ class Places:
             with self._changed:
                 self._less(self._busy, siren)
                 self._changed.notify_all()
+
+    def _wait(self, siren: str) -> None:
+        if self._waiting[siren] >= EACH:
+            raise Refused(_BUSY, 503)
+        if self._waiting.total() >= self._room:
+            raise Refused(_MANY, 503)
+        self._waiting[siren] += 1
+        try:
+            come = self._changed.wait_for(lambda: self._is_free(siren), PATIENCE)
+        finally:
+            self._less(self._waiting, siren)
+        if not come:
+            raise Refused(_BUSY if self._busy[siren] else _FULL, 503)
 
     def _is_free(self, siren: str) -> bool:
         mine = self._busy[siren]
