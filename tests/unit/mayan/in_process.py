@@ -856,6 +856,87 @@ class Entities(Mayan):
             signatory.delegate(account("paul.renard"), {}, (), "loos-ccas")
 
 
+class Absences(Mayan):
+    """The maire presides the CCAS, where the same deputy stands in; Zoé Lambert works for the CCAS alone."""
+
+    ZOE: ClassVar[dict[str, Any]] = person("Zoé Lambert")
+    CCAS: ClassVar[dict[str, Any]] = Entities.CCAS | {
+        "comptes": [ZOE, LOOS["comptes"][0], LOOS["comptes"][2], LOOS["comptes"][3]],
+        "parapheur": {
+            "redacteurs": ["zoe.lambert", "karim.roux"],
+            "maire": {"titulaire": "claire.dubois", "suppleants": ["anne.petit"]},
+        },
+    }
+
+    def setUp(self) -> None:
+        self.host = LOOS | {"comptes": [*LOOS["comptes"], self.ZOE]}
+        rollout(self.host, self.CCAS, WAVRIN)
+        file = Path(os.environ["CREATIC_PARAPHEUR"])
+        before = file.read_text()
+        file.write_text(json.dumps(json.loads(before) | parapheur.application([self.host, self.CCAS, WAVRIN])))
+        configuration.current.cache_clear()
+        self.addCleanup(configuration.current.cache_clear)
+        self.addCleanup(file.write_text, before)
+        user = account("zoe.lambert")
+        user.set_password(OWN)
+        user.save()
+        Group.objects.get(name=mayan_config.CHOSEN).user_set.add(user)
+
+    def noted(self, login: str, slug: str) -> Absence:
+        """The maire's absence of today, that somebody notes by the page of an institution."""
+        today = f"{timezone.localdate()}"
+        told = {"couple": "claire.dubois:anne.petit", "du": today, "au": today, "raison": "Voyage", "commune": slug}
+        self.browser(login).post(f"/parapheur/absences/?commune={slug}", told, secure=True)
+        return Absence.objects.latest("pk")
+
+    def cancel(self, login: str, one: Absence) -> str:
+        """Why somebody may not; nothing when they did."""
+        page = self.browser(login).post("/parapheur/absences/", {"annuler": one.pk}, secure=True)
+        one.refresh_from_db()
+        said = re.search(r"(seuls les|cette absence vaut)[^<]*", html.unescape(page.content.decode()))
+        self.assertEqual(one.annulee, said is None)
+        return said[0] if said else ""
+
+    def test_what_the_ccas_notes_gives_nothing_of_the_commune(self) -> None:
+        commune_s, ccas_s = (Dossier.objects.get(pk=self.deposit(one)) for one in ("loos", "loos-ccas"))
+        self.assertEqual(self.act("paul.renard", commune_s.pk, "viser").status_code, 200)
+        commune_s.refresh_from_db()
+        one = self.noted("zoe.lambert", "loos-ccas")
+        self.assertEqual((one.commune, one.saisie_par), ("loos-ccas", "Zoé Lambert"))
+        self.assertEqual(circuit.awaited(ccas_s), ["claire.dubois", "anne.petit"])
+        self.assertEqual(circuit.awaited(commune_s), ["claire.dubois"])
+        self.assertEqual([found.pk for found in circuit.to_do(account("anne.petit"))], [ccas_s.pk])
+        known = configuration.current().communes
+        self.assertEqual(
+            [len(signatory.choices(known[slug])) for slug in ("loos", "loos-ccas")],
+            [1, 2],
+        )
+        self.assertEqual(list(signatory.managed_absences(known["loos"])), [])
+        self.assertEqual(self.send("anne.petit", commune_s.pk).status_code, 403)
+        page = self.browser("zoe.lambert").get("/parapheur/absences/", secure=True)
+        self.assertContains(page, "(pour CCAS de Loos)")
+
+    def test_nor_does_it_take_what_the_commune_noted(self) -> None:
+        one = self.noted("paul.renard", "loos")
+        self.assertEqual(one.commune, "loos")
+        self.assertIn("seuls les rédacteurs", self.cancel("zoe.lambert", one))
+        self.assertIn("seuls les rédacteurs", self.cancel("ines.morel", one))
+        self.assertEqual(self.cancel("karim.roux", one), "")
+        self.assertIn("seuls les rédacteurs", self.cancel("paul.renard", self.noted("zoe.lambert", "loos-ccas")))
+
+    def test_what_the_person_noted_is_cancelled_by_who_manages_all_of_it(self) -> None:
+        today = timezone.localdate()
+        maire = account("claire.dubois")
+        one = circuit.be_absent(maire, "anne.petit", today, today)
+        refusal = "cette absence vaut aussi pour Loos, où vous n'en notez pas"
+        self.assertIn(refusal, self.cancel("zoe.lambert", one))
+        self.assertIn("vaut aussi pour CCAS de Loos", self.cancel("paul.renard", one))
+        self.assertEqual(self.cancel("karim.roux", one), "")
+        self.assertEqual(self.cancel("claire.dubois", circuit.be_absent(maire, "anne.petit", today, today)), "")
+        signatory.end_absence(account("admin"), circuit.be_absent(maire, "anne.petit", today, today).pk)
+        self.assertFalse(Absence.objects.active().exists())
+
+
 class History(Mayan):
     """What was done stays, under the names of the communes' files."""
 

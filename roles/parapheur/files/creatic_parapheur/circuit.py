@@ -145,10 +145,11 @@ def _circuit(dossier: Dossier) -> tuple[Commune, Circuit]:
     return commune, commune.circuits[dossier.circuit]
 
 
-def deputies(step: Step) -> list[Absence]:
-    """Absences of who passes a step, today, with their deputies."""
+def deputies(commune: Commune, step: Step) -> list[Absence]:
+    """Absences of who passes a step of an institution, today, with their deputies."""
     return list(
         Absence.objects.active()
+        .of(commune)
         .filter(personne__known__login=step.titulaire, suppleant__known__login__in=step.suppleants)
         .select_related("personne__known", "suppleant__known")
     )
@@ -156,7 +157,7 @@ def deputies(step: Step) -> list[Absence]:
 
 def awaited(dossier: Dossier) -> list[str]:
     """Logins of who may pass the present step: the holder of the part first, then active deputies."""
-    _commune, circuit = _circuit(dossier)
+    commune, circuit = _circuit(dossier)
     step = circuit.step(dossier.etat)
     if step is None:
         return []
@@ -164,7 +165,7 @@ def awaited(dossier: Dossier) -> list[str]:
         # Their name stands on the document: nobody else signs it (signatory.py).
         return [dossier.signataire] if accounts([dossier.signataire]).exists() else []
     holder = [step.titulaire] if accounts([step.titulaire]).exists() else []
-    return [*holder, *(one.suppleant.known.login for one in deputies(step) if one.suppleant.is_active)]
+    return [*holder, *(one.suppleant.known.login for one in deputies(commune, step) if one.suppleant.is_active)]
 
 
 def accounts(logins: Iterable[str]) -> QuerySet[Any]:
@@ -193,7 +194,7 @@ def _to_do_in(commune: Commune, login: str) -> Q:
         wanted = Q(etat="refuse") | Q(TO_COMPLETE)
     wanted |= Q(etat="a_signer", signataire=login)
     for circuit, state, step in commune.steps_of(login):
-        if login == step.titulaire or any(one.suppleant.known.login == login for one in deputies(step)):
+        if login == step.titulaire or any(one.suppleant.known.login == login for one in deputies(commune, step)):
             mine = Q(circuit=circuit, etat=state)
             if state == "a_signer":  # not what another was chosen to sign
                 mine &= Q(signataire__in=["", step.titulaire])
@@ -231,13 +232,13 @@ def held(user: Any) -> list[str]:
 
 def _stands_in_for(dossier: Dossier, user: Any) -> str:
     """What the history says when a deputy acts."""
-    _commune, circuit = _circuit(dossier)
+    commune, circuit = _circuit(dossier)
     step = circuit.step(dossier.etat)
     if dossier.etat == "a_signer" and dossier.signataire == login_of(user):
         return f"Signataire : {dossier.signataire_nom}"
     if step is None or step.titulaire == login_of(user):
         return ""
-    absence = next(one for one in deputies(step) if one.suppleant_id == user.pk)
+    absence = next(one for one in deputies(commune, step) if one.suppleant_id == user.pk)
     noted = f", notée par {absence.saisie_par}" if absence.saisie_par else ""
     return f"Pour {current().name(step.titulaire)}, absence du {absence.du:%d/%m/%Y} au {absence.au:%d/%m/%Y}{noted}"
 
@@ -419,7 +420,7 @@ def may_refuse(dossier: Dossier, user: Any) -> bool:
     if commune is None or not dossier.signataire or dossier.etat != "a_signer":
         return False
     step = commune.circuits[dossier.circuit].steps["a_signer"]
-    return login_of(user) in (step.titulaire, *(one.suppleant.known.login for one in deputies(step)))
+    return login_of(user) in (step.titulaire, *(one.suppleant.known.login for one in deputies(commune, step)))
 
 
 def _reason(text: str) -> str:

@@ -220,6 +220,10 @@ class AbsenceQuerySet(models.QuerySet["Absence"]):
         today = timezone.localdate()
         return self.filter(du__lte=today, au__gte=today, annulee=False)
 
+    def of(self, commune: configuration.Commune) -> AbsenceQuerySet:
+        """Those that count in an institution: none that another one's people noted."""
+        return self.filter(commune__in=["", commune.slug])
+
 
 class Absence(models.Model):
     """Days, both included, on which a deputy acts for somebody. What was cancelled stays, as a trace."""
@@ -228,6 +232,8 @@ class Absence(models.Model):
     suppleant = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="suppleances")
     du = models.DateField()
     au = models.DateField()
+    # Where it counts: of who noted it for another (slug); wherever the person passes a step, when it is empty.
+    commune = models.CharField(max_length=80, blank=True, default="", db_index=True)
     annulee = models.BooleanField(default=False)
     annulee_par = models.CharField(max_length=200, blank=True, default="")
     saisie = models.DateTimeField(auto_now_add=True)
@@ -247,6 +253,12 @@ class Absence(models.Model):
     def personne_nom(self) -> str:
         """Name of who is absent."""
         return configuration.current().name(login_of(self.personne))
+
+    @property
+    def commune_nom(self) -> str:
+        """Name of the one institution where it counts; nothing when it counts wherever the person passes a step."""
+        commune = configuration.current().communes.get(self.commune)
+        return commune.nom if commune else self.commune
 
     @property
     def suppleant_nom(self) -> str:

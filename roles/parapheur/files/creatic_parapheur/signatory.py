@@ -31,6 +31,7 @@ BASES = {
     "L2122-18": "Délégation de fonctions à un adjoint ou à un conseiller (CGCT, L2122-18)",
     "L2122-19": "Délégation de signature à un agent (CGCT, L2122-19)",
 }
+_NOT_MANAGED = "seuls les rédacteurs, le DGS et le maire de la commune notent cela"
 _MATTER = re.compile(r"[1-9](\.[1-9][0-9]?){0,4}")
 
 
@@ -87,7 +88,8 @@ def choices(commune: Commune) -> list[Choice]:
     deputies = commune.circuits[next(iter(commune.circuits))].steps["a_signer"].suppleants
     people = set(commune.personnes)
     given = Delegation.objects.active().filter(commune=commune.slug).select_related("personne__known")
-    away = Absence.objects.active().filter(personne__known__login=holder, suppleant__known__login__in=deputies)
+    away = Absence.objects.active().of(commune)
+    away = away.filter(personne__known__login=holder, suppleant__known__login__in=deputies)
     return [
         Choice(HOLDER, holder, commune.qualite, (commune.qualite,)),
         *(_by_delegation(one) for one in given if login_of(one.personne) in people and one.personne.is_active),
@@ -188,7 +190,7 @@ def _managed(user: Any, slug: str = "") -> Commune:
         return current().communes[slug]
     commune = next((one for one in managed(user) if slug in ("", one.slug)), None)
     if commune is None:
-        raise Refused("seuls les rédacteurs, le DGS et le maire de la commune notent cela", 403)
+        raise Refused(_NOT_MANAGED, 403)
     return commune
 
 
@@ -297,6 +299,7 @@ def holders(commune: Commune) -> dict[str, tuple[str, ...]]:
 
 def declare_absence(user: Any, told: Mapping[str, str], slug: str = "") -> Absence:
     """Note the absence of somebody else, who cannot do it (CGCT, L2122-17: absence, suspension, or any other reason).
+    It counts in the institution that is managed and in no other: people of a CCAS give nobody the maire's signature.
 
     Args:
         told: `personne`, `suppleant`, `du`, `au`, `raison`, `qualite` (of the deputy, may be empty).
@@ -321,6 +324,7 @@ def declare_absence(user: Any, told: Mapping[str, str], slug: str = "") -> Absen
         suppleant=deputy,
         du=first,
         au=last,
+        commune=commune.slug,
         raison=_line(told, "raison", 300, "raison"),
         qualite=" ".join(told.get("qualite", "").split())[:150],
         saisie_par=_who(user),
@@ -328,18 +332,36 @@ def declare_absence(user: Any, told: Mapping[str, str], slug: str = "") -> Absen
     )
 
 
+def _counts_in(one: Absence) -> list[Commune]:
+    """Institutions where an absence counts; those of the person, when no file has this deputy any more."""
+    if one.commune:
+        return [found for found in current().communes.values() if found.slug == one.commune]
+    person, deputy = login_of(one.personne), login_of(one.suppleant)
+    found = [commune for commune in current().communes.values() if deputy in holders(commune).get(person, ())]
+    return found or current().communes_of(person)
+
+
 def end_absence(user: Any, number: int) -> None:
-    """Cancel an absence that one noted or that is of one's commune; it stays, as a trace, with who cancelled it.
+    """Cancel an absence: one's own, or one that counts only where one manages; it stays, as a trace, with who cancelled
+    it.
 
     Raises:
         Refused: it is not theirs to cancel.
     """
-    found = Absence.objects.filter(pk=number).select_related("personne__known").first()
+    found = Absence.objects.filter(pk=number).select_related("personne__known", "suppleant__known").first()
     if found is None:
         raise Refused("cette absence n'existe pas", 404)
-    if found.personne_id != user.pk:
-        theirs = {one.slug for one in current().communes_of(login_of(found.personne))}
-        _managed(user, next((one.slug for one in managed(user) if one.slug in theirs), "?"))
+    if found.personne_id != user.pk and not user.is_superuser:
+        own = {one.slug for one in managed(user)}
+        where = _counts_in(found)
+        if not any(one.slug in own for one in where):
+            raise Refused(_NOT_MANAGED, 403)
+        if others := ", ".join(one.nom for one in where if one.slug not in own):
+            raise Refused(
+                f"cette absence vaut aussi pour {others}, où vous n'en notez pas : rien n'a été changé. À faire : "
+                "demandez à cette personne de l'annuler elle-même, ou au groupement",
+                403,
+            )
     Absence.objects.filter(pk=number, annulee=False).update(annulee=True, annulee_par=_who(user))
 
 
@@ -350,8 +372,9 @@ def _who(user: Any) -> str:
 
 
 def managed_absences(commune: Commune) -> Iterator[Absence]:
-    """Absences of a commune that are not over."""
-    coming = Absence.objects.filter(au__gte=timezone.localdate(), annulee=False)
-    yield from coming.filter(personne__known__login__in=commune.personnes).select_related(
-        "personne__known", "suppleant__known"
-    )
+    """Absences that count in an institution and are not over."""
+    coming = Absence.objects.of(commune).filter(au__gte=timezone.localdate(), annulee=False)
+    found = coming.filter(personne__known__login__in=commune.personnes)
+    for one in found.select_related("personne__known", "suppleant__known"):
+        if commune in _counts_in(one):
+            yield one
