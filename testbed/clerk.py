@@ -194,12 +194,17 @@ class Clerks:
         return self.mayor.read()
 
 
-def log_in(who: Person, site: Site, parapheur: Parapheur, login: str) -> None:
-    """Somebody logs in to both; a first password is changed before, by their pages too."""
+def enter(who: Person, site: Site, login: str) -> None:
+    """Somebody logs in to the délibérations."""
     who.go(f"https://{site.name}/login")
     who.page.locator("[name=__ac_name]").fill(login)
     who.page.locator("[name=__ac_password]").fill(site.password(login))
     who.press("Se connecter")
+
+
+def log_in(who: Person, site: Site, parapheur: Parapheur, login: str) -> None:
+    """Somebody logs in to both; a first password is changed before, by their pages too."""
+    enter(who, site, login)
     parapheur.choose(login)
     who.go(f"https://{parapheur.name}/")
     who.page.locator("[name=username]").fill(login)

@@ -16,7 +16,7 @@ import pytest
 
 from scripts import demo_chaine
 from testbed.browser import Person
-from testbed.clerk import Clerks, clerks
+from testbed.clerk import Clerks, clerks, enter
 from testbed.control_node import command
 from testbed.deliberations import MANAGER
 from testbed.parapheur import pdf, word
@@ -141,13 +141,15 @@ def test_every_page_of_the_deliberations_is_readable_by_all(those: Clerks, meeti
              f"{projet}/@@publication", f"{meeting_path}/@@envois", f"{meeting_path}/@@suites"]  # fmt: skip # a list
     assert pages_of(those.manager, base, *asked) == {}
     assert pages_of(those.writer, base, "/gondecourt/seances/++add++seance", "/@@personal-preferences") == {}
-    # A page that is not there, and the space of an élu, here the maire's.
+    # A page that is not there, and the space of an élue.
     missing = those.writer.page.goto(f"{base}/gondecourt/rien")
     assert missing is not None and missing.status == 404 and those.writer.faults("introuvable") == []
     uids = [those.site.done(MANAGER, "GET", path)["UID"] for path in (meeting_path, projet)]
     within = f"seance={uids[0]}"
     space = ["espace", f"espace-seance?{within}", f"espace-point?{within}&point={uids[1]}"]
-    assert pages_of(those.mayor, base, *(f"/gondecourt/@@{one}" for one in space)) == {}
+    with those.others.one() as reader:
+        enter(reader, those.site, "amina.benali")
+        assert pages_of(reader, base, *(f"/gondecourt/@@{one}" for one in space)) == {}
 
 
 def test_every_page_of_the_parapheur_is_readable_by_all(those: Clerks) -> None:
