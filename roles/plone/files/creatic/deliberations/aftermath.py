@@ -105,24 +105,31 @@ def unread(meeting: Any) -> list[Any]:
     return [one for one in items(meeting) if subjects.confirmed(one) is None]
 
 
-def _given(meeting: Any, public: bool) -> dict[str, Any]:
+def _given(meeting: Any, public: bool, told: dict[str, Any] | None = None) -> dict[str, Any]:
+    told = settled(meeting) if told is None else told
     return {
         "commune": commune_of(meeting).title,
         **names(commune_of(meeting)),
         "seance": meeting,
         "projets": list(meeting.projets(*ON_AGENDA)),
         "debats": talks(meeting),
-        "arret": settled(meeting),
+        "arret": told,
         "public": public,
         "objet": subjects.public if public else lambda projet: projet.title,
         "voile": veil if public else lambda projet: "",
-        "draft": not settled(meeting) and api.content.get_state(meeting) != "sans_quorum",
+        "draft": not told and api.content.get_state(meeting) != "sans_quorum",
     }
 
 
-def minutes(meeting: Any, public: bool = False) -> bytes:
-    """The procès-verbal as PDF: a draft until it is settled; without what was said in closed session for the public."""
-    return documents.draw("proces_verbal", **_given(meeting, public))
+def minutes(meeting: Any, public: bool = False, told: dict[str, Any] | None = None) -> bytes:
+    """The procès-verbal as PDF: a draft until it is settled; without what was said in closed session for the public.
+
+    Args:
+        meeting: its meeting.
+        public: as the public reads it.
+        told: how it is about to be settled; as it was, when nothing is given.
+    """
+    return documents.draw("proces_verbal", **_given(meeting, public, told))
 
 
 def minutes_page(meeting: Any, public: bool = False) -> str:
@@ -177,8 +184,9 @@ def is_closed(meeting: Any) -> bool:
     return bool(api.content.get_state(meeting) == "close")
 
 
-def drafts(meeting: Any) -> list[tuple[str, NamedBlobFile]]:
-    """Drafts of the procès-verbaux that the council settles when this meeting begins (L2121-15), with their titles."""
+def drafts(meeting: Any) -> tuple[list[tuple[str, NamedBlobFile]], list[str]]:
+    """Drafts of the procès-verbaux that the council settles when this meeting begins (L2121-15), with their titles; and
+    those that cannot be drawn, in French."""
     before = sorted(
         (
             one
@@ -187,17 +195,17 @@ def drafts(meeting: Any) -> list[tuple[str, NamedBlobFile]]:
         ),
         key=lambda one: one.moment(),
     )
-    return [
-        (
-            f"Projet de procès-verbal – {one.label()}",
-            NamedBlobFile(
-                data=minutes(one),
-                contentType="application/pdf",
-                filename=f"projet-de-proces-verbal-{one.date.isoformat()}.pdf",
-            ),
-        )
-        for one in before[-_DRAFTS:]
-    ]
+    found, undrawn = [], []
+    for one in before[-_DRAFTS:]:
+        title = f"Projet de procès-verbal – {one.label()}"
+        name = f"projet-de-proces-verbal-{one.date.isoformat()}.pdf"
+        try:
+            data = minutes(one)
+        except documents.Undrawn as error:  # no law has it sent: it never keeps a convocation
+            undrawn.append(f"{title} : {str(error).partition('. À')[0]}")
+            continue
+        found.append((title, NamedBlobFile(data=data, contentType="application/pdf", filename=name)))
+    return found, undrawn
 
 
 def waiting(meeting: Any) -> list[deadlines.Deadline]:
@@ -525,10 +533,12 @@ class Aftermath(BrowserView):
         if wrong:
             raise ValueError(f"{wrong}.")
         remarks = str(form.get("remarques") or "").replace("\r\n", "\n").strip()[:_TALK]
-        self.context.creatic_arret = {"le": after.date, "remarques": remarks, **names}
+        told = {"le": after.date, "remarques": remarks, **names}
+        drawn = minutes(self.context, told=told)  # before anything is noted
+        self.context.creatic_arret = told
         with watch.ours():
             self.context.proces_verbal = NamedBlobFile(
-                data=minutes(self.context), contentType="application/pdf", filename="proces-verbal.pdf"
+                data=drawn, contentType="application/pdf", filename="proces-verbal.pdf"
             )
             watch.note(self.context, f"Procès-verbal arrêté à : {after.label()}")
             watch.keep(self.context)

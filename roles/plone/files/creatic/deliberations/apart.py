@@ -1,4 +1,4 @@
-"""Files that people gave are read in a process of its own, within bounds of memory and time, without Plone.
+"""What people gave is read, and drawn, in a process of its own, within bounds of memory and time, without Plone.
 
 Less than a megabyte can unfold into more memory than the site of all communes has. One is read at a time beside the
 site, each commune in its turn (`turns`). Messages are French, for people.
@@ -31,10 +31,13 @@ _TURNS = turns.Turns(max(1, int(os.environ.get("PLONE_THREADS", "4")) - 1))
 
 
 class Busy(hidden.Unfit):
-    """Others' files are being read."""
+    """Others' files are being read, or their documents drawn."""
 
     def __init__(self) -> None:
-        super().__init__("d'autres fichiers sont en cours de lecture. À faire : recommencez dans quelques minutes")
+        super().__init__(
+            "d'autres documents sont en cours de lecture ou de mise en page. À faire : recommencez dans quelques "
+            "minutes"
+        )
 
 
 class TooMuch(hidden.Unfit):
@@ -66,12 +69,14 @@ def read(reader: Callable[..., bytes], *files: bytes, memory: int, seconds: int,
     room = memory + _COPIES * sum(map(len, files))
     try:
         with _TURNS.turn(WHOSE.get(), _WAIT):
-            # The package is where this process found it, and nothing of its environment is a file's.
+            # The package is where this process found it, what is known of fonts too; nothing else of its environment
+            # is a file's.
             done = subprocess.run(
                 [sys.executable, "-B", "-P", "-m", __name__, reader.__module__, reader.__name__, str(room),
                  str(seconds), *(str(len(one)) for one in files)],
                 input=b"".join(files), capture_output=True, timeout=elapsed, check=False,
-                env={"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUTF8": "1", "PYTHONWARNINGS": "ignore"},
+                env={"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUTF8": "1", "PYTHONWARNINGS": "ignore"}
+                | {name: os.environ[name] for name in ("XDG_CACHE_HOME",) if name in os.environ},
             )  # fmt: skip # a call by its parts
     except turns.Full:
         raise Busy from None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from Acquisition import aq_base
-from creatic.deliberations import ballots, delays, frozen, matters, publicity, rules, watch
+from creatic.deliberations import ballots, delays, documents, frozen, matters, publicity, rules, watch
 from plone import api
 from plone.app.dexterity.textindexer import searchable
 from plone.app.textfield import RichText
@@ -227,6 +227,12 @@ class ISeance(model.Schema):
         _refuse({"pouvoirs" if data.pouvoirs else "presents": wrong})
 
 
+def is_drawn(value: Any) -> bool:
+    if value is not None and (said := documents.problem(value.raw)):
+        raise Wrong(f"{said[:1].upper()}{said[1:]}.")
+    return True
+
+
 _HTML = ("text/html",)  # nobody chooses in which language a text is written
 
 
@@ -251,11 +257,15 @@ class IProjet(model.Schema):
     )
     searchable("expose")
     widget("expose", RichTextFieldWidget)
-    expose = RichText(title="Exposé des motifs", allowed_mime_types=_HTML, required=False)
+    expose = RichText(title="Exposé des motifs", allowed_mime_types=_HTML, constraint=is_drawn, required=False)
     searchable("dispositif")
     widget("dispositif", RichTextFieldWidget)
     dispositif = RichText(
-        title="Dispositif", description="Ce que le conseil décide", allowed_mime_types=_HTML, required=False
+        title="Dispositif",
+        description="Ce que le conseil décide",
+        allowed_mime_types=_HTML,
+        constraint=is_drawn,
+        required=False,
     )
     compte = schema.Bool(
         title="Compte administratif ou compte financier unique",

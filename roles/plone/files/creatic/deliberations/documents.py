@@ -1,18 +1,46 @@
-"""The documents of a council as PDF, drawn by WeasyPrint from one template; nothing is fetched to draw them."""
+"""The documents of a council as PDF, drawn by WeasyPrint from one template; nothing is fetched to draw them.
+
+What people write has no end, and what draws it takes the more time: it is drawn in a process of its own (`apart`), and
+refused where it is written beyond what a text of a council is. Messages are French, for people.
+"""
 
 from __future__ import annotations
 
 import functools
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from creatic.deliberations import rules
+from creatic.deliberations import apart, hidden, rules
 
 _TEMPLATE = Path(__file__).with_name("templates") / "document.pt"
 _KEPT_MAX = 500_000
 """Signs of a document that is kept drawn: one with pictures in it is many megabytes, which all communes share."""
 _CELLS = 1000
-KINDS = ("convocation", "note", "proces_verbal", "deliberation", "registre", "liste")
+SIGNS_MAX = 300_000
+"""Of a text that a person writes: a hundred pages."""
+ELEMENTS_MAX = 10_000
+"""Of such a text (paragraphs, cells of tables, lines): a table of a thousand lines."""
+RAW_MAX = 10_000_000
+"""Signs of it as it is kept, with its pictures."""
+_MEMORY = 700_000_000
+"""Bytes of address space of who draws one, beside copies of it."""
+_SECONDS = 60
+"""Of processor: a registre of a thousand pages."""
+_ELAPSED = 120
+_LINE = 80
+_TAG = re.compile("<[^<>]*>")
+_NAMES = {
+    "convocation": "la convocation", "note": "la note explicative de synthèse", "proces_verbal": "le procès-verbal",
+    "deliberation": "la délibération", "registre": "le registre", "liste": "la liste des délibérations",
+}  # fmt: skip # a table
+KINDS = tuple(_NAMES)
+_SHORTEN = "joignez-le en annexe (PDF) et n'en gardez que l'essentiel"
+
+
+class Undrawn(ValueError):
+    """A document that was not drawn; the text is French, names it and says what to do."""
 
 
 @functools.cache
@@ -43,24 +71,94 @@ def page(kind: str, **given: Any) -> str:
 
 
 def draw(kind: str, **given: Any) -> bytes:
-    """Give a document as PDF. Arguments: see `page`."""
+    """Give a document as PDF. Arguments: see `page`.
+
+    Raises:
+        Undrawn: it takes too much, or others' are being drawn.
+    """
     text = page(kind, **given)
-    return _drawn(text) if len(text) <= _KEPT_MAX else _drawn.__wrapped__(text)
+    try:
+        made = _drawn(text) if len(text) <= _KEPT_MAX else _drawn.__wrapped__(text)
+    except apart.Late:
+        again = "recommencez dans quelques minutes ; si c'est encore le cas, raccourcissez ce qui y est écrit"
+        raise Undrawn(f"impossible de mettre en page {_NAMES[kind]} à temps. À faire : {again}") from None
+    except hidden.Unfit as error:  # others' turn
+        raise Undrawn(f"impossible de mettre en page {_NAMES[kind]} maintenant : {error}") from None
+    if not made:
+        raise Undrawn(_too_much(kind, text, given))
+    return made
 
 
 @functools.lru_cache(maxsize=16)
 def _drawn(text: str) -> bytes:
-    """A document as PDF; the same one, asked again (the drafts that go with each convocation), is not drawn again."""
+    """A document as PDF, empty for one that takes too much; the same one, asked again (the drafts that go with each
+    convocation), is not drawn again. Raises hidden.Unfit: now, it cannot be."""
+    try:
+        return apart.read(drawn, text.encode(), memory=_MEMORY, seconds=_SECONDS, elapsed=_ELAPSED)
+    except apart.Late:
+        raise
+    except apart.TooMuch:
+        return b""
+
+
+def drawn(text: bytes) -> bytes:
+    """Draw a document, for `apart`."""
     import logging
 
     from weasyprint import HTML
     from weasyprint.urls import URLFetcher
 
     logging.getLogger("weasyprint").setLevel(logging.ERROR)
-    drawn = HTML(string=text, base_url=None, url_fetcher=URLFetcher(allowed_protocols={"data"}))
-    _bound(drawn.etree_element)
-    made: bytes = drawn.write_pdf()
+    page = HTML(string=text.decode(), base_url=None, url_fetcher=URLFetcher(allowed_protocols={"data"}))
+    _bound(page.etree_element)
+    made: bytes = page.write_pdf()
     return made
+
+
+def _measure(text: str) -> tuple[int, int]:
+    """Signs that people read of a text in HTML, and its elements."""
+    return len(_TAG.sub("", text)), text.count("<") - text.count("</")
+
+
+def problem(text: str) -> str:
+    """Say that a text is longer than what is drawn, and what to do, in French; "" when it is not.
+
+    Args:
+        text: HTML, as its writer gives it.
+    """
+    if len(text) > RAW_MAX:
+        return (
+            f"ce texte pèse {len(text) / 1e6:.0f} Mo avec ses images, et {RAW_MAX // 1_000_000} Mo au plus sont mis en "
+            "page. À faire : réduisez ses images, ou joignez-les en annexe (PDF)"
+        )
+    signs, elements = _measure(text)
+    if signs <= SIGNS_MAX and elements <= ELEMENTS_MAX:
+        return ""
+    return (
+        f"ce texte est trop long à mettre en page ({_counted(signs, elements)} ; au plus "
+        f"{_counted(SIGNS_MAX, ELEMENTS_MAX)}). À faire : {_SHORTEN}"
+    )
+
+
+def _counted(signs: int, elements: int) -> str:
+    return f"{signs:_} signes, {elements:_} éléments : paragraphes, lignes, cellules de tableaux".replace("_", " ")
+
+
+def _too_much(kind: str, text: str, given: dict[str, Any]) -> str:
+    """Say that a document is not drawn, and which of the texts that it unites is the longest."""
+    projets = [one for one in (given.get("projet"), *(given.get("projets") or ())) if one is not None]
+    sizes = [_measure("".join(text.raw for text in (one.expose, one.dispositif) if text)) for one in projets]
+    if not any(map(any, sizes)):
+        return (
+            f"impossible de mettre en page {_NAMES[kind]} : c'est trop long ({_counted(*_measure(text))}). À faire : "
+            "raccourcissez ce qui y est écrit"
+        )
+    # An element takes as much as a line of text.
+    longest = max(range(len(sizes)), key=lambda rank: sizes[rank][0] + _LINE * sizes[rank][1])
+    return (
+        f"impossible de mettre en page {_NAMES[kind]} : le texte de « {projets[longest].title} » est trop long ou trop "
+        f"compliqué ({_counted(*sizes[longest])}). À faire : {_SHORTEN}"
+    )
 
 
 def _bound(page: Any) -> None:
@@ -88,7 +186,8 @@ def _bound(page: Any) -> None:
 def warm() -> None:
     """Read what drawing needs (the template, the library, the fonts) before anybody waits for it: seconds, once."""
     _template().cook_check()
-    _drawn("<p style='font-family: Liberation Serif'>é</p>")
+    with suppress(hidden.Unfit):  # whoever asks for one later is told
+        _drawn("<p style='font-family: Liberation Serif'>é</p>")
 
 
 def _title(projet: Any) -> str:

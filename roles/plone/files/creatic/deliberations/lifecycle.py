@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from Acquisition import aq_base
@@ -16,6 +18,14 @@ from plone.namedfile.file import NamedBlobFile
 def stored(data: bytes, name: str) -> NamedBlobFile:
     """A PDF as Plone keeps it."""
     return NamedBlobFile(data=data, contentType="application/pdf", filename=name)
+
+
+def _drawn(thing: Any, draw: Callable[[], bytes]) -> bytes:
+    """Draw what a change of state needs; where it cannot be, nothing changes."""
+    try:
+        return draw()
+    except documents.Undrawn as error:
+        watch.undo(thing, str(error))
 
 
 def meeting_document(meeting: Any, kind: str, draft: bool = True) -> bytes:
@@ -58,13 +68,16 @@ def meeting_moved(meeting: Any, event: Any) -> None:
     name = event.transition.id if event.transition else ""
     if name == "convoquer":
         meeting.convoquee_le = meeting.sent()
-        drawn = {kind: meeting_document(meeting, kind, draft=False) for kind in ("convocation", "note")}
+        drawn = {
+            kind: _drawn(meeting, functools.partial(meeting_document, meeting, kind, draft=False))
+            for kind in ("convocation", "note")
+        }
         meeting.convocation = stored(drawn["convocation"], "convocation.pdf")
         sent = [stored(data, f"{kind}.pdf") for kind, data in drawn.items()]  # kept apart: each goes its own way
         meeting.creatic_envois = (*meeting.dispatches(), (datetime.datetime.now(datetime.UTC).isoformat(), *sent))
         watch.note(meeting, f"Convocation, version {len(meeting.dispatches())}")
         convening.prepare(meeting)
-        reading.bind(meeting, aftermath.drafts(meeting))
+        reading.bind(meeting, *aftermath.drafts(meeting))
     elif name == "reprendre":
         convening.forget(meeting)
         convening.disapprove(meeting)
@@ -77,7 +90,7 @@ def meeting_moved(meeting: Any, event: Any) -> None:
         aftermath.begin(meeting)  # one that was opened before this was watched from there
     elif name == "constater":
         convening.forget(meeting)
-        meeting.proces_verbal = stored(aftermath.minutes(meeting), "proces-verbal.pdf")
+        meeting.proces_verbal = stored(_drawn(meeting, lambda: aftermath.minutes(meeting)), "proces-verbal.pdf")
     watch.keep(meeting)
 
 
@@ -95,7 +108,8 @@ def projet_moved(projet: Any, event: Any) -> None:
         meeting = meeting_of(projet)
         number(projet, meeting)
         own = commune_of(projet)
-        drawn = documents.draw("deliberation", commune=own.title, **names(own), seance=meeting, projet=projet)
+        given = {"commune": own.title, **names(own), "seance": meeting, "projet": projet}
+        drawn = _drawn(projet, lambda: documents.draw("deliberation", **given))
         projet.document = stored(drawn, f"{projet.numero}.pdf")
         projet.reindexObject()
     if event.transition:

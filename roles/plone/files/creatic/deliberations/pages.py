@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -264,6 +265,18 @@ class ProjetView(DefaultView, _Steps):
 class _Pdf(BrowserView):
     """A PDF, shown by the browser."""
 
+    def _draw(self, draw: Callable[[], bytes], name: str) -> bytes:
+        """Send what is drawn now; where it cannot be, the page that it is of says why."""
+        try:
+            data = draw()
+        except documents.Undrawn as error:
+            api.portal.show_message(_sentence(str(error)), self.request, type="error")
+            # A folder has a page of its own for its meetings.
+            page = "" if self.context.portal_type == "seance" else "/@@preparation"
+            self.request.response.redirect(f"{self.context.absolute_url()}{page}")
+            return b""
+        return self._send(data, name)
+
     def _send(self, data: bytes, name: str) -> bytes:
         response = self.request.response
         response.setHeader("Content-Type", "application/pdf")
@@ -277,8 +290,9 @@ class Convocation(_Pdf):
 
     def __call__(self) -> bytes:
         kept = self.context.convocation
-        data = kept.data if kept else lifecycle.meeting_document(self.context, "convocation")
-        return self._send(data, "convocation.pdf")
+        if kept:
+            return self._send(kept.data, "convocation.pdf")
+        return self._draw(lambda: lifecycle.meeting_document(self.context, "convocation"), "convocation.pdf")
 
 
 class Note(_Pdf):
@@ -286,8 +300,9 @@ class Note(_Pdf):
 
     def __call__(self) -> bytes:
         kept = self.context.dispatches() if self.context.convoquee_le else ()
-        data = kept[-1][2].data if kept else lifecycle.meeting_document(self.context, "note")
-        return self._send(data, "note-de-synthese.pdf")
+        if kept:
+            return self._send(kept[-1][2].data, "note-de-synthese.pdf")
+        return self._draw(lambda: lifecycle.meeting_document(self.context, "note"), "note-de-synthese.pdf")
 
 
 class Dispatch(_Pdf):
@@ -314,8 +329,9 @@ class Minutes(_Pdf):
             self.request.response.setHeader("Content-Type", "text/html; charset=utf-8")
             self.request.response.setHeader("Cache-Control", "private, no-store")
             return aftermath.minutes_page(self.context, public)
-        data = kept.data if kept and not public else aftermath.minutes(self.context, public)
-        return self._send(data, "proces-verbal.pdf")
+        if kept and not public:
+            return self._send(kept.data, "proces-verbal.pdf")
+        return self._draw(lambda: aftermath.minutes(self.context, public), "proces-verbal.pdf")
 
 
 class TheList(_Pdf):
@@ -324,7 +340,7 @@ class TheList(_Pdf):
     def __call__(self) -> bytes:
         if api.content.get_state(self.context) not in ("ouverte", "close") or not goes_on_line(self.context):
             raise NotFound("La séance n'est pas encore ouverte, ou ce conseil ne publie pas de liste.")
-        return self._send(aftermath.the_list(self.context), "liste-des-deliberations.pdf")
+        return self._draw(lambda: aftermath.the_list(self.context), "liste-des-deliberations.pdf")
 
 
 class Register(_Pdf):
@@ -341,16 +357,15 @@ class Register(_Pdf):
         )
         commune = commune_of(self.context)
         held = itertools.groupby(acts, key=meeting_of)  # numbers follow the meetings
-        data = documents.draw(
-            "registre",
-            commune=commune.title,
+        given = {
+            "commune": commune.title,
             **names(commune),
-            maire=getattr(commune, "creatic_maire", ""),
-            projets=acts,
-            seances=[(meeting, list(own)) for meeting, own in held],
-            annee=asked,
-        )
-        return self._send(data, f"registre-{asked}.pdf")
+            "maire": getattr(commune, "creatic_maire", ""),
+            "projets": acts,
+            "seances": [(meeting, list(own)) for meeting, own in held],
+            "annee": asked,
+        }
+        return self._draw(lambda: documents.draw("registre", **given), f"registre-{asked}.pdf")
 
 
 class Unanimous(BrowserView):

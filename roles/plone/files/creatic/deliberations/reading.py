@@ -129,12 +129,13 @@ def received(meeting: Any, version: int) -> dict[str, str]:
 # -- the papers in one file, made when a meeting is convened
 
 
-def bind(meeting: Any, drafts: Sequence[tuple[str, Any]]) -> None:
+def bind(meeting: Any, drafts: Sequence[tuple[str, Any]], undrawn: Sequence[str] = ()) -> None:
     """Keep the papers that are sent in one file, for the élus of a commune whose élus read here.
 
     Args:
         meeting: just convened.
         drafts: titles and files of the procès-verbaux that it is to settle, which are kept by themselves too.
+        undrawn: those that could not be drawn, in French.
     """
     if not space(commune_of(meeting)):
         return
@@ -147,10 +148,11 @@ def bind(meeting: Any, drafts: Sequence[tuple[str, Any]]) -> None:
     try:
         made, left = dossier.bind(parts)
     except ValueError as error:  # nothing heavy keeps a convocation: its delay runs
-        kept["laissees"] = (f"Le dossier en un seul fichier n'a pas pu être fait : {str(error).partition('. À')[0]}",)
+        why = f"Le dossier en un seul fichier n'a pas pu être fait : {str(error).partition('. À')[0]}"
+        kept["laissees"] = (why, *undrawn)
     else:
         file = NamedBlobFile(data=made, contentType="application/pdf", filename="dossier.pdf")
-        kept |= {"fichier": file, "laissees": tuple(left)}
+        kept |= {"fichier": file, "laissees": (*left, *undrawn)}
     setattr(meeting, _BOUND, {**bound(meeting), len(meeting.dispatches()): kept})
 
 

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import transaction
 from Acquisition import aq_base, aq_parent
-from creatic.deliberations import apart, frozen, hidden, pieces, publicity, rules
+from creatic.deliberations import apart, documents, frozen, hidden, pieces, publicity, rules
 from creatic.deliberations.frozen import Lock
 from plone import api
 from plone.dexterity.utils import iterSchemata
@@ -225,6 +226,12 @@ def _refuse(thing: Any, why: str, name: str = "", error: type[Exception] = Forbi
     raise Redirect(page if inside and not again else site)
 
 
+def undo(thing: Any, why: str) -> NoReturn:
+    """Refuse what has begun, whole: some of Plone's pages go on after a refusal, and would write the half of it."""
+    transaction.doom()
+    _refuse(thing, why)
+
+
 def _is_browser(request: Any) -> bool:
     """Whether a page is what is waited for."""
     asked = request.environ
@@ -390,6 +397,8 @@ def _check(thing: Any, changed: list[str]) -> None:
     if found and refused:
         labels = _fields(thing)
         _refuse(thing, f"{found.reason} ({', '.join(labels.get(name, name) for name in refused)})")
+    if kind == "projet":
+        _judge_texts(thing, changed)
     if kind == "projet" and (same := frozen.kept_subject(_known(thing), changed)):
         _refuse(thing, same)
     keep(thing)
@@ -410,6 +419,15 @@ def _judge(annex: Any) -> None:
         _refuse(annex, f"ce fichier n'est pas accepté : {said}", name, BadRequest)
     if held.contentType != pieces.content_type(data):
         held.contentType = pieces.content_type(data)
+
+
+def _judge_texts(projet: Any, changed: list[str]) -> None:
+    """Refuse a text that is longer than what is drawn, whatever way it came."""
+    labels = _fields(projet)
+    for name in {"expose", "dispositif"} & {*changed}:
+        held = getattr(aq_base(projet), name, None)
+        if held is not None and (said := documents.problem(held.raw)):
+            _refuse(projet, f"{labels.get(name, name)} : {said}", error=BadRequest)
 
 
 # -- the trace
