@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
-for folder in ("", "collections/ansible_collections/cdg59/creatic/agents", "roles/archive_gateway/files"):
+for folder in ("", "apps/common/src", "apps/sae/src"):
     sys.path.insert(0, str(TOP / folder))
 
 from testbed.archive_gateway import AGENCY, AGREEMENT, SIRENS, Gateway

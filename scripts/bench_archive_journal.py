@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
-for folder in ("", "collections/ansible_collections/cdg59/creatic/agents", "roles/archive_gateway/files"):
+for folder in ("", "apps/common/src", "apps/sae/src"):
     sys.path.insert(0, str(TOP / folder))
 
 from sae.journal import Journal, timestamp

@@ -22,8 +22,8 @@ TOP = Path(__file__).resolve().parents[1]
 for folder in (
     "",
     "collections",
-    "collections/ansible_collections/cdg59/creatic/agents",
-    "roles/archive_gateway/files",
+    "apps/common/src",
+    "apps/sae/src",
 ):
     sys.path.insert(0, str(TOP / folder))
 

@@ -22,9 +22,9 @@ from unittest import mock
 TOP = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOP))
 sys.path.insert(0, str(TOP / "collections"))
-sys.path.insert(0, str(TOP / "collections/ansible_collections/cdg59/creatic/agents"))
-sys.path.insert(0, str(TOP / "roles" / "tdt_connector" / "files"))
-sys.path.insert(0, str(TOP / "roles" / "tdt_simulator" / "files"))
+sys.path.insert(0, str(TOP / "apps/common/src"))
+sys.path.insert(0, str(TOP / "apps" / "connecteur" / "src"))
+sys.path.insert(0, str(TOP / "apps" / "simulateur" / "src"))
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from tdt_connector.client import Client

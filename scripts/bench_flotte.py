@@ -22,7 +22,7 @@ from typing import Any
 
 TOP = Path(__file__).parents[1]
 sys.path[:0] = [str(TOP), *(str(path) for path in (TOP / "roles").glob("*/files")), str(TOP / "collections")]
-sys.path.append(str(TOP / "collections/ansible_collections/cdg59/creatic/agents"))
+sys.path.append(str(TOP / "apps/common/src"))
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle, waves
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.publication import Fleet

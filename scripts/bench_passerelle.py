@@ -19,7 +19,7 @@ from statistics import median
 
 TOP = Path(__file__).parents[1]
 sys.path[:0] = [str(TOP), *(str(path) for path in (TOP / "roles").glob("*/files")), str(TOP / "collections")]
-sys.path.append(str(TOP / "collections/ansible_collections/cdg59/creatic/agents"))
+sys.path.append(str(TOP / "apps/common/src"))
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from passerelle.config import Commune, Config

@@ -29,7 +29,7 @@ from typing import Any
 
 TOP = Path(__file__).parents[1]
 sys.path[:0] = [str(TOP), str(TOP / "collections"), *map(str, sorted(TOP.glob("roles/*/files")))]
-sys.path.append(str(TOP / "collections/ansible_collections/cdg59/creatic/agents"))
+sys.path.append(str(TOP / "apps/common/src"))
 
 import testinfra
 import urllib3

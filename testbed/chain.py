@@ -45,7 +45,7 @@ class World:
         (root / "fichiers").mkdir()
         (root / "modeles").mkdir()
         (root / "modeles" / "base.html.j2").symlink_to(BASE)
-        for path in (TOP / "roles/passerelle/files").glob("*.html.j2"):
+        for path in (TOP / "apps/passerelle/modeles").glob("*.html.j2"):
             (root / "modeles" / path.name).symlink_to(path)
         self.parapheur, self.deliberations, self.ged = FakeParapheur(), FakeDeliberations(), FakeGed()
         self.servers = {

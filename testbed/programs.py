@@ -12,9 +12,7 @@ from pathlib import Path
 from testbed.patience import allowed
 
 TOP = Path(__file__).parents[1]
-SIGNING = os.pathsep.join(
-    str(TOP / part) for part in ("roles/signature/files", "collections/ansible_collections/cdg59/creatic/agents")
-)
+SIGNING = os.pathsep.join(str(TOP / part) for part in ("apps/signature/src", "apps/common/src"))
 """PYTHONPATH of what signs and verifies, and of what agents share, as their archives carry it."""
 
 _FABS = """

@@ -27,13 +27,13 @@ from tdt_connector import (
 )
 from tdt_connector.errors import TdtError
 
+from apps.connecteur.tests.test_acquit import NEW, OLD
 from testbed import budget as totem
 from testbed import helios
 from testbed.sae import PDF, old_pdf
 from tests.fuzz import spoilt as words
 from tests.fuzz.spoilt import asked, refuses, spoilt
 from tests.fuzz.test_archive import REPLY, scratch
-from tests.unit.tdt_connector.test_acquit import NEW, OLD
 
 SIREN = "215902669"
 ACT = checks.Act(

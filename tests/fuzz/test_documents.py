@@ -17,13 +17,13 @@ from signature_actes.check import check_pdf
 from signature_actes.person import Person
 from signature_actes.refusal import Refusal
 
+from apps.signature.tests.conftest import SIREN, Issuer
+from apps.signature.tests.test_sameness import sign
 from testbed import helios
 from testbed.sae import PDF, old_pdf
 from tests.fuzz import spoilt as words
 from tests.fuzz.spoilt import refuses, spoilt
 from tests.fuzz.test_archive import scratch
-from tests.unit.signature.conftest import SIREN, Issuer
-from tests.unit.signature.test_sameness import sign
 
 
 def printed(compress: int) -> bytes:

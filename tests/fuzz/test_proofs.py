@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from sae.journal.seal import Seal
 from sae.journal.verify import VerifyError, make_proof, verify_folder, verify_proof
 
+from apps.sae.tests.proof.conftest import Archive, archive, authority, unit  # noqa: F401 - fixtures
 from creatic_agent import attestation
 from tests.fuzz.spoilt import bent, refuses, spoilt
 from tests.fuzz.test_archive import scratch
-from tests.unit.archive_proof.conftest import Archive, archive, authority, unit  # noqa: F401 - fixtures
 
 WORDS = (b"[" * 20_000, b"{}", b"[]", b"null", b'"entete"', b'"jeton"', b"1e999", b"\\ud800", b'"seq":0', b"-1")
 

@@ -28,6 +28,7 @@ from sae.versement import seda
 from signature_actes import pades
 from testinfra.host import Host
 
+from apps.sae.tests.proof.public_tools import BAGIT, OCFL, install, run
 from testbed import sae as sips
 from testbed.archive_gateway import AGENCY, AGREEMENT, ARCHIVES, SIGNATORY, SIRENS, Gateway
 from testbed.certificates import issued
@@ -36,7 +37,6 @@ from tests.profiles.archive_gateway.conftest import TOP, own_files
 from tests.profiles.archive_node.conftest import Node
 from tests.profiles.parapheur.conftest import software
 from tests.profiles.services import exposure
-from tests.unit.archive_proof.public_tools import BAGIT, OCFL, install, run
 
 Sip = Callable[..., bytes]
 pytestmark = pytest.mark.exterieur  # the nodes, and who deposits
@@ -357,7 +357,7 @@ def _verify(gateway: Gateway, folder: Path, *anchor: str) -> tuple[int, dict[str
     """`sae-journal verify` from outside: this machine, Python and openssl."""
     done = subprocess.run(
         [sys.executable, "-m", "sae.journal", "verify", str(folder), "--racine", str(gateway.root), "--json", *anchor],
-        cwd=TOP / "roles" / "archive_gateway" / "files",
+        cwd=TOP / "apps" / "sae" / "src",
         capture_output=True,
         text=True,
         check=False,

@@ -20,7 +20,7 @@ from testbed.deliberations import MANAGER, WRITER, Site
 from tests.profiles.services import on_the_lab_alone
 
 sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
-sys.path.insert(0, str(Path(__file__).parents[3] / "roles" / "commune_pc" / "files"))
+sys.path.insert(0, str(Path(__file__).parents[3] / "apps" / "preuve_navigateur" / "src"))
 
 
 def pdf_text(data: bytes) -> str:

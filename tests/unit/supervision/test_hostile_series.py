@@ -201,7 +201,7 @@ def test_a_rule_that_fails_is_told_by_another_way(tmp_path: Path, rules: Any, co
     """Its mail is Alertmanager's, asked for by no rule; the morning reads the figure over SSH."""
     pages = {"/metrics": SENT.encode(), "/api/v1/rules": json.dumps(rules).encode() if rules else b"oups"}
     with serving(pages) as port:
-        program = runpy.run_path(str(TOP / "roles/supervision/files/temoin.py"))
+        program = runpy.run_path(str(TOP / "apps/journaux/src/temoin.py"))
         status = program["main"](
             f"http://127.0.0.1:{port}/metrics", tmp_path / "a.prom", tmp_path / "etat.json",
             rules=f"http://127.0.0.1:{port}/api/v1/rules", alerts=f"http://127.0.0.1:{port}/api/v2/alerts",
@@ -223,7 +223,7 @@ def test_a_rule_that_fails_is_told_by_another_way(tmp_path: Path, rules: Any, co
 def test_an_alertmanager_that_does_not_answer_fails_the_unit(tmp_path: Path) -> None:
     """Its failed unit is told by the morning over SSH."""
     with serving({"/metrics": SENT.encode(), "/api/v1/rules": json.dumps(BAD).encode()}) as port:
-        program = runpy.run_path(str(TOP / "roles/supervision/files/temoin.py"))
+        program = runpy.run_path(str(TOP / "apps/journaux/src/temoin.py"))
         with pytest.raises(OSError, match="refused"):
             program["main"](
                 f"http://127.0.0.1:{port}/metrics", tmp_path / "a.prom", tmp_path / "etat.json",

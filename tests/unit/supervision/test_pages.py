@@ -27,7 +27,7 @@ SIREN = "285900015"
 
 @pytest.fixture(scope="module")
 def program() -> Any:
-    path = Path(__file__).parents[3] / "roles/supervision/files/pages.py"
+    path = Path(__file__).parents[3] / "apps/journaux/src/pages.py"
     spec = spec_from_loader("supervision_pages", SourceFileLoader("supervision_pages", str(path)))
     assert spec and spec.loader
     module = module_from_spec(spec)

@@ -338,7 +338,7 @@ def witness(bench: Bench) -> Callable[[], float]:
         code += "main(sys.argv[2] + '/metrics', Path(sys.argv[3]), Path(sys.argv[4]), sys.argv[5] + '/api/v1/rules', "
         code += "sys.argv[2] + '/api/v2/alerts')"
         url, asked = (f"http://127.0.0.1:{bench.ports[place]}" for place in ("send", "watch"))
-        subprocess.run(["python3", "-I", "-c", code, str(TOP / "roles/supervision/files/temoin.py"), url, str(figures),
+        subprocess.run(["python3", "-I", "-c", code, str(TOP / "apps/journaux/src/temoin.py"), url, str(figures),
                         str(state), asked], check=True)  # fmt: skip # a list by rows
         [line] = [one for one in figures.read_text().splitlines() if one.startswith("supervision_temoin")]
         return float(line.split()[1])

@@ -1,0 +1,242 @@
+"""Documents are drawn once when they are asked again at once, and never fill the memory of the site."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import io
+import re
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import pytest
+from creatic.deliberations import apart, documents
+from pypdf import PdfReader
+
+from apps.deliberations.tests import test_pieces, test_watch
+
+LONG = "<p>a</p>" * 25_000
+
+
+@pytest.mark.parametrize(("signs", "kept"), [(10, 1), (600_000, 0)])
+def test_a_document_with_heavy_pictures_is_not_kept(monkeypatch: pytest.MonkeyPatch, signs: int, kept: int) -> None:
+    monkeypatch.setattr(documents, "page", lambda _kind, **_given: f"<p>Note</p><!--{'x' * signs}-->")
+    documents._drawn.cache_clear()
+    assert documents.draw("note").startswith(b"%PDF-")
+    assert documents._drawn.cache_info().currsize == kept
+
+
+@pytest.mark.parametrize(
+    ("stand_in", "quality", "said"),
+    [("", "maire", "Le maire, Anne Petit"), ("Luc Roux", "maire", "Pour le maire empêché, Luc Roux"),
+     ("Luc Roux", "président", "Pour le président empêché, Luc Roux")],
+)  # fmt: skip # a table
+def test_a_convocation_bears_the_name_of_who_convenes(stand_in: str, quality: str, said: str) -> None:
+    pytest.importorskip("chameleon")  # of the site; what is given to it is asked in test_watch
+    meeting = SimpleNamespace(
+        date=datetime.date(2026, 12, 14), heure="18:30", lieu="en mairie", first=lambda: None, scrutin_le=None,
+        urgence="", convoquee_le=None, convoques=["Luc Roux"], title="Conseil", delay=lambda: None,
+        attendance=lambda: None, label=lambda: "",
+    )  # fmt: skip # a table
+    page = documents.page("convocation", commune="Loos", seance=meeting, qualite=quality, maire="Anne Petit",
+                          suppleant=stand_in, projets=[], draft=False)  # fmt: skip # one call by its parts
+    plain = " ".join(re.sub("<[^>]*>", "", page).split())
+    assert said in plain
+    assert ("Anne Petit" in plain) is not stand_in.startswith("Luc")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        '<tr><td colspan="30000">x</td></tr>',
+        '<tr><td colspan="30_000">x</td></tr>',  # as Python reads it
+        "<tr>" + '<td colspan="1000">x</td>' * 30 + "</tr>",
+        '<col span="30000000"><tr><td>x</td></tr>',
+        '<colgroup span="30000000"></colgroup><tr><td rowspan="30000000">x</td></tr>',
+    ],
+)
+def test_a_table_that_says_to_be_wide_does_not_hold_the_site(cells: str) -> None:
+    begun = time.process_time()
+    assert documents.drawn(f"<table>{cells}</table>".encode()).startswith(b"%PDF-")
+    assert time.process_time() - begun < 1.5
+
+
+def test_a_table_of_somebody_s_keeps_its_cells() -> None:
+    page = ElementTree.Element("tr")
+    for given in ({"colspan": "3", "rowspan": "2"}, {}, {"colspan": "x"}):
+        ElementTree.SubElement(page, "td", given)
+    documents._bound(page)
+    assert [(one.get("colspan"), one.get("rowspan")) for one in page.iter("td")] == [
+        ("3", "2"), (None, None), ("1", None)
+    ]  # fmt: skip # a table
+
+
+def text(raw: str) -> SimpleNamespace:
+    """A rich text, as Plone keeps it."""
+    return SimpleNamespace(raw=raw, output=raw, mimeType="text/html")
+
+
+def projet(title: str, expose: str) -> SimpleNamespace:
+    return SimpleNamespace(title=title, expose=text(expose), dispositif=text("<p>Adopte.</p>"))
+
+
+@pytest.fixture
+def pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Documents of which nothing but the texts counts, drawn in one second."""
+    monkeypatch.setattr(documents, "_SECONDS", 1)
+    monkeypatch.setattr(documents, "page", lambda _kind, **given: "".join(one.expose.raw for one in given["projets"]))
+    documents._drawn.cache_clear()
+
+
+@pytest.mark.parametrize("expose", [LONG, "<div>" * 30_000, "<table><tr><td>" * 3_000 + "a"])
+@pytest.mark.usefixtures("pages")
+def test_a_text_without_end_takes_no_time_nor_memory_of_the_site_and_is_named(expose: str) -> None:
+    united = [projet("Voirie", "<p>Une rue.</p>"), projet("Budget primitif", expose)]
+    before, began = test_pieces.peak(), time.process_time()
+    for _again in range(2):  # known the second time
+        with pytest.raises(
+            documents.Undrawn, match="la note .* « Budget primitif » est trop long .* À faire : joignez"
+        ):
+            documents.draw("note", projets=united)
+    assert time.process_time() - began < 1
+    assert test_pieces.peak() - before < 50 * test_pieces.MEGABYTE
+    assert documents.draw("note", projets=united[:1]).startswith(b"%PDF-")
+
+
+@pytest.mark.usefixtures("pages")
+def test_what_a_busy_machine_does_not_draw_is_drawn_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = [projet("Voirie", "<p>Une place.</p>")]
+    with monkeypatch.context() as busy:
+        busy.setattr(apart, "_WAIT", 0.01)
+        with apart._TURNS.turn("loos", 1), pytest.raises(documents.Undrawn, match="recommencez dans quelques minutes"):
+            documents.draw("convocation", projets=own)
+        busy.setattr(documents, "_ELAPSED", 0.01)
+        busy.setattr(apart, "_WAIT", 60)
+        with pytest.raises(documents.Undrawn, match="le procès-verbal à temps. À faire : recommencez"):
+            documents.draw("proces_verbal", projets=own)
+    assert documents.draw("convocation", projets=own).startswith(b"%PDF-")
+
+
+def test_nothing_is_fetched_to_draw_and_a_picture_inside_is_shown(tmp_path: Path) -> None:
+    picture = test_pieces.picture("PNG")
+    kept = tmp_path / "secret.png"
+    kept.write_bytes(picture)
+    inside = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    shown = [
+        len(PdfReader(io.BytesIO(documents._drawn(f"<p>é</p><img src='{source}'>"))).pages[0].images)
+        for source in (inside, kept.as_uri(), "http://localhost:9/a.png")
+    ]
+    assert shown == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (LONG, "25 000 éléments"),
+        ("mot " * 100_000, "400 000 signes"),
+        ("<br>" * 25_000, "25 000 éléments"),  # nothing of it is closed
+        ("<" * 12_000, "éléments"),
+        (f"<img src='data:image/png;base64,{'A' * 12_000_000}'>", "12 Mo avec ses images"),
+        ("<p>Considérant que la commune compte 800 habitants ;</p>" * 2_000, ""),
+        ("<table>" + ("<tr>" + "<td>12</td>" * 7 + "</tr>") * 1_000 + "</table>", ""),
+        (f"<img src='data:image/png;base64,{'A' * 3_000_000}'>", ""),
+        ("", ""),
+    ],
+)
+def test_a_text_is_refused_where_it_is_written_beyond_what_is_drawn(raw: str, said: str) -> None:
+    found = documents.problem(raw)
+    assert said in found
+    assert bool(found) == bool(said)
+    assert ("À faire : " in found) == bool(said)
+
+
+def test_no_way_leads_a_text_without_end_into_a_projet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forms and the API ask its field first; this is asked of all that is written."""
+    watch = test_watch.module(monkeypatch, "watch")
+    watch.BadRequest = type("BadRequest", (Exception,), {})
+    watch.getRequest = lambda: None
+    own = SimpleNamespace(expose=text("<p>a</p>"), dispositif=text(LONG), title="Budget", creatic_connu={})
+    monkeypatch.setattr(watch, "_fields", lambda _thing: {"dispositif": "Dispositif"})
+    monkeypatch.setattr(watch, "_known", lambda _thing: {})
+    watch._judge_texts(own, ["title", "expose"])  # one that was there before stays
+    with pytest.raises(watch.BadRequest, match="« Budget » : Dispositif : ce texte est trop long"):
+        watch._judge_texts(own, ["dispositif"])
+
+
+@pytest.mark.parametrize("step", ["adopter", "rejeter"])
+def test_a_step_whose_document_is_not_drawn_is_not_taken(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    beside = ("content", "reading", "watch", "aftermath", "convening", "ballots")
+    lifecycle = test_watch.module(monkeypatch, "lifecycle", *beside)
+    refused = type("Refused", (Exception,), {})
+    lifecycle.watch.undo.side_effect = refused
+    lifecycle.names.return_value = {}
+    monkeypatch.setattr(lifecycle, "number", lambda *_given: None)
+
+    def draw(_kind: str, **_given: object) -> bytes:
+        raise documents.Undrawn("la délibération est trop longue")
+
+    monkeypatch.setattr(lifecycle.documents, "draw", draw)
+    own = SimpleNamespace(document=None, title="Budget", reindexObject=lambda: None)
+    with pytest.raises(refused):
+        lifecycle.projet_moved(own, SimpleNamespace(transition=SimpleNamespace(id=step)))
+    assert own.document is None
+    lifecycle.watch.undo.assert_called_once_with(own, "la délibération est trop longue")
+
+
+def test_nothing_of_a_step_that_is_undone_is_written_whatever_page_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = test_watch.module(monkeypatch, "watch")
+    watch.Forbidden = type("Forbidden", (Exception,), {})
+    watch.getRequest = lambda: None
+    monkeypatch.setattr(watch, "_known", lambda _thing: {})
+    with pytest.raises(watch.Forbidden, match="« Budget » : trop long"):
+        watch.undo(SimpleNamespace(title="Budget"), "trop long")
+    watch.transaction.doom.assert_called_once_with()
+
+
+def test_a_draft_of_proces_verbal_that_is_not_drawn_is_named_and_the_others_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    beside = ("content", "convening", "gestures", "publishing", "subjects", "watch")
+    aftermath = test_watch.module(monkeypatch, "aftermath", *beside)
+    held = [
+        SimpleNamespace(
+            label=lambda day=day: f"Conseil du {day}", moment=lambda day=day: day, date=datetime.date(2026, 9, day)
+        )
+        for day in (1, 2, 30)
+    ]
+
+    def minutes(meeting: SimpleNamespace) -> bytes:
+        if meeting is held[0]:
+            raise documents.Undrawn("le texte de « Budget » est trop long. À faire : joignez-le")
+        return b"%PDF-"
+
+    monkeypatch.setattr(aftermath, "minutes", minutes)
+    monkeypatch.setattr(aftermath, "_waited", lambda _folder: held[:2])
+    monkeypatch.setattr(aftermath, "is_closed", lambda _meeting: True)
+    monkeypatch.setattr(aftermath, "settled", lambda _meeting: {})
+    held[2].aq_parent = None
+    found, undrawn = aftermath.drafts(held[2])
+    assert [title for title, _file in found] == ["Projet de procès-verbal – Conseil du 2"]
+    assert undrawn == ["Projet de procès-verbal – Conseil du 1 : le texte de « Budget » est trop long"]
+
+
+def test_minutes_that_are_not_drawn_are_not_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    beside = ("content", "convening", "gestures", "publishing", "subjects", "watch")
+    aftermath = test_watch.module(monkeypatch, "aftermath", *beside)
+
+    def minutes(_meeting: object, told: object = None) -> bytes:
+        assert told
+        raise documents.Undrawn("trop long")
+
+    monkeypatch.setattr(aftermath, "minutes", minutes)
+    monkeypatch.setattr(aftermath, "settled", lambda _meeting: {})
+    monkeypatch.setattr(aftermath, "items", lambda _meeting: [])
+    monkeypatch.setattr(aftermath, "following", lambda _meeting: SimpleNamespace(date=datetime.date(2026, 12, 1)))
+    monkeypatch.setattr(aftermath.rules, "signs_problem", lambda *_given: "")
+    page = aftermath.Aftermath()
+    monkeypatch.setattr(aftermath.Aftermath, "may_decide", lambda _page: True)
+    page.context = SimpleNamespace(president="Anne Petit", presents=[], proces_verbal=None)
+    page.request = SimpleNamespace(form={"president": "Anne Petit", "secretaire": "Luc Roux"})
+    with pytest.raises(documents.Undrawn):
+        page._settle()
+    assert vars(page.context) == {"president": "Anne Petit", "presents": [], "proces_verbal": None}
