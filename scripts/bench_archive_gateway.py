@@ -19,8 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
-for folder in ("", "apps/common/src", "apps/sae/src"):
-    sys.path.insert(0, str(TOP / folder))
+sys.path.insert(0, str(TOP))
+
+from testbed import apps
+
+sys.path[:0] = apps.sources()
 
 from testbed.archive_gateway import AGENCY, AGREEMENT, SIRENS, Gateway
 from testbed.sae import GONDECOURT, PDF, FakeClamd, sip

@@ -13,8 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
-for folder in ("", "apps/common/src", "apps/sae/src"):
-    sys.path.insert(0, str(TOP / folder))
+sys.path.insert(0, str(TOP))
+
+from testbed import apps
+
+sys.path[:0] = apps.sources()
 
 from sae.journal import Journal, timestamp
 from sae.journal.export import export

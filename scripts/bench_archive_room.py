@@ -19,13 +19,11 @@ from functools import partial
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
-for folder in (
-    "",
-    "collections",
-    "apps/common/src",
-    "apps/sae/src",
-):
-    sys.path.insert(0, str(TOP / folder))
+sys.path[:0] = [str(TOP), str(TOP / "collections")]
+
+from testbed import apps
+
+sys.path[:0] = apps.sources()
 
 from testbed.archive_room import (
     ADDRESSES,

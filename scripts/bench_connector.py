@@ -20,11 +20,11 @@ from typing import Any
 from unittest import mock
 
 TOP = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TOP))
-sys.path.insert(0, str(TOP / "collections"))
-sys.path.insert(0, str(TOP / "apps/common/src"))
-sys.path.insert(0, str(TOP / "apps" / "connecteur" / "src"))
-sys.path.insert(0, str(TOP / "apps" / "simulateur" / "src"))
+sys.path[:0] = [str(TOP), str(TOP / "collections")]
+
+from testbed import apps
+
+sys.path[:0] = apps.sources()
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from tdt_connector.client import Client

@@ -21,8 +21,11 @@ from pathlib import Path
 from typing import Any
 
 TOP = Path(__file__).parents[1]
-sys.path[:0] = [str(TOP), *(str(path) for path in (TOP / "roles").glob("*/files")), str(TOP / "collections")]
-sys.path.append(str(TOP / "apps/common/src"))
+sys.path[:0] = [str(TOP), str(TOP / "collections")]
+
+from testbed import apps
+
+sys.path[:0] = apps.sources()
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle, waves
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.publication import Fleet

@@ -18,8 +18,11 @@ from pathlib import Path
 from statistics import median
 
 TOP = Path(__file__).parents[1]
-sys.path[:0] = [str(TOP), *(str(path) for path in (TOP / "roles").glob("*/files")), str(TOP / "collections")]
-sys.path.append(str(TOP / "apps/common/src"))
+sys.path[:0] = [str(TOP), str(TOP / "collections")]
+
+from testbed import apps
+
+sys.path[:0] = apps.sources()
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from passerelle.config import Commune, Config

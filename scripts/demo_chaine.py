@@ -28,8 +28,11 @@ from pathlib import Path
 from typing import Any
 
 TOP = Path(__file__).parents[1]
-sys.path[:0] = [str(TOP), str(TOP / "collections"), *map(str, sorted(TOP.glob("roles/*/files")))]
-sys.path.append(str(TOP / "apps/common/src"))
+sys.path[:0] = [str(TOP), str(TOP / "collections")]
+
+from testbed import apps
+
+sys.path[:0] = apps.sources()
 
 import testinfra
 import urllib3
