@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.cdg59.creatic.plugins.action.file_set import build_zipapp
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.applications import package
 
 ROLES = Path(__file__).parents[3] / "roles"
 # The agent's own code and what is shared come from the archive, or the test would see the sources.
@@ -45,8 +46,7 @@ def _agents() -> dict[str, Path]:
     for folder in ("tasks", "vars"):
         for path in sorted(ROLES.glob(f"*/{folder}/*.yml")):
             for spec in _entries(yaml.safe_load(path.read_text(encoding="utf-8"))):
-                name = spec["zipapp"].replace("{{ role_path }}", str(ROLES / path.parts[-3]))
-                found[spec["main"]] = (path.parents[1] / "files" / name).resolve()
+                found[spec["main"]] = package(spec["zipapp"], [path]) or path.parents[1] / "files" / spec["zipapp"]
     return found
 
 

@@ -16,10 +16,11 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.template import trust_as_template
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.applications import package as application
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.bytecode import compiled
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.kept import Kept
 
-_SHARED = Path(__file__).parents[2] / "agents" / "creatic_agent"
+_SHARED = "creatic_agent"
 # A zipapp that other builders made is made again.
 _BUILDERS = (Path(__file__), Path(__file__).parents[1] / "plugin_utils" / "bytecode.py")
 _SOURCES = ("template", "src", "content", "zipapp")
@@ -41,8 +42,13 @@ def build_zipapp(package: Path, main: str, python: str = "/usr/bin/python3") -> 
     """
     module, function = main.split(":")
     entries = _files(package)
-    if any(_SHARED.name.encode() in content for content in entries.values()):
-        entries |= _files(_SHARED)
+    if any(_SHARED.encode() in content for content in entries.values()):
+        shared = application(_SHARED, (package, __file__))
+        if shared is None:
+            raise AnsibleActionFail(
+                f"{package.name} : {_SHARED} manque dans apps/. À faire : reprenez le projet entier"
+            )
+        entries |= _files(shared)
     entries["__main__.py"] = f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n".encode()
     builders = b"".join(path.read_bytes() for path in _BUILDERS)
     named = hashlib.sha256(python.encode() + importlib.util.MAGIC_NUMBER + builders)
@@ -115,14 +121,17 @@ class FileRenderer(Acting):
         if spec.get("src"):
             return Path(self._find_needle("files", spec["src"])).read_bytes()
         if spec.get("zipapp"):
-            package = Path(self._find_needle("files", spec["zipapp"]))
-            return build_zipapp(package, spec["main"], spec.get("python") or "/usr/bin/python3")
+            return build_zipapp(self._folder(spec["zipapp"]), spec["main"], spec.get("python") or "/usr/bin/python3")
         return str(spec["content"]).encode()
+
+    def _folder(self, name: str) -> Path:
+        """A package of the applications, or a folder of the role's files."""
+        return application(name, self._task.get_search_path()) or Path(self._find_needle("files", name))
 
     def _listed(self) -> Iterator[dict[str, Any]]:
         for spec in self._task.args.get("files") or []:
             if spec.get("tree"):
-                yield from tree_entries(Path(self._find_needle("files", spec["tree"])), spec)
+                yield from tree_entries(self._folder(spec["tree"]), spec)
             else:
                 yield spec
 

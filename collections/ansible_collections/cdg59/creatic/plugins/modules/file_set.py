@@ -26,13 +26,13 @@ options:
       content: {description: The content itself., type: str}
       zipapp:
         description:
-          - Python package of the role's C(files/), sent as one deterministic executable zip. One that imports
-            C(creatic_agent), what the agents share, carries it.
+          - Python package of the project's applications (C(apps/*/src/)) or of the role's C(files/), sent as one
+            deterministic executable zip. One that imports C(creatic_agent), what the applications share, carries it.
         type: str
       tree:
         description:
-          - Folder of the role's C(files/), sent whole without its bytecode caches. What is no longer in it stays on the
-            host.
+          - Package of the project's applications, or folder of the role's C(files/), sent whole without its bytecode
+            caches. What is no longer in it stays on the host.
         type: str
       main: {description: "Entry point of the zipapp, as C(package.module:function).", type: str}
       python: {description: "Interpreter of the zipapp, C(/usr/bin/python3) by default.", type: str}
