@@ -308,9 +308,10 @@ def test_the_code_is_the_same_bytes_without_what_no_machine_needs() -> None:
 
 
 def test_the_code_holds_what_agents_have_by_a_link_and_nothing_from_elsewhere(tmp_path: Path) -> None:
-    found, plugins = _unpacked(bundle.code(TOP)), "collections/ansible_collections/cdg59/creatic"
-    reasons = found[f"{plugins}/plugins/module_utils/reasons.py"]
-    assert reasons == found[f"{plugins}/agents/creatic_agent/reasons.py"] != b""
+    found, plugins = _unpacked(bundle.code(TOP)), "collections/ansible_collections/cdg59/creatic/plugins"
+    reasons = found[f"{plugins}/module_utils/reasons.py"]
+    assert reasons == found["apps/common/src/creatic_agent/reasons.py"] != b""
+    assert not [name for name in found if name.startswith("apps/") and "/tests/" in name]
     (tmp_path / "projet" / "roles").mkdir(parents=True)
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "projet" / "roles" / "dehors").symlink_to(tmp_path / "secret")

@@ -18,8 +18,8 @@ from typing import Any
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
 
 # What a run needs of the project; inventories, tests and their bench are no part of it.
-_CODE = ("ansible.cfg", "playbooks", "roles", "collections/ansible_collections/cdg59")
-_NOT = ("__pycache__", ".pytest_cache", ".mypy_cache", "molecule")
+_CODE = ("ansible.cfg", "playbooks", "roles", "apps", "collections/ansible_collections/cdg59")
+_NOT = ("__pycache__", ".pytest_cache", ".mypy_cache", "molecule", "tests")
 
 
 def code(top: Path) -> bytes:

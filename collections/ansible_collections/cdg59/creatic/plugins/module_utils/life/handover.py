@@ -16,7 +16,6 @@ commune.
 from __future__ import annotations
 
 import errno
-import importlib
 import os
 import re
 import shutil
@@ -47,12 +46,13 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
+from ansible_collections.cdg59.creatic.plugins.module_utils.shared import shared
 from cryptography import x509
 
 if TYPE_CHECKING:
     from creatic_agent import identity
-else:  # what the agents share; here it is a part of the collection, as this module is
-    identity = importlib.import_module("ansible_collections.cdg59.creatic.agents.creatic_agent.identity")
+else:
+    identity = shared("identity")
 
 FACTS = "remise.json"
 PARTS = {

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import hashlib
-import importlib
 import itertools
 import re
 import unicodedata
@@ -30,6 +29,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import (
     strange,
     unknown_sign,
 )
+from ansible_collections.cdg59.creatic.plugins.module_utils.shared import shared
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -61,7 +61,6 @@ PROFILES: dict[str, tuple[x509.ObjectIdentifier, ...]] = {
 NAMED = ("server", "supervision")
 """Profiles that bear DNS names."""
 
-_IDENTITY = "ansible_collections.cdg59.creatic.agents.creatic_agent.identity"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -171,7 +170,7 @@ class Request:
             )
         nobody = person and reads_as_reserved(self.common_name)
         with contextlib.suppress(ModuleNotFoundError):  # on a host; the authority asks it again
-            identity = importlib.import_module(_IDENTITY)
+            identity = shared("identity")
             nobody |= person and identity.kind_of(self.common_name) is not identity.Kind.PERSON
         if nobody:
             yield (
@@ -322,8 +321,7 @@ def person_name(text: str) -> str:
         raise PkiError("nom : donnez le prénom et le nom de la personne")
     if not all(char.isalpha() or unicodedata.combining(char) or char in " -'’." for char in name) or len(name) > 64:
         raise PkiError("nom : lettres, espaces, traits d'union et apostrophes seulement, 64 caractères au plus")
-    # On the control node alone: what the agents share is a part of the collection there.
-    identity = importlib.import_module(_IDENTITY)
+    identity = shared("identity")  # on the control node alone
     if identity.kind_of(name) is not identity.Kind.PERSON:
         why = "est le nom d'un service, ou se lit comme le sien, ou n'est pas en lettres latines"
         raise PkiError(f"nom : « {name} » {why}. À faire : donnez celui d'une personne, en lettres latines")
