@@ -30,56 +30,58 @@ TOP = Path(__file__).parent
 sys.path.insert(0, str(TOP / "collections"))
 os.environ["PATH"] = f"{TOP / '.venv' / 'bin'}:{os.environ['PATH']}"
 
-from ansible_collections.cdg59.creatic.plugins.module_utils import commands, harmless
-from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
-from ansible_collections.cdg59.creatic.plugins.module_utils.access import record as access_record
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive import formats as archive_formats
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import run as audit_run
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store as audit_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import AuditError
-from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill as backup_drill
-from ansible_collections.cdg59.creatic.plugins.module_utils.backup import move as backup_move
-from ansible_collections.cdg59.creatic.plugins.module_utils.backup import outgoing as backup_outgoing
-from ansible_collections.cdg59.creatic.plugins.module_utils.documents import produce, supports
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow, history
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import held as evidence_held
+from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout as evidence
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import servers as evidence_servers
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import updates as evidence_updates
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import Verification
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import assemble as fleet_assemble
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle as fleet_bundle
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import pushed as fleet_pushed
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import readiness as fleet_readiness
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import waves as fleet_waves
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.assemble import Door as FleetDoor
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.proofs import Proofs
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.publication import Fleet
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.pushed import Pushed
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError, Signer
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
-from ansible_collections.cdg59.creatic.plugins.module_utils.life import agent as life_agent
-from ansible_collections.cdg59.creatic.plugins.module_utils.life import commune as life_commune
-from ansible_collections.cdg59.creatic.plugins.module_utils.life import files as life_files
-from ansible_collections.cdg59.creatic.plugins.module_utils.life import handover as life_handover
-from ansible_collections.cdg59.creatic.plugins.module_utils.life.commune import CommuneDeparture
-from ansible_collections.cdg59.creatic.plugins.module_utils.life.departure import Departure, Order
-from ansible_collections.cdg59.creatic.plugins.module_utils.life.handover import HandOverError
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import outgoing as morning_outgoing
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import screen, series
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning.curves import Curve
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning.pages import Pages
-from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import renewal as pki_renewal
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, person_name
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.deadlines import deadlines
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import REVOKED, STATUSES
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
+
+from creatic import commands
+from creatic.access import authority as access
+from creatic.access import record as access_record
+from creatic.archive import formats as archive_formats
+from creatic.archive import patch as archive_patch
+from creatic.audit import controls
+from creatic.audit import run as audit_run
+from creatic.audit import store as audit_store
+from creatic.audit.sources import AuditError
+from creatic.backup import drill as backup_drill
+from creatic.backup import move as backup_move
+from creatic.backup import outgoing as backup_outgoing
+from creatic.documents import produce, supports
+from creatic.evidence import follow, history
+from creatic.evidence import held as evidence_held
+from creatic.evidence import servers as evidence_servers
+from creatic.evidence import store as evidence_store
+from creatic.evidence import updates as evidence_updates
+from creatic.evidence.seal import Verification
+from creatic.fleet import assemble as fleet_assemble
+from creatic.fleet import bundle as fleet_bundle
+from creatic.fleet import pushed as fleet_pushed
+from creatic.fleet import readiness as fleet_readiness
+from creatic.fleet import waves as fleet_waves
+from creatic.fleet.assemble import Door as FleetDoor
+from creatic.fleet.proofs import Proofs
+from creatic.fleet.publication import Fleet
+from creatic.fleet.pushed import Pushed
+from creatic.fleet.signing import FleetError, Signer
+from creatic.life import agent as life_agent
+from creatic.life import commune as life_commune
+from creatic.life import files as life_files
+from creatic.life import handover as life_handover
+from creatic.life.commune import CommuneDeparture
+from creatic.life.departure import Departure, Order
+from creatic.life.handover import HandOverError
+from creatic.morning import outgoing as morning_outgoing
+from creatic.morning import screen, series
+from creatic.morning.curves import Curve
+from creatic.morning.pages import Pages
+from creatic.patience import waiting
+from creatic.pki import renewal as pki_renewal
+from creatic.pki.authority import Authority
+from creatic.pki.deadlines import deadlines
+from creatic.pki.keys import Passphrases
+from creatic.pki.registry import REVOKED, STATUSES
+from creatic.registry import (
     aim,
     entities,
     environment,
@@ -89,9 +91,9 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
     rounds,
     wiring,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem
-from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import journals, silences
-from ansible_collections.cdg59.creatic.plugins.module_utils.terminal import Grid
+from creatic.registry.checked_yaml import Problem
+from creatic.supervision import journals, silences
+from creatic.terminal import Grid
 
 
 def print(*told: object, **how: Any) -> None:  # the only one here

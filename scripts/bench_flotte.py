@@ -27,15 +27,15 @@ from testbed import apps
 
 sys.path[:0] = apps.sources()
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle, waves
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.publication import Fleet
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import Signer
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from creatic_flotte.door import Door as Client
 from creatic_flotte.settings import Settings
 from creatic_guichet.store import common_name
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from creatic.fleet import bundle, waves
+from creatic.fleet.publication import Fleet
+from creatic.fleet.signing import Signer
+from creatic.pki.keys import Passphrases
 from testbed.connector import SIREN, Authority
 from testbed.fleet import Door
 

@@ -17,8 +17,9 @@ from typing import Any
 TOP = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TOP), str(TOP / "collections")]
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged, mayan_config, parapheur
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_config
 
+from creatic.applications import ged, parapheur
 from testbed.ged import Store
 from testbed.parapheur import Parapheur
 

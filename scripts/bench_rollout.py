@@ -23,7 +23,7 @@ from pathlib import Path
 TOP = Path(__file__).parents[1]
 sys.path.insert(0, str(TOP / "collections"))
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
+from creatic.registry import profiles
 
 os.environ["PATH"] = f"{TOP / '.venv' / 'bin'}:{os.environ['PATH']}"
 INVENTORY = TOP / "inventories" / "lab"

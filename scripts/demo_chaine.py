@@ -36,8 +36,8 @@ sys.path[:0] = apps.sources()
 
 import testinfra
 import urllib3
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 
+from creatic.registry import listing
 from testbed.clerk import Clerks, clerks
 from testbed.commune_pc import typing
 from testbed.deliberations import HTML, MANAGER, Site

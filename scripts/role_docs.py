@@ -23,7 +23,7 @@ import yaml
 TOP = Path(__file__).parents[1]
 sys.path.insert(0, str(TOP / "collections"))
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles, variables
+from creatic.registry import profiles, variables
 
 CATALOGUE = TOP / "roles" / "hardening" / "files" / "controls.yml"
 CONTROLS = TOP / "docs" / "controles.md"

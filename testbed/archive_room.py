@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive import room as archive_room
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from sae.store import StoreError, SwiftSettings, SwiftStore
 
+from creatic.archive import room as archive_room
 from testbed.control_node import HOME, command
 from testbed.patience import wait_for
 

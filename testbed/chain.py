@@ -34,7 +34,7 @@ COMMUNES = {
     "peronne": Commune("peronne", "Péronne", "215904582", ("deliberations",)),
 }
 GROUP = "285900015"
-BASE = TOP / "collections/ansible_collections/cdg59/creatic/plugins/module_utils/evidence/templates/base.html.j2"
+BASE = TOP / "creatic/evidence/templates/base.html.j2"
 
 
 class World:

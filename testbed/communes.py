@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities, groupement
+from creatic.registry import entities, groupement
 
 
 def subscribers(environment: Path, service: str) -> list[Mapping[str, Any]]:

@@ -15,7 +15,6 @@ from typing import Any
 from unittest import mock
 
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import x509 as pki_x509
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request, pem
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -29,6 +28,7 @@ from tdt_connector.letters import received, take
 from tdt_connector.proof import test_pdf as make_pdf
 from tdt_simulator.testing import TdtServer, serve
 
+from creatic.pki import x509 as pki_x509
 from testbed import helios
 from testbed.patience import wait_for
 

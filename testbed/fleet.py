@@ -16,9 +16,6 @@ from typing import Any
 from urllib.parse import quote
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import Signer, manifest
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from creatic_flotte import emergency
 from creatic_flotte.passage import Passage
 from creatic_flotte.run import Result, attested
@@ -26,6 +23,9 @@ from creatic_flotte.settings import Settings
 from creatic_guichet.store import Store, common_name
 from creatic_guichet.web import create_app
 
+from creatic.fleet import bundle
+from creatic.fleet.signing import Signer, manifest
+from creatic.pki.keys import Passphrases
 from testbed.connector import SIREN, Authority
 
 DAY = dt.timedelta(days=1)

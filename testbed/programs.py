@@ -18,7 +18,7 @@ SIGNING = os.pathsep.join(str(TOP / part) for part in ("apps/signature/src", "ap
 _FABS = """
 import json, os, sys, tempfile
 sys.path.insert(0, "collections")
-from ansible_collections.cdg59.creatic.plugins.module_utils.commands import main
+from creatic.commands import main
 import fabfile
 told = []
 for arguments, variables in json.loads(sys.argv[1]):

@@ -14,9 +14,9 @@ from typing import Any
 
 import pypdf
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.scap import PROFILES
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import runs, verify_one
 
+from creatic.audit.scap import PROFILES
+from creatic.evidence.store import runs, verify_one
 from testbed.control_node import ENVIRONMENT, HOME, REPO, command
 
 from .conftest import cut_off, differences, followed, on_host, state_of, wait_for_return

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import verify
 
+from creatic.evidence import store as evidence_store
+from creatic.evidence.seal import verify
 from testbed.control_node import HOME, command
 
 from .conftest import differences, on_host, state_of

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 import urllib3
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 
+from creatic.pki.authority import Authority
 from testbed import sae
 from testbed.archive_gateway import AGENCY, SIRENS, Gateway
 from testbed.control_node import HOME, REPO, command

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 
+from creatic.pki.authority import Authority
 from testbed.control_node import HOME, REPO, command
 from testbed.deliberations import Browser, Site
 from testbed.parapheur import Parapheur

@@ -19,11 +19,11 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import BEHIND, Host
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.lab import Lab
 
+from creatic.evidence import store
 from testbed.control_node import HOME, REPO, command
 from testbed.ged import Store
 from testbed.patience import wait_for

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import runs
 from lxml import etree, html
 
+from creatic.evidence.store import runs
 from testbed.control_node import HOME, command
 
 from .conftest import cut_off, followed, on_host, rollout, wait_for_return

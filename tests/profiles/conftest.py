@@ -22,14 +22,14 @@ from typing import Any
 
 import pytest
 import testinfra
-from ansible_collections.cdg59.creatic.plugins.module_utils import junit
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import sources as audit
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import verdict as audit_verdict
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 from testinfra.host import Host
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # it tells none
 
+from creatic import junit
+from creatic.audit import controls
+from creatic.audit import sources as audit
+from creatic.audit import verdict as audit_verdict
+from creatic.registry import listing
 from testbed.patience import wait_for
 
 TOP = Path(__file__).parents[2]

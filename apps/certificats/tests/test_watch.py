@@ -13,12 +13,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.host import HostStore, Wanted
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from creatic_certificats import cli, probe, report
 from creatic_certificats.inventory import Watched, certificates, crls, read_certificate
+
+from creatic.pki.authority import Authority
+from creatic.pki.registry import Owner
 
 from .conftest import CLIENT, HOST, openssl
 

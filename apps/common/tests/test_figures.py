@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning.figures import parse
-
+from creatic.morning.figures import parse
 from creatic_agent.figures import Figures, labels
 
 

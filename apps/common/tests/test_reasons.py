@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from ansible_collections.cdg59.creatic.plugins.action.file_set import tree_entries
 from ansible_collections.cdg59.creatic.plugins.module_utils import reasons as module_utils_reasons
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 
+from creatic.evidence import store
 from creatic_agent import reasons
 from testbed.mail import relay
 

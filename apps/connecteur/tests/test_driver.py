@@ -12,7 +12,6 @@ from typing import Protocol
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import COMMUNE_SCHEMA
 from tdt_connector import doctor, metrics
 from tdt_connector.checks import Act
 from tdt_connector.classification import parse
@@ -25,6 +24,7 @@ from tdt_connector.proof import test_pdf as make_pdf
 from tdt_simulator.testing import TdtServer
 
 from apps.connecteur.tests.folder_tdt import FolderDesk, FolderTdt
+from creatic.registry.groupement import COMMUNE_SCHEMA
 from testbed.connector import FAST, SIREN, Authority, Commune, platform
 from testbed.patience import wait_for
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.filter import connector_entities as role
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import wiring
 from tdt_connector import cli, metrics
 from tdt_connector.journal import Journal, State
 from tdt_simulator.testing import TdtServer
 
+from creatic.registry import wiring
 from testbed.connector import AUTHORITIES, SIREN, Authority, Commune, platform
 
 CCAS = "265902668"

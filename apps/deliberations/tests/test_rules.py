@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.documents import produce
 from creatic.deliberations import rules
 from creatic.deliberations.rules import Attendance, Vote
+
+from creatic.documents import produce
 
 COUNCIL = ("Marc Leroy", "Amina Benali", "Bruno Carpentier", "Élise Delattre", "Thomas Wattiez")
 

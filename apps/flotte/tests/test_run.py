@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow
 from creatic_flotte import run
 from creatic_flotte.settings import Settings
+
+from creatic.evidence import follow
 
 TOP = Path(__file__).parents[3]
 

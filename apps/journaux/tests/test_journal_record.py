@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
-from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import journals
 from creatic_journaux import seal
 
+from creatic.evidence import store
+from creatic.evidence.seal import SealKeys
+from creatic.supervision import journals
 from tests.unit.evidence.conftest import make_authority
 
 TODAY = dt.date(2026, 11, 29)

@@ -19,13 +19,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PROFILES, Request
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from creatic_journaux import cli, receive, seal
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from creatic.pki.authority import Authority
+from creatic.pki.keys import Passphrases
 from testbed.authority import certificate
 from testbed.patience import allowed, wait_for
 from tests.unit.supervision.test_programs import CONNECTOR, SETTINGS, TOP, VEILLE, Bench, free, rendered

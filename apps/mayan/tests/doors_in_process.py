@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import in_process
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged, mayan_api, mayan_config
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_api, mayan_config
 from creatic_accounts import addresses, doors, guard, templating
 from creatic_accounts.doors import Role
 from django.contrib.auth import get_user_model
@@ -34,6 +34,8 @@ from mayan.apps.metadata.models import MetadataType
 from mayan.apps.rest_api.classes import BatchRequestCollection
 from mayan.apps.sources.models import Source
 from rest_framework.authtoken.models import Token
+
+from creatic.applications import ged
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 # Of the locked version: an upgrade changes them, and somebody looks at what it brings before anything is opened.

@@ -31,7 +31,9 @@ from unittest import mock
 TOP = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(TOP / one) for one in ("collections", "apps/mayan/src", "apps/parapheur/src")]
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_api, mayan_config, parapheur
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_api, mayan_config
+
+from creatic.applications import parapheur
 
 ADMIN, FIRST, OWN = "Administre-1-tout", "Remis-en-main-7", "Choisi-par-moi-8"
 

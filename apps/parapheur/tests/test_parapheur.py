@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications import parapheur
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
 from creatic_parapheur import configuration, transmission
+
+from creatic.applications import parapheur
+from creatic.registry import groupement
 
 LAB = Path(__file__).parents[3] / "inventories" / "lab"
 LOOS: dict[str, Any] = {

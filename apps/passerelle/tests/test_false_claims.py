@@ -14,7 +14,6 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import x509 as pki_x509
 from passerelle import cli, metrics
 from passerelle.acts import BadRequest
 from passerelle.eliminations import Eliminations
@@ -23,6 +22,7 @@ from tdt_connector.handover import Passerelle
 from tdt_connector.journal import Journal
 
 from apps.passerelle.tests.test_eliminations import GONDECOURT, REQUEST, Town, attested, kept, words
+from creatic.pki import x509 as pki_x509
 from creatic_agent import attestation
 from testbed.chain import COMMUNES, World
 from testbed.connector import Authority

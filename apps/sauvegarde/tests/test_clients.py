@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.backup import clients as backup_clients
 from creatic_sauvegarde import keys
 
 from apps.sauvegarde.tests.test_client import settings
+from creatic.backup import clients as backup_clients
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from sae.versement import seda
@@ -29,6 +27,8 @@ from signature_actes import pades
 from testinfra.host import Host
 
 from apps.sae.tests.proof.public_tools import BAGIT, OCFL, install, run
+from creatic.pki.authority import Authority
+from creatic.pki.registry import Owner
 from testbed import sae as sips
 from testbed.archive_gateway import AGENCY, AGREEMENT, ARCHIVES, SIGNATORY, SIRENS, Gateway
 from testbed.certificates import issued

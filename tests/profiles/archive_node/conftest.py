@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 
+from creatic.registry import listing
 from testbed.certificates import issued
 
 TOP = Path(__file__).parents[3]

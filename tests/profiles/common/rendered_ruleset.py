@@ -13,8 +13,9 @@ from typing import Any
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
-from ansible_collections.cdg59.creatic.plugins.module_utils.firewall.rules import render
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
+
+from creatic.firewall.rules import render
+from creatic.registry import listing
 
 TOP = Path(__file__).parents[3]
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from reportlab.pdfgen import canvas
 from testinfra.host import Host
 
+from creatic.pki.authority import Authority
+from creatic.pki.keys import Passphrases
 from testbed.commune_pc import typing
 from testbed.programs import SIGNING
 

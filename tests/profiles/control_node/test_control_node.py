@@ -150,7 +150,7 @@ def test_the_second_operator_is_told_who_works(host: Host, operators: Operators)
 import os, sys, time
 from pathlib import Path
 sys.path.insert(0, "collections")
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
+from creatic.evidence import store
 try:
     store.lock_commune(Path(os.environ["CREATIC_HOME"]) / "lab/verrous", "gondecourt", os.getpid(), store.operator())
 except store.EvidenceError as error:

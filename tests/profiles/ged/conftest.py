@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged
+
+from creatic.applications import ged
 
 sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
 

@@ -19,13 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications import parapheur
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import pkcs11_token
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
 from asn1crypto import keys
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
@@ -33,6 +28,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pyhanko.sign import signers
 from pyhanko_certvalidator.registry import SimpleCertificateStore
+
+from creatic.applications import parapheur
+from creatic.pki.authority import Authority
+from creatic.pki.keys import Passphrases
+from creatic.pki.registry import Owner
+from creatic.pki.x509 import Settings
 
 sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
 from signature_actes import pades, pes, token

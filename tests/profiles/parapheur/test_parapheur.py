@@ -18,11 +18,11 @@ from typing import Any
 import pypdf
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_config
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from signature_actes import token
 from testinfra.host import Host
 
+from creatic.pki.authority import Authority
+from creatic.pki.keys import Passphrases
 from testbed.ged import JSON
 from testbed.mail import relay
 from testbed.parapheur import SIRENS, Parapheur, flow, pdf, word

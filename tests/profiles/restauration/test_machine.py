@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
 from testinfra.host import Host
+
+from creatic.backup import drill
+from creatic.registry import profiles
 
 PKI = "/etc/creatic/pki"
 SHUT = (101, 113)  # errno of Linux: no way there (IPv6), the firewall says no

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import sha256
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from cryptography.hazmat.primitives.serialization import pkcs12
+
+from creatic.access import authority as access
+from creatic.evidence import store as evidence_store
+from creatic.evidence.seal import sha256
+from creatic.pki.authority import Authority
+from creatic.pki.registry import Owner
 
 REQUEST = Request("essai", "client", "Essai de restauration", "Groupement Cre@tic", "285900015")
 # Copied by SQLite, or made again by what works there, or never saved: what opens the backup, the lab's holders' keys.

@@ -10,8 +10,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
-from ansible_collections.cdg59.creatic.plugins.module_utils.access.authority import (
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
+
+from creatic.access import authority as access
+from creatic.access.authority import (
     AccessError,
     Demand,
     PublicKey,
@@ -21,8 +23,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.access.authority imp
     principals,
     public_key,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
+from creatic.pki.keys import Passphrases
 
 NOON = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
 HOURS = dt.timedelta(hours=4)

@@ -6,17 +6,17 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.access import record as access_record
-from ansible_collections.cdg59.creatic.plugins.module_utils.access.authority import (
+
+from creatic.access import record as access_record
+from creatic.access.authority import (
     Demand,
     PublicKey,
     SshAuthority,
     public_key,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Passphrases
-
+from creatic.evidence import store as evidence_store
+from creatic.evidence.seal import SealKeys
+from creatic.pki.authority import Passphrases
 from tests.unit.evidence.conftest import make_authority
 
 from .test_access import new_key

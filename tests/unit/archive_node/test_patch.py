@@ -14,10 +14,11 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 from ansible_collections.cdg59.creatic.plugins.action.archive_patch import report, reports
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive.patch import Patch, PatchError
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from creatic_archive import copies
+
+from creatic.archive import patch as archive_patch
+from creatic.archive.patch import Patch, PatchError
+from creatic.evidence import store as evidence_store
 
 from .room_harness import NODES, NOW, room
 

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.filter.archive import FilterModule
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive import room as archive_room
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive.room import (
+
+from creatic.archive import room as archive_room
+from creatic.archive.room import (
     Gateway,
     backup,
     faults,

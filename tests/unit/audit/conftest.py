@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.controls import Control, Waiver
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import Check, OpenScap, Rule, Target
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.verdict import Found, assess, trend, waivers_used
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
+
+from creatic.audit.controls import Control, Waiver
+from creatic.audit.sources import Check, OpenScap, Rule, Target
+from creatic.audit.verdict import Found, assess, trend, waivers_used
+from creatic.evidence.seal import SealKeys
 
 T = "tests/profiles/common/test_hardening.py::"
 

@@ -9,15 +9,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import scap, sources
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.controls import Control
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.follow import Follower
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.oscal import assessment_results
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.page import _share, report
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import AuditError, Rule, read_arf
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.verdict import findings, judge_machine
 from creatic_audit import scan
 from lxml import html
+
+from creatic.audit import scap, sources
+from creatic.audit.controls import Control
+from creatic.audit.follow import Follower
+from creatic.audit.oscal import assessment_results
+from creatic.audit.page import _share, report
+from creatic.audit.sources import AuditError, Rule, read_arf
+from creatic.audit.verdict import findings, judge_machine
 
 from .conftest import ARF, Catalogue, T, check, entry, example, found, results_of, target, waiver
 

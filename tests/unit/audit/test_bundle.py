@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import oscal as audit_oscal
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import page as audit_page
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import run as audit_run
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store as audit_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import AuditError
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealError, SealKeys
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import EvidenceError
 from lxml import html
+
+from creatic.audit import oscal as audit_oscal
+from creatic.audit import page as audit_page
+from creatic.audit import run as audit_run
+from creatic.audit import store as audit_store
+from creatic.audit.sources import AuditError
+from creatic.evidence import store as evidence_store
+from creatic.evidence.seal import SealError, SealKeys
+from creatic.evidence.store import EvidenceError
 
 from .conftest import Catalogue, collected, example, target
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.follow import Follower
+from creatic.audit.follow import Follower
 
 
 def test_what_would_change_is_kept_and_counted() -> None:

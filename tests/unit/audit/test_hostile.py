@@ -14,14 +14,14 @@ from unittest.mock import MagicMock
 import pytest
 from ansible_collections.cdg59.creatic.plugins.action.audit_collect import ActionModule
 from ansible_collections.cdg59.creatic.plugins.callback.audit import CallbackModule
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import page as audit_page
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import run as audit_run
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store as audit_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import AuditError, read_arf, readable_diff
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import AnswerError
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
 
+from creatic.audit import page as audit_page
+from creatic.audit import run as audit_run
+from creatic.audit import store as audit_store
+from creatic.audit.sources import AuditError, read_arf, readable_diff
+from creatic.evidence import store as evidence_store
+from creatic.evidence.seal import SealKeys
 from testbed.programs import said
 from testbed.strange import places, put
 
@@ -152,7 +152,7 @@ def test_a_huge_result_is_read_without_keeping_it() -> None:
     start = ARF.index("<TestResult")
     program = (
         "import resource, sys\n"
-        "from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import read_arf\n"
+        "from creatic.audit.sources import read_arf\n"
         f"head, tail = {ARF[:start]!r}, {ARF[start:]!r}\n"
         "read_arf((head + tail).encode())\n"
         "data = (head + '<a/>' * 500_000 + tail).encode()\n"
@@ -230,8 +230,8 @@ def test_a_strange_failure_is_noted_and_the_others_are_kept(tmp_path: Path, monk
 
 
 def test_oscal_and_seal_take_any_text(home: Path, tmp_path: Path, keys: SealKeys) -> None:
-    from ansible_collections.cdg59.creatic.plugins.module_utils.audit import oscal as audit_oscal
-    from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import OpenScap, Rule
+    from creatic.audit import oscal as audit_oscal
+    from creatic.audit.sources import OpenScap, Rule
 
     from .conftest import found, results_of
 

@@ -11,11 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import run as audit_run
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store as audit_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import Check, read_junit
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.redaction import MASK, redact
 from lxml import etree
+
+from creatic.audit import run as audit_run
+from creatic.audit import store as audit_store
+from creatic.audit.sources import Check, read_junit
+from creatic.evidence.redaction import MASK, redact
 
 from .conftest import Catalogue, collected, target
 

@@ -18,7 +18,8 @@ from unittest.mock import MagicMock
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.action import scap_content as action
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import scap
+
+from creatic.audit import scap
 
 CONTENT = b"<ds:data-stream-collection/>"
 

@@ -8,16 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import junit
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.run import synthesis
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import (
+from lxml import etree
+
+from creatic import junit
+from creatic.audit.run import synthesis
+from creatic.audit.sources import (
     AuditError,
     read_arf,
     read_junit,
     readable_diff,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.redaction import MASK, redact
-from lxml import etree
+from creatic.evidence.redaction import MASK, redact
 
 from .conftest import example
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.action.audit_plan import target as planned
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.controls import Control, Waiver
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import Rule, in_container
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.verdict import (
+
+from creatic.audit.controls import Control, Waiver
+from creatic.audit.sources import Rule, in_container
+from creatic.audit.verdict import (
     Found,
     findings,
     judge_control,

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.run import profiles
+
+from creatic.audit.run import profiles
 
 TOP = Path(__file__).parents[3]
 # Benches keep nothing, and their disks are made anew.

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill as backup_drill
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.access import Access
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.lab import Lab
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 
+from creatic.backup import drill as backup_drill
+from creatic.evidence import store as evidence_store
+from creatic.registry import listing
 from tests.unit.evidence.conftest import make_authority
 
 TOP = Path(__file__).parents[3]

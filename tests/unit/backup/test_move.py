@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.backup import move
-from ansible_collections.cdg59.creatic.plugins.module_utils.backup.move import MoveRefused, depart
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import history
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.history import Note
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import lock_commune
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.environment import EnvironmentRefused
+
+from creatic.backup import move
+from creatic.backup.move import MoveRefused, depart
+from creatic.evidence import history
+from creatic.evidence.history import Note
+from creatic.evidence.store import lock_commune
+from creatic.registry import environment
+from creatic.registry.environment import EnvironmentRefused
 
 
 @pytest.fixture

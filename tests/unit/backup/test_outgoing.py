@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.backup import outgoing
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.waves import Machine
+from creatic.backup import outgoing
+from creatic.fleet.waves import Machine
 
 
 def machine(name: str, profile: str = "tdt_connector") -> Machine:

@@ -6,11 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import needs
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem
 from invoke import Exit
 
 import fabfile
+from creatic.registry import needs
+from creatic.registry.checked_yaml import Problem
 
 
 def test_a_provider_s_file_that_expired_keeps_no_other_commune(

@@ -10,12 +10,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.commands import FORMER, FrenchParser, without_terminal
 from fabric import Config, Executor
 from fabric.main import Fab
 from invoke import Collection, Context, task
 from invoke.exceptions import Exit, ParseError
 
+from creatic.commands import FORMER, FrenchParser, without_terminal
 from testbed.control_node import REPO
 
 
@@ -159,7 +159,7 @@ _PROGRAM = """
 import sys
 sys.path.insert(0, "collections")
 sys.argv[0] = "fab"
-from ansible_collections.cdg59.creatic.plugins.module_utils.commands import main
+from creatic.commands import main
 main()
 """
 
@@ -205,7 +205,7 @@ def test_what_repeats_a_program_may_be_left_too() -> None:
     asked = (
         "import sys; sys.path.insert(0, 'collections'); sys.argv[0] = 'fab'\n"
         "from invoke import Context\n"
-        "from ansible_collections.cdg59.creatic.plugins.module_utils import commands\n"
+        "from creatic import commands\n"
         "commands.fabric.main.program.run = lambda: Context().run('while sleep 0.1; do echo on; done')\n"
         "commands.main()\n"
     )

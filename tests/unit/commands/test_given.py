@@ -13,11 +13,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 from invoke import Context, Exit
 
 import fabfile
+from creatic.access import authority as access
+from creatic.registry import listing
 
 TEMPLATE = "{{ 7 * 7 }}"
 CALLS: dict[str, dict[str, Any]] = {

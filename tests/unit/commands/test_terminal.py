@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
-from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import answers, follow
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
-from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import journals
-from ansible_collections.cdg59.creatic.plugins.module_utils.terminal import Grid
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import answers
+
+from creatic.access import authority as access
+from creatic.evidence import follow
+from creatic.registry import listing
+from creatic.supervision import journals
+from creatic.terminal import Grid
 
 TOP = Path(__file__).parents[3]
 HOSTILE = [

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.action import csr_issue, nss_store, pkcs11_token
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request, load_certificate
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
+
+from creatic.pki.authority import Authority
+from creatic.pki.keys import Passphrases
+from creatic.pki.x509 import Settings
 
 from .conftest import Maker
 from .test_pkcs12_file import PASSWORD, write

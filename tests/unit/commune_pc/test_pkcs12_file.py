@@ -6,15 +6,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.pkcs12_file import (
-    Pkcs12FileError,
-    own_pkcs12,
-    read_pkcs12,
-)
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
+from creatic.pki.pkcs12_file import (
+    Pkcs12FileError,
+    own_pkcs12,
+    read_pkcs12,
+)
 from testbed import provider
 
 from .conftest import Maker, Pair

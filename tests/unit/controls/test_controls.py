@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.controls import ControlsError
+
+from creatic.audit import controls
+from creatic.audit.controls import ControlsError
 
 TODAY = dt.date(2026, 11, 25)
 REAL = Path(__file__).parents[3] / "roles" / "hardening" / "files" / "controls.yml"

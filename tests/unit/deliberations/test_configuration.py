@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import deliberations
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
+
+from creatic.registry import groupement
 
 LAB = Path(__file__).parents[3] / "inventories" / "lab"
 LOOS = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
+
+from creatic.evidence.seal import SealKeys
 
 
 @pytest.fixture(scope="session")

@@ -14,13 +14,13 @@ from typing import Any
 import docx
 import pypdf
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import sources as verdict
-from ansible_collections.cdg59.creatic.plugins.module_utils.documents import produce, room, supports
-from ansible_collections.cdg59.creatic.plugins.module_utils.documents.settings import Settings
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, papers, variables
 
+from creatic.audit import sources as verdict
+from creatic.documents import produce, room, supports
+from creatic.documents.settings import Settings
+from creatic.evidence import store
+from creatic.evidence.seal import SealKeys
+from creatic.registry import groupement, papers, variables
 from testbed.control_node import REPO
 
 NOW = dt.datetime(2026, 11, 28, 9, tzinfo=dt.UTC)

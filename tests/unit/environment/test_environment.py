@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.environment import EnvironmentRefused
+
+from creatic.registry import environment
+from creatic.registry.environment import EnvironmentRefused
 
 
 def inventory(folder: Path, settings: str = "creatic_env: production\n") -> Path:

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import RUN_FOLDER, Outcome, close_run
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
     REQUIRED,
     Commune,
@@ -16,11 +14,13 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     Run,
     now,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import Credential, SealKeys
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import open_run
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from creatic.evidence import store
+from creatic.evidence.follow import RUN_FOLDER, Outcome, close_run
+from creatic.evidence.seal import Credential, SealKeys
+from creatic.evidence.store import open_run
 from testbed.authority import Pair, certificate
 
 

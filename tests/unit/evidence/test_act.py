@@ -11,10 +11,11 @@ from unittest.mock import MagicMock
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.action import proof as action
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.act import receipt_fault
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
 from tdt_simulator import messages
 from tdt_simulator.config import Authority
+
+from creatic.evidence.act import receipt_fault
 
 SIREN = "215902669"
 TODAY = dt.date(2026, 11, 25)

@@ -10,8 +10,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
+
+from creatic.evidence import store as evidence_store
+from creatic.evidence.seal import SealKeys
 
 KINDS = {
     "evidence": ("2026-11-24T080000Z", "2026-11-25T010504Z", "gondecourt/preuve.json"),

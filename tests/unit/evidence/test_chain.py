@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SEAL_FILES, SealKeys, seal
+
+from creatic.evidence import store as evidence_store
+from creatic.evidence.seal import SEAL_FILES, SealKeys, seal
 
 NAMES = [f"2026-11-2{day}T080000Z" for day in (4, 5, 6)]
 RESULTS = "exercice.json"

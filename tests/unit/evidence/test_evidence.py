@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import Follower
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
     REQUIRED,
     HostInfo,
@@ -19,6 +18,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     now,
     size,
 )
+
+from creatic.evidence.follow import Follower
 
 from .conftest import CONNECTOR, GONDECOURT, PC, new_run, proofs, proven
 

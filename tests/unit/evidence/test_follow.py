@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import Follower, table
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostRun, assess
+
+from creatic.evidence.follow import Follower, table
 
 from .conftest import GONDECOURT, new_run, proofs
 

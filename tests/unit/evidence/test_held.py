@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow, held, servers, store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
     Commune,
     Entity,
@@ -19,8 +18,10 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     merge_state,
     now,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import aim, groupement
+
+from creatic.evidence import follow, held, servers, store
+from creatic.evidence.seal import SealKeys
+from creatic.registry import aim, groupement
 
 from .conftest import commune, new_run, play
 from .test_servers import GOOD, Servers

@@ -11,9 +11,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import history
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import TIMER_VARIABLE
 
+from creatic.evidence import history
+from creatic.evidence.store import TIMER_VARIABLE
 from testbed.control_node import REPO
 from testbed.programs import fabs
 
@@ -34,7 +34,7 @@ def test_a_killed_command_is_told_as_such(tmp_path: Path) -> None:
     code = f"""
 import os, signal
 from pathlib import Path
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import history
+from creatic.evidence import history
 history.Note(Path({str(tmp_path)!r}), ["fab", "archive.correctifs"])
 os.kill(os.getpid(), signal.SIGKILL)
 """

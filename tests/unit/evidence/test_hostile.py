@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.callback.rollout import CallbackModule
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import RUN_FOLDER
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.page import value
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
     ANSWERS,
     HostRun,
@@ -20,6 +18,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     failure_message,
 )
 
+from creatic.evidence.follow import RUN_FOLDER
+from creatic.evidence.page import value
 from testbed.strange import places, put
 
 from .conftest import commune, new_run, play, proven

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.page import (
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostRun, assess, merge_state, now
+from lxml import html
+
+from creatic.evidence.page import (
     commune_page,
     entry_page,
     index_page,
@@ -17,8 +20,6 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.page import
     typographic,
     value,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostRun, assess, merge_state, now
-from lxml import html
 
 from .conftest import CONNECTOR, GONDECOURT, PC, commune, new_run, proven
 

@@ -20,12 +20,6 @@ import yaml
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.action import place_proof, server_turn
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import places
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import (
-    lacking_places,
-    read_communes,
-    table,
-)
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.page import commune_page, index_page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
     PLACES,
     REQUIRED,
@@ -40,10 +34,16 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     merge_state,
     now,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import lock_commune
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import aim, groupement, profiles, wiring
 from flask import Flask, Response, jsonify, request
 
+from creatic.evidence.follow import (
+    lacking_places,
+    read_communes,
+    table,
+)
+from creatic.evidence.page import commune_page, index_page
+from creatic.evidence.store import lock_commune
+from creatic.registry import aim, groupement, profiles, wiring
 from testbed.connector import Authority
 from testbed.servers import TlsServer
 

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import pytest
 from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.action import preflight as preflight_action
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight import (
     check_backup,
     check_certificates,
@@ -22,6 +21,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight impor
     read_certificates,
     run_checks,
 )
+
+from creatic.evidence.seal import SealKeys
 
 NOW = dt.datetime(2026, 11, 25, 12, 0, tzinfo=dt.UTC)
 

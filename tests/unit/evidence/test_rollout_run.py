@@ -17,19 +17,19 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import held
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import (
+from PIL import Image
+
+from creatic.evidence import held
+from creatic.evidence.store import (
     operator,
     runs,
     seal_keys,
     verify_all,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
-from PIL import Image
-
+from creatic.pki.authority import Authority
+from creatic.pki.keys import Passphrases
+from creatic.pki.x509 import Settings
+from creatic.registry import profiles
 from testbed.patience import wait_for
 
 REPO = Path(__file__).parents[3]

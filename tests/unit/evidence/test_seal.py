@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import (
+
+from creatic.evidence.seal import (
     CHAIN,
     DIGESTS,
     ROOT,
@@ -22,7 +23,6 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import
     seal,
     verify,
 )
-
 from tests.unit.evidence.conftest import make_authority
 
 DOC = Path(__file__).parents[3] / "docs" / "preuves.md"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostRun
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.servers import assess
+
+from creatic.evidence.servers import assess
 
 AGAIN = "Corriger la cause, puis relancer : il reprend."
 BAD = {"cle": "services", "libelle": "Services", "verdict": "echec", "detail": "en panne", "mesures": {}}

@@ -14,11 +14,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import Outcome, close_run, readiness
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import Commune, HostRun
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SEAL_FILES, SealKeys
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import (
+
+from creatic.evidence import page as evidence_page
+from creatic.evidence.follow import Outcome, close_run, readiness
+from creatic.evidence.seal import SEAL_FILES, SealKeys
+from creatic.evidence.store import (
     EvidenceError,
     LockRefused,
     lock_commune,
@@ -32,7 +33,6 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store impor
     verification_lines,
     verify_all,
 )
-
 from testbed.patience import allowed, wait_for
 
 from .conftest import GONDECOURT, commune, new_run, play, proven
@@ -146,7 +146,7 @@ def test_a_damaged_last_state_does_not_lose_the_next_evidence(evidence: Path, ke
 
 
 def test_an_interrupted_run_leaves_nothing_and_the_next_goes_on(tmp_path: Path, keys: SealKeys) -> None:
-    module = "ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store"
+    module = "creatic.evidence.store"
     script = (
         f"import sys; sys.path[:0] = {sys.path!r}\nfrom pathlib import Path\nimport os, signal\n"
         f"from {module} import open_run\n"
@@ -204,7 +204,7 @@ def test_two_rollouts_at_once_are_chained_in_the_order_they_end(tmp_path: Path, 
 
 
 def test_two_rollouts_of_the_same_second_have_each_their_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = "ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store.new_run_id"
+    module = "creatic.evidence.store.new_run_id"
     monkeypatch.setattr(module, lambda: "2026-11-24T080000Z")
     names = [open_run(tmp_path, "alice")[0] for _ in range(3)]
     assert names == ["2026-11-24T080000Z", "2026-11-24T080000Z-2", "2026-11-24T080000Z-3"]
@@ -393,7 +393,7 @@ def test_the_seal_names_three_files() -> None:
 def test_runs_that_start_in_the_same_second_have_names_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = "ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store.new_run_id"
+    module = "creatic.evidence.store.new_run_id"
     monkeypatch.setattr(module, lambda: "2026-11-25T010504Z")
     names = [reserve_run_id(tmp_path) for _ in range(3)]
     assert names == [f"2026-11-25T010504Z{suffix}" for suffix in ("", "-2", "-3")]

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store, updates
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
+
+from creatic.evidence import store, updates
+from creatic.evidence.seal import SealKeys
 
 from .conftest import NOTHING
 from .test_callback import Rollout

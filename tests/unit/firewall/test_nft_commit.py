@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.firewall.commit import Firewall, NftError
-from ansible_collections.cdg59.creatic.plugins.module_utils.firewall.rules import render
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, GuardError, run
+
+from creatic.firewall.rules import render
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("nft") or not shutil.which("ip"),

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.filter.firewall import FilterModule, nft_ruleset
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.run import profiles
-from ansible_collections.cdg59.creatic.plugins.module_utils.firewall.rules import closed, problems, render
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 from rendered_ruleset import ruleset
+
+from creatic.audit.run import profiles
+from creatic.firewall.rules import closed, problems, render
+from creatic.registry import listing
 
 TOP = Path(__file__).parents[3]
 GOLDEN = Path(__file__).parent / "golden"

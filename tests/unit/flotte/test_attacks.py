@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle, signing
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import Signer
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from creatic_flotte import cli, manifest
 from creatic_flotte.run import Result
 from creatic_flotte.settings import FleetError, load
 from creatic_guichet.store import common_name
 
+from creatic.fleet import bundle, signing
+from creatic.fleet.signing import Signer
+from creatic.pki.keys import Passphrases
 from testbed.connector import SIREN, Authority
 from testbed.fleet import DAY, Door, Machine, Publisher, ssh_key
 

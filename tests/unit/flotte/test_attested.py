@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import assemble, attested, waves
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.proofs import Proofs
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import kind_of
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
 from cryptography.x509 import load_pem_x509_certificate
 
+from creatic.fleet import assemble, attested, waves
+from creatic.fleet.proofs import Proofs
+from creatic.pki.authority import Authority
+from creatic.pki.keys import Passphrases
+from creatic.pki.registry import Owner
+from creatic.pki.x509 import Settings
 from testbed.connector import Authority as Issuer
 from testbed.fleet import Machine
 

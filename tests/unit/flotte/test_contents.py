@@ -16,21 +16,21 @@ from typing import Any
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import assemble, bundle, contents, waves
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import extract
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request, load_certificate
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, variables
 from creatic_flotte import run
 from creatic_flotte.settings import Settings as MachineSettings
 from creatic_guichet import store
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from creatic.fleet import assemble, bundle, contents, waves
+from creatic.fleet.signing import FleetError
+from creatic.pki import extract
+from creatic.pki.authority import Authority
+from creatic.pki.keys import Passphrases
+from creatic.pki.registry import Owner
+from creatic.pki.x509 import Settings
+from creatic.registry import groupement, variables
 from testbed import provider
 
 TOP = Path(__file__).parents[3]

@@ -19,15 +19,15 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import emergency as orders
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError, Signer
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from creatic_flotte import emergency
 from creatic_guichet import cli
 from creatic_guichet import door as door_process
 from creatic_guichet.store import BadRequest
 
+from creatic.access import authority as access
+from creatic.fleet import emergency as orders
+from creatic.fleet.signing import FleetError, Signer
+from creatic.pki.keys import Passphrases
 from testbed.connector import Authority
 from testbed.fleet import Door, Machine
 from testbed.patience import allowed, wait_for

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle, waves
 from creatic_flotte import passage, state
 from creatic_flotte.passage import Passage
 from creatic_flotte.run import Result
@@ -24,6 +23,7 @@ from creatic_flotte.settings import Settings
 from creatic_guichet import cli
 from creatic_guichet.store import LARGEST_REPORT, BadRequest, Store
 
+from creatic.fleet import bundle, waves
 from testbed.fleet import DAY, Door, Machine, Publisher
 
 TOP = Path(__file__).parents[3]

@@ -12,15 +12,16 @@ from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import proofs as fleet_proofs
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.proofs import Proofs
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
 from creatic_flotte.run import attested
 from creatic_flotte.settings import Settings
 from creatic_guichet import cli
 from creatic_guichet.store import Store
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from creatic.fleet import proofs as fleet_proofs
+from creatic.fleet.proofs import Proofs
+from creatic.fleet.signing import FleetError
 
 NOW = dt.datetime(2026, 11, 29, 6, 0, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)

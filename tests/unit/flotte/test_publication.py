@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle, waves
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.publication import LASTS, Fleet
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError, Signer
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from creatic_flotte.run import Result
 from cryptography.x509 import load_pem_x509_certificate
 
+from creatic.fleet import bundle, waves
+from creatic.fleet.publication import LASTS, Fleet
+from creatic.fleet.signing import FleetError, Signer
+from creatic.pki.keys import Passphrases
 from testbed.connector import SIREN, Authority
 from testbed.fleet import DAY, Door, Machine
 from testbed.patience import allowed

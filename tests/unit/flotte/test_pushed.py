@@ -12,15 +12,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle, pushed
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
 from invoke import Context
 from invoke.exceptions import Exit
 
 import fabfile
+from creatic.evidence import store
+from creatic.evidence.seal import SealKeys
+from creatic.fleet import bundle, pushed
+from creatic.fleet.signing import FleetError
+from creatic.registry import groupement
 from tests.unit.evidence.conftest import commune as a_commune
 from tests.unit.evidence.conftest import make_authority, new_run, play, proven
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import readiness, waves
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.waves import Standing
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import outgoing, screen
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning.screen import Morning
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
 from creatic_guichet.store import Store
+
+from creatic.evidence import follow
+from creatic.fleet import readiness, waves
+from creatic.fleet.waves import Standing
+from creatic.morning import outgoing, screen
+from creatic.morning.screen import Morning
+from creatic.registry import groupement
 
 TOP = Path(__file__).parents[3]
 NOW = dt.datetime(2026, 11, 29, 6, 0, tzinfo=dt.UTC)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle
 from creatic_guichet import store as door
 from creatic_guichet import web
 from creatic_guichet.store import Store
+
+from creatic.fleet import bundle
 
 NOW = dt.datetime(2026, 11, 29, 6, 0, tzinfo=dt.UTC)
 REPORT = {"machine": "loos-pc", "version": 1, "posee": True, "genre": "bon", "texte": "", "debut": "", "fin": ""}

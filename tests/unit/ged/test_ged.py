@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged, mayan_config
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_config
+
+from creatic.applications import ged
+from creatic.registry import groupement
 
 LAB = Path(__file__).parents[3] / "inventories" / "lab"
 PLAN = """---

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import agrement
+
+from creatic.registry import agrement
 
 GOOD: dict[str, tuple[str, dict[str, Any]]] = {
     "sae1": ("archive_node", {"creatic_site": "lille"}),

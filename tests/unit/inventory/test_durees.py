@@ -11,10 +11,11 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.filter import archive
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive.durees import DureesError
 from sae.config import ACCESS
+
+from creatic.applications import ged
+from creatic.archive import durees
+from creatic.archive.durees import DureesError
 
 EXAMPLE = Path(__file__).parents[3] / "inventories" / "example"
 ACT: dict[str, Any] = {

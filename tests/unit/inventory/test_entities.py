@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged, parapheur
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
+
+from creatic.applications import ged, parapheur
+from creatic.registry import (
     entities,
     formalities,
     groupement,
     inspection,
     wiring,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import dotted
+from creatic.registry.checked_yaml import dotted
 
 SETTINGS = """---
 plugin: cdg59.creatic.groupement

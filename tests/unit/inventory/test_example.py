@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications import deliberations, ged, parapheur
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import deliberations
+
+from creatic.applications import ged, parapheur
+from creatic.registry import (
     groupement,
     listing,
     profiles,

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import formalities
+
+from creatic.registry import formalities
 
 TODAY = dt.date(2026, 11, 28)
 FILE = "communes/gondecourt.yml"

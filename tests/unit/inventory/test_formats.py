@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive import formats
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive.formats import FormatsError
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.servers import OTHER_FILES
 from sae.config import FORMATS
+
+from creatic.archive import formats
+from creatic.archive.formats import FormatsError
+from creatic.registry.servers import OTHER_FILES
 
 LINE: dict[str, Any] = {
     "puids": ["fmt/95"],

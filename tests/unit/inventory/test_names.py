@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem
+
+from creatic.registry import groupement
+from creatic.registry.checked_yaml import Problem
 
 SETTINGS = {"plugin": "cdg59.creatic.groupement", "departement": "059", "territoires": {"lille": "Lille"}}
 COMMUNE: dict[str, Any] = yaml.safe_load("""

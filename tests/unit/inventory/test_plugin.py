@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
+
+from creatic.registry import listing
 
 REPO = Path(__file__).parents[3]
 TOOLS = Path(sys.executable).parent

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import run as audit_run
-from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, profiles
+
+from creatic.audit import run as audit_run
+from creatic.backup import drill
+from creatic.registry import groupement, profiles
 
 REPO = Path(__file__).parents[3]
 EVERY = [pytest.param(profile, id=name) for name, profile in profiles.load().items()]

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import GroupementError
+
+from creatic.registry import groupement
+from creatic.registry.groupement import GroupementError
 
 REPO = Path(__file__).parents[3]
 SETTINGS = """---

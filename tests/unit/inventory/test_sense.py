@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import needs, sense
+
+from creatic.registry import needs, sense
 
 TOP = Path(__file__).parents[3]
 A, B = "/dev/disk/by-id/ata-A1", "/dev/disk/by-id/ata-B1"

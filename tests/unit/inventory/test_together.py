@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, needs, together
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.inspection import Inspection, Tree
+
+from creatic.registry import groupement, needs, together
+from creatic.registry.inspection import Inspection, Tree
 
 TOP = Path(__file__).parents[3]
 TREE = Tree(TOP)

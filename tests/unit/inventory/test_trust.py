@@ -18,11 +18,12 @@ from ansible.inventory.manager import _InventoryDataWrapper
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, is_trusted_as_template, trust_as_template
 from ansible_collections.cdg59.creatic.plugins.inventory import groupement as plugin
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees, formats
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import (
+
+from creatic.applications import ged
+from creatic.archive import durees, formats
+from creatic.audit import controls
+from creatic.registry import groupement
+from creatic.registry.checked_yaml import (
     FieldPath,
     Problem,
     ProblemsError,

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import yaml
 from ansible.template import trust_as_template
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import formalities, listing, needs, wiring
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.wiring import WiringError
 from rendered_ruleset import trusted, wired_templar
+
+from creatic.registry import formalities, listing, needs, wiring
+from creatic.registry.wiring import WiringError
 
 REPO = Path(__file__).parents[3]
 GROUPS: dict[str, list[str]] = {

@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.access.authority import (
+from cryptography import x509
+
+from creatic.access.authority import (
     Demand,
     SshAuthority,
     principals,
     public_key,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
-from ansible_collections.cdg59.creatic.plugins.module_utils.life import agent as life
-from ansible_collections.cdg59.creatic.plugins.module_utils.life import files, record
-from ansible_collections.cdg59.creatic.plugins.module_utils.life.departure import Departure, Order
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
-from cryptography import x509
-
+from creatic.evidence import store
+from creatic.life import agent as life
+from creatic.life import files, record
+from creatic.life.departure import Departure, Order
+from creatic.pki.keys import Passphrases
+from creatic.registry import listing
+from creatic.registry.groupement import Commune
 from testbed.connector import Authority
 
 PEOPLE = [

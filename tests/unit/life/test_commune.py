@@ -15,22 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
-from ansible_collections.cdg59.creatic.plugins.module_utils.life import handover
-from ansible_collections.cdg59.creatic.plugins.module_utils.life.absent import absent
-from ansible_collections.cdg59.creatic.plugins.module_utils.life.commune import CommuneDeparture, lines
-from ansible_collections.cdg59.creatic.plugins.module_utils.life.departure import Order
-from ansible_collections.cdg59.creatic.plugins.module_utils.life.handover import HandOverError
-from ansible_collections.cdg59.creatic.plugins.module_utils.life.record import FOLDER
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
 from cryptography.hazmat.primitives import serialization
 
+from creatic.evidence import store
+from creatic.life import handover
+from creatic.life.absent import absent
+from creatic.life.commune import CommuneDeparture, lines
+from creatic.life.departure import Order
+from creatic.life.handover import HandOverError
+from creatic.life.record import FOLDER
+from creatic.pki.authority import Authority
+from creatic.pki.keys import Passphrases
+from creatic.pki.registry import Owner
+from creatic.pki.x509 import Settings
+from creatic.registry import listing
+from creatic.registry.groupement import Commune
 from testbed.authority import carrying
 
 SIREN = "215903600"

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning.pages import Pages
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning.screen import Finding, Morning
+
+from creatic.morning.pages import Pages
+from creatic.morning.screen import Finding, Morning
 
 MOMENT = dt.datetime(2026, 11, 28, 7, 30, tzinfo=dt.UTC)
 HOSTILE = "<script>alert('x')</script>\"'&{{ 7 * 7 }}</style>\u202e"

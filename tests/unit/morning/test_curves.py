@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import curves
+
+from creatic.morning import curves
 
 TODAY = dt.date(2026, 11, 28)
 KEY = "tdt_connector_deposits{etat=acquitte}"

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import attested, waves
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import figures, outgoing, screen
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning.pages import Pages
-from ansible_collections.cdg59.creatic.plugins.module_utils.terminal import Grid
+
+from creatic.fleet import attested, waves
+from creatic.morning import figures, outgoing, screen
+from creatic.morning.pages import Pages
+from creatic.terminal import Grid
 
 MOMENT = dt.datetime(2026, 11, 28, 7, 30, tzinfo=dt.UTC)
 WORDS = {

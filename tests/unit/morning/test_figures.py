@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import figures
+
+from creatic.morning import figures
 
 NOW = 1_796_000_000.0
 

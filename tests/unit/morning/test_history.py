@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import history as commands_history
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import history
+
+from creatic.evidence import history as commands_history
+from creatic.morning import history
 
 from .conftest import HOSTILE, OWNERS, proof, record
 

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.waves import Machine, Standing
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import outgoing
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import pages as pages_module
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning.pages import Pages
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning.screen import Morning, states
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
 from lxml import html
 from tinyhtml5.parser import HTMLParser
 
+from creatic.fleet.waves import Machine, Standing
+from creatic.morning import outgoing
+from creatic.morning import pages as pages_module
+from creatic.morning.pages import Pages
+from creatic.morning.screen import Morning, states
+from creatic.registry import groupement
 from testbed.patience import allowed
 
 from .conftest import HOSTILE, OWNERS, state

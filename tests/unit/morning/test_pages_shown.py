@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning.pages import Pages
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning.screen import Morning
 from preuve_navigateur.chromium import Chromium
 
+from creatic.morning.pages import Pages
+from creatic.morning.screen import Morning
 from testbed.patience import allowed
 
 from .conftest import OWNERS, state

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import condition, report
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import StateError
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import figures
+
+from creatic.morning import figures
 
 
 def machine(container: bool = False, clock: str = "yes") -> report.Run:

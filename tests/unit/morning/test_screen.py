@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import figures, screen
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
+
+from creatic.morning import figures, screen
+from creatic.registry import groupement
 
 REPO = Path(__file__).parents[3]
 MOMENT = dt.datetime(2026, 11, 28, 7, 30, tzinfo=dt.UTC)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 import urllib3
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import series
 
+from creatic.morning import series
 from testbed.patience import wait_for
 
 NOW = dt.datetime.now(dt.UTC)

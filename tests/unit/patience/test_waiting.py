@@ -6,7 +6,8 @@ import re
 import threading
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
+
+from creatic.patience import waiting
 
 
 def test_what_is_waited_for_is_said_at_each_interval_and_no_longer_after() -> None:

@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import authority as pki
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import common as pki_common
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import deadlines as pki_deadlines
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import host as pki_host
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import renewal as pki_renewal
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import upkeep as pki_upkeep
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import x509 as pki_x509
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
+
+from creatic.pki import authority as pki
+from creatic.pki import deadlines as pki_deadlines
+from creatic.pki import renewal as pki_renewal
+from creatic.pki import upkeep as pki_upkeep
+from creatic.pki import x509 as pki_x509
+from creatic.pki.authority import Authority
+from creatic.pki.keys import Passphrases
+from creatic.pki.registry import Owner
+from creatic.pki.x509 import Settings
 
 SETTINGS = Settings("Groupement Cre@tic", "Cre@tic essai", "1.3.6.1.4.1.59999.59.1", "http://pki.creatic.test")
 CLIENT = Request("tdt", "client", "Connecteur de Gondecourt", "Commune de Gondecourt", "215902669")

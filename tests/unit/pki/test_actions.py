@@ -10,9 +10,10 @@ from unittest.mock import MagicMock
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.action import certificates, pki_ca
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.host import HostStore, Wanted
 from cryptography.hazmat.primitives.serialization import pkcs12
+
+from creatic.pki.authority import Authority
 
 from .conftest import CLIENT, SERVER, openssl
 

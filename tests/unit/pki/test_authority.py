@@ -10,21 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import upkeep
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import x509 as pki_x509
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     PkiError,
     Request,
     load_certificate,
     weakness,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import MINIMUM_PASSPHRASE, Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Book, Owner, normal_serial
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from creatic.pki import upkeep
+from creatic.pki import x509 as pki_x509
+from creatic.pki.authority import Authority
+from creatic.pki.keys import MINIMUM_PASSPHRASE, Passphrases
+from creatic.pki.registry import Book, Owner, normal_serial
+from creatic.pki.x509 import Settings
 
 from .conftest import CLIENT, HOST, SERVER, SETTINGS, SIGNATURE, SUPERVISION, TSA, issue, judge, openssl
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import registry
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Keys, Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Book, Owner, Registry
 
+from creatic.pki import registry
+from creatic.pki.authority import Authority
+from creatic.pki.keys import Keys, Passphrases
+from creatic.pki.registry import Book, Owner, Registry
 from testbed.patience import allowed
 
 from .conftest import CLIENT, HOST, SETTINGS, followed, issue, judge

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.deadlines import deadlines
+
+from creatic.pki.authority import Authority
+from creatic.pki.deadlines import deadlines
 
 from .conftest import CLIENT, issue
 

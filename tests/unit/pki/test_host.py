@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import host as pki_host
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import x509 as pki_x509
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     PkiError,
     Request,
@@ -22,7 +20,10 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     load_certificate,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.host import HostStore, Wanted, read_key
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
+
+from creatic.pki import x509 as pki_x509
+from creatic.pki.authority import Authority
+from creatic.pki.registry import Owner
 
 from .conftest import CLIENT, HOST, SERVER, SETTINGS, openssl
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.filter import persons
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
+
+from creatic.pki.authority import Authority
 
 from .test_actions import _action, pki_ca
 

@@ -13,16 +13,17 @@ from typing import Any, NoReturn
 
 import pytest
 from ansible.errors import AnsibleActionFail
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import seal as evidence_seal
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import host as pki_host
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import upkeep
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import x509 as pki_x509
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request, load_certificate
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.host import HostStore, Wanted
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Keys, Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Book, Owner
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.renewal import (
+
+from creatic.evidence import seal as evidence_seal
+from creatic.pki import upkeep
+from creatic.pki import x509 as pki_x509
+from creatic.pki.authority import Authority
+from creatic.pki.keys import Keys, Passphrases
+from creatic.pki.registry import Book, Owner
+from creatic.pki.renewal import (
     NONE,
     OVERLAP,
     ROTATION,
@@ -32,7 +33,6 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.renewal import (
     state,
     told,
 )
-
 from testbed.patience import allowed
 
 from .conftest import CLIENT, SERVER, SETTINGS, SIGNATURE, TSA, followed, issue, openssl

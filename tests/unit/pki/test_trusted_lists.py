@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import StateError
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import figures
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import trusted_lists
 from ansible_collections.cdg59.creatic.plugins.modules import trusted_lists_file
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from creatic.morning import figures
 from testbed import trusted_lists as made
 
 EU, BE, FR = "https://eu.test/lotl.xml", "https://be.test/tl.xml", "https://fr.test/tl.xml"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.run import profiles
 
+from creatic.audit.run import profiles
 from testbed.programs import said
 
 TOP = Path(__file__).parents[3]

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import figures
-from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import alerts
+
+from creatic.morning import figures
+from creatic.supervision import alerts
 
 MINUTES = 5
 MACHINE = {"machine": "gondecourt-connecteur", "profil": "tdt_connector", "commune": "gondecourt"}

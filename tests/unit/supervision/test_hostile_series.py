@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import figures
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
-from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import alerts, targets
 
+from creatic.morning import figures
+from creatic.registry import profiles
+from creatic.supervision import alerts, targets
 from testbed.patience import allowed, wait_for
 
 TOP = Path(__file__).parents[3]

@@ -12,8 +12,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import figures
 
+from creatic.morning import figures
 from testbed.database import Database, running
 from testbed.patience import wait_for
 

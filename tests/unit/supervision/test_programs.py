@@ -20,15 +20,15 @@ from typing import Any
 import pytest
 import yaml
 from ansible.template import trust_as_template
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
-from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import alerts, targets
 from cryptography.hazmat.primitives import serialization
 from rendered_ruleset import _loaded, trusted, wired_templar
 
+from creatic.pki.authority import Authority
+from creatic.pki.keys import Passphrases
+from creatic.pki.registry import Owner
+from creatic.pki.x509 import Settings
+from creatic.supervision import alerts, targets
 from testbed.mail import relay
 from testbed.patience import allowed, wait_for
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import silences
 
+from creatic.supervision import silences
 from testbed.patience import wait_for
 
 COMMUNES, MACHINES = {"gondecourt"}, {"gondecourt-connecteur", "veille"}

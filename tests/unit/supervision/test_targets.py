@@ -15,10 +15,11 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.filter import supervision
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import figures
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, listing
-from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import targets
 from tdt_connector.journal import State
+
+from creatic.morning import figures
+from creatic.registry import groupement, listing
+from creatic.supervision import targets
 
 TOP = Path(__file__).parents[3]
 

@@ -12,7 +12,8 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import checked
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import updates
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import StateError
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.rounds import has_work
+
+from creatic.registry.rounds import has_work
 
 STARTED = 1_764_000_000
 PLANNED = """NOTE: This is only a simulation!

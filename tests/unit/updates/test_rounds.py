@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.filter.wiring import FilterModule
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import aim, groupement, needs, profiles, rounds
 
+from creatic.registry import aim, groupement, needs, profiles, rounds
 from tests.unit.evidence.conftest import NOTHING
 
 TOP = Path(__file__).parents[3]

@@ -46,7 +46,7 @@ class Result:
 
 
 def asked(settings: Settings, version: Path) -> dict[str, str]:
-    """Certificates that a run asks the control node for (module_utils/pki/extract.py), by name, within bounds.
+    """Certificates that a run asks the control node for (creatic/pki/extract.py), by name, within bounds.
 
     Each is a CSR and its signature by the key of this machine: the door cannot ask in its place.
     """

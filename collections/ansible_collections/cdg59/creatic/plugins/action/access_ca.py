@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.cdg59.creatic.plugins.module_utils.access.authority import SshAuthority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import Extract
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.modules.access_ca import SPEC
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import OwnState
+
+from creatic.access.authority import SshAuthority
+from creatic.pki.extract import Extract
+from creatic.pki.keys import Passphrases
 
 
 class ActionModule(OwnState):

@@ -1,6 +1,6 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Ansible's side of a patch of the archive room: gives module_utils/archive/patch.py what each node answered."""
+"""Ansible's side of a patch of the archive room: gives creatic/archive/patch.py what each node answered."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive import room as archive_room
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import explain, now
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import operator, playbook_pid
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
+
+from creatic.archive import patch as archive_patch
+from creatic.archive import room as archive_room
+from creatic.evidence.store import operator, playbook_pid
 
 
 def report(answer: Mapping[str, Any]) -> dict[str, Any]:

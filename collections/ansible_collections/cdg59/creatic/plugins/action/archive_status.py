@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.action.archive_patch import gateways, reports, saved
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive import room as archive_room
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
+
+from creatic.archive import patch as archive_patch
+from creatic.archive import room as archive_room
+from creatic.evidence import store as evidence_store
 
 
 class ActionModule(Acting):

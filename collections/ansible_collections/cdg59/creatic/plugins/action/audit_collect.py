@@ -8,8 +8,9 @@ import json
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
+
+from creatic.audit import store
 
 COLLECTOR = "/usr/lib/creatic/creatic-audit"
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.controls import LEVELS
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import Target, in_container
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
+
+from creatic.audit import store
+from creatic.audit.controls import LEVELS
+from creatic.audit.sources import Target, in_container
 
 _COMMUNE = ("slug", "nom", "siren", "territoire", "taille", "agents", "vague")
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.utils.display import Display
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import Extract
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import OwnState
+
+from creatic.pki.authority import Authority
+from creatic.pki.extract import Extract
+from creatic.pki.keys import Passphrases
+from creatic.pki.registry import Owner
 
 MODULE = "cdg59.creatic.certificates"
 

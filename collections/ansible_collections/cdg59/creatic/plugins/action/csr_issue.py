@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     PkiError,
     Request,
     load_certificate,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.nss import describe
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import OwnState
+
+from creatic.pki.authority import Authority
+from creatic.pki.registry import Owner
 
 
 class ActionModule(OwnState):

@@ -10,8 +10,9 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import load_certificate
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.nss import describe
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.pkcs12_file import Pkcs12FileError, own_pkcs12
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
+
+from creatic.pki.pkcs12_file import Pkcs12FileError, own_pkcs12
 
 
 class ActionModule(Acting):

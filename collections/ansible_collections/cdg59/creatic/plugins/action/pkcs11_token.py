@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import PERSON
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import OwnState
+
+from creatic.pki.authority import Authority
+from creatic.pki.registry import Owner
 
 MODULE = "cdg59.creatic.pkcs11_token"
 

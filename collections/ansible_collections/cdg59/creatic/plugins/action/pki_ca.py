@@ -10,15 +10,16 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.utils.display import Display
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.host import HostStore, Wanted
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.renewal import Machines, advance
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings, ensure_p12
 from ansible_collections.cdg59.creatic.plugins.modules.pki_ca import SPEC
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import OwnState
+
+from creatic.pki.authority import Authority
+from creatic.pki.keys import Passphrases
+from creatic.pki.registry import Owner
+from creatic.pki.renewal import Machines, advance
+from creatic.pki.x509 import Settings, ensure_p12
 
 CONTROL_NODE = "localhost"
 DEFAULT = Settings("Groupement Cre@tic", "Cre@tic", "1.3.6.1.4.1.59999.59.1")

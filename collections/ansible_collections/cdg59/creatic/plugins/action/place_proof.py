@@ -11,8 +11,9 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.places import DOORS
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import wiring
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
+
+from creatic.registry import wiring
 
 SERVICE = "passerelle"
 

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import (
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight import Check, check, check_clock
+from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
+
+from creatic.evidence.store import (
     LockRefused,
     lock_commune,
     operator,
     playbook_pid,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight import Check, check, check_clock
-from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
-from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
+from creatic.registry import profiles
 
 
 def _check_services(commune: dict[str, Any], groups: Mapping[str, Sequence[str]]) -> list[Check]:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.act import RECEIPT, receipt_fault
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import AnswerError, checked
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.files import receive_files
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import RUN_FOLDER
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
+
+from creatic.evidence.act import RECEIPT, receipt_fault
+from creatic.evidence.files import receive_files
+from creatic.evidence.follow import RUN_FOLDER
 
 
 class FilesRefused(AnsibleActionFail):

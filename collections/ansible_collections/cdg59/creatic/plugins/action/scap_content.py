@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import scap
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
+
+from creatic.audit import scap
 
 
 class ActionModule(Acting):

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import (
+from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
+
+from creatic.evidence.store import (
     LockRefused,
     lock_commune,
     operator,
     playbook_pid,
     unlock_communes,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
-from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 PAUSE = 1.0  # seconds between two looks at the lock
 

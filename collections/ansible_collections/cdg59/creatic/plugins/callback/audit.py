@@ -11,9 +11,10 @@ from typing import Any
 
 from ansible import constants as C
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.follow import Follower
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
+
+from creatic.audit import store
+from creatic.audit.follow import Follower
 
 DOCUMENTATION = """
 name: audit

@@ -18,7 +18,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     explain,
     failure_message,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
+
+from creatic.registry import profiles
 
 DOCUMENTATION = """
 name: journey

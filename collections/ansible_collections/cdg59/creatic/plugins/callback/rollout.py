@@ -19,9 +19,6 @@ from ansible import constants as C
 from ansible import context
 from ansible.template import Templar
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow, store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import servers as evidence_servers
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import updates as evidence_updates
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
     Commune,
     HostRun,
@@ -30,13 +27,17 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     duration,
     now,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
+
+from creatic.evidence import follow, store
+from creatic.evidence import servers as evidence_servers
+from creatic.evidence import updates as evidence_updates
+from creatic.registry import (
     environment,
     groupement,
     profiles,
     wiring,
 )
-from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
 
 DOCUMENTATION = """
 name: rollout

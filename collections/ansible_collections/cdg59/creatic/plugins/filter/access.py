@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.access.authority import host_principals
+from creatic.access.authority import host_principals
 
 DOCUMENTATION = r"""
   name: access_principals

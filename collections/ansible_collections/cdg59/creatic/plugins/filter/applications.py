@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications import deliberations, ged, parapheur
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import deliberations
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.refusals import refusing
+
+from creatic.applications import ged, parapheur
 
 DOCUMENTATION = r"""
   name: applications

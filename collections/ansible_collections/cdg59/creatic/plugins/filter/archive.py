@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive import room as archive_room
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.refusals import refusing
+
+from creatic.archive import durees
+from creatic.archive import room as archive_room
 
 
 def archives_to_recover(expected: str, absent: Sequence[str], wanted: Sequence[str] = ()) -> list[str]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.backup.clients import sort
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.bare import silent
+
+from creatic.backup.clients import sort
 
 DOCUMENTATION = r"""
   name: backup_clients

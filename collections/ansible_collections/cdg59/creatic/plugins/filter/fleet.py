@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.assemble import common_name
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import wiring
+
+from creatic.fleet.assemble import common_name
+from creatic.registry import wiring
 
 DOCUMENTATION = """
 name: fleet_door

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.controls import LEVELS
+
+from creatic.audit.controls import LEVELS
 
 DOCUMENTATION = r"""
   name: at_level

@@ -17,9 +17,10 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     person_name,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import CHARACTER, READS_RESERVED, slug
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import name_part
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities
 from cryptography.x509.oid import NameOID
+
+from creatic.pki.x509 import name_part
+from creatic.registry import entities
 
 
 def person_certificate(

@@ -7,12 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.profiles import (
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.refusals import refusing
+
+from creatic.registry.profiles import (
     marked,
     place_step,
     step,
 )
-from ansible_collections.cdg59.creatic.plugins.plugin_utils.refusals import refusing
 
 DOCUMENTATION = r"""
   name: profiles
@@ -22,7 +23,7 @@ DOCUMENTATION = r"""
     - Filters for the C(hosts) of a play. C(profiles) gives the profiles with a trait, C(site_step), of a number,
       those that this step of the whole site takes side by side, C(place_step) those of a commune's rollout.
   options:
-    _input: {description: One of the traits of C(module_utils/registry/profiles.yml)., type: str, required: true}
+    _input: {description: One of the traits of C(creatic/registry/profiles.yml)., type: str, required: true}
   author:
     - Cre@tic (@cdg59)
 """

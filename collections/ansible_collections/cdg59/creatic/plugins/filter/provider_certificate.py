@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.pkcs12_file import Pkcs12FileError, own_pkcs12
 from cryptography import x509
+
+from creatic.pki.pkcs12_file import Pkcs12FileError, own_pkcs12
 
 
 def provider_certificate(path: str, password_file: str, folder: str, group: str, siren: str) -> list[dict[str, Any]]:

@@ -1,15 +1,16 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""What a supervision is told, from the inventory and from the morning's rules (module_utils/supervision)."""
+"""What a supervision is told, from the inventory and from the morning's rules (creatic/supervision)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.wiring import WiringError
-from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import alerts, targets
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.refusals import refusing
+
+from creatic.registry.wiring import WiringError
+from creatic.supervision import alerts, targets
 
 supervision_readers = refusing(WiringError)(targets.readers)
 supervision_scrapes = refusing(WiringError)(targets.scrapes)

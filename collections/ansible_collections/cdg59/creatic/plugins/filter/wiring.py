@@ -1,6 +1,6 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""The inventory as roles' variables (module_utils/registry/wiring.py), and as an order (rounds.py)."""
+"""The inventory as roles' variables (creatic/registry/wiring.py), and as an order (rounds.py)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import rounds, wiring
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.refusals import refusing
+
+from creatic.registry import rounds, wiring
 
 
 def _once(work: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.utils.display import Display
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment
+
+from creatic.registry import environment
 
 DOCUMENTATION = """
 name: environnement

@@ -11,8 +11,9 @@ from ansible import constants
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.template import trust_as_template
 from ansible.utils.display import Display
-from ansible_collections.cdg59.creatic.plugins.module_utils.life.absent import absent
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities, groupement, profiles, servers
+
+from creatic.life.absent import absent
+from creatic.registry import entities, groupement, profiles, servers
 
 DOCUMENTATION = """
 name: groupement

@@ -12,8 +12,9 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
+
+from creatic.registry import environment
 
 
 def ensure_own_state(action: ActionBase, task_vars: dict[str, Any] | None) -> None:

@@ -1,0 +1,396 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""One audit, from the catalogue to the sealed bundle; ``fab audit`` is its only caller."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import count, duration, explain, now
+
+from creatic.audit import oscal as audit_oscal
+from creatic.audit import page as audit_page
+from creatic.audit import scap
+from creatic.audit import store as audit_store
+from creatic.audit import verdict as audit_verdict
+from creatic.audit.controls import LEVELS
+from creatic.audit.sources import (
+    PHASES,
+    VERDICT_WORDS,
+    WHOLE,
+    AuditError,
+    Check,
+    Target,
+    read_arf,
+    read_junit,
+)
+from creatic.evidence import store as evidence_store
+from creatic.evidence.follow import code_version
+from creatic.evidence.redaction import redact
+from creatic.evidence.seal import SealError
+from creatic.patience import waiting
+from creatic.registry import aim, environment, listing
+from creatic.registry import profiles as registry
+
+# Test benches are audited when they are named.
+EVERYTHING = f"all:!{registry.BENCH}"
+# Tests which leave something on the host, however little, are no part of an audit.
+READ_ONLY_TESTS = "not leaves_traces"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked.
+
+    Attributes:
+        top: the project's folder.
+        inventory: folder of the inventory.
+        home: state of the control node for this inventory.
+        limit: Ansible host pattern; empty for all.
+        level: level to judge every machine by; empty for its own.
+        catalogue: validated catalogue (creatic/audit/controls.py).
+        sources: files of the catalogue and of the site's waivers, copied in the bundle.
+    """
+
+    top: Path
+    inventory: Path
+    home: Path
+    limit: str
+    level: str
+    catalogue: audit_verdict.CatalogueLike
+    sources: Sequence[Path]
+
+
+def profiles(top: Path) -> list[str]:
+    """Profiles which are audited: those of profiles.yml with tasks to compare a machine with."""
+    tasks = top / "playbooks" / "profiles"
+    return sorted(name for name in registry.marked("audit") if (tasks / f"{name}.yml").is_file())
+
+
+def check_limit(top: Path, inventory: Path, limit: str) -> None:
+    """Refuse a host pattern of which any part names nothing: what was misspelt would go unaudited.
+
+    Raises:
+        AuditError: with the part that is unknown.
+    """
+    if not limit:
+        return
+    done = subprocess.run(
+        ["ansible", "all:!localhost", "-i", str(inventory), "--list-hosts", "--limit", limit],
+        cwd=top,
+        env=os.environ | {"ANSIBLE_HOST_PATTERN_MISMATCH": "error", "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    unknown = re.search(r"Could not match supplied host pattern, ignoring: (.+)", done.stderr)
+    if unknown:
+        raise AuditError(
+            f"« {unknown[1].strip()} » n'est ni une machine ni un groupe de {inventory.name} (--limite {limit}) ; "
+            "exemples : commune_gondecourt, territoire_lille, tdt_connector, gondecourt-connecteur"
+        )
+    if "no hosts to target" in done.stderr or "hosts (0)" in done.stdout:
+        raise AuditError(f"--limite {limit} ne désigne aucune machine de {inventory.name}")
+    if done.returncode:
+        raise AuditError(f"l'inventaire {inventory.name} est refusé : {done.stderr.strip()}")
+
+
+def _secrets(home: Path) -> list[str]:
+    """Values of the control node's secrets folder, to be hidden wherever they would show."""
+    found = []
+    for path in sorted((home / "secrets").rglob("*")) if (home / "secrets").is_dir() else []:
+        if path.is_file() and path.stat().st_size < 65536:
+            text = path.read_text(encoding="utf-8", errors="ignore")
+            found += [line.strip() for line in text.splitlines() if len(line.strip()) >= 6]
+    return found
+
+
+class Audit:
+    """One audit under way."""
+
+    def __init__(self, order: Order, say: Callable[[str], None] = print) -> None:
+        self.order = order
+        self.say = say
+        self.started = now()
+        self.clock = time.monotonic()
+        self.operator = evidence_store.operator()
+        self.seconds: dict[str, float] = {}
+        self.broken: dict[str, str] = {}  # machines whose tests gave no result, and why
+        try:
+            self.name, self.staging = evidence_store.open_run(order.home / "audits", self.operator)
+        except evidence_store.EvidenceError as error:
+            raise AuditError(str(error)) from error
+
+    # -- Looking --------------------------------------------------------------------------------------
+
+    def _run(self, command: Sequence[str], env: Mapping[str, str], **options: Any) -> subprocess.CompletedProcess[str]:
+        with aim.shortened(command) as given:
+            return subprocess.run(
+                given, cwd=self.order.top, env=os.environ | dict(env), text=True, check=False, **options
+            )
+
+    def look(self) -> None:
+        """Run the playbook: plan, facts, OpenSCAP, drift.
+
+        Raises:
+            AuditError: it was refused before anything was looked at; the reason is on the screen.
+        """
+        variables: dict[str, Any] = {"audit_profiles": profiles(self.order.top)}
+        if self.order.level:
+            variables["audit_level"] = self.order.level
+        command = ["ansible-playbook", "-i", str(self.order.inventory), "playbooks/journeys/audit.yml"]
+        command += ["--check", "--diff", "-e", listing.given(variables)]
+        command += ["--limit", self.order.limit or EVERYTHING]
+        start = time.monotonic()
+        self._run(
+            command,
+            {
+                audit_store.FOLDER: str(self.staging),
+                "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.audit",
+                "ANSIBLE_LOCALHOST_WARNING": "False",
+                "ANSIBLE_HOST_PATTERN_MISMATCH": "ignore",
+            },
+        )
+        self.seconds["constats_et_derive"] = round(time.monotonic() - start, 1)
+        if not audit_store.read_plan(self.staging):
+            raise AuditError("L'audit n'a pas commencé : la raison est affichée au-dessus. Rien n'a été regardé.")
+
+    def _tests(self, profile: str, names: Sequence[str], folder: Path, report: str = "") -> list[Check]:
+        """Run the tests of one profile; when they break, machine by machine: one must not hide the others."""
+        path, own = folder / f"{report or profile}.xml", f"tests/profiles/{profile}"
+        command = [sys.executable, "-m", "pytest", "-q", "tests/profiles/common"]
+        command += [own] if (self.order.top / own).is_dir() else []
+        command += ["--profile", profile, "--environment", str(self.order.inventory), "--limit", ",".join(names)]
+        command += ["-m", READ_ONLY_TESTS, "--junitxml", str(path), "-o", "junit_family=xunit2"]
+        command += ["-p", "no:cacheprovider", "--tb=short"]
+        done = self._run(command, {"PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, errors="replace")
+        secrets = _secrets(self.order.home)
+        try:
+            # 0: all pass, 1: some fail. Anything else is no result.
+            if done.returncode not in (0, 1) or not path.is_file():
+                raise AuditError(" / ".join((done.stdout + done.stderr).strip().splitlines()[-4:]))
+            path.write_text(redact(path.read_text(encoding="utf-8", errors="replace"), secrets), encoding="utf-8")
+            return read_junit(path)
+        except AuditError as error:
+            path.unlink(missing_ok=True)
+            if len(names) > 1:
+                reports = {name: f"{profile}-{audit_store.host_folder(folder, name).name}" for name in names}
+                return [one for name in names for one in self._tests(profile, [name], folder, reports[name])]
+            self.broken[names[0]] = clean(redact(str(error), secrets))[:1000] or f"code {done.returncode}"
+            self.say(f"   ✗ {names[0]} : les essais n'ont pas pu être exécutés")
+            return []
+
+    def test(self, targets: Sequence[Target]) -> list[Check]:
+        """Run the tests of the profiles and of the controls on the machines that answer."""
+        followed = audit_store.read_followed(self.staging)
+        self.say(f"\n{PHASES['essais']}")
+        folder = self.staging / "junit"
+        folder.mkdir()
+        checks: list[Check] = []
+        start = time.monotonic()
+        for profile in sorted({target.profile for target in targets}):
+            names = [
+                target.name
+                for target in targets
+                if target.profile == profile
+                and target.system == "debian"
+                and (followed.get(target.name, {}).get("incident") or {}).get("nature") != "injoignable"
+            ]
+            if not names:
+                continue
+            clock = time.monotonic()
+            with waiting(f"essais du profil {profile} ({count(len(names), 'machine')})", self.say):
+                found = self._tests(profile, names, folder)
+            checks += found
+            results = [check.result for check in found]
+            mark = "✗" if {"echec", "perdu"} & {*results} or self.broken.keys() & {*names} else "✓"
+            lost = f", {results.count('perdu')} sans réponse" if "perdu" in results else ""
+            self.say(
+                f"   {mark} {profile:<40} {count(results.count('reussi'), 'réussi')}, "
+                f"{count(results.count('echec'), 'échec')}, {results.count('ignore')} sans objet{lost} "
+                f"({duration(time.monotonic() - clock)})"
+            )
+        self.seconds["essais"] = round(time.monotonic() - start, 1)
+        return checks
+
+    # -- Judging and writing --------------------------------------------------------------------------
+
+    def gather(self, targets: Sequence[Target], checks: Sequence[Check]) -> list[audit_verdict.Found]:
+        """Put together what was found of each machine."""
+        followed = audit_store.read_followed(self.staging)
+        secrets = _secrets(self.order.home)
+        found = []
+        for target in targets:
+            host = followed.get(target.name, {})
+            collected = audit_store.read_collected(self.staging, target.name)
+            incident = host.get("incident")
+            openscap = None
+            if collected is not None:
+                try:
+                    openscap = read_arf(audit_store.read_arf_bytes(self.staging, target.name))
+                except AuditError as error:
+                    incident = {"phase": "constats", "nature": "echec", "tache": "OpenSCAP", "raison": str(error)}
+                    incident["remede"] = "Relancer l'audit de cette machine."
+            if target.name in self.broken and incident is None:
+                reason = f"les essais n'ont pas pu être exécutés : {self.broken[target.name]}"
+                incident = {"phase": "essais", "nature": "echec", "tache": "essais", "raison": reason}
+                incident["remede"] = "Vérifier cette machine, puis relancer son audit."
+            mine = [check for check in checks if check.host == target.name]
+            lost = next((check for check in mine if check.result == "perdu"), None)
+            if lost and incident is None:
+                reason, remedy = explain(lost.detail or "timed out")
+                incident = {"phase": "essais", "nature": "injoignable", "tache": lost.name, "raison": reason}
+                incident["remede"] = remedy
+            drift = host.get("derive") if "derive" in host.get("phases", []) and not incident else None
+            for item in drift or []:
+                item["diff"] = redact(item["diff"], secrets)
+                item["chemins"] = [redact(path, secrets) for path in item["chemins"]]
+            if incident:
+                incident = {key: redact(str(value), secrets) for key, value in incident.items()}
+            found.append(audit_verdict.Found(target, collected, openscap, mine, drift, incident))
+        return found
+
+    def conclude(self, found: Sequence[audit_verdict.Found]) -> dict[str, Any]:
+        """Judge, and write every part of the bundle but the seal."""
+        order = self.order
+        before = audit_store.previous_results(order.home)
+        catalogue = self.staging / "catalogue"
+        catalogue.mkdir()
+        for source in order.sources:
+            shutil.copyfile(source, catalogue / source.name)
+        results: dict[str, Any] = {
+            "version": 1,
+            "audit": self.name,
+            "debut": self.started.isoformat(timespec="seconds"),
+            "fin": now().isoformat(timespec="seconds"),
+            "operateur": self.operator,
+            "code": code_version(order.top),
+            "environnement": environment.of_state(order.home),
+            "inventaire": order.inventory.name,
+            "perimetre": order.limit or WHOLE,
+            "niveau_impose": order.level or None,
+            "contenu_openscap": {"paquet": scap.PACKAGE, "sha256": scap.DATA_STREAM_SHA256},
+            "catalogue": {
+                path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(catalogue.iterdir())
+            },
+            **audit_verdict.assess(found, order.catalogue),
+        }
+        results["derogations"] = audit_verdict.waivers_used(results)
+        results["tendance"] = audit_verdict.trend(before, results)
+        results["durees_s"] = self.seconds
+        audit_store.clear_notes(self.staging)
+        oscal = audit_oscal.assessment_results(results)
+        (self.staging / audit_store.OSCAL).write_text(oscal, encoding="utf-8")
+        page = audit_page.report(results)
+        (self.staging / audit_store.REPORT).write_text(page, encoding="utf-8")
+        audit_page.write_pdf(page, self.staging / audit_store.PDF)
+        return results
+
+    def publish(self, results: dict[str, Any]) -> Path:
+        """Seal and pack the bundle; gives its folder.
+
+        Raises:
+            AuditError: it cannot be sealed, and nothing is published.
+        """
+        keys = evidence_store.seal_keys(self.order.home)
+        try:
+            with evidence_store.closing(self.order.home / "audits") as finished:
+                return evidence_store.publish(self.staging, finished, audit_store.RESULTS, results, {}, keys)[0]
+        except SealError as error:
+            raise AuditError(f"le dossier d'audit ne peut pas être scellé : {error}") from error
+
+    def perform(self) -> tuple[dict[str, Any], Path]:
+        """Do it all.
+
+        Returns:
+            Results, and folder of the bundle.
+
+        Raises:
+            AuditError: nothing was published, the reason is in French.
+            KeyboardInterrupt: it was interrupted; nothing is left.
+        """
+        where = self.order.limit or "toutes les machines"
+        self.say(f"Audit {self.name} : {where}. Lecture seule, rien n'est changé sur les machines.")
+        previous = signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        try:
+            self.look()
+            targets = audit_store.read_plan(self.staging)
+            checks = self.test(targets)
+            results = self.conclude(self.gather(targets, checks))
+            folder = self.publish(results)
+        except BaseException:
+            evidence_store.discard_run(self.staging)
+            raise
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+        return results, folder
+
+
+def _first(names: list[str], between: str = ", ") -> str:
+    """The first three, and how many others."""
+    return between.join(names[:3]) + (f" et {len(names) - 3} autres" if len(names) > 3 else "")
+
+
+def synthesis(results: Mapping[str, Any], seconds: float) -> list[str]:
+    """The end of an audit as a few French lines; for ``fab``."""
+    verdict, controls = results["verdict"], results["verdict"]["controles"]
+    machines = results["machines"]
+    scanned = [machine["openscap"] for machine in machines if machine["openscap"]]
+    passed, failed, absent = (
+        sum(one["comptes"].get(name, 0) for one in scanned) for name in ("pass", "fail", "notapplicable")
+    )
+    security = sum(len((machine["correctifs"] or {"securite": []})["securite"]) for machine in machines)
+    lines = [
+        f"Machines   : {sum(one['etat'] == 'auditee' for one in machines)} auditées sur {len(machines)}",
+        "Contrôles  : " + ", ".join(f"{controls[key]} {word}" for key, word in VERDICT_WORDS.items() if controls[key]),
+        f"OpenSCAP   : {count(passed, 'réussite')}, {count(failed, 'échec')} dont "
+        f"{sum(one['non_deroges'] for one in scanned)} sans dérogation, {absent} sans objet",
+        f"Correctifs : {security} de sécurité en attente ; dérive : "
+        f"{count(sum(bool(machine['derive']) for machine in machines), 'machine')}",
+    ]
+    for machine in machines:
+        if machine["etat"] in ("injoignable", "perdue", "en_erreur"):
+            reason = (machine["incident"] or {}).get("raison", "")
+            lines.append(f"  ✗ {machine['nom']} : {audit_verdict.STATES[machine['etat']]} : {reason}")
+        if drift := machine["derive"]:
+            told = dict.fromkeys(one["tache"] + "".join(f" ({path})" for path in one["chemins"][:1]) for one in drift)
+            lines.append(f"  ✗ {machine['nom']} : en dérive : {_first(list(told), ' ; ')}")
+    for control in results["controles"]:
+        hosts = [name for name, one in control["machines"].items() if one["verdict"] == "non_conforme"]
+        if hosts:
+            lines.append(f"  ✗ {control['id']} {control['titre']} : {_first(hosts)}")
+    if results["tendance"]:
+        change = results["tendance"]
+        lines.append(
+            f"Tendance   : {count(len(change['ameliores']), 'amélioration')}, "
+            f"{count(len(change['regresses']), 'régression')} depuis l'audit {change['precedent']}"
+        )
+    absentees = verdict["machines_non_auditees"]
+    lines.append(
+        ("CONFORME" if verdict["conforme"] else f"NON CONFORME : {count(verdict['ecarts'], 'écart')} sans dérogation")
+        + (f", {count(len(absentees), 'machine')} non auditée{'s' if len(absentees) > 1 else ''}" if absentees else "")
+        + f". Durée : {duration(seconds)}."
+    )
+    return lines
+
+
+def check_level(level: str) -> None:
+    """Refuse an unknown level.
+
+    Raises:
+        AuditError: with the known ones.
+    """
+    if level and level not in LEVELS:
+        raise AuditError(f"niveau « {level} » inconnu ; --niveau est l'un de : {', '.join(LEVELS)}")

@@ -1,0 +1,337 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Words of an audit, what it looks at, and what its sources say (OpenSCAP's ARF, pytest's JUnit, Ansible's diffs)."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
+
+from creatic.evidence.redaction import redact
+from creatic.junit import LOST
+
+PHASES = {
+    "preparation": "Préparation",
+    "constats": "Constats (OpenSCAP, correctifs)",
+    "derive": "Dérive par rapport à l'inventaire",
+    "essais": "Essais des profils et des contrôles",
+}
+
+# What an audit without --limite looks at.
+WHOLE = "toutes les machines de l'inventaire"
+
+# Verdicts, the worst first: what a set of machines is worth is its worst one. docs/design/audit.md has the rules.
+NON_CONFORME = "non_conforme"
+NON_VERIFIE = "non_verifie"
+A_ATTESTER = "a_attester"
+DEROGATION = "derogation"
+CONFORME = "conforme"
+SANS_OBJET = "sans_objet"
+VERDICTS = (NON_CONFORME, NON_VERIFIE, A_ATTESTER, DEROGATION, CONFORME, SANS_OBJET)
+VERDICT_WORDS = {
+    NON_CONFORME: "non conforme",
+    NON_VERIFIE: "non vérifié",
+    A_ATTESTER: "à attester",
+    DEROGATION: "dérogation",
+    CONFORME: "conforme",
+    SANS_OBJET: "sans objet",
+}
+
+_MAX_DIFF_LINES = 40
+_MAX_DIFF_WIDTH = 2000
+_MAX_COMPARED = 200_000  # characters of a file
+
+
+class AuditError(Exception):
+    """The audit cannot be made, or a bundle cannot be read; the message is French and says what to do."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine to audit.
+
+    Attributes:
+        level: ANSSI-BP-028 level it is judged by.
+        system: ``debian``; anything else is listed, and not audited.
+        commune: identity of its commune; empty for a central server.
+        container: whether it has no kernel of its own, as the inventory says; what the machine says grants nothing.
+    """
+
+    name: str
+    profile: str
+    level: str
+    address: str = ""
+    system: str = "debian"
+    commune: Mapping[str, Any] = field(default_factory=dict)
+    container: bool = False
+
+
+def in_container(variables: Mapping[str, Any]) -> bool:
+    """Whether the inventory makes a host a container: ``creatic_machine``, which the lab alone may leave out."""
+    default = "conteneur" if variables.get("creatic_env") == "lab" else "machine"
+    return str(variables.get("creatic_machine", default)) == "conteneur"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What OpenSCAP says of one rule.
+
+    Attributes:
+        name: short rule id, like ``sshd_disable_root_login``.
+        result: XCCDF 1.2 result: pass, fail, error, unknown, notapplicable, notchecked, informational, fixed.
+        controls: ANSSI-BP-028 recommendations it refers to, like ``R33``.
+        values: what the profile asks for, by variable.
+    """
+
+    name: str
+    result: str
+    severity: str = ""
+    title: str = ""
+    controls: tuple[str, ...] = ()
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OpenScap:
+    """OpenSCAP's verdict on one machine.
+
+    Attributes:
+        profile: short name, like ``anssi_bp28_enhanced``.
+        score: OpenSCAP's own, out of 100.
+        rules: the selected ones, in the order of the profile.
+    """
+
+    profile: str
+    score: float
+    rules: tuple[Rule, ...]
+
+    def counts(self) -> dict[str, int]:
+        """How many rules by result."""
+        found: dict[str, int] = {}
+        for rule in self.rules:
+            found[rule.result] = found.get(rule.result, 0) + 1
+        return found
+
+
+@dataclass(frozen=True)
+class Check:
+    """One test run on one machine.
+
+    Attributes:
+        name: ``tests/profiles/…::test_x``, without its parameters; `case` is whole.
+        result: reussi, echec, ignore (skipped), perdu (its machine went away).
+        detail: reason of a failure or of a skip, one line.
+    """
+
+    name: str
+    case: str
+    host: str
+    result: str
+    detail: str = ""
+
+
+def _local(tag: Any) -> str:
+    return str(tag).rpartition("}")[2]
+
+
+_RESULTS = ("pass", "fail", "error", "unknown", "notapplicable", "notchecked", "informational", "fixed")
+_SHORT = re.compile(r"^xccdf_org\.ssgproject\.content_\w+?_")
+_RULE_NAME = re.compile(r"[\w.-]{1,200}")
+_MAX_RULES = 5000  # the whole content has some 1,300
+# Elements and attributes of what is kept at a time, each of some hundred bytes: a true verdict has tens of thousands.
+_MAX_HELD = 300_000
+_MAX_NAMESPACES = 100_000
+_MAX_TAG = 1_000_000  # bytes: a tag is read whole before anything of it can be counted
+
+
+def _said(text: str | None, limit: int = 300) -> str:
+    return clean(" ".join((text or "").split()))[:limit]
+
+
+def _rule_definition(node: Any) -> tuple[str, tuple[str, ...]]:
+    """Title of a rule, and the recommendations it refers to."""
+    title = next((child.text for child in node if _local(child.tag) == "title"), "")
+    references = [
+        _said(child.text, 20)
+        for child in node
+        if _local(child.tag) == "reference" and "cyber.gouv.fr" in str(child.get("href"))
+    ]
+    return _said(title), tuple(dict.fromkeys(references))
+
+
+def _verdict(verdict: Any, definitions: Mapping[str, tuple[str, tuple[str, ...]]]) -> OpenScap:
+    profile, score = "", 0.0
+    rules: list[Rule] = []
+    values: dict[str, str] = {}
+    for node in verdict:
+        name = _local(node.tag)
+        if name == "profile":
+            profile = _said(_SHORT.sub("", str(node.get("idref"))), 100)
+        elif name == "score":
+            try:
+                score = float(node.text or 0)
+            except ValueError:
+                score = -1.0
+            if not 0 <= score <= 100:
+                raise AuditError(f"le résultat d'OpenSCAP est illisible : score « {_said(node.text, 40)} »")
+        elif name == "set-value":
+            values[str(node.get("idref"))] = _said(node.text)
+        elif name == "rule-result":
+            identifier = str(node.get("idref"))
+            result = next(((child.text or "").strip() for child in node if _local(child.tag) == "result"), "unknown")
+            if result == "notselected":
+                continue
+            short = _SHORT.sub("", identifier)
+            if not _RULE_NAME.fullmatch(short) or len(rules) >= _MAX_RULES:
+                raise AuditError(f"le résultat d'OpenSCAP est illisible : règle « {_said(short, 60)} »")
+            exports = [str(one.get("value-id")) for one in node.iter() if _local(one.tag) == "check-export"][:50]
+            title, controls = definitions.get(identifier, ("", ()))
+            rules.append(
+                Rule(
+                    name=short,
+                    result=result if result in _RESULTS else "unknown",
+                    severity=_said(node.get("severity"), 20),
+                    title=title,
+                    controls=controls,
+                    values={_said(_SHORT.sub("", key), 200): values[key] for key in exports if key in values},
+                )
+            )
+    return OpenScap(profile, round(score, 1), tuple(rules))
+
+
+def _check_held(count: int, most: int) -> None:
+    if count > most:
+        raise AuditError(f"le résultat d'OpenSCAP est démesuré : plus de {most} éléments à garder")
+
+
+def _check_tags(data: bytes) -> None:
+    """Refuse a tag that is too long: within one there is no other « < »."""
+    at = 0
+    while len(data) - at > _MAX_TAG:
+        at = data.rfind(b"<", at + 1, at + 1 + _MAX_TAG)
+        if at < 0:
+            raise AuditError(f"le résultat d'OpenSCAP est démesuré : plus de {_MAX_TAG} octets d'un tenant")
+
+
+def read_arf(data: bytes) -> OpenScap:
+    """Read an asset reporting format file, as it comes: what is not wanted of it is forgotten at once.
+
+    Raises:
+        AuditError: it is not one. A host may be hostile: entities and networks are never followed.
+    """
+    from lxml import etree
+
+    definitions: dict[str, tuple[str, tuple[str, ...]]] = {}
+    verdict = None
+    _check_tags(data)
+    kept = held = spaces = 0  # elements under way whose content is wanted, and what they hold
+    parts = etree.iterparse(
+        io.BytesIO(data),
+        ("start", "end", "start-ns"),
+        encoding="utf-8",  # as OpenSCAP writes it: `_check_tags` looks at bytes
+        remove_comments=True,
+        remove_pis=True,
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=True,
+    )
+    try:
+        for event, node in parts:
+            if event == "start-ns":
+                spaces += 1
+                _check_held(spaces, _MAX_NAMESPACES)
+                continue
+            name = _local(node.tag)
+            wanted = name in ("Rule", "TestResult")
+            if event == "start":
+                kept += wanted
+                held = held + 1 + len(node.attrib) if kept else 0
+                _check_held(held, _MAX_HELD)
+                if not kept:
+                    node.attrib.clear()
+                continue
+            kept -= wanted
+            if name == "Rule" and len(definitions) < _MAX_RULES:
+                definitions[str(node.get("id"))] = _rule_definition(node)
+            elif name == "TestResult":
+                verdict = _verdict(node, definitions)
+            if not kept:
+                node.clear()
+                while node.getprevious() is not None:
+                    del node.getparent()[0]
+    except etree.XMLSyntaxError as error:
+        raise AuditError(f"le résultat d'OpenSCAP est illisible : {error}") from error
+    if verdict is None:
+        raise AuditError("le résultat d'OpenSCAP est vide : aucun TestResult")
+    return verdict
+
+
+def read_junit(path: Path) -> list[Check]:
+    """Read pytest's results; tests/profiles/conftest.py says of each its machine and its name (creatic/junit.py).
+
+    Those of before say it in properties of the test.
+
+    Raises:
+        AuditError: the file is missing or cut.
+    """
+    from lxml import etree
+
+    try:
+        root = etree.parse(path, etree.XMLParser(resolve_entities=False, huge_tree=True)).getroot()
+    except (OSError, etree.XMLSyntaxError) as error:
+        raise AuditError(f"{path.name} est illisible : {error}") from error
+    checks = []
+    for case in root.iter("testcase"):
+        properties = {str(one.get("name")): str(one.get("value")) for one in case.iter("property")}
+        bad = [child for child in case if child.tag in ("failure", "error")]
+        skipped = [child for child in case if child.tag == "skipped"]
+        said = (bad or skipped or [None])[0]
+        detail = _said(said.get("message") or said.text, 400) if said is not None else ""
+        lost = said is not None and (said.get("type") == LOST or properties.get("machine_perdue") == "oui")
+        result = "perdu" if lost else "echec" if bad else "ignore" if skipped else "reussi"
+        group, suite = case.get("group"), case.getparent()
+        # Elsewhere than in our own reports, hostname is of the machine that ran the tests.
+        machine = str(suite.get("hostname") or "") if group and suite is not None else properties.get("machine", "")
+        name = properties.get("essai") or group
+        name = name or f"{case.get('classname')}::{str(case.get('name')).partition('[')[0]}"
+        checks.append(Check(name, str(case.get("name")), machine, result, detail))
+    return checks
+
+
+def _one_diff(item: Mapping[str, Any]) -> str:
+    if item.get("prepared"):
+        return str(item["prepared"])
+    before, after = (item.get(key) for key in ("before", "after"))
+    if isinstance(before, Mapping) or isinstance(after, Mapping):
+        one, two = ({} if not part else part if isinstance(part, Mapping) else {"": part} for part in (before, after))
+        pairs = [(key, one.get(key), two.get(key)) for key in sorted({*one, *two})]
+        return "\n".join(f"{key} : {old} → {new}" for key, old, new in pairs if old != new)
+    lines_before, lines_after = (redact(str(text or "")[:_MAX_COMPARED]).splitlines() for text in (before, after))
+    old_name, new_name = (str(item.get(key) or "") for key in ("before_header", "after_header"))
+    lines = difflib.unified_diff(lines_before, lines_after, old_name, new_name, lineterm="", n=1)
+    return "\n".join(lines)
+
+
+def readable_diff(diff: Any) -> str:
+    """A module's diff as text, redacted, cut when long."""
+    items = diff if isinstance(diff, list) else [diff] if diff else []
+    parts = (_one_diff(item)[:_MAX_COMPARED] for item in items[:_MAX_DIFF_LINES] if isinstance(item, Mapping))
+    text = clean(redact("\n".join(parts)))
+    lines = [line.rstrip()[:_MAX_DIFF_WIDTH] for line in text.splitlines() if line.strip()]
+    if len(lines) > _MAX_DIFF_LINES:
+        lines = [*lines[:_MAX_DIFF_LINES], f"… {len(lines) - _MAX_DIFF_LINES} autres lignes"]
+    return "\n".join(lines)
+
+
+def worst(verdicts: Iterable[str]) -> str:
+    """The worst of some verdicts; *sans objet* when there is none."""
+    present = set(verdicts)
+    return next((verdict for verdict in VERDICTS if verdict in present), SANS_OBJET)
