@@ -27,7 +27,7 @@ from invoke import Collection, Context, Result
 from rich.console import Console
 
 TOP = Path(__file__).parent
-sys.path.insert(0, str(TOP / "collections"))
+sys.path[:0] = [str(TOP), str(TOP / "collections")]
 os.environ["PATH"] = f"{TOP / '.venv' / 'bin'}:{os.environ['PATH']}"
 
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TOP / "collections"))
+sys.path[:0] = [str(TOP), str(TOP / "collections")]
 PC = """  - nom: pc-{n}
     adresse: {network}.1{n}
     systeme: debian

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TOP = Path(__file__).parents[1]
-sys.path.insert(0, str(TOP / "collections"))
+sys.path[:0] = [str(TOP), str(TOP / "collections")]
 
 from creatic.registry import profiles
 

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 TOP = Path(__file__).parents[1]
-sys.path.insert(0, str(TOP / "collections"))
+sys.path[:0] = [str(TOP), str(TOP / "collections")]
 
 from creatic.registry import profiles, variables
 

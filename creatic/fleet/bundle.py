@@ -18,7 +18,7 @@ from typing import Any
 from creatic.fleet.signing import FleetError
 
 # What a run needs of the project; inventories, tests and their bench are no part of it.
-_CODE = ("ansible.cfg", "playbooks", "roles", "apps", "collections/ansible_collections/cdg59")
+_CODE = ("ansible.cfg", "playbooks", "roles", "apps", "collections/ansible_collections/cdg59", "creatic")
 _NOT = ("__pycache__", ".pytest_cache", ".mypy_cache", "molecule", "tests")
 
 

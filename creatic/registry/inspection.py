@@ -73,7 +73,7 @@ class Tree:
     def variables(self) -> set[str]:
         """Variables of the groupement (creatic_…) that something reads."""
         found: set[str] = set()
-        for folder in ("playbooks", "roles", "collections/ansible_collections/cdg59"):
+        for folder in ("playbooks", "roles", "collections/ansible_collections/cdg59", "creatic"):
             for path in (self.top / folder).rglob("*"):
                 if path.suffix in (".yml", ".py", ".j2") and path.is_file():
                     found.update(_NAME.findall(path.read_text(encoding="utf-8", errors="replace")))

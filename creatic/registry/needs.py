@@ -79,7 +79,7 @@ import sys
 from ansible.plugins.loader import init_plugin_loader
 init_plugin_loader([sys.argv[1] + "/collections"])
 from creatic.registry.needs import compile_once
-from ansible_collections.cdg59.creatic.plugins.module_utils.{module} import main
+from creatic.{module} import main
 compile_once()
 main()
 """
@@ -164,7 +164,7 @@ def apart(module: str, directory: Path, top: Path, *more: str, given: str = "") 
     """Run the ``main`` of a module of ours in a process of its own, where Ansible's plugins load.
 
     Args:
-        module: below ``module_utils``, with dots.
+        module: below ``creatic``, with dots.
         directory: inventory folder.
         top: the project.
         more: further arguments.

@@ -25,7 +25,7 @@ def version(tmp_path: Path) -> Path:
     (folder / "code/playbooks/journeys").mkdir(parents=True)
     (folder / "donnees/etat/pki").mkdir(parents=True)
     (folder / "code/ansible.cfg").write_bytes((TOP / "ansible.cfg").read_bytes())
-    for name in ("collections", "roles"):
+    for name in ("collections", "creatic", "roles"):
         (folder / "code" / name).symlink_to(TOP / name)
     inventory = {"all": {"hosts": {"loos-pc": {}}, "children": {"acces_sortant": {"hosts": {"loos-pc": {}}}}}}
     (folder / "donnees/inventaire.yml").write_text(json.dumps(inventory))

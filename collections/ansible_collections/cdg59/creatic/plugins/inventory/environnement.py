@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.utils.display import Display
+from ansible_collections.cdg59.creatic.plugins.plugin_utils import project  # noqa: F401 # brings creatic
 
 from creatic.registry import environment
 

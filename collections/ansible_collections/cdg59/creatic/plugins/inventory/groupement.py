@@ -11,6 +11,7 @@ from ansible import constants
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.template import trust_as_template
 from ansible.utils.display import Display
+from ansible_collections.cdg59.creatic.plugins.plugin_utils import project  # noqa: F401 # brings creatic
 
 from creatic.life.absent import absent
 from creatic.registry import entities, groupement, profiles, servers
