@@ -6,6 +6,8 @@ import base64
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 import tarfile
 from dataclasses import replace
 from io import BytesIO
@@ -317,6 +319,36 @@ def test_the_code_holds_what_agents_have_by_a_link_and_nothing_from_elsewhere(tm
     (tmp_path / "projet" / "roles" / "dehors").symlink_to(tmp_path / "secret")
     (tmp_path / "projet" / "roles" / "dedans").write_text("code")
     assert _unpacked(bundle.code(tmp_path / "projet")).keys() == {"roles/dedans"}
+
+
+_LOADED = """
+import sys
+from ansible.plugins.loader import init_plugin_loader, inventory_loader
+init_plugin_loader([sys.argv[1] + "/collections"])
+for name in sys.argv[2:]:
+    inventory_loader.get(f"cdg59.creatic.{name}")
+from creatic.registry import profiles
+print(profiles.FILE)
+"""
+
+
+@pytest.mark.parametrize("plugin", ["environnement", "groupement"])
+def test_the_code_finds_the_control_nodes_own_package_beside_its_collection(tmp_path: Path, plugin: str) -> None:
+    """Whatever clone this Python's environment knows: a machine that applies a bundle has none."""
+    code = tmp_path / "code"
+    for name, content in _unpacked(bundle.code(TOP)).items():
+        if name.startswith(("collections/", "creatic/")):
+            (code / name).parent.mkdir(parents=True, exist_ok=True)
+            (code / name).write_bytes(content)
+    (tmp_path / "ailleurs").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADED, str(code), plugin],
+        cwd=tmp_path / "ailleurs",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == str(code / "creatic/registry/profiles.yml"), done.stderr
 
 
 def test_a_windows_post_cannot_fetch_for_itself(inventory: Path) -> None:
