@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from invoke import Exit
 
-import fabfile
+from creatic.cli import common
 from creatic.registry import needs
 from creatic.registry.checked_yaml import Problem
 
@@ -25,13 +25,13 @@ def test_a_provider_s_file_that_expired_keeps_no_other_commune(
     monkeypatch.setattr(needs, "absent", lambda *_given: [])
     monkeypatch.setattr(needs, "providers_files", lambda some, _folder: [expired] if communes[0] in some else [])
     monkeypatch.setattr(needs.formalities, "problems", lambda *_given, **_more: [])
-    monkeypatch.setattr(fabfile, "_environment", lambda: SimpleNamespace(folder=tmp_path))
-    fabfile._checked(["loos", "bergues"])
+    monkeypatch.setattr(common, "chosen", lambda: SimpleNamespace(folder=tmp_path))
+    common.checked(["loos", "bergues"])
     assert "retiennent que leurs communes" in (told := capsys.readouterr().err) and str(expired) in told
-    fabfile._checked(["bergues"])
+    common.checked(["bergues"])
     for alone in (["loos"], None):  # and who asks for all that is wrong
         with pytest.raises(Exit, match="a expiré"):
-            fabfile._checked(alone)
+            common.checked(alone)
 
 
 def test_a_formality_of_one_commune_keeps_no_other(
@@ -49,18 +49,18 @@ def test_a_formality_of_one_commune_keeps_no_other(
     monkeypatch.setattr(needs, "Inspection", lambda *_given: looked)
     monkeypatch.setattr(needs, "ask", lambda *_given, **_more: ([], None, None))
     monkeypatch.setattr(needs, "absent", lambda *_given: [])
-    monkeypatch.setattr(fabfile, "_environment", lambda: SimpleNamespace(folder=tmp_path))
-    fabfile._checked(["loos", "bergues", "lille"])
+    monkeypatch.setattr(common, "chosen", lambda: SimpleNamespace(folder=tmp_path))
+    common.checked(["loos", "bergues", "lille"])
     told = capsys.readouterr().err
     assert "ne retiennent que leurs communes" in told and "À faire : " in told
     assert "communes/loos.yml, formalites.deliberation.document : " in told
     assert "communes/bergues.yml, entites[0].formalites.accord_dgfip.date : " in told
-    fabfile._checked(["lille"])
+    common.checked(["lille"])
     assert capsys.readouterr().err == ""
     for none in (["loos"], ["loos", "bergues"], None):  # nobody is left, or who asks wants all that is wrong
         with pytest.raises(Exit, match="formalites"):
-            fabfile._checked(none)
+            common.checked(none)
     shared = Problem("communes/loos.yml", None, "siren", "le SIREN est celui du groupement", "corrigez")
     monkeypatch.setattr(needs, "ask", lambda *_given, **_more: ([shared], None, None))
     with pytest.raises(Exit, match="celui du groupement"):  # servers would be given it, with the others
-        fabfile._checked(["loos", "lille"])
+        common.checked(["loos", "lille"])

@@ -17,6 +17,7 @@ from invoke import Context, Exit
 
 import fabfile
 from creatic.access import authority as access
+from creatic.cli import archives, autorite, common
 from creatic.registry import listing
 
 TEMPLATE = "{{ 7 * 7 }}"
@@ -63,12 +64,12 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, made in {"_environment": lambda: chosen, "_must_have": lambda _profile: None, "_checked": print,
                        "_refuse_entities": print, "_seal_access": print}.items():  # fmt: skip # a table
         monkeypatch.setattr(fabfile, name, made)
-    monkeypatch.setattr(fabfile.archive_formats, "read", lambda _folder: [])
-    monkeypatch.setattr(fabfile.archive_formats, "to_convert", lambda _table: [TEMPLATE])
+    monkeypatch.setattr(archives.archive_formats, "read", lambda _folder: [])
+    monkeypatch.setattr(archives.archive_formats, "to_convert", lambda _table: [TEMPLATE])
     granted = {"evenement": "delivrance", "serie": TEMPLATE, "role": "auditeur", "qui": "x", "fin": "2027-01-01"}
     monkeypatch.setattr(access.SshAuthority, "revoke", lambda *_: granted)
-    monkeypatch.setattr(fabfile.Authority, "revoke", lambda *_, **__: None)
-    monkeypatch.setattr(fabfile.Authority, "listing", lambda *_, **__: [])
+    monkeypatch.setattr(autorite.Authority, "revoke", lambda *_, **__: None)
+    monkeypatch.setattr(autorite.Authority, "listing", lambda *_, **__: [])
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -84,8 +85,8 @@ def test_no_word_of_a_command_is_a_template_of_its_playbook(name: str) -> None:
 def test_no_word_that_goes_to_a_machine_is_a_template() -> None:
     """Ansible's own command line evaluates the arguments of a module too."""
     shell = Ran()
-    fabfile._on_supervision(shell, ["amtool", f"--comment={TEMPLATE}"])
-    fabfile._on_connector(shell, "loos", "tdt-connector", TEMPLATE)
+    common.on_supervision(shell, ["amtool", f"--comment={TEMPLATE}"])
+    archives._on_connector(shell, "loos", "tdt-connector", TEMPLATE)
     for words in shell.words:
         given = json.loads(words[words.index("-a") + 1])
         assert TEMPLATE in given["argv"][1]["__ansible_unsafe"] and not [*bare(given)]
@@ -114,7 +115,7 @@ def test_ansible_takes_what_is_given_so_as_it_is_written(tmp_path: Path) -> None
 
 
 def test_a_certificate_is_revoked_by_one_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fabfile, "_playbook", lambda *_: pytest.fail("nothing is to be run"))
+    monkeypatch.setattr(common, "playbook", lambda *_: pytest.fail("nothing is to be run"))
     for more in ({}, {"hote": "a", "commune": "b"}):
         with pytest.raises(Exit, match="une seule cible"):
-            fabfile.pki_revoke.body(Ran(), "cessation", **more)
+            autorite.pki_revoke.body(Ran(), "cessation", **more)

@@ -197,8 +197,8 @@ for name, given in {
     "agent.depart": {"commune": "bergues-ccas", "agent": "marie.leclercq"},
 }.items():
     told = []
-    fabfile._on_connector = lambda _context, *words: told.append(" ".join(words)) or True
-    fabfile._checked = lambda slugs=None: told.append(f"contrôle de {slugs}") or sys.exit()
+    archives._on_connector = lambda _context, *words: told.append(" ".join(words)) or True
+    common.checked = lambda slugs=None: told.append(f"contrôle de {slugs}") or sys.exit()
     try:
         fabfile.namespace[name].body(invoke.Context(), **given)
     except invoke.Exit as error:

@@ -15,7 +15,7 @@ import pytest
 from invoke import Context
 from invoke.exceptions import Exit
 
-import fabfile
+from creatic.cli import common, exploitation, technicien
 from creatic.evidence import store
 from creatic.evidence.seal import SealKeys
 from creatic.fleet import bundle, pushed
@@ -103,14 +103,14 @@ class Command:
 
     def __call__(self, excused: str = "", by: str = "vague", canary: str = "loos", **options: Any) -> list[list[str]]:
         self.noted.clear()
-        fabfile.rollout.body(Context(), "toutes", par=by, canari=canary, excuser=excused, **options)
+        technicien.rollout.body(Context(), "toutes", par=by, canari=canary, excuser=excused, **options)
         return [*self.noted]
 
     def shown(self, status: int | None, capsys: pytest.CaptureFixture[str]) -> str:
         """What ``fab flotte.etat`` says."""
         capsys.readouterr()
         try:
-            fabfile.fleet_status.body(Context())
+            exploitation.fleet_status.body(Context())
             assert status is None
         except Exit as error:
             assert error.code == status
@@ -142,14 +142,14 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> SealKeys:
 def command(tmp_path: Path, keys: SealKeys, monkeypatch: pytest.MonkeyPatch) -> Command:
     made = Command(tmp_path, keys)
     chosen = SimpleNamespace(home=lambda: tmp_path, folder=Path("inventaire"), lab=True)
-    monkeypatch.setattr(fabfile, "_environment", lambda: chosen)
-    monkeypatch.setattr(fabfile, "_communes", lambda: made.known)
-    monkeypatch.setattr(fabfile, "_checked", lambda _slugs: None)
-    monkeypatch.setattr(fabfile, "_watch", lambda _context: None)
-    monkeypatch.setattr(fabfile, "_aimed", lambda slugs, _limit, _maybe: ",".join(slugs))
-    monkeypatch.setattr(fabfile, "_playbook", made.playbook)
-    monkeypatch.setattr(fabfile.fleet_bundle, "digest", lambda _top, _inventory: made.content)
-    monkeypatch.setattr(fabfile.needs, "servers", lambda _inventory, _top: {})  # no door
+    monkeypatch.setattr(common, "chosen", lambda: chosen)
+    monkeypatch.setattr(common, "known_communes", lambda: made.known)
+    monkeypatch.setattr(common, "checked", lambda _slugs: None)
+    monkeypatch.setattr(common, "watch", lambda _context: None)
+    monkeypatch.setattr(technicien, "_aimed", lambda slugs, _limit, _maybe: ",".join(slugs))
+    monkeypatch.setattr(common, "playbook", made.playbook)
+    monkeypatch.setattr(common.fleet_bundle, "digest", lambda _top, _inventory: made.content)
+    monkeypatch.setattr(exploitation.needs, "servers", lambda _inventory, _top: {})  # no door
     return made
 
 
@@ -220,7 +220,7 @@ def test_an_excuse_is_kept_and_tried_once(command: Command, capsys: pytest.Captu
     assert {*command.record["excuses"]} == {late, other}
     # One that is put right by itself is seen.
     command.answers.clear()
-    fabfile.rollout.body(Context(), late)
+    technicien.rollout.body(Context(), late)
     assert f"{late} :" not in command.shown(1, capsys)
 
 
@@ -228,11 +228,11 @@ def test_a_run_on_a_part_of_a_commune_takes_nothing_back(command: Command, capsy
     command()
     command.only = "-connecteur"
     with pytest.raises(Exit, match="Toutes les communes ne sont pas prêtes"):
-        fabfile.rollout.body(Context(), "loos")
+        technicien.rollout.body(Context(), "loos")
     assert f"Communes : {len(command.known)} à jour\n" in command.shown(None, capsys)
     command.only, command.answers["loos"] = "", "le PC est éteint"
     with pytest.raises(Exit, match="Toutes les communes ne sont pas prêtes"):
-        fabfile.rollout.body(Context(), "loos")
+        technicien.rollout.body(Context(), "loos")
     assert "loos : bloquée sur v1" in command.shown(1, capsys)
 
 
@@ -343,8 +343,8 @@ def test_the_door_that_does_not_answer_hides_no_commune(
     def silent() -> None:
         raise FleetError("le guichet ne répond pas")
 
-    monkeypatch.setattr(fabfile.needs, "servers", lambda _inventory, _top: {"porte": "guichet"})
-    monkeypatch.setattr(fabfile, "_fleet", silent)
+    monkeypatch.setattr(exploitation.needs, "servers", lambda _inventory, _top: {"porte": "guichet"})
+    monkeypatch.setattr(common, "fleet", silent)
     assert f"Communes : {len(command.known)} à jour" in command.shown(2, capsys)
 
 

@@ -1,0 +1,155 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Commands of auditors: audits, evidence, documents."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from invoke import Context
+
+from creatic.audit import controls
+from creatic.audit import run as audit_run
+from creatic.audit import store as audit_store
+from creatic.audit.sources import AuditError
+from creatic.backup import drill as backup_drill
+from creatic.cli import common
+from creatic.cli.common import TOP, Exit, print, task
+from creatic.documents import produce, supports
+from creatic.evidence import store as evidence_store
+from creatic.evidence.seal import Verification
+from creatic.patience import waiting
+from creatic.registry import (
+    entities,
+)
+from creatic.supervision import journals
+from creatic.terminal import Grid
+
+_WHAT = {
+    "dossier": "dossier ou archive de preuves ; « tous » : ceux de ce poste de commande, et leur chaînage",
+    "racine": "certificat racine reçu par un autre canal ; par défaut celui de ce poste de commande",
+}
+
+
+def _verify(dossier: str, racine: str, everything: Callable[[Path], dict[str, Verification]]) -> None:
+    """Check one folder, or everything, and say what is wrong."""
+    root = Path(racine) if racine else evidence_store.seal_keys(common.home()).root
+    try:
+        one = {Path(dossier).name: evidence_store.verify_one(Path(dossier), root)} if dossier != "tous" else {}
+        results = one or everything(root)
+    except evidence_store.EvidenceError as error:
+        raise Exit(str(error), code=2) from None
+    print("\n".join(evidence_store.verification_lines(results)) or "Aucune preuve pour l'instant : fab communes")
+    if not all(result.intact for result in results.values()):
+        raise Exit("Des preuves ont été modifiées ou ne sont pas scellées.", code=1)
+    print("".join(f"  signé par {result.signer}\n" for result in one.values()), end="")
+
+
+@task(
+    iterable=["seul"],
+    help={
+        "commune": "nom de son fichier, ou d'une entité qu'elle héberge : sa convention et son contrat seulement",
+        "seul": "un document seulement, comme politique-archivage ; à répéter",
+        "annee": "celle du rapport annuel ; par défaut, l'année en cours",
+    },
+)
+def documents(context: Context, commune: str = "", seul: list[str] | None = None, annee: str = "") -> None:
+    """Écrit ce qu'un auditeur demande d'abord (politique, déclaration, rapport, contrats), PDF et Word, sous scellé."""
+    if annee and not (annee.isdecimal() and len(annee) == 4 and int(annee)):
+        raise Exit(f"--annee : « {annee} » n'est pas une année, comme 2025.", code=2)
+    if commune and commune not in entities.hosts((one.slug, one.data) for one in common.known_communes()):
+        common.check_communes([commune])  # an entity is a public body of its own, and has documents of its own
+    try:
+        known = backup_drill.read_inventory(TOP, common.inventory_dir())
+        now = dt.datetime.now().astimezone()
+        order = produce.Order(
+            TOP,
+            common.home(),
+            common.chosen().name,
+            known,
+            common.known_communes(),
+            commune,
+            now,
+            only=seul or (),
+            year=int(annee or 0),
+        )
+        with waiting("rédaction des documents"):
+            folder, written, unsealed = order.produce()
+    except (backup_drill.DrillError, produce.DocumentsError) as error:
+        raise Exit(f"Documents refusés : {error}", code=2) from None
+    table = Grid("Document", *(state.capitalize() for state in supports.STATES), "À compléter")
+    for one in written:
+        table.add(one.name, *(str(one.states[state]) for state in supports.STATES), str(len(one.missing)))
+    table.show()
+    if ignored := order.ignored():
+        common.aside("\n".join(["Laissé à compléter :", *ignored]))
+    print(f"Dossier : {folder} (PDF et Word). Complétez et signez une copie : ce dossier est une preuve.")
+    if unsealed:
+        raise Exit(f"Il n'est pas signé : {unsealed}.", code=1)
+
+
+@task(
+    reads=True,
+    name="verifier",
+    help=_WHAT
+    | {"journaux": "fait aussi relire au collecteur tous les journaux qu'il garde, et les compare aux sceaux"},
+)
+def evidence_verify(context: Context, dossier: str = "tous", racine: str = "", journaux: bool = False) -> None:
+    """Vérifie les preuves : empreintes, signatures, horodatages, chaînage."""
+    if journaux:
+        try:
+            told = journals.differences(common.home(), common.on_supervision(context, [journals.PROGRAM, "verifier"]))
+        except journals.JournalError as error:
+            raise Exit(str(error), code=2) from None
+        print("\n".join(f"✗ journaux/{one}" for one in told) or "✓ journaux du collecteur : tels que scellés")
+        if told:
+            raise Exit("Des journaux ne sont plus tels qu'ils ont été scellés.", code=1)
+    _verify(dossier, racine, lambda root: evidence_store.verify_home(common.home(), root))
+
+
+@task(
+    name="lancer",
+    help={
+        "limite": "motif d'hôtes Ansible pour restreindre, comme commune_gondecourt ou tdt_connector",
+        "niveau": "juge toutes les machines à ce niveau : minimal, intermediary, enhanced ou high",
+    },
+)
+def audit(context: Context, limite: str = "", niveau: str = "") -> None:
+    """Constate l'état des machines sans rien y changer, et scelle le dossier d'audit."""
+    catalogue = TOP / "roles" / "hardening" / "files" / "controls.yml"
+    site = common.inventory_dir() / "derogations.yml"
+    start = time.monotonic()
+    try:
+        audit_run.check_level(niveau)
+        audit_run.check_limit(TOP, common.inventory_dir(), limite)
+        if common.outgoing_communes():
+            limite = common.without_outgoing(limite or audit_run.EVERYTHING)
+        order = audit_run.Order(
+            top=TOP,
+            inventory=common.inventory_dir(),
+            home=common.home(),
+            limit=limite,
+            level=niveau,
+            catalogue=controls.load(catalogue, dt.datetime.now(dt.UTC).date(), site),
+            sources=[path for path in (catalogue, site) if path.is_file()],
+        )
+        results, folder = audit_run.Audit(order).perform()
+    except (AuditError, controls.ControlsError) as error:
+        raise Exit(f"L'audit est refusé : {error}", code=2) from None
+    except KeyboardInterrupt:
+        raise Exit("Audit interrompu : rien n'est gardé.", code=130) from None
+    print("\n" + "\n".join(audit_run.synthesis(results, time.monotonic() - start)))
+    print(f"Rapport    : {folder / audit_store.REPORT}\nDossier    : {folder}.tar.gz")
+    if not results["verdict"]["conforme"]:
+        raise Exit(code=1)
+
+
+@task(name="verifier", anywhere=True, help=_WHAT)
+def audit_verify(context: Context, dossier: str, racine: str = "") -> None:
+    """Vérifie un dossier d'audit, ou tous : empreintes, signature, horodatage."""
+    if dossier == "tous" and not evidence_store.runs(common.home() / "audits"):
+        raise Exit("Aucun audit sur ce poste de commande : « fab audit » en fait un.", code=2)
+    _verify(dossier, racine, lambda root: evidence_store.verify_all(common.home() / "audits", root))

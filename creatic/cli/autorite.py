@@ -1,0 +1,304 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Commands of the authority: certificates, accesses, accounts, lists of who is trusted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, person_name
+from invoke import Context
+
+from creatic.access import authority as access
+from creatic.audit import run as audit_run
+from creatic.cli import common
+from creatic.cli.common import TOP, Exit, print, task
+from creatic.evidence import store as evidence_store
+from creatic.life import files as life_files
+from creatic.pki import renewal as pki_renewal
+from creatic.pki.authority import Authority
+from creatic.pki.deadlines import deadlines
+from creatic.pki.registry import REVOKED, STATUSES
+from creatic.registry import (
+    needs,
+)
+from creatic.terminal import Grid
+
+
+@task(name="renouveler", help={"oui": "le fait ; sans elle, la commande dit seulement ce qu'elle ferait"})
+def accounts_renew(context: Context, oui: bool = False) -> None:
+    """Met fin aux jetons et sessions de la GED et du parapheur, et y renouvelle les mots de passe."""
+    known = needs.servers(common.inventory_dir(), TOP)
+    there = sorted(name for name, profile in known.items() if profile in ("ged", "parapheur"))
+    if not there:
+        raise Exit("L'inventaire n'a ni GED ni parapheur (servers.yml) : rien n'est fait.", code=2)
+    common.checked([])
+    if not oui:
+        print(
+            f"Sur {', '.join(there)} : les jetons de l'API et les sessions ouvertes finissent ; chaque personne "
+            "choisit un nouveau mot de passe à sa prochaine visite, avec l'actuel ; l'administrateur et la passerelle "
+            "en reçoivent de nouveaux.\nRien n'est changé. À faire : la même commande avec --oui."
+        )
+        return
+    common.must(common.playbook(context, "journeys/renew_accounts.yml"), "Renouvellement des comptes")
+
+
+@task(
+    reads=True,
+    name="registre",
+    help={"jours": "seulement ceux qui expirent dans ce délai, en jours", "statut": ", ".join(STATUSES)},
+)
+def pki_list(context: Context, jours: str = "", statut: str = "") -> None:
+    """Montre le registre des certificats."""
+    within = common.whole(jours, "--jours") if jours else None
+    if statut and statut not in STATUSES:
+        raise Exit(f"--statut : « {statut} » n'en est pas un. Attendu : {', '.join(STATUSES)}.", code=2)
+    authority = Authority(common.home() / "pki")
+    try:
+        rows = authority.listing(within=within, status=statut)
+        authorities = authority.authorities()
+        told = pki_renewal.told(authority)
+    except PkiError as error:
+        raise Exit(str(error), code=1) from None
+    table = Grid(
+        "Titulaire", "Machine", "Profil", "Expire le", "Jours", "Statut", "Numéro", right=["Jours"], no_wrap=True
+    )
+    for row in rows:
+        shown = (row["titulaire"], row["hote"], row["profil"], row["fin"][:10], str(row["jours"]), row["statut"])
+        table.add(*shown, row["serie"])
+    table.show()  # serial numbers are copied: never folded
+    above = Grid(
+        "Autorité",
+        "Titulaire",
+        "Expire le",
+        "Jours",
+        "Certificats",
+        "État",
+        right=["Jours", "Certificats"],
+        no_wrap=True,
+    )
+    for one in authorities:
+        counted = (one["fin"][:10], str(one["jours"]), str(one["certificats"]))
+        above.add(one["nom"], one["titulaire"], *counted, one["etat"])
+    above.show()
+    print("\n".join(told))
+
+
+@task(reads=True, name="verifier")
+def pki_verify(context: Context) -> None:
+    """Vérifie le registre, les clés et les listes de révocation."""
+    authority = Authority(common.home() / "pki")
+    problems = authority.verify()
+    with contextlib.suppress(PkiError):  # it is one of the problems
+        print("".join(f"{line}\n" for line in pki_renewal.told(authority) if line not in problems), end="")
+    print("\n".join(f"- {problem}" for problem in problems) or "Autorité de certification : aucun défaut.")
+    if problems:
+        raise Exit("L'autorité de certification a des défauts.", code=1)
+
+
+@task(reads=True, name="echeances", help={"jours": "certificats qui expirent dans ce délai ; 30 d'office"})
+def pki_deadlines(context: Context, jours: str = "30") -> None:
+    """Dit ce qui expire bientôt, certificats, autorités et listes de révocation ; en échec s'il y a à faire."""
+    try:
+        found = deadlines(Authority(common.home() / "pki"), common.whole(jours, "--jours"))
+    except PkiError as error:
+        raise Exit(str(error), code=1) from None
+    print("\n".join(f"- {line}" for line in found) or f"Rien n'expire dans les {jours} jours.")
+    if found:
+        raise Exit(code=1)
+
+
+@task(name="listes")
+def pki_lists(context: Context) -> None:
+    """Signe de nouveau les listes de révocation qui expirent, et les donne à toutes les machines."""
+    common.checked([])
+    common.must(common.playbook(context, "journeys/revocation_lists.yml"), "Listes de révocation")
+
+
+@task(name="rotation", help={"jours": "renouvelle ce qui expire dans ce délai, en jours"})
+def pki_rotate(context: Context, jours: str = "30") -> None:
+    """Renouvelle les certificats qui expirent bientôt."""
+    within = common.whole(jours, "--jours")
+    common.checked([])
+    common.must(
+        common.playbook(context, "journeys/rotate_certificates.yml", *common.variables(jours=within)), "Renouvellement"
+    )
+
+
+@task(
+    name="renouveler",
+    help={
+        "autorite": "emettrice, ou racine (avec une nouvelle émettrice sous elle)",
+        "sauf": "machines qu'on renonce à attendre, séparées par des virgules",
+    },
+)
+def pki_renew(context: Context, autorite: str, sauf: str = "") -> None:
+    """Donne une nouvelle clé à l'autorité : faite, reçue par toutes les machines, puis mise en service."""
+    if autorite not in ("emettrice", "racine"):
+        raise Exit(f"--autorite : « {autorite} » n'en est pas une. Attendu : emettrice ou racine.", code=2)
+    common.checked([])
+    given = common.variables(autorite=autorite, sauf=[name.strip() for name in sauf.split(",") if name.strip()])
+    common.must(common.playbook(context, "journeys/renew_authority.yml", *given), "Renouvellement de l'autorité")
+
+
+@task(
+    name="revoquer",
+    help={
+        "motif": "compromission, changement, remplacement, cessation, non_precise",
+        "numero": "numéro de série hexadécimal",
+        "hote": "tous les certificats d'un hôte",
+        "commune": "tous ceux d'une commune",
+        "remplaces": "seulement ceux qu'un nouveau a remplacés : l'ancienne machine, une fois la nouvelle prouvée",
+    },
+)
+def pki_revoke(
+    context: Context, motif: str, numero: str = "", hote: str = "", commune: str = "", remplaces: bool = False
+) -> None:
+    """Révoque des certificats et publie la liste de révocation partout."""
+    target = {"numero": numero, "hote": hote, "commune": commune}
+    target = {name: value for name, value in target.items() if value}
+    if len(target) != 1:
+        raise Exit("Donnez une seule cible : --numero, --hote ou --commune.", code=2)
+    common.refuse_entities([commune], "donnez les numéros de ses certificats, un par un (--numero ; fab pki.registre)")
+    try:
+        Authority(common.home() / "pki").revoke(
+            motif, serial=numero, host=hote, commune=commune, replaced=remplaces, check=True
+        )
+    except PkiError as error:
+        raise Exit(f"Révocation refusée : {error}", code=2) from None
+    wanted = common.variables(**target, motif=motif, **({"remplaces": True} if remplaces else {}))
+    common.must(common.playbook(context, "journeys/revoke_certificate.yml", *wanted), "Révocation")
+    for path in life_files.of(common.home(), Authority(common.home() / "pki").listing(status=REVOKED)):
+        life_files.remove(path)
+        print(f"{path} : supprimé, son certificat est révoqué.")
+
+
+@task(
+    name="personne",
+    positional=["nom"],
+    help={
+        "nom": "prénom et nom",
+        "commune": "nom du fichier de sa commune, ou de l'entité qu'il préside ; sans elle, quelqu'un du groupement",
+    },
+)
+def pki_person(context: Context, nom: str, commune: str = "") -> None:
+    """Donne son certificat à une personne (éliminations d'archives, vue entière de la passerelle), en .p12."""
+    if commune:
+        common.hosting(commune)
+    try:
+        person_name(nom)
+    except PkiError as error:
+        raise Exit(str(error), code=2) from None
+    given = common.variables(person_name=nom, person_commune=commune)
+    common.must(common.playbook(context, "journeys/person_certificate.yml", *given), "Certificat")
+
+
+@task(
+    name="delivrer",
+    iterable=["profil", "commune"],
+    help={
+        "role": "auditeur ou prestataire",
+        "duree": "durée, 24 h au plus : 4h, 90min",
+        "cle": "clé publique SSH du titulaire, un fichier .pub",
+        "profil": "seulement les machines de ce profil ; à répéter",
+        "commune": "seulement celles de cette commune ; à répéter",
+        "qui": "nom du titulaire ; par défaut le commentaire de sa clé",
+        "motif": "raison de l'accès",
+        "source": "adresses ou réseaux d'où il sert, séparés par des virgules",
+    },
+)
+def access_grant(
+    context: Context,
+    role: str,
+    duree: str,
+    cle: str,
+    profil: list[str] | None = None,
+    commune: list[str] | None = None,
+    qui: str = "",
+    motif: str = "",
+    source: str = "",
+) -> None:
+    """Délivre un certificat SSH limité dans le temps, à un auditeur ou à un prestataire."""
+    profiles, communes = profil or [], commune or []
+    if communes:
+        common.check_communes(communes)
+    known = audit_run.profiles(TOP)
+    if unknown := [name for name in profiles if name not in known]:
+        raise Exit(f"Profil inconnu : {', '.join(unknown)}. Connus : {', '.join(known)}", code=2)
+    try:
+        principals = access.principals(role, profiles, communes)
+        lasting = access.duration(duree)
+        key = access.public_key(Path(cle))
+        demand = access.Demand(role, lasting, principals, qui or key.comment, motif, evidence_store.operator(), source)
+        target = Path(cle.removesuffix(".pub") + "-cert.pub")
+        if not os.access(target if target.exists() else target.absolute().parent, os.W_OK):
+            raise access.AccessError(f"--cle : impossible d'écrire {target}, à côté de la clé")
+        granted, text = access.SshAuthority(common.home() / "acces").grant(demand, key)
+    except PkiError as error:
+        raise Exit(str(error), code=1) from None
+    target.write_text(text)
+    print(f"{target} : certificat n° {granted['serie']} de {granted['qui']}.")
+    print(f"Valable jusqu'au {common.local(granted['fin'])}. Chaque session est enregistrée.")
+    print(f"Périmètre : {', '.join(granted['principaux'])}")
+    print(f"Avec la clé privée : ssh -i {cle.removesuffix('.pub')} {role}@ADRESSE")
+    print(f"Pour y mettre fin avant : fab acces.revoquer {granted['serie']}")
+    common.seal_access()
+
+
+@task(reads=True, name="liste")
+def access_list(context: Context) -> None:
+    """Montre les accès délivrés, le plus récent d'abord."""
+    try:
+        rows = access.SshAuthority(common.home() / "acces").listing()
+    except PkiError as error:
+        raise Exit(str(error), code=1) from None
+    table = Grid("N°", "État", "Rôle", "Titulaire", "Périmètre", "Fin", "Motif", "Délivré par")
+    for row in rows:
+        shown = (
+            row["role"],
+            row["qui"],
+            "\n".join(row["principaux"]),
+            common.local(row["fin"]),
+            row["motif"],
+            row["par"],
+        )
+        table.add(str(row["serie"]), row["etat"], *shown)
+    table.show()
+
+
+@task(name="revoquer", positional=["numero"], help={"numero": "voir fab acces.liste", "motif": "raison"})
+def access_revoke(context: Context, numero: str, motif: str = "") -> None:
+    """Révoque un accès, sur toutes les machines, et coupe ses sessions."""
+    try:
+        granted = access.SshAuthority(common.home() / "acces").revoke(numero, motif, evidence_store.operator())
+    except PkiError as error:
+        raise Exit(str(error), code=1) from None
+    door = granted["evenement"] == access.DOOR
+    print(f"{'Accès' if door else 'Certificat'} n° {granted['serie']} ({granted['role']}, {granted['qui']}) : révoqué.")
+    common.seal_access()
+    if door:
+        common.fleet_does("fermeture de la porte de secours", lambda fleet: fleet.close_door(granted["serie"]))
+        return
+    done = common.playbook(context, "journeys/revoke_access.yml", *common.variables(serie=str(granted["serie"])))
+    if not done:
+        raise Exit(
+            "Une machine au moins n'a pas reçu la révocation : relancez la même commande quand elle répond. Le "
+            f"certificat y sert encore jusqu'au {common.local(granted['fin'])}.",
+            code=1,
+        )
+
+
+@task(name="listes")
+def signer_lists(context: Context) -> None:
+    """Met à jour les listes de révocation des signataires, et les envoie au parapheur."""
+    common.must_have("parapheur")
+    common.must(common.playbook(context, "journeys/signer_lists.yml"), "Listes de révocation")
+
+
+@task(name="listes")
+def trusted_lists(context: Context) -> None:
+    """Met à jour les listes de confiance de l'Union européenne, et les envoie au parapheur."""
+    common.must_have("parapheur")
+    common.must(common.playbook(context, "journeys/trusted_lists.yml"), "Listes de confiance")

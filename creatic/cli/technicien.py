@@ -1,0 +1,404 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Commands of the technicians: communes, from their file to the proof, and who leaves."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout as evidence
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
+from invoke import Context
+from rich.console import Console
+
+from creatic.backup import outgoing as backup_outgoing
+from creatic.cli import common
+from creatic.cli.common import TOP, Exit, print, task
+from creatic.evidence import follow
+from creatic.evidence import store as evidence_store
+from creatic.fleet import bundle as fleet_bundle
+from creatic.fleet import pushed as fleet_pushed
+from creatic.fleet import waves as fleet_waves
+from creatic.fleet.signing import FleetError
+from creatic.life import agent as life_agent
+from creatic.life import commune as life_commune
+from creatic.life.commune import CommuneDeparture
+from creatic.life.departure import Departure, Order
+from creatic.life.handover import HandOverError
+from creatic.patience import waiting
+from creatic.registry import (
+    aim,
+    environment,
+    groupement,
+    needs,
+    wiring,
+)
+
+
+@task(
+    anywhere=True,
+    help={"dossier": "inventaire à choisir, comme inventories/production ; sans lui, le choix actuel est montré"},
+)
+def environnement(context: Context, dossier: str = "") -> None:
+    """Choisit l'environnement de toutes les commandes, ou montre celui qui l'est."""
+    if dossier:
+        try:
+            wanted = environment.choose(TOP, dossier)
+        except environment.EnvironmentRefused as error:
+            raise Exit(str(error), code=2) from None
+        if os.environ.get(environment.VARIABLE) is not None:
+            common.aside(f"{wanted} est choisi. La variable {environment.VARIABLE} l'emporte pourtant dans ce shell :")
+    found = common.chosen()
+    print(f"Choisi par    : {found.origin}")
+    try:
+        communes = groupement.load(found.folder)
+    except groupement.GroupementError as error:
+        print(f"Communes      : {len(error.problems)} défauts, que fab inventaire.controle montre")
+    else:
+        print(f"Communes      : {len(communes)} ({', '.join(commune.slug for commune in communes) or 'aucune'})")
+    home = found.home()
+    print(f"État          : {home}{'' if home.exists() else ", qui n'existe pas encore"}")
+    print(f"Banc d'essai  : {'oui' if found.lab else 'non'}")
+
+
+@task(
+    name="nouvelle",
+    iterable=["poste"],
+    help={
+        "slug": "nom du fichier : minuscules et traits d'union, comme avesnes-les-aubert",
+        "siren": "9 chiffres",
+        "agents": "nombre d'agents : il donne la classe de taille et le niveau de durcissement",
+        "territoire": "un territoire de groupement.yml",
+        "nom": "nom officiel, avec ses accents",
+        "insee": "code INSEE ; déduit du SIREN par défaut",
+        "vague": "vague de déploiement",
+        "services": "séparés par des virgules",
+        "poste": "nom, ou nom=adresse ; à répéter",
+        "connecteur": "adresse du connecteur ; proposée par défaut",
+    },
+)
+def commune_new(
+    context: Context,
+    slug: str,
+    siren: str,
+    agents: str,
+    territoire: str,
+    nom: str = "",
+    insee: str = "",
+    vague: str = "1",
+    services: str = "teletransmission",
+    poste: list[str] | None = None,
+    connecteur: str = "",
+) -> None:
+    """Écrit le fichier d'une nouvelle commune, vérifié."""
+    try:
+        target = groupement.new_commune(
+            common.inventory_dir(),
+            slug,
+            siren=siren,
+            agents=agents,
+            territoire=territoire,
+            nom=nom or None,
+            insee=insee or None,
+            vague=vague,
+            services=[name.strip() for name in services.split(",")],
+            postes=poste or ["pc-mairie"],
+            connecteur=connecteur or None,
+        )
+    except groupement.GroupementError as error:
+        raise Exit(str(error), code=1) from None
+    print(f"{target} est écrit. Relisez-le, puis : fab communes {slug}")
+
+
+@task(
+    name="depart",
+    positional=["commune"],
+    help={
+        "commune": "nom du fichier de la commune, ou d'une entité qu'elle héberge (gondecourt-ccas)",
+        "vers": "dossier de sa remise, sur le disque qu'elle emporte ; il ne doit pas exister encore",
+        "recu": "le reçu qu'une personne de la commune a signé (LISEZMOI.txt de la remise)",
+        "autorites": "PEM des autorités et des listes de révocation d'un prestataire, si le certificat est le sien",
+    },
+)
+def commune_depart(context: Context, commune: str, vers: str, recu: str = "", autorites: str = "") -> None:
+    """Remet à une commune qui part tout ce qui est à elle, scellé ; une fois son reçu signé, ferme ses accès."""
+    departure = CommuneDeparture(_order(context), commune, Path(vers), evidence_store.operator())
+    try:
+        facts = departure.facts()
+        if facts is None:
+            owner, entity = common.hosting(commune)
+            common.checked([owner.slug])
+            facts = departure.hand_over(owner, entity)
+        print("\n".join(life_commune.lines(facts)))
+        if recu and not departure.signed(facts):
+            departure.sign(facts, Path(recu), [Path(autorites)] if autorites else [])
+        signed = departure.signed(facts)
+        if not signed:
+            print(f"Vérifiée, intacte : {departure.target}")
+            print("À faire : la commune vérifie, signe le reçu (LISEZMOI.txt), puis la même commande avec --recu.")
+        elif closed := departure.closed(facts):
+            print(f"Partie, il n'y a plus rien à faire. Preuve : {closed / 'rapport.html'}")
+        elif left := departure.to_do(facts):
+            print(f"Reçu signé par {signed['signataire']}. À faire, puis relancez la même commande :")
+            print("\n".join(f"- {line}" for line in left))
+        else:
+            common.checked([])
+            print("\n".join(f"- {line}" for line in departure.close(facts)))
+            common.watch(context)
+    except (HandOverError, PkiError, evidence_store.EvidenceError, evidence_store.LockRefused) as error:
+        raise Exit(f"Départ de {commune} : {error}", code=1) from None
+    if departure.unsealed:
+        raise Exit(f"La preuve n'est pas signée : {departure.unsealed}.", code=1)
+
+
+@task(anywhere=True, name="controle")
+def inventory_check(context: Context) -> None:
+    """Dit tout ce qui se sait d'avance : fichiers, variables des profils, clés SSH, fichiers fournis."""
+    try:
+        environment.chosen(TOP)
+    except environment.SettingsRefused as error:  # the other files have their faults too
+        raise Exit(common.faults(error.folder.name, needs.unnamed(error, TOP)), code=2) from None
+    except environment.EnvironmentRefused:
+        pass  # told by what comes next
+    common.chosen()
+    common.checked()
+    communes = common.known_communes()
+    print(
+        f"{len(communes)} commune{'s' if len(communes) > 1 else ''}, aucun défaut dans {common.inventory_dir().name}."
+    )
+    for line in backup_outgoing.lines(backup_outgoing.unsaved(fleet_waves.machines(communes), common.home())):
+        print(f"- {line}")
+
+
+def _aimed(wanted: list[str], pattern: str, maybe: bool) -> str:
+    """The limit of a rollout: machines of the communes, and the servers where these have, or had, their place.
+
+    Args:
+        wanted: communes; none for all of them.
+        pattern: of hosts; empty for all.
+        maybe: it may aim at nothing, and is then empty.
+    """
+    communes = [commune for commune in common.known_communes() if not wanted or commune.slug in wanted]
+    known = evidence_store.last_json(evidence_store.runs(common.home() / "evidence"), "etat.json") or {}
+    services = {
+        one.slug: evidence.leaving_of([*wiring.commune_servers({}, one.data["services"])], known.get(one.slug, {}))
+        for one in communes
+    }
+    try:
+        machines = aim.matching(common.inventory_dir(), TOP, pattern) if pattern else None
+    except aim.AimError as error:
+        raise Exit(str(error), code=2) from None
+    found = aim.limit(communes, needs.servers(common.inventory_dir(), TOP), services, machines)
+    if not found and maybe:
+        return ""
+    if not found and not pattern:
+        raise Exit(f"{', '.join(wanted)} : aucune machine n'est décrite (communes/).", code=2)
+    if not found:
+        raise Exit(f"--limite {pattern} : aucune machine de ces communes n'est visée.", code=2)
+    return found
+
+
+def _unreached(wanted: list[str], limit: str) -> list[str]:
+    """The communes of a rollout whose machines nobody reaches.
+
+    Args:
+        wanted: those asked for; none for all of them.
+        limit: pattern of hosts; those of which it takes no machine are left out.
+    """
+    outgoing = [one for one in common.known_communes() if one.outgoing and (not wanted or one.slug in wanted)]
+    if not outgoing:
+        return []
+    try:
+        taken = {*aim.matching(common.inventory_dir(), TOP, limit)} if limit else set()
+    except aim.AimError as error:
+        raise Exit(str(error), code=2) from None
+    shown = [one.slug for one in outgoing if not limit or any(host.name in taken for host in one.hosts())]
+    if shown:
+        common.aside(
+            f"{common.left_out(shown)} Rien n'est déployé d'ici chez elles (fab flotte.publier) : leur place est faite "
+            "sur les serveurs, ce qu'elles prouvent est lu."
+        )
+    return shown
+
+
+def _outgoing_readiness(slugs: list[str]) -> bool:
+    """Show what the last reports of outgoing communes prove; tells whether all of them are ready."""
+    try:
+        with waiting("réponse du guichet", common.aside):
+            reports, _states = common.outgoing_proofs(common.fleet().status()[1], slugs)
+    except (FleetError, PkiError) as error:
+        common.aside(f"Accès sortant : {error}")
+        return False
+    mine = {slug: reports[slug] for slug in slugs if slug in reports}
+    shown = follow.table(mine, 160 if not sys.stdout.isatty() else Console().width, sys.stdout.isatty())
+    sys.stdout.write(f"{shown}\n")  # its colours are our own, its cells harmless
+    return all(one["prete"] for one in mine.values())
+
+
+def _order(context: Context) -> Order:
+    """What a departure works with."""
+    return Order(
+        common.home(),
+        common.inventory_dir(),
+        common.chosen().name,
+        needs.servers(common.inventory_dir(), TOP),
+        functools.partial(common.playbook, context),
+        functools.partial(common.quietly, context, "réponse des applications"),
+    )
+
+
+@task(
+    name="depart",
+    positional=["commune", "agent"],
+    help={
+        "commune": "nom du fichier de sa commune, ou de l'entité où il travaille",
+        "agent": "son identifiant, ou son prénom et son nom",
+        "oui": "ferme ses comptes et ses accès, une fois que le fichier de la commune ne le nomme plus",
+    },
+)
+def agent_depart(context: Context, commune: str, agent: str, oui: bool = False) -> None:
+    """Montre ce qu'un agent qui part a entre les mains ; avec --oui, ferme ses comptes et ses accès."""
+    commune = common.hosting(commune)[0].slug  # people are those of its file
+    common.checked([commune])
+    try:
+        departure = Departure(_order(context), common.known_communes(), commune, agent)
+        print("\n".join(departure.lines()) + "\n")
+        if departure.over:
+            print(f"Déjà parti, il n'y a plus rien à faire. Preuve : {departure.over / 'rapport.html'}")
+            return
+        if not oui:
+            print("Rien n'est changé. À faire : le fichier de la commune d'abord, puis la même commande avec --oui.")
+            return
+        done, folder, unsealed = departure.perform(evidence_store.operator())
+    except (life_agent.DepartureError, PkiError, evidence_store.EvidenceError, evidence_store.LockRefused) as error:
+        raise Exit(f"Départ : {error}.", code=1) from None
+    common.seal_access()
+    print("\n".join(f"- {line}" for line in done))
+    print(f"Preuve : {folder / 'rapport.html'}")
+    if unsealed:
+        raise Exit(f"La preuve n'est pas signée : {unsealed}.", code=1)
+
+
+@task(
+    help={
+        "communes": "slugs séparés par des virgules, ou « toutes »",
+        "limite": "motif d'hôtes Ansible pour restreindre, comme vague_2 ou territoire_lille",
+        "par": "par vagues, qui attendent chacune que la précédente soit prête : territoire, taille ou vague",
+        "canari": "avec --par, communes qui passent d'abord ; sinon la première de la plus petite vague",
+        "excuser": "avec --par, communes que les vagues suivantes n'attendent pas",
+        "recommencer": "avec --par, repart du canari au lieu de la vague qui n'était pas finie",
+    },
+)
+def rollout(
+    context: Context,
+    communes: str,
+    limite: str = "",
+    par: str = "",
+    canari: str = "",
+    excuser: str = "",
+    recommencer: bool = False,
+) -> None:
+    """Déploie des communes sur tout ce qu'elles prennent, jusqu'à la preuve : acte transmis, place sur les serveurs."""
+    wanted = common.wanted(communes, "toutes")
+    common.check_communes(wanted)
+    if par:
+        _roll_out_in_waves(context, wanted, limite, par, canari, excuser, recommencer)
+        return
+    if canari or excuser or recommencer:
+        raise Exit(
+            "--canari, --excuser et --recommencer vont avec --par. À faire : --par territoire, taille ou vague.", code=2
+        )
+    outgoing = _unreached(wanted, limite)
+    aimed = _aimed(wanted, limite, bool(outgoing)) if wanted or limite or outgoing else ""
+    problems, done = list[str](), True
+    if aimed or not outgoing:
+        done, problems = _roll_out(context, wanted, outgoing, aimed)
+    ready = _outgoing_readiness(outgoing) if outgoing else True
+    for problem in problems:
+        print(f"- {problem}")
+    if not done or problems:
+        raise Exit("Toutes les communes ne sont pas prêtes : corrigez puis relancez, le déploiement reprend.", code=1)
+    if not ready:
+        raise Exit("Toutes les communes en accès sortant ne sont pas prêtes : fab flotte.etat dit où elles en sont.", 1)
+
+
+def _roll_out_in_waves(
+    context: Context, wanted: list[str], limit: str, by: str, canary: str, excused: str, again: bool
+) -> None:
+    """Roll out the communes that are reached from here, wave after wave; stops at the first that is not ready."""
+    asked = [one for one in common.known_communes() if not wanted or one.slug in wanted]
+    first, let = (_named(text, option) for text, option in ((canary, "--canari"), (excused, "--excuser")))
+    common.refuse_entities([*first, *let])
+    try:
+        taken = {*aim.matching(common.inventory_dir(), TOP, limit)} if limit else set()
+        mine = [one for one in asked if not limit or any(host.name in taken for host in one.hosts())]
+        if outgoing := [one.slug for one in mine if one.outgoing]:
+            common.aside(f"{common.left_out(outgoing)} Leurs vagues sont celles de fab flotte.publier.")
+        mine = [one for one in mine if not one.outgoing]
+        pushed = common.pushed()
+        with pushed.alone():
+            cut = fleet_pushed.split(mine, by, first or pushed.canary([one.slug for one in mine]), let)
+            record, said = pushed.begin(by, cut, let, again)
+            print(said, flush=True)
+            for rank, wave in enumerate(record["vagues"], 1):
+                if slugs := pushed.left(record, wave):
+                    pushed.open(record, wave)
+                    print(f"Vague {rank} sur {len(cut)}, {wave['nom']} : {', '.join(slugs)}", flush=True)
+                    done, problems = _roll_out(context, slugs, [], _aimed(slugs, limit, False))
+                    print("".join(f"- {one}\n" for one in problems), end="")
+                    if held := fleet_pushed.holding(done, problems, record["excuses"]):
+                        pushed.stop(record, wave, slugs, held if problems else [])
+                        raise Exit(_wave_held(wave["nom"], record["vagues"][rank:]), code=1)
+    except (aim.AimError, FleetError) as error:
+        raise Exit(str(error), code=2) from None
+    except evidence_store.LockRefused as error:
+        raise Exit(f"{error}. Rien n'est fait. À faire : attendez sa fin, puis relancez.", code=1) from None
+
+
+def _named(text: str, option: str) -> list[str]:
+    """The communes that an option names."""
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if text and not found:
+        raise Exit(f"{option} : « {text} » ne nomme aucune commune, rien n'est fait.", code=2)
+    return found
+
+
+def _wave_held(name: str, after: list[dict[str, Any]]) -> str:
+    """What is said of a wave that is not ready, and of those after it."""
+    waiting = [slug for wave in after for slug in wave["machines"]]
+    return (
+        f"La vague « {name} » n'est pas prête : arrêt"
+        + (f", {fleet_waves.counted(waiting, 'commune')} des suivantes ne sont pas déployées" if waiting else "")
+        + ". À faire : corrigez puis relancez, on reprend à cette vague (au canari si le code ou l'inventaire change), "
+        "ou nommez avec --excuser qui ne peut pas l'être aujourd'hui."
+    )
+
+
+def _roll_out(context: Context, wanted: list[str], outgoing: list[str], aimed: str) -> tuple[bool, list[str]]:
+    """Run a rollout; tells whether it went to its end, and what keeps communes whose machines it reached from ready.
+
+    Args:
+        wanted: communes asked for; none for all of them.
+        outgoing: those of them of which servers alone are asked.
+        aimed: hosts; empty for all.
+    """
+    common.checked(wanted or [commune.slug for commune in common.known_communes()])
+    arguments = ["--limit", aimed] if aimed else []
+    if outgoing:
+        every = outgoing == common.outgoing_communes()
+        groups = [groupement.OUTGOING] if every else [wiring.commune_group(slug) for slug in outgoing]
+        arguments += common.variables(places_sortantes=groups)
+    run_id = evidence_store.reserve_run_id(common.home() / "verrous")
+    # The compact French progress alone; « ansible-playbook playbooks/journeys/rollout.yml » shows every task.
+    output = {"CREATIC_ROLLOUT_ID": run_id, "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.rollout"}
+    output["CREATIC_ROLLOUT_CONTENT"] = fleet_bundle.digest(TOP, common.inventory_dir())
+    done = common.playbook(context, "journeys/rollout.yml", *arguments, env=output)
+    common.watch(context)
+    evidence = common.home() / "evidence"
+    reported = [path.parent.name for path in (evidence / run_id).glob("*/preuve.json")]
+    reached = [slug for slug in wanted or reported if slug not in outgoing]
+    return done and bool(reported), follow.readiness(evidence, run_id, reached)
