@@ -19,7 +19,7 @@ from creatic.fleet.signing import FleetError
 
 # What a run needs of the project; inventories, tests and their bench are no part of it.
 _CODE = ("ansible.cfg", "playbooks", "roles", "apps", "collections/ansible_collections/cdg59", "creatic")
-_NOT = ("__pycache__", ".pytest_cache", ".mypy_cache", "molecule", "tests")
+_NOT = ("__pycache__", ".pytest_cache", ".mypy_cache", "molecule", "tests", "cli")
 
 
 def code(top: Path) -> bytes:

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 from invoke import Context, Exit
 
-import fabfile
 from creatic.access import authority as access
-from creatic.cli import archives, autorite, common
+from creatic.cli import archives, autorite, common, exploitation
 from creatic.registry import listing
 
 TEMPLATE = "{{ 7 * 7 }}"
@@ -61,9 +60,9 @@ def bare(value: Any) -> Iterator[str]:
 def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = SimpleNamespace(home=lambda: tmp_path, folder=Path("inventaire"), lab=True, name="essai")
     monkeypatch.chdir(tmp_path)
-    for name, made in {"_environment": lambda: chosen, "_must_have": lambda _profile: None, "_checked": print,
-                       "_refuse_entities": print, "_seal_access": print}.items():  # fmt: skip # a table
-        monkeypatch.setattr(fabfile, name, made)
+    for name, made in {"chosen": lambda: chosen, "must_have": lambda _profile: None, "checked": print,
+                       "refuse_entities": print, "seal_access": print}.items():  # fmt: skip # a table
+        monkeypatch.setattr(common, name, made)
     monkeypatch.setattr(archives.archive_formats, "read", lambda _folder: [])
     monkeypatch.setattr(archives.archive_formats, "to_convert", lambda _table: [TEMPLATE])
     granted = {"evenement": "delivrance", "serie": TEMPLATE, "role": "auditeur", "qui": "x", "fin": "2027-01-01"}
@@ -75,7 +74,8 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", CALLS)
 def test_no_word_of_a_command_is_a_template_of_its_playbook(name: str) -> None:
     shell = Ran()
-    getattr(fabfile, name).body(shell, **CALLS[name])
+    [command] = [getattr(one, name) for one in (archives, autorite, exploitation) if hasattr(one, name)]
+    command.body(shell, **CALLS[name])
     [words] = shell.words
     given = [json.loads(words[place + 1]) for place, word in enumerate(words) if word == "-e"]
     assert given and TEMPLATE in json.dumps(given) and not [*bare(given)]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,27 +13,16 @@ from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import answers
 
 from creatic.access import authority as access
+from creatic.cli import archives, autorite, common
 from creatic.evidence import follow
 from creatic.registry import listing
 from creatic.supervision import journals
 from creatic.terminal import Grid
 
-TOP = Path(__file__).parents[3]
 HOSTILE = [
     "eve[/x]", "[red]eve[/red]", "[link=http://x]eve[/link]", "\x1b[2Jeve", "\x1b]52;c;AAAA\x07eve", "\x9b2Jeve",
     "\u202eeve\u2066", "eve\u200b\u00ad\ufeff", "eve\r\x08", "eve\u2028\u2029", "\ud800eve", "\U000e0041eve", "eve\x85",
 ]  # fmt: skip # a list by rows
-
-
-@pytest.fixture
-def commands(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The commands themselves."""
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    spec = importlib.util.spec_from_file_location("fabfile_lue", TOP / "fabfile.py")
-    assert spec and spec.loader
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
 
 
 @pytest.mark.parametrize("word", HOSTILE)
@@ -52,21 +39,21 @@ def test_a_cell_is_a_text(word: str, capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize("word", HOSTILE)
 def test_the_list_of_accesses_shows_the_comment_of_any_key(
-    commands: Any, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     row = {"serie": 1, "etat": word, "role": "auditeur", "qui": word, "principaux": [word], "motif": word, "par": word}
     row |= {"fin": "2026-11-29T06:00:00+00:00"}
     monkeypatch.setattr(access, "SshAuthority", lambda _folder: SimpleNamespace(listing=lambda: [row]))
-    monkeypatch.setattr(commands, "_home", lambda: tmp_path)
-    monkeypatch.setattr(commands, "_environment", lambda: SimpleNamespace(name="essai"))
-    commands.access_list.body(None)
+    monkeypatch.setattr(common, "home", lambda: tmp_path)
+    monkeypatch.setattr(common, "chosen", lambda: SimpleNamespace(name="essai"))
+    autorite.access_list.body(None)
     shown = capsys.readouterr().out
     assert "eve" in shown and shown.replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize("word", HOSTILE)
-def test_what_machines_answered_moves_no_terminal(commands: Any, word: str, capsys: pytest.CaptureFixture[str]) -> None:
-    commands._aside(f"{word}\nsuite\té")
+def test_what_machines_answered_moves_no_terminal(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    common.aside(f"{word}\nsuite\té")
     said = capsys.readouterr().err
     assert "\nsuite\té" in said and said.replace("\n", "").replace("\t", "").isprintable()
 
@@ -103,7 +90,7 @@ def test_every_character_is_let_through_or_shown_as_something() -> None:
 
 @pytest.mark.parametrize("word", HOSTILE)
 def test_what_a_command_prints_or_ends_with_moves_no_terminal(
-    commands: Any, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A node of the archives, and a collector of journals, that say something else than they should."""
 
@@ -113,12 +100,12 @@ def test_what_a_command_prints_or_ends_with_moves_no_terminal(
             Path(file).write_text(json.dumps({"ecran": [word], "defauts": []}))
         return SimpleNamespace(stdout=json.dumps({"manifestes": [], "fautes": [word]}), stderr="", ok=True)
 
-    monkeypatch.setattr(commands, "_asked", asked)
-    monkeypatch.setattr(commands, "_environment", lambda: SimpleNamespace(name="essai"))
-    monkeypatch.setattr(commands, "_home", lambda: tmp_path)
-    commands.archive_status.body(None)
-    commands.print(*journals.differences(tmp_path, asked(None, "").stdout))
+    monkeypatch.setattr(common, "answer", asked)
+    monkeypatch.setattr(common, "chosen", lambda: SimpleNamespace(name="essai"))
+    monkeypatch.setattr(common, "home", lambda: tmp_path)
+    archives.archive_status.body(None)
+    common.print(*journals.differences(tmp_path, asked(None, "").stdout))
     shown = capsys.readouterr().out
     assert shown.count("eve") >= 2 and shown.replace("\n", "").isprintable()
-    assert str(commands.Exit(f"refusé : {word}", code=1).message).replace("\n", "").isprintable()
-    assert (commands.Exit(code=1).message, commands.Exit("", 2).code) == (None, 2)
+    assert str(common.Exit(f"refusé : {word}", code=1).message).replace("\n", "").isprintable()
+    assert (common.Exit(code=1).message, common.Exit("", 2).code) == (None, 2)

@@ -186,6 +186,7 @@ def test_what_a_person_mistypes_is_told_in_french(
 
 _ON_AN_ENTITY = """
 import fabfile, invoke, sys
+from creatic.cli import archives, common
 for name, given in {
     "communes": {"communes": "bergues-ccas"},
     "serveurs": {"machines": "bergues-ccas"},

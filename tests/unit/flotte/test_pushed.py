@@ -149,7 +149,7 @@ def command(tmp_path: Path, keys: SealKeys, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(technicien, "_aimed", lambda slugs, _limit, _maybe: ",".join(slugs))
     monkeypatch.setattr(common, "playbook", made.playbook)
     monkeypatch.setattr(common.fleet_bundle, "digest", lambda _top, _inventory: made.content)
-    monkeypatch.setattr(exploitation.needs, "servers", lambda _inventory, _top: {})  # no door
+    monkeypatch.setattr(common.needs, "servers", lambda _inventory, _top: {})  # no door
     return made
 
 
@@ -343,7 +343,7 @@ def test_the_door_that_does_not_answer_hides_no_commune(
     def silent() -> None:
         raise FleetError("le guichet ne répond pas")
 
-    monkeypatch.setattr(exploitation.needs, "servers", lambda _inventory, _top: {"porte": "guichet"})
+    monkeypatch.setattr(common.needs, "servers", lambda _inventory, _top: {"porte": "guichet"})
     monkeypatch.setattr(common, "fleet", silent)
     assert f"Communes : {len(command.known)} à jour" in command.shown(2, capsys)
 
