@@ -9,6 +9,7 @@ import re
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 from xml.etree import ElementTree
 
 import pytest
@@ -97,7 +98,7 @@ def test_a_text_without_end_takes_no_time_nor_memory_of_the_site_and_is_named(ex
     before, began = test_pieces.peak(), time.process_time()
     for _again in range(2):  # known the second time
         with pytest.raises(
-            documents.Undrawn, match="la note .* « Budget primitif » est trop long .* À faire : joignez"
+            documents.Undrawn, match=r"la note .* « Budget primitif » est trop long .* À faire : joignez"
         ):
             documents.draw("note", projets=united)
     assert time.process_time() - began < 1
@@ -114,7 +115,7 @@ def test_what_a_busy_machine_does_not_draw_is_drawn_later(monkeypatch: pytest.Mo
             documents.draw("convocation", projets=own)
         busy.setattr(documents, "_ELAPSED", 0.01)
         busy.setattr(apart, "_WAIT", 60)
-        with pytest.raises(documents.Undrawn, match="le procès-verbal à temps. À faire : recommencez"):
+        with pytest.raises(documents.Undrawn, match=r"le procès-verbal à temps\. À faire : recommencez"):
             documents.draw("proces_verbal", projets=own)
     assert documents.draw("convocation", projets=own).startswith(b"%PDF-")
 
@@ -137,7 +138,7 @@ def test_nothing_is_fetched_to_draw_and_a_picture_inside_is_shown(tmp_path: Path
         (LONG, "25 000 éléments"),
         ("mot " * 100_000, "400 000 signes"),
         ("<br>" * 25_000, "25 000 éléments"),  # nothing of it is closed
-        ("<" * 12_000, "éléments"),
+        ("<" * 13_000, "éléments"),
         (f"<img src='data:image/png;base64,{'A' * 12_000_000}'>", "12 Mo avec ses images"),
         ("<p>Considérant que la commune compte 800 habitants ;</p>" * 2_000, ""),
         ("<table>" + ("<tr>" + "<td>12</td>" * 7 + "</tr>") * 1_000 + "</table>", ""),
@@ -187,12 +188,15 @@ def test_a_step_whose_document_is_not_drawn_is_not_taken(monkeypatch: pytest.Mon
 
 def test_nothing_of_a_step_that_is_undone_is_written_whatever_page_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     watch = test_watch.module(monkeypatch, "watch")
-    watch.Forbidden = type("Forbidden", (Exception,), {})
-    watch.getRequest = lambda: None
-    monkeypatch.setattr(watch, "_known", lambda _thing: {})
-    with pytest.raises(watch.Forbidden, match="« Budget » : trop long"):
+    refused = type("Refused", (Exception,), {})
+
+    def refuse(_thing: object, _why: str) -> None:
+        watch.transaction.doom.assert_called_once_with()
+        raise refused
+
+    monkeypatch.setattr(watch, "_refuse", refuse)
+    with pytest.raises(refused):
         watch.undo(SimpleNamespace(title="Budget"), "trop long")
-    watch.transaction.doom.assert_called_once_with()
 
 
 def test_a_draft_of_proces_verbal_that_is_not_drawn_is_named_and_the_others_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,3 +244,25 @@ def test_minutes_that_are_not_drawn_are_not_settled(monkeypatch: pytest.MonkeyPa
     with pytest.raises(documents.Undrawn):
         page._settle()
     assert vars(page.context) == {"president": "Anne Petit", "presents": [], "proces_verbal": None}
+
+
+@pytest.mark.parametrize(
+    ("page", "kind", "leads"), [("Note", "seance", "/loos"), ("Register", "Folder", "/loos/@@prep")]
+)
+def test_a_page_says_why_a_document_is_not_drawn(
+    monkeypatch: pytest.MonkeyPatch, page: str, kind: str, leads: str
+) -> None:
+    beside = ("content", "aftermath", "convening", "gestures", "lifecycle", "publishing", "reading", "watch", "written")
+    pages = test_watch.module(monkeypatch, "pages", *beside)
+
+    def draw() -> bytes:
+        raise documents.Undrawn("impossible de mettre en page la note : trop long. À faire : raccourcissez-la")
+
+    shown = getattr(pages, page)()
+    shown.context = SimpleNamespace(portal_type=kind, absolute_url=lambda: "https://deliberations/loos")
+    shown.request = MagicMock()
+    assert shown._draw(draw, "note.pdf") == b""
+    shown.request.response.redirect.assert_called_once()
+    assert leads in shown.request.response.redirect.call_args.args[0]
+    said = pages.api.portal.show_message.call_args.args[0]
+    assert said == "Impossible de mettre en page la note : trop long. À faire : raccourcissez-la."

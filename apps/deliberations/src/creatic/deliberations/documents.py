@@ -20,8 +20,8 @@ _KEPT_MAX = 500_000
 _CELLS = 1000
 SIGNS_MAX = 300_000
 """Of a text that a person writes: a hundred pages."""
-ELEMENTS_MAX = 10_000
-"""Of such a text (paragraphs, cells of tables, lines): a table of a thousand lines."""
+ELEMENTS_MAX = 12_000
+"""Of such a text (paragraphs, lines, cells): a table of a thousand lines and ten columns."""
 RAW_MAX = 10_000_000
 """Signs of it as it is kept, with its pictures."""
 _MEMORY = 700_000_000

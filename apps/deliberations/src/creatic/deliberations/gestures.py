@@ -23,7 +23,8 @@ def answer(request: Any, done: Callable[[], str], url: str) -> str:
     try:
         said = done()
     except ValueError as error:
-        api.portal.show_message(str(error), request, type="error")
+        said = str(error).removesuffix(".")
+        api.portal.show_message(f"{said[:1].upper()}{said[1:]}.", request, type="error")
     else:
         api.portal.show_message(said, request)
     request.response.redirect(url)
