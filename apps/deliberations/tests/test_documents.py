@@ -85,8 +85,8 @@ def projet(title: str, expose: str) -> SimpleNamespace:
 
 @pytest.fixture
 def pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Documents of which nothing but the texts counts, drawn in one second."""
-    monkeypatch.setattr(documents, "_SECONDS", 1)
+    """Documents of which nothing but the texts counts, drawn in some seconds."""
+    monkeypatch.setattr(documents, "_SECONDS", 4)
     monkeypatch.setattr(documents, "page", lambda _kind, **given: "".join(one.expose.raw for one in given["projets"]))
     documents._drawn.cache_clear()
 
