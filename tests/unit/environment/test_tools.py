@@ -45,7 +45,7 @@ def repository(folder: Path) -> Path:
     folder.mkdir()
     for name in ("ansible.cfg", "fabfile.py"):
         shutil.copy(REPO / name, folder)
-    for name in ("collections", "creatic", "playbooks", "roles"):
+    for name in ("apps", "collections", "creatic", "playbooks", "roles"):
         (folder / name).symlink_to(REPO / name)
     shutil.copytree(REPO / "inventories", folder / "inventories")
     (folder / "acte.yml").write_text(ACT)

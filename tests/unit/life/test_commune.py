@@ -475,7 +475,6 @@ def _stranger(groupement: Groupement, person: Path) -> Path:
         (_of("Nadia Moreau", "215903683"), r"n'est pas de la commune \(SIREN 215903600\)"),
         (_of("Connecteur - Commune de Loos"), "est une machine ou un service, pas une personne"),
         (_of("Machine - loos-pc"), "est une machine ou un service, pas une personne"),
-        (_of("C0nnecteur - Commune de Loos"), "est une machine ou un service, pas une personne"),
         (_of("Pàsserelle des archives"), "est une machine ou un service, pas une personne"),
         (lambda _groupement, person: person / "absent.p7s", "introuvable"),
     ],

@@ -301,14 +301,15 @@ def test_what_is_spoilt_at_random_is_a_part_by_its_name_alone(monkeypatch: pytes
 
 
 def test_each_of_the_costliest_tests_has_one_turn_of_four_and_the_others_all(tmp_path: Path) -> None:
-    shutil.copy(REPO / "tests" / "conftest.py", tmp_path)
+    shutil.copy(REPO / "conftest.py", tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = costly\n")
     lines = [f"@pytest.mark.costly\ndef test_costly_{rank}(): pass" for rank in range(6)]
     (tmp_path / "test_some.py").write_text("\n".join(["import pytest", "def test_plain(): pass", *lines]))
 
     def had(*number: str) -> list[str]:
         collected = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *number]
-        done = subprocess.run(collected, cwd=tmp_path, capture_output=True, text=True, check=True)
+        found = os.environ | {"PYTHONPATH": str(REPO)}
+        done = subprocess.run(collected, cwd=tmp_path, env=found, capture_output=True, text=True, check=True)
         return [line.partition("::")[2] for line in done.stdout.splitlines() if "::" in line]
 
     everything = had()
