@@ -125,6 +125,7 @@ def pages_of(who: Person, base: str, *paths: str) -> dict[str, list[str]]:
         who.page.goto("about:blank")  # what follows the sign # alone would not be asked for
         who.go(f"{base}{path}")
         who.settle()
+        assert "Privilèges insuffisants" not in who.read(), path
         if wrong := who.faults(path.strip("/#").replace("/", "_") or "accueil"):
             found[path] = wrong
         titles.add(who.page.title())
@@ -140,7 +141,12 @@ def test_every_page_of_the_deliberations_is_readable_by_all(those: Clerks, meeti
     asked = ["/", "/gondecourt/decisions", "/gondecourt/publications", "/gondecourt/seances", meeting_path, projet,
              f"{projet}/@@publication", f"{meeting_path}/@@envois", f"{meeting_path}/@@suites"]  # fmt: skip # a list
     assert pages_of(those.manager, base, *asked) == {}
-    assert pages_of(those.writer, base, "/gondecourt/seances/++add++seance", "/@@personal-preferences") == {}
+    assert pages_of(those.writer, base, "/gondecourt/seances/++add++seance") == {}
+    those.writer.go(base)
+    those.writer.page.get_by_text("Karim Lefèvre").first.click()  # their menu
+    those.writer.press("Changer le mot de passe", "link")
+    assert "Changer le mot de passe" in those.writer.page.title()
+    assert those.writer.faults("mot_de_passe") == []
     # A page that is not there, and the space of an élue.
     missing = those.writer.page.goto(f"{base}/gondecourt/rien")
     assert missing is not None and missing.status == 404 and those.writer.faults("introuvable") == []

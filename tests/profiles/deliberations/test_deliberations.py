@@ -575,7 +575,7 @@ def test_a_first_password_opens_nothing_but_its_change(site: Site) -> None:
         pytest.skip("ce compte a déjà changé le sien")
     browser = Browser(site)
     assert browser.log_in(login, site.first_password(login)).status == 302
-    for path in ("/", "/la-madeleine/seances", "/@@personal-information", "/++theme++x/../la-madeleine/seances"):
+    for path in ("/", "/la-madeleine/seances", "/@@search", "/++theme++x/../la-madeleine/seances"):
         answer = browser.ask("GET", path)
         assert (answer.status, answer.headers["Location"]) == (302, f"https://{site.name}/@@forced-password-change")
     answer = browser.ask("GET", "/la-madeleine/seances/++theme++deliberations")  # nobody's to read
