@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterable, Mapping
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -24,14 +25,30 @@ class Transient(Exception):
     """What the database says of two at once."""
 
 
-def module(patch: pytest.MonkeyPatch, name: str, *beside: str) -> Any:
-    """Import a module of `creatic.deliberations`; stand-ins are Plone, and those of its modules that are named."""
-    for one in (*_PLONE, *(f"creatic.deliberations.{other}" for other in beside)):
-        stand_in = MagicMock(name=one)
+_HAVE: dict[str, Mapping[str, Any]] = {
+    "Products.Five.browser": {"BrowserView": _Page},
+    "transaction.interfaces": {"TransientError": Transient},
+}
+
+
+def module(
+    patch: pytest.MonkeyPatch,
+    name: str,
+    *beside: str,
+    more: Iterable[str] = (),
+    having: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Any:
+    """Import a module of `creatic.deliberations`; stand-ins are Plone, and those of its modules that are named.
+
+    Args:
+        more: other modules of Plone that it needs.
+        having: what modules have that is no stand-in.
+    """
+    known = _HAVE | dict(having or {})
+    for one in (*_PLONE, *more, *(f"creatic.deliberations.{other}" for other in beside)):
+        stand_in = MagicMock(name=one, **known.get(one, {}))
         stand_in.__path__ = []
         patch.setitem(sys.modules, one, stand_in)
-    sys.modules["Products.Five.browser"].BrowserView = _Page  # type: ignore[attr-defined]
-    sys.modules["transaction.interfaces"].TransientError = Transient  # type: ignore[attr-defined]
     package = importlib.import_module("creatic.deliberations")
     for other in beside:
         patch.setattr(package, other, sys.modules[f"creatic.deliberations.{other}"], raising=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
@@ -37,22 +36,22 @@ class _Base:
         """Nothing is wrong by itself."""
 
 
+_HAVE: dict[str, dict[str, Any]] = {
+    "Acquisition": {"aq_base": lambda thing: thing, "aq_parent": lambda thing: thing.parent},
+    "BTrees.OOBTree": {"OOBTree": dict},
+    "plone.app.contentmenu.menu": {"WorkflowSubMenuItem": _Base},
+    "plone.app.layout.viewlets.common": {"ViewletBase": _Base},
+    "plone.dexterity.browser.edit": {"DefaultEditForm": _Base},
+    "plone.dexterity.browser.view": {"DefaultView": _Base},
+    "plone.z3cform.fieldsets.extensible": {"FormExtender": _Base},
+    "z3c.form.error": {"ErrorViewSnippet": _Base},
+    "z3c.form.validator": {"SimpleFieldValidator": _Base},
+    "zope.globalrequest": {"getRequest": lambda: None},
+}
+
+
 def module(patch: pytest.MonkeyPatch, name: str, *beside: str) -> Any:
-    for one in _MORE:
-        stand_in = MagicMock(name=one)
-        stand_in.__path__ = []
-        patch.setitem(sys.modules, one, stand_in)
-    sys.modules["Acquisition"].aq_base = lambda thing: thing  # type: ignore[attr-defined]
-    sys.modules["Acquisition"].aq_parent = lambda thing: thing.parent  # type: ignore[attr-defined]
-    sys.modules["BTrees.OOBTree"].OOBTree = dict  # type: ignore[attr-defined]
-    for where, what in (("z3c.form.validator", "SimpleFieldValidator"), ("z3c.form.error", "ErrorViewSnippet"),
-                        ("plone.dexterity.browser.edit", "DefaultEditForm"),
-                        ("plone.z3cform.fieldsets.extensible", "FormExtender"),
-                        ("plone.app.contentmenu.menu", "WorkflowSubMenuItem"),
-                        ("plone.app.layout.viewlets.common", "ViewletBase"),
-                        ("plone.dexterity.browser.view", "DefaultView")):  # fmt: skip # a table
-        setattr(sys.modules[where], what, _Base)
-    return beside_plone.module(patch, name, *beside)
+    return beside_plone.module(patch, name, *beside, more=_MORE, having=_HAVE)
 
 
 def file(data: bytes, name: str = "arrete.pdf") -> Any:
@@ -66,7 +65,6 @@ def publication(**more: Any) -> Any:
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Any:
     found = module(monkeypatch, "watch")
-    sys.modules["zope.globalrequest"].getRequest = lambda: None  # type: ignore[attr-defined]
     for name, value in {"BadRequest": Refusal, "Forbidden": Refusal, "getRequest": lambda: None, "lock": lambda _: None,
                         "_known": lambda _: {}, "keep": lambda _: None, "_state": lambda _: "private",
                         "is_deliberation": lambda one: getattr(one, "voted", False)}.items():  # fmt: skip # a table

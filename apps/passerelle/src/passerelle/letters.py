@@ -367,8 +367,8 @@ class Letters:
         Args:
             limit: of each commune. Of one that has more, those of each turn are drawn: all have theirs.
         """
-        where = (  # constants of ours
-            "lettre.numero IN (SELECT numero FROM (SELECT numero, row_number() OVER (PARTITION BY commune ORDER BY"  # noqa: S608
+        where = (
+            "lettre.numero IN (SELECT numero FROM (SELECT numero, row_number() OVER (PARTITION BY commune ORDER BY"  # noqa: S608 - constants
             f" random()) AS rang FROM lettre WHERE recu_le > now() - interval '{LATELY} days'"
             f" OR ({_WAITS} AND recu_le > now() - interval '1 year')) AS une WHERE rang <= %s) ORDER BY lettre.numero"
         )

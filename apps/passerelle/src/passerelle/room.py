@@ -36,7 +36,7 @@ _SHARES = f"""WITH apport AS (
       UNION ALL SELECT jsonb_array_elements(COALESCE(suivi->'anciennes', '[]'))) AS reponses (une))
 SELECT commune, part, sum(octets) AS kept,
   COALESCE(sum(octets) FILTER (WHERE recu_le > now() - interval '1 day'), 0) AS today
-  FROM apport WHERE %(commune)s::text IS NULL OR commune = %(commune)s GROUP BY commune, part"""  # noqa: S608 - ours
+  FROM apport WHERE %(commune)s::text IS NULL OR commune = %(commune)s GROUP BY commune, part"""  # noqa: S608 - names of ours, values are parameters
 _GIVEN = {"least": LEAST, "largest": LARGEST}
 
 
