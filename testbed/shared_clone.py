@@ -30,7 +30,7 @@ def archive() -> bytes:
                 source = Path(str(file.locate()))
                 if source.is_file() and ".." not in file.parts and "__pycache__" not in file.parts:
                     tar.add(source, str(venv / packages / file).lstrip("/"), filter=_anybody)
-        _write(tar, venv / packages / "creatic.pth", f"{PLACE}\n", 0o644)
+        _write(tar, venv / packages / "creatic.pth", f"{PLACE}\n{PLACE}/apps/common/src\n", 0o644)
         _write(tar, venv / "pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = false\n", 0o644)
         for program in _PROGRAMS:
             text = Path(sys.executable).with_name(program).read_text(encoding="utf-8")

@@ -26,12 +26,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_folder
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
-from ansible_collections.cdg59.creatic.plugins.module_utils.shared import shared
 from cryptography import x509
 
 from creatic.evidence import store
@@ -49,11 +48,7 @@ from creatic.evidence.seal import (
     verify,
 )
 from creatic.registry.groupement import Commune
-
-if TYPE_CHECKING:
-    from creatic_agent import identity
-else:
-    identity = shared("identity")
+from creatic_agent import identity
 
 FACTS = "remise.json"
 PARTS = {

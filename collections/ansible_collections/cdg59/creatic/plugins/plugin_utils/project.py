@@ -1,6 +1,6 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Finds the control node's own package, creatic, beside the collection that is running.
+"""Finds the control node's own package, creatic, and what it shares with the applications, beside this collection.
 
 A clone's environment has it (scripts/bootstrap); a machine that applies a bundle by itself has the bundle alone.
 Inventory plugins, which Ansible loads before any other, import this first.
@@ -12,5 +12,5 @@ import sys
 from pathlib import Path
 
 TOP = Path(__file__).parents[6]
-if (TOP / "creatic").is_dir() and str(TOP) not in sys.path:
-    sys.path.insert(0, str(TOP))
+if (TOP / "creatic").is_dir():
+    sys.path[:0] = [one for one in (str(TOP), str(TOP / "apps/common/src")) if one not in sys.path]

@@ -29,7 +29,6 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import (
     strange,
     unknown_sign,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.shared import shared
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -170,7 +169,8 @@ class Request:
             )
         nobody = person and reads_as_reserved(self.common_name)
         with contextlib.suppress(ModuleNotFoundError):  # on a host; the authority asks it again
-            identity = shared("identity")
+            from creatic_agent import identity
+
             nobody |= person and identity.kind_of(self.common_name) is not identity.Kind.PERSON
         if nobody:
             yield (
@@ -321,7 +321,8 @@ def person_name(text: str) -> str:
         raise PkiError("nom : donnez le prénom et le nom de la personne")
     if not all(char.isalpha() or unicodedata.combining(char) or char in " -'’." for char in name) or len(name) > 64:
         raise PkiError("nom : lettres, espaces, traits d'union et apostrophes seulement, 64 caractères au plus")
-    identity = shared("identity")  # on the control node alone
+    from creatic_agent import identity  # on the control node alone
+
     if identity.kind_of(name) is not identity.Kind.PERSON:
         why = "est le nom d'un service, ou se lit comme le sien, ou n'est pas en lettres latines"
         raise PkiError(f"nom : « {name} » {why}. À faire : donnez celui d'une personne, en lettres latines")
