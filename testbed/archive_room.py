@@ -64,7 +64,7 @@ def gateway_certificate() -> Path:
                 "common_name": GATEWAY,
                 "holder": "service",
                 "organization": "Essai",
-                "siren": "215902669",
+                "siren": "285900015",
             },
         ],
     }
