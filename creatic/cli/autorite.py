@@ -13,6 +13,7 @@ from invoke import Context
 
 from creatic.access import authority as access
 from creatic.audit import run as audit_run
+from creatic.check import needs
 from creatic.cli import common
 from creatic.cli.common import TOP, Exit, print, task
 from creatic.evidence import store as evidence_store
@@ -21,9 +22,6 @@ from creatic.pki import renewal as pki_renewal
 from creatic.pki.authority import Authority
 from creatic.pki.deadlines import deadlines
 from creatic.pki.registry import REVOKED, STATUSES
-from creatic.registry import (
-    needs,
-)
 from creatic.terminal import Grid
 
 

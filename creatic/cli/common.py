@@ -29,6 +29,7 @@ from invoke import Context, Result
 
 from creatic import commands
 from creatic.access import record as access_record
+from creatic.check import needs
 from creatic.evidence import held as evidence_held
 from creatic.evidence import history
 from creatic.evidence import store as evidence_store
@@ -45,14 +46,7 @@ from creatic.life import handover as life_handover
 from creatic.morning.pages import Pages
 from creatic.patience import waiting
 from creatic.pki.keys import Passphrases
-from creatic.registry import (
-    aim,
-    entities,
-    environment,
-    groupement,
-    listing,
-    needs,
-)
+from creatic.registry import aim, entities, environment, groupement, listing
 from creatic.registry.checked_yaml import Problem
 
 TOP = Path(__file__).parents[2]

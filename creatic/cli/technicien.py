@@ -15,13 +15,14 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Pk
 from invoke import Context
 from rich.console import Console
 
-from creatic.backup import outgoing as backup_outgoing
+from creatic.check import needs
 from creatic.cli import common
 from creatic.cli.common import TOP, Exit, print, task
 from creatic.evidence import follow
 from creatic.evidence import store as evidence_store
 from creatic.fleet import bundle as fleet_bundle
 from creatic.fleet import pushed as fleet_pushed
+from creatic.fleet import unsaved as fleet_unsaved
 from creatic.fleet import waves as fleet_waves
 from creatic.fleet.signing import FleetError
 from creatic.life import agent as life_agent
@@ -30,13 +31,7 @@ from creatic.life.commune import CommuneDeparture
 from creatic.life.departure import Departure, Order
 from creatic.life.handover import HandOverError
 from creatic.patience import waiting
-from creatic.registry import (
-    aim,
-    environment,
-    groupement,
-    needs,
-    wiring,
-)
+from creatic.registry import aim, environment, groupement, wiring
 
 
 @task(
@@ -170,7 +165,7 @@ def inventory_check(context: Context) -> None:
     print(
         f"{len(communes)} commune{'s' if len(communes) > 1 else ''}, aucun défaut dans {common.inventory_dir().name}."
     )
-    for line in backup_outgoing.lines(backup_outgoing.unsaved(fleet_waves.machines(communes), common.home())):
+    for line in fleet_unsaved.lines(fleet_unsaved.unsaved(fleet_waves.machines(communes), common.home())):
         print(f"- {line}")
 
 

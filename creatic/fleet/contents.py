@@ -17,11 +17,11 @@ from typing import Any
 
 from cryptography import x509
 
-from creatic.backup import outgoing
+from creatic.check.inspection import Tree
+from creatic.check.needs import Needs, apart, trusted
+from creatic.fleet import unsaved as outgoing
 from creatic.fleet.signing import FleetError
 from creatic.pki.pkcs12_file import Pkcs12FileError, own_pkcs12
-from creatic.registry.inspection import Tree
-from creatic.registry.needs import Needs, apart, trusted
 from creatic.registry.variables import inner_uses
 
 PLACE = "/var/lib/creatic-flotte/courant/donnees"

@@ -19,8 +19,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.harmless import line
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.condition import PREFIX
 
 from creatic.evidence import store
-from creatic.morning import figures
 from creatic.registry import groupement
+from creatic.supervision import figures
 
 FOLDER = "matin"
 _KEPT_DAYS = 400

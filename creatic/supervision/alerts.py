@@ -1,6 +1,6 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Prometheus' alerting rules, made of the morning's own (morning/rules.yml) and of what only series tell (alerts.yml).
+"""Prometheus' alerting rules, made of the morning's own (rules.yml) and of what only series tell (alerts.yml).
 
 The same figure is judged by the same bound and told in the same words by a mail at night and by ``fab matin``.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from creatic.morning import figures
+from creatic.supervision import figures
 
 SEEN = "creatic:machine_vue"
 """Series of the machines that answered once; one that leaves the inventory leaves it."""

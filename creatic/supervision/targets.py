@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from creatic.morning import figures
 from creatic.registry import profiles
 from creatic.registry.groupement import OUTGOING
 from creatic.registry.wiring import Groups, HostVars, given, url
+from creatic.supervision import figures
 
 GROUP = "supervision"
 PORT = 9100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from creatic.morning.figures import parse
+from creatic.supervision.figures import parse
 from creatic_agent.figures import Figures, labels
 
 

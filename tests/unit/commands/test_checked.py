@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from invoke import Exit
 
+from creatic.check import needs
 from creatic.cli import common
-from creatic.registry import needs
 from creatic.registry.checked_yaml import Problem
 
 

@@ -13,13 +13,8 @@ import pytest
 import yaml
 
 from creatic.applications import ged, parapheur
-from creatic.registry import (
-    entities,
-    formalities,
-    groupement,
-    inspection,
-    wiring,
-)
+from creatic.check import inspection
+from creatic.registry import entities, formalities, groupement, wiring
 from creatic.registry.checked_yaml import dotted
 
 SETTINGS = """---

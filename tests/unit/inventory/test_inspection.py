@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from creatic.registry import environment, groupement, inspection, needs
+from creatic.check import inspection, needs
+from creatic.registry import environment, groupement
 from testbed import provider
 from testbed.connector import Authority
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from creatic.registry import needs, sense
+from creatic.check import needs, sense
 
 TOP = Path(__file__).parents[3]
 A, B = "/dev/disk/by-id/ata-A1", "/dev/disk/by-id/ata-B1"

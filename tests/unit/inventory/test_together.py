@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from creatic.registry import groupement, needs, together
-from creatic.registry.inspection import Inspection, Tree
+from creatic.check import needs, together
+from creatic.check.inspection import Inspection, Tree
+from creatic.registry import groupement
 
 TOP = Path(__file__).parents[3]
 TREE = Tree(TOP)

@@ -16,7 +16,8 @@ import yaml
 from ansible.template import trust_as_template
 from rendered_ruleset import trusted, wired_templar
 
-from creatic.registry import formalities, listing, needs, wiring
+from creatic.check import needs
+from creatic.registry import formalities, listing, wiring
 from creatic.registry.wiring import WiringError
 
 REPO = Path(__file__).parents[3]

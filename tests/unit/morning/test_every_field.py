@@ -13,8 +13,9 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 
 from creatic.fleet import attested, waves
-from creatic.morning import figures, outgoing, screen
+from creatic.morning import outgoing, screen
 from creatic.morning.pages import Pages
+from creatic.supervision import figures
 from creatic.terminal import Grid
 
 MOMENT = dt.datetime(2026, 11, 28, 7, 30, tzinfo=dt.UTC)

@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import condition, report
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import StateError
 
-from creatic.morning import figures
+from creatic.supervision import figures
 
 
 def machine(container: bool = False, clock: str = "yes") -> report.Run:

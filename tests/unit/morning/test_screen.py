@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from creatic.morning import figures, screen
+from creatic.morning import screen
 from creatic.registry import groupement
+from creatic.supervision import figures
 
 REPO = Path(__file__).parents[3]
 MOMENT = dt.datetime(2026, 11, 28, 7, 30, tzinfo=dt.UTC)

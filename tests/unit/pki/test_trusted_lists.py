@@ -17,7 +17,7 @@ from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from creatic.morning import figures
+from creatic.supervision import figures
 from testbed import trusted_lists as made
 
 EU, BE, FR = "https://eu.test/lotl.xml", "https://be.test/tl.xml", "https://fr.test/tl.xml"

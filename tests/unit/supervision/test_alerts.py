@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from creatic.morning import figures
-from creatic.supervision import alerts
+from creatic.supervision import alerts, figures
 
 MINUTES = 5
 MACHINE = {"machine": "gondecourt-connecteur", "profil": "tdt_connector", "commune": "gondecourt"}

@@ -18,9 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
-from creatic.morning import figures
 from creatic.registry import profiles
-from creatic.supervision import alerts, targets
+from creatic.supervision import alerts, figures, targets
 from testbed.patience import allowed, wait_for
 
 TOP = Path(__file__).parents[3]

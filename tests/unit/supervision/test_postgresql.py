@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from creatic.morning import figures
+from creatic.supervision import figures
 from testbed.database import Database, running
 from testbed.patience import wait_for
 

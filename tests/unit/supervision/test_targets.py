@@ -17,9 +17,8 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.filter import supervision
 from tdt_connector.journal import State
 
-from creatic.morning import figures
 from creatic.registry import groupement, listing
-from creatic.supervision import targets
+from creatic.supervision import figures, targets
 
 TOP = Path(__file__).parents[3]
 

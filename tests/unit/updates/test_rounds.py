@@ -10,7 +10,8 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.filter.wiring import FilterModule
 
 import fabfile
-from creatic.registry import aim, groupement, needs, profiles, rounds
+from creatic.check import needs
+from creatic.registry import aim, groupement, profiles, rounds
 from tests.unit.evidence.conftest import NOTHING
 
 TOP = Path(__file__).parents[3]

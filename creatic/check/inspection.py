@@ -26,12 +26,13 @@ from jinja2 import nodes
 from creatic.applications import ged
 from creatic.archive import durees, formats
 from creatic.audit import controls
+from creatic.check import together
 from creatic.pki.pkcs12_file import (
     Pkcs12FileError,
     own_pkcs12,
     read_pkcs12,
 )
-from creatic.registry import groupement, profiles, servers, together
+from creatic.registry import groupement, profiles, servers
 from creatic.registry.checked_yaml import (
     Problem,
     Source,

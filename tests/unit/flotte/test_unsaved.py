@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from creatic.backup import outgoing
+from creatic.fleet import unsaved as outgoing
 from creatic.fleet.waves import Machine
 
 

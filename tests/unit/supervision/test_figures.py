@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from creatic.morning import figures
+from creatic.supervision import figures
 
 NOW = 1_796_000_000.0
 

@@ -25,26 +25,12 @@ from typing import Any
 
 import yaml
 
+from creatic.check import sense, together
+from creatic.check.inspection import Inspection, Tree, own_certificates, providers_files
 from creatic.life.absent import absent
-from creatic.registry import (
-    agrement,
-    entities,
-    formalities,
-    forms,
-    groupement,
-    papers,
-    profiles,
-    sense,
-    together,
-)
+from creatic.registry import agrement, entities, formalities, forms, groupement, papers, profiles
 from creatic.registry.checked_yaml import Problem, quote
 from creatic.registry.environment import SettingsRefused
-from creatic.registry.inspection import (
-    Inspection,
-    Tree,
-    own_certificates,
-    providers_files,
-)
 from creatic.registry.variables import Use, options, uses
 
 # Given machine by machine, in servers.yml.
@@ -78,7 +64,7 @@ _START = """
 import sys
 from ansible.plugins.loader import init_plugin_loader
 init_plugin_loader([sys.argv[1] + "/collections"])
-from creatic.registry.needs import compile_once
+from creatic.check.needs import compile_once
 from creatic.{module} import main
 compile_once()
 main()
@@ -153,7 +139,7 @@ def ask(directory: Path, top: Path, doors: bool = True) -> tuple[list[Problem], 
     Returns:
         The problems, and creatic_secrets_dir and creatic_pki_dir when they are known.
     """
-    told, why = apart("registry.needs", directory, top, "portes" if doors else "")
+    told, why = apart("check.needs", directory, top, "portes" if doors else "")
     if why:
         return [Problem("inventaire", None, "", why, "corrigez ce fichier, puis relancez")], None, None
     secrets, pki = (Path(told[name]) if told[name] else None for name in ("secrets", "pki"))
