@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import duration
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import duration
 
 INTERVAL_S = 30.0
 

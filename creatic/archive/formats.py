@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import size
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import size
 
 from creatic.registry.checked_yaml import (
     ProblemsError,

@@ -22,7 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import count, day_and_hour, duration, now
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, day_and_hour, duration, now
 
 from creatic.archive.room import (
     COPIES_MISSING,

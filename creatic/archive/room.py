@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import count, day_and_hour
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import size as _size
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, day_and_hour
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import size as _size
 
 Report = Mapping[str, Any]
 

@@ -9,14 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
-    count,
-    duration,
-    explain,
-    failure_message,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, duration
 
 from creatic.audit.sources import PHASES, readable_diff
+from creatic.evidence.failures import explain, failure_message
 
 
 class Follower:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout as evidence
+from ansible_collections.cdg59.creatic.plugins.module_utils import words
 from markupsafe import Markup, escape
 
 from creatic.audit.controls import LEVELS
@@ -66,7 +66,7 @@ def _ports(sockets: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _seconds(value: float) -> str:
-    return f"{value:.1f}".replace(".", ",") + " s" if value < 60 else evidence.duration(value)
+    return f"{value:.1f}".replace(".", ",") + " s" if value < 60 else words.duration(value)
 
 
 def _literal(text: str) -> Markup:
@@ -79,7 +79,7 @@ evidence_page.ENVIRONMENT.filters.update(
     ports=_ports,
     seconds=_seconds,
     literal=_literal,
-    day_only=lambda text: evidence.day(text).removeprefix("le "),
+    day_only=lambda text: words.day(text).removeprefix("le "),
     short_test=lambda name: str(name).rpartition("/")[2],
 )
 
@@ -183,14 +183,14 @@ def _title(results: Mapping[str, Any]) -> tuple[str, str, str]:
     overall = results["verdict"]
     absent, counts = overall["machines_non_auditees"], overall["controles"]
     if overall["ecarts"]:
-        what = evidence.count(overall["ecarts"], "écart")
-        also = f" {evidence.count(len(absent), 'machine')} n'a pas pu être auditée." if len(absent) == 1 else ""
+        what = words.count(overall["ecarts"], "écart")
+        also = f" {words.count(len(absent), 'machine')} n'a pas pu être auditée." if len(absent) == 1 else ""
         also = f" {len(absent)} machines n'ont pas pu être auditées." if len(absent) > 1 else also
         return "echec", "Non conforme", f"{what} sans dérogation, à corriger ou à faire déroger.{also}"
     if absent:
         return "echec", "Audit incomplet", "Des machines n'ont pas pu être auditées ; aucun écart sur les autres."
     left = [
-        f"{evidence.count(counts[verdict], 'contrôle')} {word}"
+        f"{words.count(counts[verdict], 'contrôle')} {word}"
         for verdict, word in ((A_ATTESTER, "à attester"), (NON_VERIFIE, "sans vérification"))
         if counts[verdict]
     ]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import count, duration, explain, now
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, duration, now
 
 from creatic.audit import oscal as audit_oscal
 from creatic.audit import page as audit_page
@@ -37,6 +37,7 @@ from creatic.audit.sources import (
     read_junit,
 )
 from creatic.evidence import store as evidence_store
+from creatic.evidence.failures import explain
 from creatic.evidence.follow import code_version
 from creatic.evidence.redaction import redact
 from creatic.evidence.seal import SealError

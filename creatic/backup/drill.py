@@ -31,8 +31,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import duration, now, size
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import duration, now, size
 
 from creatic.evidence import page as evidence_page
 from creatic.evidence import store as evidence_store

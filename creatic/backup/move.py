@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import now
 
 from creatic.evidence import history, store
 from creatic.registry.environment import MOVED

@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import invoke
-from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout as evidence
+from ansible_collections.cdg59.creatic.plugins.module_utils import harmless, words
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
 from invoke import Context, Result
 
@@ -311,7 +310,7 @@ def outgoing_proofs(
         held,
         inventory_dir(),
         bench=bench,
-        now=evidence.now(),
+        now=words.now(),
         refused=brought.refused,
     )
 
@@ -377,13 +376,13 @@ def fleet() -> Fleet:
     signer = Signer(home() / "flotte", Passphrases(home() / "flotte", generate=chosen().lab))
     known = fleet_waves.machines(known_communes())
     keys = fleet_assemble.keys(home(), known)
-    return Fleet(home(), known, signer, door.ask, door.send, evidence_store.operator(), evidence.now, keys)
+    return Fleet(home(), known, signer, door.ask, door.send, evidence_store.operator(), words.now, keys)
 
 
 def pushed() -> Pushed:
     """The rollout by waves of communes that are reached from here."""
     inventory = inventory_dir()
-    return Pushed(home(), lambda: fleet_bundle.digest(TOP, inventory), evidence_store.operator(), evidence.now)
+    return Pushed(home(), lambda: fleet_bundle.digest(TOP, inventory), evidence_store.operator(), words.now)
 
 
 def fleet_does(what: str, act: Callable[[Fleet], list[str]]) -> None:

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout as evidence
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
 from invoke import Context
 from rich.console import Console
@@ -19,6 +18,7 @@ from creatic.check import needs
 from creatic.cli import common
 from creatic.cli.common import TOP, Exit, print, task
 from creatic.evidence import follow
+from creatic.evidence import rollout as evidence
 from creatic.evidence import store as evidence_store
 from creatic.fleet import bundle as fleet_bundle
 from creatic.fleet import pushed as fleet_pushed

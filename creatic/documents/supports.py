@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import duration
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import duration
 
 from creatic.audit import sources as verdict
 from creatic.documents.settings import Settings, computed

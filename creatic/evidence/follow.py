@@ -17,30 +17,27 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, duration, now
+
+from creatic.evidence import page as evidence_page
+from creatic.evidence import store
+from creatic.evidence.failures import explain, failure_message
+from creatic.evidence.rollout import (
     PHASES,
     PLACES,
     PROFILES,
-    REQUIRED,
     Commune,
     Entity,
     HostInfo,
     HostRun,
     Run,
     assess,
-    count,
-    duration,
-    explain,
-    failure_message,
     leaving_of,
     merge_state,
-    now,
 )
-
-from creatic.evidence import page as evidence_page
-from creatic.evidence import store
 from creatic.evidence.seal import SEAL_FILES, SealKeys, sha256
 from creatic.registry import formalities, groupement, profiles, wiring
+from creatic.registry.wiring import REQUIRED
 from creatic.terminal import Grid
 
 # Environment variable by which the rollout's callback tells its action plugins where to collect.

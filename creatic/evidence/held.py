@@ -14,16 +14,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
-    DOORS,
-    PLACES,
-    Commune,
-    Run,
-    assess,
-    merge_state,
-)
-
 from creatic.evidence import store
+from creatic.evidence.rollout import PLACES, Commune, Run, assess, merge_state
+from creatic.registry.wiring import DOORS
 
 FILE = "places.json"
 """In the record of a deployment of servers: by short name of commune, then by place, as ``services`` of etat.json."""

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout as evidence
+from ansible_collections.cdg59.creatic.plugins.module_utils import words
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from creatic.evidence import rollout as evidence
 from creatic.evidence import seal as evidence_seal
+from creatic.registry import wiring
 
 _IMAGES = (".png", ".jpg", ".jpeg")
 _ACT = ("idacte", "aracte_le", "numero", "transaction", "secondes")
@@ -63,7 +65,7 @@ def value(item: Any, key: str = "") -> str:
         if key.endswith("_ms"):
             return f"{item:.0f} ms"
         if key.endswith("_s") or key == "secondes":
-            return evidence.duration(item) if item >= 10 else f"{item:.1f}".replace(".", ",") + " s"
+            return words.duration(item) if item >= 10 else f"{item:.1f}".replace(".", ",") + " s"
         return (f"{item:.2f}" if isinstance(item, float) else str(item)).replace(".", ",")
     if isinstance(item, Mapping):
         return ", ".join(f"{label(str(name))} : {value(part, str(name))}" for name, part in item.items())
@@ -72,7 +74,7 @@ def value(item: Any, key: str = "") -> str:
     text = str(item)
     if len(text) >= 10 and text[4:5] == "-" and text[7:8] == "-":
         try:
-            return (evidence.day if len(text) == 10 else evidence.day_and_hour)(text).removeprefix("le ")
+            return (words.day if len(text) == 10 else words.day_and_hour)(text).removeprefix("le ")
         except (ValueError, OverflowError):
             return text
     return text
@@ -122,11 +124,11 @@ ENVIRONMENT = Environment(
 ENVIRONMENT.filters.update(
     label=label,
     value=value,
-    day=evidence.day,
+    day=words.day,
     date=lambda text: datetime.fromisoformat(text).strftime("%d/%m/%Y"),
-    day_and_hour=evidence.day_and_hour,
-    duration=evidence.duration,
-    size=evidence.size,
+    day_and_hour=words.day_and_hour,
+    duration=words.duration,
+    size=words.size,
     percent=_percent,
     path=lambda text: quote(str(text)),
     sentence=sentence,
@@ -138,7 +140,7 @@ ENVIRONMENT.globals.update(
     SIGNATURE=evidence_seal.SIGNATURE,
     TIMESTAMP=evidence_seal.TIMESTAMP,
     PROFILES=evidence.PROFILES,
-    REQUIRED=evidence.REQUIRED,
+    REQUIRED=wiring.REQUIRED,
     PHASES=evidence.PHASES,
 )
 
@@ -171,7 +173,7 @@ def commune_page(report: Mapping[str, Any]) -> str:
     hosts, services = report["hotes"], report.get("services", [])
     tone, title, sentence = verdict(report)
     proofs = [(host, proof) for host in hosts for proof in host["preuves"]]
-    asked = [(host, key) for host in hosts for key in evidence.REQUIRED.get(host["profil"], {})]
+    asked = [(host, key) for host in hosts for key in wiring.REQUIRED.get(host["profil"], {})]
     done = {(host["nom"], proof["cle"]) for host, proof in proofs if proof["verdict"] == "ok"}
     files = [(host, item) for host in hosts for item in host["fichiers"]]
     certificates = [

@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import Commune, HostRun, Run, now
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import now
 
 from creatic.evidence import held, store
 from creatic.evidence import page as evidence_page
+from creatic.evidence.rollout import Commune, HostRun, Run
 from creatic.evidence.seal import SealKeys
 
 FOLDER = "serveurs"

@@ -37,8 +37,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import day_and_hour, now
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import day_and_hour, now
 
 from creatic.evidence.page import ENVIRONMENT, entry_page
 from creatic.evidence.seal import (

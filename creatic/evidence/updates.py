@@ -16,10 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostRun, Run, count, day
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, day
 
 from creatic.evidence import page as evidence_page
 from creatic.evidence import store
+from creatic.evidence.rollout import HostRun, Run
 from creatic.evidence.seal import SealKeys
 from creatic.evidence.servers import ending, keep
 from creatic.registry.rounds import has_work

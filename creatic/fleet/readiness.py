@@ -17,23 +17,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout
+from ansible_collections.cdg59.creatic.plugins.module_utils import words
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
-    DOORS,
-    PLACES,
-    Entity,
-    HostInfo,
-    HostRun,
-    Run,
-)
 
-from creatic.evidence import follow, held
+from creatic.evidence import follow, held, rollout
 from creatic.evidence.act import receipt_fault
+from creatic.evidence.rollout import PLACES, Entity, HostInfo, HostRun, Run
 from creatic.fleet import attested, waves
 from creatic.fleet.waves import Standing
 from creatic.registry import formalities, wiring
 from creatic.registry.groupement import Commune
+from creatic.registry.wiring import DOORS
 
 TERM = dt.timedelta(days=35)
 """Age at which a proof proves nothing any more: a version is to be published each month (docs/exploitation.md)."""
@@ -157,7 +151,7 @@ def _place(place: str, commune: rollout.Commune, entry: Mapping[str, Any] | None
     gaps = [{"hote": "", "objet": label, "raison": one, "remede": again} for one in reasons]
     if entry is not None and not entry["prouve"]:
         state, gaps = "echec", [dict(one) for one in entry["manques"]]
-    detail = f"{entry.get('detail', '')} ({rollout.day(entry['date'])})" if entry is not None and not gaps else ""
+    detail = f"{entry.get('detail', '')} ({words.day(entry['date'])})" if entry is not None and not gaps else ""
     return {
         "cle": place,
         "libelle": label,

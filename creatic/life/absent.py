@@ -17,8 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout
-
+from creatic.evidence import rollout
 from creatic.registry import environment
 from creatic.registry.checked_yaml import Problem
 

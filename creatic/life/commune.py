@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now, size
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import now, size
 
 from creatic.evidence import store
 from creatic.evidence.seal import DIGESTS, sha256

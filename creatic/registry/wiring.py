@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import DOORS, REQUIRED
-
 from creatic.registry import entities, formalities, profiles
 
 Groups = Mapping[str, Sequence[str]]
@@ -21,6 +19,20 @@ HostVars = Mapping[str, Mapping[str, Any]]
 
 CONTROL = "poste-de-commande"
 ARCHIVE_QUOTA_MO = 1_000_000
+
+DOORS = ("passerelle", "archivage")
+"""Places whose door a commune's connector opens with its certificate, and so proves (tdt-connector proof)."""
+
+# The proofs that make a host ready to transmit, by profile.
+REQUIRED: dict[str, dict[str, str]] = {
+    "commune_pc": {"navigateur": "Navigateur sur le site du TdT"},
+    "tdt_connector": {
+        "connexion": "Connexion au TdT",
+        "rgs": "Certificat RGS",
+        "classification": "Classification de la préfecture",
+        "acte": "Acte de test acquitté (ARActe)",
+    },
+}
 
 
 class WiringError(Exception):

@@ -6,21 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
-    REQUIRED,
-    Commune,
-    HostInfo,
-    HostRun,
-    Run,
-    now,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import now
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from creatic.evidence import store
 from creatic.evidence.follow import RUN_FOLDER, Outcome, close_run
+from creatic.evidence.rollout import Commune, HostInfo, HostRun, Run
 from creatic.evidence.seal import Credential, SealKeys
 from creatic.evidence.store import open_run
+from creatic.registry.wiring import REQUIRED
 from testbed.authority import Pair, certificate
 
 

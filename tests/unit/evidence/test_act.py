@@ -11,7 +11,7 @@ from unittest.mock import MagicMock
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.action import proof as action
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import now
 from tdt_simulator import messages
 from tdt_simulator.config import Authority
 

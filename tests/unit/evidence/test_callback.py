@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.callback.rollout import CallbackModule
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostInfo, failure_message
 
+from creatic.evidence.failures import failure_message
 from creatic.evidence.follow import restriction
+from creatic.evidence.rollout import HostInfo
 from creatic.evidence.store import facts_of, lock_commune
 
 from .conftest import CONNECTOR, GONDECOURT, PC, commune, proofs

@@ -6,20 +6,12 @@ import dataclasses
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
-    REQUIRED,
-    HostInfo,
-    HostRun,
-    assess,
-    day_and_hour,
-    duration,
-    explain,
-    merge_state,
-    now,
-    size,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import day_and_hour, duration, now, size
 
+from creatic.evidence.failures import explain
 from creatic.evidence.follow import Follower
+from creatic.evidence.rollout import HostInfo, HostRun, assess, merge_state
+from creatic.registry.wiring import REQUIRED
 
 from .conftest import CONNECTOR, GONDECOURT, PC, new_run, proofs, proven
 

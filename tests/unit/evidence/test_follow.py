@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostRun, assess
 
 from creatic.evidence.follow import Follower, table
+from creatic.evidence.rollout import HostRun, assess
 
 from .conftest import GONDECOURT, new_run, proofs
 

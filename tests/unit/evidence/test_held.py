@@ -10,16 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
-    Commune,
-    Entity,
-    HostInfo,
-    HostRun,
-    merge_state,
-    now,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import now
 
 from creatic.evidence import follow, held, servers, store
+from creatic.evidence.rollout import Commune, Entity, HostInfo, HostRun, merge_state
 from creatic.evidence.seal import SealKeys
 from creatic.registry import aim, groupement
 

@@ -11,15 +11,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.callback.rollout import CallbackModule
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
-    ANSWERS,
-    HostRun,
-    day,
-    failure_message,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import day
 
+from creatic.evidence.failures import failure_message
 from creatic.evidence.follow import RUN_FOLDER
 from creatic.evidence.page import value
+from creatic.evidence.rollout import ANSWERS, HostRun
 from testbed.strange import places, put
 
 from .conftest import commune, new_run, play, proven

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostRun, assess, merge_state, now
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import now
 from lxml import html
 
 from creatic.evidence.page import (
@@ -20,6 +20,7 @@ from creatic.evidence.page import (
     typographic,
     value,
 )
+from creatic.evidence.rollout import HostRun, assess, merge_state
 
 from .conftest import CONNECTOR, GONDECOURT, PC, commune, new_run, proven
 

@@ -20,30 +20,20 @@ import yaml
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.action import place_proof, server_turn
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import places
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
-    PLACES,
-    REQUIRED,
-    Commune,
-    Entity,
-    HostInfo,
-    HostRun,
-    Run,
-    assess,
-    explain,
-    leaving_of,
-    merge_state,
-    now,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import now
 from flask import Flask, Response, jsonify, request
 
+from creatic.evidence.failures import explain
 from creatic.evidence.follow import (
     lacking_places,
     read_communes,
     table,
 )
 from creatic.evidence.page import commune_page, index_page
+from creatic.evidence.rollout import PLACES, Commune, Entity, HostInfo, HostRun, Run, assess, leaving_of, merge_state
 from creatic.evidence.store import lock_commune
 from creatic.registry import aim, groupement, profiles, wiring
+from creatic.registry.wiring import REQUIRED
 from testbed.connector import Authority
 from testbed.servers import TlsServer
 

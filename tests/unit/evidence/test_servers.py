@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostRun
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import served
 from flask import Flask
 
 from creatic.evidence import servers, store
+from creatic.evidence.rollout import HostRun
 from creatic.evidence.seal import SealKeys
 from testbed.connector import Authority
 from testbed.servers import TlsServer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostRun
 
+from creatic.evidence.rollout import HostRun
 from creatic.evidence.servers import assess
 
 AGAIN = "Corriger la cause, puis relancer : il reprend."

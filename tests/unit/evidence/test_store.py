@@ -14,10 +14,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import Commune, HostRun
 
 from creatic.evidence import page as evidence_page
 from creatic.evidence.follow import Outcome, close_run, readiness
+from creatic.evidence.rollout import Commune, HostRun
 from creatic.evidence.seal import SEAL_FILES, SealKeys
 from creatic.evidence.store import (
     EvidenceError,

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import explain, now
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import now
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 from creatic.archive import patch as archive_patch
 from creatic.archive import room as archive_room
+from creatic.evidence.failures import explain
 from creatic.evidence.store import operator, playbook_pid
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.action.archive_patch import gateways, reports, saved
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import now
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 from creatic.archive import patch as archive_patch

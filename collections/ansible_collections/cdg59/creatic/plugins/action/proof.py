@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import AnswerError, checked
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import now
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 from creatic.evidence.act import RECEIPT, receipt_fault

@@ -12,13 +12,9 @@ from typing import Any
 from ansible import constants as C
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
-    count,
-    duration,
-    explain,
-    failure_message,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, duration
 
+from creatic.evidence.failures import explain, failure_message
 from creatic.registry import profiles
 
 DOCUMENTATION = """

@@ -20,7 +20,7 @@ import time
 from typing import Any
 
 from ansible import constants as C
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import duration
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import duration
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
 
 DOCUMENTATION = """

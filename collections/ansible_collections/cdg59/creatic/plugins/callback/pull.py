@@ -10,10 +10,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import explain, failure_message
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
 
 from creatic.evidence.act import RECEIPT
+from creatic.evidence.failures import explain, failure_message
 from creatic.evidence.follow import RUN_FOLDER
 from creatic.evidence.store import write_text
 

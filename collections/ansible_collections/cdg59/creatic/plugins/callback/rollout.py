@@ -19,19 +19,13 @@ from ansible import constants as C
 from ansible import context
 from ansible.template import Templar
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
-    Commune,
-    HostRun,
-    Run,
-    count,
-    duration,
-    now,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, duration, now
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
 
 from creatic.evidence import follow, store
 from creatic.evidence import servers as evidence_servers
 from creatic.evidence import updates as evidence_updates
+from creatic.evidence.rollout import Commune, HostRun, Run
 from creatic.registry import (
     environment,
     groupement,

@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import size
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import size
 
 Check = dict[str, Any]
 

@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import size
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight import Check, check
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import StateError, run
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import size
 
 LISTS = Path("/var/lib/apt/lists/partial")
 REBOOT = Path("/run/reboot-required")
