@@ -11,6 +11,7 @@ import datetime as dt
 import fcntl
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -34,31 +35,62 @@ PLAYBOOK = ("ansible-playbook", "-i", "inventories/lab")
 # Their playbooks are of tests alone, or none: what they reach tells nothing.
 FILES = ("unit", "lint", "lab", "fuzz")
 NOTED = {"CREATIC_TASKS_REACHED": REACHED, "ANSIBLE_CALLBACK_PLUGINS": str(TOP / "tests" / "reached")}
-# Long: each whole run has one line of them, in turn; the others, which would take it over its limit, by their names.
-IN_TURN = (
+# Long: each whole run draws one line of them.
+DRAWN = (
     ("room_patch", "audits"),
     ("room_faults", "poste"),
     ("chain",),
     ("disaster", "noyau", "disques"),
-    ("drills", "poste"),
     ("lost", "life"),
     ("alertes", "poste"),
     ("fleet_pull",),
 )
 # Ten minutes until its mail is there; « alertes » has the same cause, in its turn.
 MAILED = "tests/profiles/supervision/test_supervision.py::test_a_unit_that_failed_is_a_mail"
-# Machines that are alike on the site, and how many: check mode and the profile's tests ask one of them, in turn.
+# Machines that are alike on the site, and how many: check mode and the profile's tests ask the one that is drawn.
 TWINS = {"archive_node": 3, "commune_pc": 3, "tdt_connector": 3}
-LONG = (*dict.fromkeys(name for turn in IN_TURN for name in turn), "production", "closing")
+# The last would take a whole run over its limit.
+LONG = (*dict.fromkeys(name for line in DRAWN for name in line), "drills", "production", "closing")
 BY_NAME = ("fuzz",)  # no machine is in it, and each of its runs is another: none of a whole run's
 # Test machines beside the site: a control node that several share, and two with kernels of their own, slow, each on one
-# core. What the lab itself says of such machines is asked in the same turn.
+# core. What the lab itself says of such machines is asked with them.
 KERNELS = ("noyau", "disques")
 BENCHES = {
     "poste": ("control_node", "poste"),
     "noyau": ("hardening_kernel", "noyau"),
     "disques": ("encrypted_raid", "coffre"),
 }
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What a whole run takes of what is too long for each: by one number, that it prints and that can be given again.
+
+    Attributes:
+        seed: the number.
+        long: a line of DRAWN.
+        twins: rank of the machine that is asked, by profile.
+        costly: which quarter of the costly tests (conftest.py).
+    """
+
+    seed: int
+    long: tuple[str, ...]
+    twins: dict[str, int]
+    costly: int
+
+    @classmethod
+    def of(cls, seed: int) -> Draw:
+        """The draw of a number."""
+        chance = random.Random(seed)  # noqa: S311 # no secret: it must be the same again
+        twins = {twin: chance.randrange(count) for twin, count in TWINS.items()}
+        return cls(seed, chance.choice(DRAWN), twins, chance.randrange(4))
+
+    def __str__(self) -> str:
+        twins = ", ".join(f"{twin}[{rank}]" for twin, rank in self.twins.items())
+        return (
+            f"Tirage {self.seed:08x} : {', '.join(self.long)} ; {twins} ; quart {self.costly} des essais coûteux."
+            f" Le même ailleurs : ./scripts/test --seed {self.seed:08x} ; tout, sans tirage : ./scripts/test --all"
+        )
 
 
 @dataclass
@@ -170,6 +202,7 @@ class Run:
         self.lock = threading.Condition()
         self.last: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
         self.record: dict[str, Any] = {
+            "prouve": proven(),
             "commit": _git("rev-parse", "HEAD"),
             "propre": not _git("status", "--porcelain"),
             "debut": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -270,6 +303,11 @@ class Run:
                 for name, part in done.items()
             ],
         }
+        if self.record["propre"] and "CREATIC_WHOLE_RUN" not in os.environ:
+            passed = {name: part.seconds for name, part in done.items() if part.verdict == "réussi"}
+            self.record["prouve"] = {
+                self.record["commit"]: self.last.get("prouve", {}).get(self.record["commit"], {}) | passed
+            }
         complete = self.last.get("complet")
         if self.wanted == "tout" and len(done) == len(self.parts):
             complete = {"secondes": self.record["secondes"], "verdict": self.record["verdict"]}
@@ -296,33 +334,65 @@ def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=TOP, capture_output=True, text=True, check=False).stdout.strip()
 
 
+def drawn(draw: Draw) -> dict[str, Part]:
+    """A whole run: what each has, and what is drawn of the rest."""
+    os.environ["CREATIC_WHOLE_RUN"] = f"{draw.seed:08x}"  # for scripts/verify
+    print(draw)
+    known = whole()
+    found = known | {name: long(name) for name in LONG if name in draw.long}
+    found["profil supervision"].commands[0] += ("--deselect", MAILED)
+    for twin, rank in draw.twins.items():
+        found[f"profil {twin}"].commands[0] += ("--limit", f"{twin}[{rank}]", "-n", "0")
+    for name in ("unit", *(name for name in found if name.startswith("profil "))):
+        found[name].commands[0] += ("--costly", str(draw.costly))
+    left_out = [f"!{twin}[{one}]" for twin, rank in draw.twins.items() for one in range(TWINS[twin]) if one != rank]
+    os.environ["CREATIC_LEFT_OUT"] = " ".join(left_out)  # of check mode (tests/journeys/test_site.py)
+    if not {*KERNELS} & {*draw.long}:
+        found["lab"].commands = [(*PYTEST, "-v", "tests/lab/test_lab.py")]
+    end = Part([("fab", "banc.arreter"), ("scripts/tasks_reached.py", REACHED, *draw.long)], needs=tuple(found))
+    return found | {"taches": end}
+
+
+def left(share: str) -> list[str]:
+    """Names of the parts that nothing proved yet of this very commit, whatever was drawn, and of one share of them.
+
+    Args:
+        share: « 2/3 », the second of three machines; empty for all. What a whole run has is the first one's.
+
+    Raises:
+        SystemExit: it is no share (French).
+    """
+    found = re.fullmatch(r"([1-9]\d?)/([1-9]\d?)", share or "1/1")
+    if not found or int(found[1]) > int(found[2]):
+        raise SystemExit(f"« --all {share} » : il faut une part, comme 2/3 (la deuxième de trois machines).")
+    rank, count = int(found[1]) - 1, int(found[2])
+    rest = [name for place, name in enumerate((*LONG, *BY_NAME)) if (place + 1) % count == rank]
+    done = proven().get(_git("rev-parse", "HEAD"), {})
+    return [name for name in ([*whole()] if rank == 0 else []) + rest if name not in done]
+
+
+def proven() -> dict[str, dict[str, int]]:
+    """Seconds that each part took which passed whole, none of it left out by a draw, by commit of a clean tree."""
+    return json.loads(RECORD.read_text(encoding="utf-8")).get("prouve", {}) if RECORD.exists() else {}
+
+
 def chosen(names: list[str]) -> dict[str, Part]:
     """The parts asked for, with what they need, in the order of the whole run.
 
     Raises:
         SystemExit: there is no such part; the message (French) names those that exist.
     """
+    if names[:1] == ["--all"]:
+        names = left(" ".join(names[1:]))
+        if not names:
+            print("Toutes les parties sont prouvées à ce commit (.cache/essais.json).")
+            raise SystemExit(0)
+    if not names or names[0] == "--seed":
+        given = " ".join(names[1:]) if names else _git("rev-parse", "HEAD")[:8] or "0"
+        if not re.fullmatch(r"[0-9a-f]{1,8}", given):
+            raise SystemExit(f"« --seed {given} » : il faut le nombre qu'un passage a dit, comme 0a1b2c3d.")
+        return drawn(Draw.of(int(given, 16)))
     known = whole() | {name: long(name) for name in LONG} | {name: by_name(name) for name in BY_NAME}
-    if not names:
-        number = int(_git("rev-list", "--count", "HEAD") or 0)
-        os.environ["CREATIC_WHOLE_RUN"] = str(number)  # for scripts/verify
-        turn = IN_TURN[number % len(IN_TURN)]
-        turns = " ; ".join(", ".join(one) for one in IN_TURN)
-        print(f"Longues de ce passage : {', '.join(turn)} (à leur tour parmi {turns})")
-        found = {name: part for name, part in known.items() if name not in (*LONG, *BY_NAME) or name in turn}
-        found["profil supervision"].commands[0] += ("--deselect", MAILED)
-        for twin, count in TWINS.items():
-            found[f"profil {twin}"].commands[0] += ("--limit", f"{twin}[{number % count}]", "-n", "0")
-        for name in ("unit", *(name for name in found if name.startswith("profil "))):
-            found[name].commands[0] += ("--costly", str(number))
-        left_out = [
-            f"!{twin}[{rank}]" for twin, count in TWINS.items() for rank in range(count) if rank != number % count
-        ]
-        os.environ["CREATIC_LEFT_OUT"] = " ".join(left_out)  # of check mode (tests/journeys/test_site.py)
-        if not {*KERNELS} & {*turn}:
-            found["lab"].commands = [(*PYTEST, "-v", "tests/lab/test_lab.py")]
-        end = Part([("fab", "banc.arreter"), ("scripts/tasks_reached.py", REACHED, *turn)], needs=tuple(found))
-        return found | {"taches": end}
     scenarios = sorted(path.parent.name for path in (TOP / "molecule").glob("*/molecule.yml"))
     wanted: dict[str, Part] = {}
     for name in names:
@@ -363,7 +433,7 @@ def main() -> int:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a hundred commands of fab compile what they import but once
     os.environ["ANSIBLE_FORKS"] = "8"  # machines and control node share these cores: more at once only wait
     os.environ |= dict.fromkeys(("ANSIBLE_FORCE_COLOR", "PY_COLORS"), "0") | {"NO_COLOR": "1"}
-    run = Run(parts, " ".join(names) or "tout")
+    run = Run(parts, "tout" if names[:1] in ([], ["--seed"]) else " ".join(names))
     run.perform()
     if set(parts) - set(FILES):  # whatever happened
         subprocess.run(["fab", "banc.arreter"], cwd=TOP, stdout=subprocess.DEVNULL, check=False)

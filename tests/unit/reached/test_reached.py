@@ -267,28 +267,83 @@ def test_a_run_that_noted_nothing_and_a_part_that_does_not_exist_are_told(projec
     assert status == 2 and "partie inconnue : nuit" in output
 
 
-def test_what_takes_its_turn_in_whole_runs_is_known_to_all_that_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Journeys leave it out by its mark, what it alone reaches is excused by its name, and each gets its turn."""
+def test_what_whole_runs_draw_is_known_to_all_that_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Journeys leave it out by its mark, what it alone reaches is excused by its name, and each is drawn."""
     monkeypatch.syspath_prepend(REPO / "scripts")
     run_tests, tasks_reached = importlib.import_module("run_tests"), importlib.import_module("tasks_reached")
-    turns = [name for turn in run_tests.IN_TURN for name in turn]
-    assert {name for name in turns if turns.count(name) > 1} <= {*run_tests.BENCHES}
-    assert set(turns) <= set(tasks_reached.PARTS)
+    names = [name for line in run_tests.DRAWN for name in line]
+    assert {name for name in names if names.count(name) > 1} <= {*run_tests.BENCHES}
+    assert set(names) <= set(tasks_reached.PARTS)
     marks = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
     assert set(run_tests.LONG) - set(run_tests.BENCHES) <= {mark.partition(":")[0] for mark in marks}
-    whole, held = {*run_tests.whole()}, set()
-    for rank, turn in enumerate(run_tests.IN_TURN):
-        monkeypatch.setattr(run_tests, "_git", lambda *_, rank=rank: str(rank + len(run_tests.IN_TURN)))
-        for name in ("CREATIC_WHOLE_RUN", "CREATIC_LEFT_OUT"):
-            monkeypatch.setenv(name, "")
-        parts = run_tests.chosen([])
-        assert {*parts} == whole | {*turn, "taches"}
-        held |= {*turn}
-        assert parts["taches"].commands[-1][-len(turn) :] == turn
-        costly = ("--costly", str(rank + len(run_tests.IN_TURN)))
-        quartered = {name for name, part in parts.items() if part.commands[0][-2:] == costly}
+    whole, drawn = {*run_tests.whole()}, [run_tests.Draw.of(seed) for seed in range(200)]
+    assert {one.long for one in drawn} == {*run_tests.DRAWN} and {one.costly for one in drawn} == {*range(4)}
+    assert {(twin, rank) for one in drawn for twin, rank in one.twins.items()} == {
+        (twin, rank) for twin, count in run_tests.TWINS.items() for rank in range(count)
+    }
+    for name in ("CREATIC_WHOLE_RUN", "CREATIC_LEFT_OUT"):
+        monkeypatch.setenv(name, "")
+    for one in {one.long: one for one in drawn}.values():
+        parts = run_tests.drawn(one)
+        assert {*parts} == whole | {*one.long, "taches"}
+        assert parts["taches"].commands[-1][-len(one.long) :] == one.long
+        quartered = {name for name, part in parts.items() if part.commands[0][-2:] == ("--costly", str(one.costly))}
         assert quartered == {"unit", *(name for name in parts if name.startswith("profil "))}
-    assert held == set(turns)
+
+
+def test_a_draw_is_the_commits_own_unless_one_is_given(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(REPO / "scripts")
+    run_tests = importlib.import_module("run_tests")
+    for name in ("CREATIC_WHOLE_RUN", "CREATIC_LEFT_OUT"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(run_tests, "_git", lambda *_: "00c0ffee" + "0" * 32)
+    first = run_tests.chosen([])
+    assert "./scripts/test --seed 00c0ffee" in capsys.readouterr().out
+    given = run_tests.chosen(["--seed", "00c0ffee"])
+    assert {name: part.commands for name, part in first.items()} == {n: part.commands for n, part in given.items()}
+    for wrong in ("", "demain", "1" * 9, "-1"):
+        with pytest.raises(SystemExit, match="il faut le nombre qu'un passage a dit"):
+            run_tests.chosen(["--seed", wrong])
+
+
+def test_all_is_shared_and_gone_on_with_where_it_was_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(REPO / "scripts")
+    run_tests = importlib.import_module("run_tests")
+    monkeypatch.setattr(run_tests, "RECORD", tmp_path / "essais.json")
+    monkeypatch.setattr(run_tests, "_git", lambda *_: "a" * 40)
+    monkeypatch.delenv("CREATIC_WHOLE_RUN", raising=False)
+    everything = {*run_tests.whole(), *run_tests.LONG, *run_tests.BY_NAME}
+    shares = [run_tests.left(f"{rank}/3") for rank in (1, 2, 3)]
+    assert sorted(name for share in shares for name in share) == sorted(everything)
+    assert {*run_tests.whole()} <= {*shares[0]}
+    assert {*run_tests.chosen(["--all"])} == everything
+
+    run = run_tests.Run({"lint": run_tests.Part([], verdict="réussi", seconds=7)}, "lint")
+    run.record["propre"] = True
+    run._note()
+    assert {*run_tests.left("")} == everything - {"lint"}
+    run = run_tests.Run({"unit": run_tests.Part([], verdict="échec", seconds=7)}, "unit")
+    run.record["propre"] = True
+    run._note()
+    assert {*run_tests.left("")} == everything - {"lint"}
+    run = run_tests.Run({name: run_tests.Part([], verdict="réussi", seconds=7) for name in everything}, "--all")
+    run.record["propre"] = False
+    run._note()
+    assert {*run_tests.left("")} == everything - {"lint"}  # what was not committed proves no commit
+    run.record["propre"] = True
+    run._note()
+    with pytest.raises(SystemExit) as ended:
+        run_tests.chosen(["--all"])
+    assert ended.value.code == 0 and "Toutes les parties sont prouvées" in capsys.readouterr().out
+    monkeypatch.setattr(run_tests, "_git", lambda *_: "b" * 40)
+    assert {*run_tests.left("")} == everything  # another commit
+    for wrong in ("0/3", "4/3", "deux", "1/0"):
+        with pytest.raises(SystemExit, match="il faut une part"):
+            run_tests.left(wrong)
 
 
 def test_what_is_spoilt_at_random_is_a_part_by_its_name_alone(monkeypatch: pytest.MonkeyPatch) -> None:
