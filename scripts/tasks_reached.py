@@ -21,7 +21,7 @@ import yaml
 REPO = Path(__file__).resolve().parents[1]
 EXCUSED = "tests/reached/excused.yml"
 GLOBS = ("roles/*/tasks/*.yml", "roles/*/handlers/*.yml", "playbooks/**/*.yml")
-# A whole run has some of them in turn (scripts/run_tests.py).
+# A whole run draws some of them (scripts/run_tests.py).
 PARTS = (
     "room_patch",
     "audits",
