@@ -260,6 +260,27 @@ def test_what_is_sent_beyond_the_quota_closes_the_door_and_is_taken_out(depot: D
     assert depot.state["bon"] == good
 
 
+def test_segments_without_end_close_the_door_of_their_client_alone(
+    depot: Depot, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client commits two hundred times a second: a million segments of a few bytes, and the watch had no memory."""
+    monkeypatch.setattr(Depot, "verify", lambda self: None)
+    monkeypatch.setattr(segments, "MOST_SEGMENTS", 10, raising=False)
+    assert depot.watch() == ""
+    good = log.number
+    for number in range(4, 12):
+        log.transaction(entry(segments.PUT2, identifier(number), b"x"))
+    assert depot.watch() == "le journal du dépôt est illisible : plus de 10 segments"
+    assert depot.freeze_file.exists()
+    report = depot.report()
+    assert report["octets"] > 0
+    metrics(depot.settings)  # everybody's
+    assert 'creatic_depot_suspect{client="mairie"} 1\n' in (depot.settings.metrics / "depots.prom").read_text()
+    assert f"revenu à la transaction {good}" in depot.roll_back()
+    depot.reopen()
+    assert depot.watch() == ""
+
+
 def test_what_is_no_segment_is_told(depot: Depot, log: Log) -> None:
     log.number += 1
     (depot.path / "data" / "0" / str(log.number)).write_bytes(b"rien de bon")

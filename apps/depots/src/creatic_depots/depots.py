@@ -191,7 +191,7 @@ class Depot:
     def _size(self, repository: Path | None = None) -> int:
         """Bytes of its segments on the disk, or of a closed quarter's; those that go meanwhile count for nothing."""
         size = 0
-        for path in segments.files(repository or self.path).values():
+        for _number, path in segments.numbered(repository or self.path):
             with suppress(FileNotFoundError):
                 size += path.lstat().st_size
         return size
@@ -322,7 +322,7 @@ class Depot:
         owner = account.pw_uid, grp.getgrnam(readers).gr_gid
         aside = self.home / "ecarte" / moment().replace(":", "")
         aside.mkdir(parents=True, mode=0o700)
-        gone = [path for number, path in segments.files(self.path).items() if number > state["bon"]]
+        gone = [path for number, path in segments.numbered(self.path) if number > state["bon"]]
         gone += [path for kind in ("index", "hints", "integrity") for path in self.path.glob(f"{kind}.*")]
         for path in gone:
             self._set_aside(path, aside)

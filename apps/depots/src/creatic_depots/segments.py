@@ -23,6 +23,9 @@ _HEADER = struct.Struct("<IIB")
 _KEY = 32
 MOST_DELETED = 200_000
 """Objects that one transaction deletes; a backup deletes what it put itself, a few."""
+MOST_SEGMENTS = 200_000
+"""Segments of a repository. A backup makes a few, a quarter some thousands; a client commits as often as it likes, and
+a million that weigh nothing took all the memory of the watch."""
 
 
 class SegmentError(Exception):
@@ -75,11 +78,23 @@ def reading(path: Path) -> Iterator[IO[bytes]]:
         yield stream
 
 
-def files(repository: Path) -> dict[int, Path]:
-    """Segments of a repository, by number, in order; no folder that is a link is looked in."""
+def numbered(repository: Path) -> Iterator[tuple[int, Path]]:
+    """Segments of a repository with their numbers, in no order; no folder that is a link is looked in."""
     data = repository / "data"
-    folders = [] if data.is_symlink() else [one for one in data.glob("*") if not one.is_symlink()]
-    found = {int(path.name): path for one in folders for path in one.glob("*") if path.name.isdecimal()}
+    for folder in () if data.is_symlink() else data.glob("*"):
+        if not folder.is_symlink():
+            yield from ((int(path.name), path) for path in folder.glob("*") if path.name.isdecimal())
+
+
+def files(repository: Path) -> dict[int, Path]:
+    """Segments of a repository, by number, in order.
+
+    Raises:
+        SegmentError: there are more than any client makes.
+    """
+    found = dict(islice(numbered(repository), MOST_SEGMENTS + 1))
+    if len(found) > MOST_SEGMENTS:
+        raise SegmentError(f"plus de {MOST_SEGMENTS} segments")
     return dict(sorted(found.items()))
 
 
@@ -107,7 +122,8 @@ def transactions(repository: Path, after: int = -1) -> Iterator[Transaction]:
     """Finished transactions whose segments come after the given one; an unfinished one is left out.
 
     Raises:
-        SegmentError: a segment is not one, or a transaction deletes more than any backup does.
+        SegmentError: a segment is not one, or there are more of them, or of what a transaction deletes, than any
+            client makes.
     """
     current, deleted, first, own = Transaction(), set[bytes](), 0, list[Path]()
     for number, path in files(repository).items():
