@@ -212,8 +212,14 @@ def _check_held(count: int, most: int) -> None:
 
 
 def _check_tags(data: bytes) -> None:
-    """Refuse a tag that is too long: within one there is no other « < »."""
+    """Refuse a tag that is too long: within one there is no other « < ».
+
+    Attributes unfold what a document declares, up to five times all that was read; OpenSCAP declares nothing, and what
+    does is no longer than one tag.
+    """
     at = 0
+    if b"<!DOCTYPE" in data and len(data) > _MAX_TAG:
+        raise AuditError(f"le résultat d'OpenSCAP déclare un type de document, et fait plus de {_MAX_TAG} octets")
     while len(data) - at > _MAX_TAG:
         at = data.rfind(b"<", at + 1, at + 1 + _MAX_TAG)
         if at < 0:

@@ -42,6 +42,17 @@ def test_nothing_of_this_machine_comes_into_what_another_says(tmp_path: Path, pl
         assert "canary" not in repr(read_arf(f"{entity}{text}".encode()))
 
 
+def test_what_a_machine_declares_unfolds_in_no_attribute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five times what was read, in one attribute: of a verdict of 45 MB, two gigabytes and a minute."""
+    monkeypatch.setattr(sources, "_MAX_TAG", 20_000)
+    entity = f'<!DOCTYPE a [<!ENTITY a "{"A" * 4000}">]>'
+    padding = f"<!--{' ' * 15_000}-->" * 10
+    unfolded = f'{padding}<TestResult><rule-result idref="{"&a;" * 100}"/></TestResult>'
+    with pytest.raises(AuditError, match="type de document"):
+        read_arf(f"{entity}<a>{unfolded}</a>".encode())
+    assert read_arf(f"<a>{padding}{ARF}</a>".encode()) == read_arf(ARF.encode())
+
+
 def test_what_a_machine_says_is_kept_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Packed, a verdict of empty elements is small: it took the memory of everybody's audit."""
     monkeypatch.setattr(sources, "_MAX_HELD", 1000)
