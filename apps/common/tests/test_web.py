@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
-from flask import Response, jsonify, request
+from flask import Response, jsonify, request, send_file
 from flask.testing import FlaskClient
 
 from creatic_agent import web
-from creatic_agent.identity import Denied
+from creatic_agent.identity import HEADER, Denied
+from testbed.connector import Authority
 
 
 def known() -> Response:
@@ -70,3 +75,66 @@ def test_a_refusal_may_say_when_to_ask_again(client: FlaskClient) -> None:
         "60",
         {"erreur": "Plus tard."},
     )
+
+
+def test_who_hangs_up_leaves_work_that_counts_as_his(tmp_path: Path) -> None:
+    """nginx counts who waits: who sent and hung up, again and again, had every thread of the door."""
+    authority = Authority(tmp_path / "pki", "groupement de test")
+    headers = {
+        siren: {HEADER: quote((authority.issue(f"Agent {siren}", siren=siren) / "cert.pem").read_text())}
+        for siren in ("215902669", "215903600")
+    }
+    begun, end, closed = threading.Semaphore(0), threading.Event(), threading.Event()
+
+    def works() -> Response:
+        begun.release()
+        assert end.wait(30)
+        return Response("fait")
+
+    def tells() -> Response:
+        def told() -> Iterator[bytes]:
+            try:
+                yield b"un"
+                yield b"deux"
+            finally:
+                closed.set()
+
+        return Response(told())
+
+    def fails() -> Response:
+        raise RuntimeError
+
+    def gives() -> Response:
+        return send_file(tmp_path / "piece")
+
+    (tmp_path / "piece").write_bytes(b"x" * 100_000)
+    rules = (
+        *(("GET", "/long", works), ("GET", "/lu", tells), ("GET", "/rate", fails), ("GET", "/connu", known)),
+        ("GET", "/piece", gives),
+    )
+    app = web.application("essai", rules, partial(web.refusal, "motif"))
+
+    def ask(address: str, siren: str = "215902669") -> int:
+        with app.test_client().get(address, headers=headers[siren]) as answer:
+            return answer.status_code
+
+    assert [ask("/rate") for _ in range(web.PLACES + 1)] == [500] * (web.PLACES + 1)  # each gives its place back
+    for method in ("GET", "HEAD"):
+        for _each in range(web.PLACES + 1):
+            app.test_client().open("/piece", method=method, headers=headers["215902669"]).close()
+    reading = app.test_client().get("/lu", headers=headers["215902669"])  # what is told on the way has its place too
+    working = [threading.Thread(target=ask, args=("/long",)) for _ in range(web.PLACES - 1)]
+    for thread in working:
+        thread.start()
+        assert begun.acquire(timeout=30)
+    refused = app.test_client().get("/connu", headers=headers["215902669"])
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "60")
+    assert "recommencez dans une minute" in refused.get_json()["motif"]
+    assert ask("/connu", "215903600") == 200
+    assert app.test_client().get("/connu").status_code == 200  # the view says who is nobody
+    reading.close()
+    assert closed.is_set() and ask("/connu") == 200
+    end.set()
+    for thread in working:
+        thread.join(30)
+    assert [ask("/connu") for _ in range(web.PLACES + 1)] == [200] * (web.PLACES + 1)

@@ -4,14 +4,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, g, jsonify, request
 from flask.json.provider import DefaultJSONProvider
 
-from .identity import Denied
+from .identity import HEADER, Denied, certificate_of, identity_of
+
+PLACES = 6
+"""Requests of one SIREN that a process works on, of its eight threads. nginx takes five (nginx_tls_client_requests) of
+those who wait for an answer: what was begun for who hung up goes on, and nginx counts it no more."""
+_LATER = 60  # seconds
+_BUSY = (
+    "Trop de demandes de votre commune ou de votre organisme sont en cours. À faire : attendez leurs réponses, puis "
+    "recommencez dans une minute."
+)
 
 _TEXTS = {
     HTTPStatus.NOT_FOUND: "Cette adresse n'existe pas.",
@@ -44,12 +55,65 @@ def refusal(field: str, status: int, text: str, retry: int = 0) -> Response:
     return answer
 
 
+class _Places:
+    """So many requests of one SIREN at work at a time, whoever still waits for their answers."""
+
+    def __init__(self, app: Flask, refuse: Callable[[int, str], Response]) -> None:
+        self._refuse, self._lock, self._busy = refuse, threading.Lock(), Counter[str]()
+        app.before_request(self._enter)
+        app.after_request(self._follow)
+        app.teardown_request(lambda _error: None if g.get("streams") else self._leave(g))
+
+    def _enter(self) -> Response | None:
+        try:
+            siren = identity_of(certificate_of(request.headers.get(HEADER, ""))).siren
+        except Denied:
+            siren = ""
+        if not siren:  # the view says why
+            return None
+        with self._lock:
+            if self._busy[siren] < PLACES:
+                self._busy[siren] += 1
+                g.place = siren
+                return None
+        answer = self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, _BUSY)
+        answer.headers["Retry-After"] = str(_LATER)
+        return answer
+
+    def _follow(self, response: Response) -> Response:
+        """What is read as it is told has its place until its end, or until nobody reads it."""
+        if response.is_streamed and "place" in g:
+            held, told = g._get_current_object(), response.response
+
+            def whole() -> Iterator[Any]:
+                yield from told
+                self._leave(held)
+
+            g.streams, response.direct_passthrough = True, False  # else nothing says when it ends
+            response.call_on_close(getattr(told, "close", lambda: None))
+            response.call_on_close(lambda: self._leave(held))
+            response.response = whole()
+        return response
+
+    def _leave(self, held: Any) -> None:
+        with self._lock:
+            siren = held.pop("place", "")
+            if siren:
+                self._busy[siren] -= 1
+            if not self._busy[siren]:
+                del self._busy[siren]
+
+
 def application(
     name: str, rules: Iterable[tuple[str, str, Callable[..., Any]]], refuse: Callable[[int, str], Response]
 ) -> Flask:
-    """An application of rules (method, address, view) which says by `refuse` what HTTP itself refuses, and Denied."""
+    """An application of rules (method, address, view) which says by `refuse` what HTTP itself refuses, and Denied.
+
+    Who has a SIREN has `PLACES` in it.
+    """
     app = Flask(name, static_folder=None)
     app.json = _Json(app)
+    _Places(app, refuse)
     for method, address, view in rules:
         app.add_url_rule(address, view.__name__, view, methods=[method])
     app.register_error_handler(Denied, lambda error: refuse(HTTPStatus.FORBIDDEN, str(error)))
