@@ -8,7 +8,7 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ import pytest
 from sae import metrics
 from sae.journal import JournalError
 from sae.store import FileStore, Unavailable
+from sae.versement import antivirus
+from sae.versement.container import Member
 from sae.versement.passage import Passage
 from sae.versement.registry import Answer
 from sae.versement.spool import Busy, Folder, Pending, TooBig
 
-from testbed.sae import GONDECOURT, FakeClamd, Gateway, crash, sip
+from testbed.sae import GONDECOURT, LOOS, FakeClamd, Gateway, crash, sip
 
 STEPS = [
     "octets reçus", "reçu", "déballé", "contrôlé", "controle", "tar écrit", "emballe", "déposé au stockage", "range",
@@ -125,6 +127,42 @@ def test_two_requests_at_once(gateway: Gateway) -> None:
         thread.join()
     assert {answer.content for answer in answers} == {answers[0].content}
     assert len(answers) == 6 and len(gateway.stored()) == 1 and gateway.accepted_events() == 1
+
+
+def test_one_account_has_one_sip_at_a_time_with_the_scanner(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that unfold take the scanner minutes each: three SIPs of them, and it scanned nobody else's."""
+    begun, end, scan = threading.Semaphore(0), threading.Event(), antivirus.scan
+
+    def slow(members: Iterable[Member], clamd: antivirus.Clamd) -> str:
+        listed = [*members]
+        if any(b"LENT" in one.path.read_bytes() for one in listed):
+            begun.release()
+            assert end.wait(30)
+        return scan(listed, clamd)
+
+    monkeypatch.setattr(antivirus, "scan", slow)
+    slowly = [sip({"content/lent.xml": b"<a>LENT</a>\n"}, message=f"LENT-{rank}") for rank in range(3)]
+    threads = [threading.Thread(target=gateway.deposit, args=(one,)) for one in slowly]
+    for thread in threads:
+        thread.start()
+    try:
+        assert begun.acquire(timeout=30)
+        assert gateway.deposit(sip(sender=LOOS.siren), LOOS).accepted
+        assert not begun.acquire(timeout=0.5)
+    finally:
+        end.set()
+        for thread in threads:
+            thread.join(30)
+    assert [gateway.registry.named("gondecourt", f"LENT-{rank}") is not None for rank in range(3)] == [True] * 3
+
+
+def test_a_sip_that_takes_the_scanner_too_long_is_put_off(
+    gateway: Gateway, clamd: FakeClamd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(antivirus, "LONGEST", -1.0, raising=False)
+    answer = gateway.deposit(sip())
+    assert not answer.accepted and answer.temporary and "répartissez ses fichiers" in answer.reasons[0]
+    assert [*gateway.engine.resume()] == []  # nothing of it waits
 
 
 def test_the_same_sip_comes_again_as_its_first_is_put_away(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,8 @@ from sae.versement.container import Member
 from sae.versement.refusal import Reason, Refusal, refuse
 
 _TIMEOUT = 300.0
+LONGEST = 1800.0
+"""Seconds for all the files of a SIP: small ones that unfold take minutes each, and a thread of the door meanwhile."""
 _DATABASES = ("*.cvd", "*.cld", "*.ndb", "*.hdb", "*.hsb", "*.ldb")
 
 
@@ -58,7 +60,8 @@ class Clamd:
 
 def scan(members: Iterable[Member], clamd: Clamd) -> str:
     """Scan every file; gives the scanner's version. Raises Refusal (VIRUS, or ANTIVIRUS and temporary)."""
-    faults = []
+    faults: list[Reason] = []
+    end = time.monotonic() + LONGEST
     try:
         version = clamd.version()
         if not version.startswith("ClamAV"):
@@ -66,6 +69,15 @@ def scan(members: Iterable[Member], clamd: Clamd) -> str:
         for member in members:
             if not member.size:
                 continue
+            if time.monotonic() > end:
+                if faults:
+                    break
+                raise refuse(
+                    "ANTIVIRUS",
+                    f"L'analyse de ce SIP n'est pas finie au bout de {LONGEST // 60:.0f} minutes. Renvoyez-le plus "
+                    "tard ; si cela dure, répartissez ses fichiers en plusieurs SIP.",
+                    temporary=True,
+                )
             verdict = clamd.scan(member.path)
             if verdict.endswith(" FOUND"):
                 faults.append(Reason("VIRUS", f"« {member.name} » : {verdict.removesuffix(' FOUND')[:120]}."))

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -47,6 +48,8 @@ class Means:
     # What takes memory is done by one thread at a time: a description being read, a SIP of many files.
     reading: threading.Lock = field(default_factory=threading.Lock, init=False)
     many: threading.Lock = field(default_factory=threading.Lock, init=False)
+    # What takes the scanner is done one SIP at a time of each account: one account's never have all of its threads.
+    turns: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock), init=False)
 
 
 class _Known(Exception):
@@ -109,6 +112,7 @@ class Passage:
         events = [_event("réception", f"{state.size} octets, SHA-512 {state.sha512}", state.received)]
         members = container.unpack(self.folder.sip, self.folder.content(), config.limits)
         self._step("déballé")
+        alone.enter_context(self._means.turns[account.name])
         if len(members) > _MANY:
             alone.enter_context(self._means.many)
         with self._means.reading:
