@@ -586,6 +586,38 @@ def test_a_process_that_left_its_connection_has_no_certificate(connection: Path,
     assert told.read_text() == "aucun\n"
 
 
+def test_a_revoked_certificate_s_connections_open_nothing_more(
+    connection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A connection that goes on (ControlMaster) opened a new session after the revocation: sshd asks nobody again."""
+    admitted.admit("auditeur", "12", signed(tmp_path, 12, 1796000000), connection)
+    other = connection / str(os.getpid())
+    began = admitted._began(os.getpid(), Path("/proc"))
+    told = {"account": "prestataire", "serial": 121, "end": 1796000000, "depuis": began}
+    other.write_text(json.dumps(told))
+    (connection / "999999999").write_text("{}")  # of one that ended
+    ended: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        cli, "drop", lambda serial: admitted.drop(serial, connection, kill=lambda *one: ended.append(one))
+    )
+    cuts: list[object] = []
+
+    def cut(wanted: object) -> dict[str, int]:
+        cuts.append(wanted)
+        return {"auditeur": 1}
+
+    monkeypatch.setattr(cli, "cut", cut)
+    monkeypatch.setattr(cli, "_OPENING_S", 0.0)
+    assert run_shell(monkeypatch, "couper", "12") == 0
+    with pytest.raises(admitted.NotOne, match="aucun certificat"):
+        admitted.admitted("auditeur", connection)
+    assert ended == [(os.getppid(), signal.SIGTERM)]
+    assert json.loads(other.read_text()) == told
+    assert len(cuts) == 2  # what was being opened meanwhile too
+    assert capsys.readouterr().out == "connexions fermées : 1\nauditeur : 2 processus arrêtés\n"
+    assert run_shell(monkeypatch, "couper", "12") == 0 and len(cuts) == 3
+
+
 @pytest.mark.parametrize(("serial", "longer"), [("13", 0), ("12", 3600)])
 def test_a_command_line_is_not_believed(opening: Callable[[str], Opening], serial: str, longer: int) -> None:
     one = opening("exit 0")

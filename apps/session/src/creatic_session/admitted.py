@@ -13,7 +13,9 @@ import contextlib
 import json
 import os
 import re
+import signal
 import struct
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -118,6 +120,22 @@ def admitted(account: str, folder: Path = FOLDER, proc: Path = PROC) -> Certific
         if pid and (found := _kept(folder / str(pid), proc)) and found.account == account:
             return found
     raise NotOne("aucun certificat n'a été montré à cette connexion")
+
+
+def drop(serial: str, folder: Path = FOLDER, proc: Path = PROC, kill: Callable[[int, int], None] = os.kill) -> int:
+    """End the connections that were let in with a certificate, and forget it: on one that goes on, sshd has sessions
+    opened without asking again whether it is revoked.
+
+    Returns:
+        How many there were.
+    """
+    mine = [one for one in (folder.iterdir() if folder.is_dir() else ()) if one.name.isdecimal()]
+    known = {one: found for one in mine if (found := _kept(one, proc)) and str(found.serial) == serial}
+    for one in known:
+        one.unlink(missing_ok=True)
+        with contextlib.suppress(ProcessLookupError):
+            kill(int(one.name), signal.SIGTERM)
+    return len(known)
 
 
 def _kept(path: Path, proc: Path) -> Certificate | None:

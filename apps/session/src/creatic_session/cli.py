@@ -4,7 +4,7 @@
     creatic-session -c 'enregistrer SERIAL END'         what sshd runs, as the certificate's forced command says
     creatic-session ouvrir SERIAL END [COMMAND]         root: what sudo runs and records: the session's scope
     creatic-session executer ACCOUNT SERIAL [COMMAND]   root, in the scope: becomes the account, then its shell
-    creatic-session couper SERIAL                       root: end the sessions opened with a certificate
+    creatic-session couper SERIAL                       root: end the sessions and connections of a certificate
 
 SERIAL is the certificate's; END its end, seconds since 1970: a session is opened when both are those of the certificate
 with which its connection was let in, and of no other. Exit status: the session's, 1 refused, 2 wrong use.
@@ -19,14 +19,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from typing import Any, NoReturn
 
-from .admitted import NotOne, admit, admitted, apart
+from .admitted import NotOne, admit, admitted, apart, drop
 from .sessions import astray, cut, forget, of_certificate, of_scope, process
 
 SELF = "/usr/lib/creatic/creatic-session"
 _FORCED = re.compile(r"enregistrer ([0-9]{1,12}) ([0-9]{1,12})")
 _NUMBER = re.compile(r"[0-9]{1,12}")
+_OPENING_S = 1.0
 
 
 class Refused(Exception):
@@ -178,7 +180,13 @@ def main() -> int:
             case ["executer", name, _serial, *asked] if len(asked) <= 1 and os.geteuid() == 0:
                 _become(pwd.getpwnam(name), asked)
             case ["couper", serial] if _NUMBER.fullmatch(serial):
-                for name, count in cut(of_certificate(serial)).items():
+                if connections := drop(serial):
+                    print(f"connexions fermées : {connections}")
+                ended = Counter(cut(of_certificate(serial)))
+                if connections:  # a session that was being opened has its scope by now
+                    time.sleep(_OPENING_S)
+                    ended += cut(of_certificate(serial))
+                for name, count in ended.items():
                     print(f"{name} : {count} processus arrêtés")
                 return 0
     except Refused as error:
