@@ -664,6 +664,27 @@ def test_no_machine_holds_more_connections_than_its_own(site: Site) -> None:
     assert "Traceback" not in site.told()
 
 
+def test_one_address_without_a_certificate_takes_its_seats_from_nobody(site: Site) -> None:
+    """All the handshakes that there are, held in silence by who has no certificate: nobody's lines came any more."""
+    with site.collecting(), contextlib.ExitStack() as held:
+        for _rank in range(receive.HANDSHAKES + 10):
+            one = held.enter_context(socket.create_connection(("127.0.0.1", site.port), 10, ("127.0.0.9", 0)))
+            one.setblocking(False)
+        began = time.monotonic()
+        site.send("journaux", b"<13>la ligne d'une autre\n")
+        wait_for(lambda: site.kept(CONNECTOR), "la ligne")
+        assert time.monotonic() - began < receive.HANDSHAKE_S / 2
+    assert site.told().count("refusé, 127.0.0.9 : trop de connexions") == 1
+
+
+@pytest.mark.parametrize(("address", "place"), [
+    ("192.0.2.7", "192.0.2.7"), ("::ffff:192.0.2.7", "192.0.2.7"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+    ("fe80::1%eth0", "fe80::/64"),
+])  # fmt: skip # a table
+def test_a_place_is_an_address_or_a_network(address: str, place: str) -> None:
+    assert receive.place_of(address) == place
+
+
 def test_what_shows_a_line_as_another_is_not_kept(site: Site) -> None:
     hostile = "é\x9b2J\u202egauche\u200b\u2028autre\u061c".encode()
     assert receive.plain(hostile).decode() == "é\ufffd2J\ufffdgauche\ufffd\ufffdautre\ufffd"

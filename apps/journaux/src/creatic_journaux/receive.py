@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import ipaddress
 import json
 import os
 import signal
@@ -23,7 +24,9 @@ import socket
 import ssl
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,7 +41,8 @@ PORT = 6514
 LONGEST_LINE = 64 << 10
 """Bytes; a longer line is cut: nobody fills the memory with one that has no end."""
 HANDSHAKES = 512
-"""At once: who has no certificate holds no more than these, for `HANDSHAKE_S`."""
+"""At once: who has no certificate holds no more than these, for `HANDSHAKE_S`; one address, a fourth of those that are
+left, so that it takes seats from nobody else."""
 HANDSHAKE_S = 20
 CONNECTIONS_EACH = 4
 """Of one machine; the oldest is asked to go when another comes, as its router forgot it; as many more may be going."""
@@ -67,6 +71,14 @@ def name_of(certificate: bytes) -> str:
     except (ValueError, x509.InvalidVersion):
         return ""
     return who.name if who.kind is Kind.HOST else ""
+
+
+def place_of(address: str) -> str:
+    """Who is counted together before anybody knows who it is: an address, or the network of one of IPv6 (RFC 6177)."""
+    known = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(known, ipaddress.IPv6Address) and not known.ipv4_mapped:
+        return str(ipaddress.ip_network((known, 64), strict=False))
+    return str(getattr(known, "ipv4_mapped", None) or known)
 
 
 class Trust:
@@ -303,6 +315,8 @@ class Collector:
         self._state, self._trust, self._expected, self._metrics = folder / "vus.json", trust, expected, metrics
         self._senders: dict[str, list[Sender]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._greeted: Counter[str] = Counter()  # handshakes under way, by place
+        self._crowded: set[str] = set()  # places that were told since the last tick
         (folder / "recu").mkdir(mode=0o750, exist_ok=True)
         self._seen = seen_of(self._state)
 
@@ -356,16 +370,32 @@ class Collector:
         while True:
             await turns.acquire()
             try:
-                connection, _address = await loop.sock_accept(listening)
+                connection, address = await loop.sock_accept(listening)
             except OSError as error:  # too many files: those that leave make room
                 tell(f"connexion impossible : {reason(error)}")
                 turns.release()
                 await asyncio.sleep(1)
                 continue
+            place = place_of(address[0])
+            if self._greeted[place] >= max(1, (HANDSHAKES - self._greeted.total()) // 4):
+                if place not in self._crowded:
+                    tell(f"refusé, {place} : trop de connexions qui ne disent pas qui elles sont")
+                self._crowded.add(place)
+                connection.close()
+                turns.release()
+                await asyncio.sleep(0)  # others go on, however fast it comes back
+                continue
+            self._greeted[place] += 1
             task = asyncio.create_task(self._greet(connection))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(partial(self._met, place))
             task.add_done_callback(lambda _done: turns.release())
+
+    def _met(self, place: str, _done: object) -> None:
+        self._greeted[place] -= 1
+        if not self._greeted[place]:
+            del self._greeted[place]
 
     async def _greet(self, connection: socket.socket) -> None:
         address = "?"
@@ -385,6 +415,7 @@ class Collector:
         while True:
             self.files.close_old()
             self.note(time.time())
+            self._crowded.clear()
             await asyncio.sleep(TICK_S)
 
     def note(self, now: float) -> None:
