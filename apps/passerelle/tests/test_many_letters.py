@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any, cast
 
 import pytest
-from passerelle import metrics, room
+from passerelle import metrics, overview, room
 from passerelle.clocks import clocks
 from passerelle.files import Files
 from passerelle.letters import Letter, Letters
@@ -111,6 +111,32 @@ def test_the_many_letters_of_one_commune_hide_no_other(world: World, ask: Any) -
         connection.cursor().executemany(query, [(*row, rank) for rank, row in enumerate(rows)])
     returned = Returns(world.store, Files(world.root)).shown(world.config, None, limit=10)
     assert len(returned) == 10 and "La Madeleine" in {one["commune"] for one in returned}
+
+
+def test_the_many_deadlines_of_one_commune_hide_no_other(
+    world: World, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The groupement's figures show so many: a connector that brought more, and older, left the others none."""
+    _flood(world, 30, "")
+    assert _announce(ask, 1, who="autre-connecteur").status_code == 200
+    for slug, day, count in (("gondecourt", "2026-01-05", 30), ("la-madeleine", "2026-11-05", 1)):
+        for rank in range(count):
+            act = {"circuit": "marche", "numero": f"M{rank}", "date": day, "objet": "o"}
+            decision = act | {"circuit": "arrete", "nature": "D", "transmission": "oui", "annexes": []}
+            with world.store.transaction() as connection:
+                world.store.add(connection, f"{slug}-{rank}", slug, act, "teletransmission")
+            world.chain.arrivals.take(
+                f"parapheur:{slug}-{rank}", slug, decision | {"document": {"nom": "x"}}, "signature"
+            )
+        with world.store.transaction() as connection:
+            told = {"circuit": "deliberation", "numero": "D", "date": "2026-11-20", "objet": "o"}
+            world.store.add(connection, f"{slug}-seance", slug, told, "termine")
+    monkeypatch.setattr(overview, "_DEADLINES_MAX", 10)
+    letters = Letters(world.store, Files(world.root))
+    assert {one.commune for one in letters.awaited(10)} == {"gondecourt", "la-madeleine"}
+    found = overview.reckon(world.config, world.store, letters, date(2026, 1, 1), date(2027, 1, 1)).deadlines
+    mine = {one.what for one in found if one.commune == "La Madeleine"}
+    assert len(found) == 10 and len(mine) == 3 and found == sorted(found, key=lambda one: one.due)
 
 
 class _Waiting:

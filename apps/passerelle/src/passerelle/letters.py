@@ -375,10 +375,13 @@ class Letters:
         return self._readable(self._rows(where, limit))
 
     def awaited(self, limit: int) -> list[Letter]:
-        """Letters whose answer the préfet awaits within a delay, of all communes, oldest first."""
+        """Letters whose answer the préfet awaits within a delay, oldest first: those of each commune in turn."""
         where = (
-            "lettre.donnees->>'type' = ANY(%s) AND COALESCE(lettre.suivi->'sans_suite', 'null') = 'null'"
-            " AND COALESCE(lettre.suivi->'reponse'->>'etat', '') <> ALL(%s) ORDER BY lettre.numero LIMIT %s"
+            "lettre.numero IN (SELECT numero FROM (SELECT numero, row_number() OVER (PARTITION BY commune ORDER BY"
+            " numero) AS rang FROM lettre WHERE donnees->>'type' = ANY(%s)"
+            " AND COALESCE(suivi->'sans_suite', 'null') = 'null'"
+            " AND COALESCE(suivi->'reponse'->>'etat', '') <> ALL(%s)) AS une ORDER BY rang, numero LIMIT %s)"
+            " ORDER BY lettre.numero"
         )
         rows = self._rows(where, list(clocks.WAITING), list(SENT), limit)
         return self._readable(rows)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -243,8 +244,18 @@ def reckon(config: Config, store: Store, letters: Letters, begin: date, end: dat
         Deadline(one.due, names.get(one.commune, one.commune), one.what, one.number, one.source)
         for one in (*late, *_answers(letters))
     ]
-    found.deadlines = sorted(known, key=lambda one: (one.due, one.commune, one.number))[:_DEADLINES_MAX]
+    found.deadlines = _in_turn(sorted(known, key=lambda one: (one.due, one.commune, one.number)))
     return found
+
+
+def _in_turn(known: list[Deadline]) -> list[Deadline]:
+    """The nearest of each commune in turn, as many as are shown: those of one hide no other's."""
+    ranks: Counter[str] = Counter()
+    placed = []
+    for place, one in enumerate(known):
+        placed.append((ranks[one.commune], place))
+        ranks[one.commune] += 1
+    return [known[place] for place in sorted(place for _rank, place in sorted(placed)[:_DEADLINES_MAX])]
 
 
 def _communes(
@@ -275,10 +286,11 @@ def _communes(
 def _unsent(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[Deadline]:
     """Individual décisions and contracts that the préfecture does not have yet."""
     rows = connection.execute(
-        "SELECT commune, donnees->>'date' AS jour, donnees->>'numero' AS numero, donnees->>'circuit' AS circuit"
-        " FROM acte WHERE etape IN ('teletransmission', 'aracte') AND (donnees->>'circuit' = 'marche'"
+        "SELECT commune, donnees->>'date' AS jour, donnees->>'numero' AS numero, donnees->>'circuit' AS circuit,"
+        " row_number() OVER (PARTITION BY commune ORDER BY recu_le) AS rang FROM acte"
+        " WHERE etape IN ('teletransmission', 'aracte') AND (donnees->>'circuit' = 'marche'"
         " OR (donnees->>'circuit' = 'arrete' AND donnees->>'nature' = %s AND donnees->>'transmission' = 'oui'))"
-        " ORDER BY recu_le LIMIT %s",
+        " ORDER BY rang, recu_le LIMIT %s",
         (INDIVIDUAL, _DEADLINES_MAX),
     )
     for one in rows.fetchall():
@@ -304,7 +316,8 @@ def _unreported(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[Dead
     rows = connection.execute(
         "SELECT registre.commune, numero, (SELECT min(donnees->>'date') FROM acte WHERE acte.commune = registre.commune"
         " AND donnees->>'circuit' = 'deliberation' AND donnees->>'date' > registre.jour::text) AS seance"
-        " FROM registre WHERE decision AND compte_rendu IS NULL ORDER BY jour LIMIT %s",
+        " FROM (SELECT *, row_number() OVER (PARTITION BY commune ORDER BY jour) AS place FROM registre"
+        " WHERE decision AND compte_rendu IS NULL) AS registre ORDER BY place, jour LIMIT %s",
         (_DEADLINES_MAX,),
     )
     for one in rows.fetchall():
