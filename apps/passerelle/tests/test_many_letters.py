@@ -139,6 +139,19 @@ def test_the_many_deadlines_of_one_commune_hide_no_other(
     assert len(found) == 10 and len(mine) == 3 and found == sorted(found, key=lambda one: one.due)
 
 
+def test_the_many_acts_of_one_commune_that_wait_for_a_person_hide_no_other_s(world: World, ask: Any) -> None:
+    """Two hundred are shown to the groupement, those that wait first: an arrêté of unsaid nature is one."""
+    for slug, count in (("la-madeleine", 1), ("gondecourt", 12)):
+        for rank in range(count):
+            told = {"circuit": "arrete", "numero": f"A{rank}", "date": "2026-11-20", "objet": "o"}
+            with world.store.transaction() as connection:
+                world.store.add(connection, f"{slug}-{rank}", slug, told, "teletransmission")
+                world.store.change(connection, f"{slug}-{rank}", blocked="à qualifier")
+    found = world.store.shown(None, limit=10)
+    assert len(found) == 10 and "la-madeleine" in {one.commune for one in found}
+    assert [one.commune for one in world.store.shown(["gondecourt"], limit=10)] == ["gondecourt"] * 10
+
+
 class _Waiting:
     """Many letters of one commune, then one of another."""
 

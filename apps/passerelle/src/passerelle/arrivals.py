@@ -187,7 +187,7 @@ class Arrivals:
         client = self._servers.parapheur()
         # A contract goes once the commune says that its file is complete; an older parapheur does not tell.
         listed = list(client.listed("a_teletransmettre"))
-        contracts.note(self._store, listed)
+        contracts.note(self._store, fairly(listed))
         signed = [one for one in listed if one.get("complet") is not False]
         ready = {str(one.get("reference")): one for one in signed}
         refused = {str(one.get("reference")): one for one in client.listed("refuse")}

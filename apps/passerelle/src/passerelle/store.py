@@ -195,10 +195,12 @@ class Store:
         return {one.reference: one for one in self._rows("SELECT * FROM acte WHERE reference = ANY(%s)", (asked,))}
 
     def shown(self, communes: list[str] | None, limit: int = 200) -> list[Act]:
-        """Acts to show: those that wait for a person first, then the latest."""
+        """Acts to show: those that wait for a person first, of each commune in turn, then the latest."""
         return self._rows(
-            "SELECT * FROM acte WHERE (%s::text[] IS NULL OR commune = ANY(%s)) AND donnees->>'eliminee' IS NULL "
-            "ORDER BY (blocage <> '') DESC, (etape = %s), modifie_le DESC LIMIT %s",
+            "SELECT acte.* FROM acte LEFT JOIN (SELECT reference, row_number() OVER (PARTITION BY commune ORDER BY"
+            " modifie_le DESC) AS rang FROM acte WHERE blocage <> '' AND donnees->>'eliminee' IS NULL) AS bloque"
+            " USING (reference) WHERE (%s::text[] IS NULL OR commune = ANY(%s)) AND donnees->>'eliminee' IS NULL"
+            " ORDER BY (blocage <> '') DESC, rang, (etape = %s), modifie_le DESC LIMIT %s",
             (communes, communes, FINISHED, limit),
         )
 
