@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import serve
+from creatic.deliberations import doors
 
 
 def asked(
@@ -92,3 +93,56 @@ def test_nothing_is_written_but_by_pages_and_the_api(method: str) -> None:
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"])
 def test_pages_and_the_api_are_asked_as_ever(method: str) -> None:
     assert isinstance(asked("/loos/seances/x", method=method), dict)
+
+
+class Thing:
+    """Content, as nothing wraps it yet."""
+
+    portal_type = "seance"
+
+
+class Wrapped:
+    """What Zope wraps it in: what holds it, and over that, one for each step by which it was found elsewhere."""
+
+    def __init__(self, thing: Any, parent: Any) -> None:
+        self.aq_base = getattr(thing, "aq_base", thing)
+        self.aq_inner = getattr(thing, "aq_inner", self)
+        self.aq_parent = parent
+
+    @property
+    def aq_chain(self) -> list[Any]:
+        """Itself, what it was found under, and so on up, as Acquisition gives it."""
+        return [self, *getattr(self.aq_parent, "aq_chain", [self.aq_parent])]
+
+
+SITE = Wrapped(Thing(), object())
+OWN, OTHER = Wrapped(Thing(), SITE), Wrapped(Thing(), SITE)
+FOLDER = Wrapped(Thing(), OWN)
+MEETING, NEXT = Wrapped(Thing(), FOLDER), Wrapped(Thing(), FOLDER)
+POINT = Wrapped(Thing(), MEETING)
+ASTRAY = Wrapped(OTHER, FOLDER)
+
+
+@pytest.mark.parametrize(
+    "reached",
+    [[SITE, OWN, FOLDER, MEETING, POINT], [object(), None], [Wrapped(SITE, SITE), OWN],
+     [Wrapped(object(), MEETING), MEETING]],
+    ids=["its own place", "no content", "++api++ gives the site in itself", "a page"],
+)  # fmt: skip # a case a line
+def test_content_is_reached_where_it_is(reached: list[Any]) -> None:
+    assert not doors.is_elsewhere(reached)
+
+
+@pytest.mark.parametrize(
+    "reached",
+    [[SITE, OWN, FOLDER, ASTRAY, Wrapped(MEETING, ASTRAY)], [Wrapped(MEETING, ASTRAY)], [ASTRAY],
+     [Wrapped(OWN, OTHER)], [Wrapped(SITE, OWN)], [Wrapped(NEXT, MEETING)], [Wrapped(POINT, Wrapped(NEXT, MEETING))],
+     [Wrapped(Wrapped(MEETING, ASTRAY), Wrapped(MEETING, ASTRAY))], [Wrapped(POINT, Wrapped(MEETING, ASTRAY))],
+     [Wrapped(POINT.aq_base, Wrapped(MEETING, ASTRAY))]],
+    ids=["/own/seances/other/meeting", "its last step", "the other commune", "/other/own", "/own/site",
+         "a meeting under another", "an item under another meeting", "in itself, there", "an item, there",
+         "an item of what is there"],
+)  # fmt: skip # a case a line
+def test_nothing_is_reached_under_another_s_name(reached: list[Any]) -> None:
+    """/own/seances/other/meeting/@@suites published one's own list on the site of another commune, under its name."""
+    assert doors.is_elsewhere(reached)

@@ -513,6 +513,23 @@ def test_another_commune_sees_nothing_of_the_preparation(site: Site, act: Act) -
     assert browser.ask("GET", "/la-madeleine/seances").status == 200
 
 
+def test_nothing_is_reached_under_another_commune_s_name(site: Site, act: Act) -> None:
+    """Zope finds a meeting under another commune's address too: what is put on line from there was that commune's."""
+    name = act.meeting.rpartition("/")[2]
+    browser = site.browser(MANAGER)
+    for path in (
+        f"{MEETINGS}/la-madeleine/{name}",
+        f"/la-madeleine{act.meeting}",
+        f"/gondecourt/deliberations{MEETINGS}",
+    ):
+        for view in ("", "/@@convocation", "/@@suites", "/edit"):
+            assert browser.ask("GET", path + view).status == 404, path + view
+        for api in ("", "/++api++"):
+            assert site.api(MANAGER, "GET", api + path).status == 404, api + path
+    assert browser.ask("GET", act.meeting).status == 200
+    assert site.api(MANAGER, "GET", f"/++api++{act.meeting}").status == 200
+
+
 def test_another_commune_does_not_find_it(site: Site, act: Act) -> None:
     query = f"/@search?SearchableText={act.mark}&portal_type="
     for kind in ("projet", "seance"):

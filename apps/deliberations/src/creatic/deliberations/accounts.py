@@ -141,6 +141,13 @@ def keep_out(event: Any) -> None:
         raise NotFound("Cette page n'existe pas.")
 
 
+def stay(event: Any) -> None:
+    """Content is where it was made, under its own commune, and nowhere else."""
+    request = event.request
+    if doors.is_elsewhere([*request.get("PARENTS", ()), request.get("PUBLISHED")]):
+        raise NotFound("Cette page n'existe pas.")
+
+
 def hold(event: Any) -> None:
     """Let nobody do anything with a given password but change it."""
     request = event.request

@@ -1,9 +1,13 @@
-"""What of Zope is not for visitors: its own management pages, however they are asked for. Without Plone."""
+"""What of Zope is not for visitors: its own management pages, however they are asked for, and content where it is not.
+
+Without Plone.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 from urllib.parse import parse_qsl
 
 _NAMES = ("manage", "portal_setup", "Control_Panel")
@@ -39,3 +43,33 @@ def directs_inside(query: str) -> bool:
         if _DIRECTIVES.intersection(kinds) and (is_closed(name) or is_closed(value)):
             return True
     return False
+
+
+def is_elsewhere(reached: Iterable[Any]) -> bool:
+    """Whether a path went by something where it is not: Zope finds under a folder what the folders above it hold too.
+
+    So reached, one commune's meeting is under another's name, and what is done of it is done there.
+
+    Args:
+        reached: what a request went by, as Zope wraps it.
+    """
+    return any(not _contents(one.aq_chain) <= _contents(_holders(one)) for one in reached if _is_content(one))
+
+
+def _holders(one: Any) -> Iterator[Any]:
+    """Something, and what holds it, whatever way it was reached."""
+    while one is not None:
+        yield one
+        one = getattr(getattr(one, "aq_inner", one), "aq_parent", None)
+
+
+def _contents(chain: Iterable[Any]) -> set[int]:
+    return {id(_base(one)) for one in chain if _is_content(one)}
+
+
+def _is_content(one: Any) -> bool:
+    return hasattr(_base(one), "portal_type")
+
+
+def _base(one: Any) -> Any:
+    return getattr(one, "aq_base", one)
