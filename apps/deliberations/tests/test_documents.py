@@ -166,6 +166,57 @@ def test_no_way_leads_a_text_without_end_into_a_projet(monkeypatch: pytest.Monke
         watch._judge_texts(own, ["dispositif"])
 
 
+class Heavy:
+    """A text with pictures, of which it is known how often it was read."""
+
+    read = 0
+
+    @property
+    def raw(self) -> str:
+        """What a database of many megabytes would give."""
+        Heavy.read += 1
+        return f"<img src='data:image/png;base64,{'A' * 9_000_000}'>"
+
+
+@pytest.mark.parametrize("kind", ["note", "proces_verbal", "registre"])
+def test_texts_that_weigh_too_much_together_are_not_even_read(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Ten projets, each as heavy as one may be, held the memory of the site of all communes, at each look."""
+    monkeypatch.setattr(Heavy, "read", 0)
+    monkeypatch.setattr(documents, "_template", lambda: pytest.fail("drawn"))
+    united = [SimpleNamespace(title=f"{rank}", expose=Heavy(), dispositif=Heavy()) for rank in range(50)]
+    with pytest.raises(documents.Undrawn, match=r"dépassent ensemble 30 Mo avec leurs images\. À faire : "):
+        documents.page(kind, commune="Loos", projets=united)
+    assert Heavy.read == 4
+
+
+@pytest.mark.parametrize(("kind", "count"), [("note", 1), ("deliberation", 1), ("liste", 50), ("convocation", 50)])
+def test_what_weighs_less_or_shows_no_text_is_drawn(monkeypatch: pytest.MonkeyPatch, kind: str, count: int) -> None:
+    monkeypatch.setattr(documents, "_template", lambda: lambda **_given: "<p>é</p>")
+    united = [SimpleNamespace(title="a", expose=Heavy(), dispositif=None) for _rank in range(count)]
+    assert documents.page(kind, commune="Loos", projets=united) == "<p>é</p>"
+
+
+def test_a_meeting_takes_no_more_texts_than_its_note_unites(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = test_watch.module(monkeypatch, "watch")
+    watch.BadRequest = type("BadRequest", (Exception,), {})
+    watch.getRequest = lambda: None
+    monkeypatch.setattr(watch, "_fields", lambda _thing: {"expose": "Exposé"})
+    monkeypatch.setattr(watch, "_known", lambda _thing: {})
+    others = [SimpleNamespace(expose=Heavy(), dispositif=Heavy()) for _rank in range(2)]
+    heavy, light = (
+        SimpleNamespace(expose=one, dispositif=None, title="Budget", creatic_connu={})
+        for one in (Heavy(), text("<p>a"))
+    )
+    for own in (heavy, light):
+        meeting = SimpleNamespace(projets=lambda own=own: iter([*others, own]))
+        monkeypatch.setattr(watch, "aq_parent", lambda _one, meeting=meeting: meeting)
+        if own is light:  # it may always be made shorter
+            watch._judge_texts(own, ["expose"])
+            continue
+        with pytest.raises(watch.BadRequest, match="« Budget » : Exposé : les textes de cette séance dépassent"):
+            watch._judge_texts(own, ["expose"])
+
+
 @pytest.mark.parametrize("step", ["adopter", "rejeter"])
 def test_a_step_whose_document_is_not_drawn_is_not_taken(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     beside = ("content", "reading", "watch", "aftermath", "convening", "ballots")

@@ -421,10 +421,14 @@ class Aftermath(BrowserView):
 
     def read_before(self) -> dict[str, Any]:
         """The procès-verbal as it goes on line: what stands for it, and what looks like a private person's name."""
-        body = _body(minutes_page(self.context, public=True))
+        try:
+            body = _body(minutes_page(self.context, public=True))
+        except documents.Undrawn as error:  # the page shows the rest
+            return {"vu": "", "noms": [], "refus": f"{str(error)[:1].upper()}{str(error)[1:]}."}
         found = naming.apparent(html.unescape(_TAG.sub(" ; ", body)))
         council = set(self.context.convoques or [])
-        return {"vu": naming.digest(body), "noms": [one for one in found if one not in council][:_SHOWN]}
+        names_found = [one for one in found if one not in council][:_SHOWN]
+        return {"vu": naming.digest(body), "noms": names_found, "refus": ""}
 
     def other_talk(self) -> str:
         """What was said beside the items."""
@@ -554,7 +558,10 @@ class Aftermath(BrowserView):
                 f"discussions (L2121-15 ; CRPA, L312-1-2) : n° {', '.join(one.numero for one in left)}. À faire : "
                 "confirmez-les, ci-dessus."
             )
-        if self.request.form.get("vu") != self.read_before()["vu"]:
+        read = self.read_before()
+        if read.get("refus"):
+            raise ValueError(read["refus"])
+        if self.request.form.get("vu") != read["vu"]:
             raise ValueError(
                 "Rien n'est mis en ligne : le procès-verbal n'est pas celui que cette page montrait. À faire : relisez "
                 "ce qui y semble nommer quelqu'un, puis mettez-le en ligne (CRPA, L312-1-2)."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ ELEMENTS_MAX = 12_000
 """Of such a text (paragraphs, lines, cells): a table of a thousand lines and ten columns."""
 RAW_MAX = 10_000_000
 """Signs of it as it is kept, with its pictures."""
+WHOLE_MAX = 30_000_000
+"""Signs, as they are kept with their pictures, of all the texts of a meeting, which its note and its procès-verbal
+unite, or of a registre: the site holds a document some eight times while it is drawn, beside those of others."""
 _MEMORY = 700_000_000
 """Bytes of address space of who draws one, beside copies of it."""
 _SECONDS = 60
@@ -36,6 +40,10 @@ _NAMES = {
     "deliberation": "la délibération", "registre": "le registre", "liste": "la liste des délibérations",
 }  # fmt: skip # a table
 KINDS = tuple(_NAMES)
+_OF_TEXTS = ("note", "proces_verbal", "deliberation", "registre")
+_HEAVY = f"les textes qui s'y trouvent dépassent ensemble {WHOLE_MAX // 1_000_000} Mo avec leurs images"
+_REDUCE = "réduisez leurs images, ou joignez-les en annexe (PDF)"
+_LIGHTEN = {"registre": "imprimez les délibérations une à une"}  # nothing of them changes any more
 _SHORTEN = "joignez-le en annexe (PDF) et n'en gardez que l'essentiel"
 
 
@@ -60,7 +68,14 @@ def page(kind: str, **given: Any) -> str:
             sends it in their place; of the procès-verbal, `debats` (what was said, by UID),
             `arret` (how it was settled), `public`, and of each item its `objet` and why its vote alone is shown
             (`voile`, "" when all of it is).
+
+    Raises:
+        Undrawn: the texts that it unites weigh too much.
     """
+    if kind in _OF_TEXTS and is_heavy(texts_of(_united(given))):
+        raise Undrawn(
+            f"impossible de mettre en page {_NAMES[kind]} : {_HEAVY}. À faire : {_LIGHTEN.get(kind, _REDUCE)}"
+        )
     context = {
         "organisme": f"Commune {rules.of_commune(str(given.get('commune')))}",
         "conseil": "conseil municipal", "qualite": "maire",
@@ -115,6 +130,36 @@ def drawn(text: bytes) -> bytes:
     return made
 
 
+def _united(given: dict[str, Any]) -> list[Any]:
+    return [one for one in (given.get("projet"), *(given.get("projets") or ())) if one is not None]
+
+
+def texts_of(projets: Iterable[Any]) -> Iterator[Any]:
+    """What people wrote of projets."""
+    for one in projets:
+        yield from (one.expose, one.dispositif)
+
+
+def is_heavy(texts: Iterable[Any]) -> bool:
+    """Whether texts weigh more together than what is drawn in one document; no more of them is read than it takes."""
+    weight = 0
+    for one in texts:
+        weight += len(one.raw) if one else 0
+        if weight > WHOLE_MAX:
+            return True
+    return False
+
+
+def whole_problem(texts: Iterable[Any]) -> str:
+    """Say that the texts of a meeting weigh more than what is drawn, and what to do, in French; "" when they do not."""
+    if not is_heavy(texts):
+        return ""
+    return (
+        f"les textes de cette séance dépassent ensemble {WHOLE_MAX // 1_000_000} Mo avec leurs images, ce que sa note "
+        f"et son procès-verbal réunissent. À faire : {_REDUCE}"
+    )
+
+
 def _measure(text: str) -> tuple[int, int]:
     """Signs that people read of a text in HTML, and its elements."""
     return len(_TAG.sub("", text)), text.count("<") - text.count("</")
@@ -146,7 +191,7 @@ def _counted(signs: int, elements: int) -> str:
 
 def _too_much(kind: str, text: str, given: dict[str, Any]) -> str:
     """Say that a document is not drawn, and which of the texts that it unites is the longest."""
-    projets = [one for one in (given.get("projet"), *(given.get("projets") or ())) if one is not None]
+    projets = _united(given)
     sizes = [_measure("".join(text.raw for text in (one.expose, one.dispositif) if text)) for one in projets]
     if not any(map(any, sizes)):
         return (

@@ -265,7 +265,7 @@ class ProjetView(DefaultView, _Steps):
 class _Pdf(BrowserView):
     """A PDF, shown by the browser."""
 
-    def _draw(self, draw: Callable[[], bytes], name: str) -> bytes:
+    def _draw(self, draw: Callable[[], bytes], name: str, kind: str = "application/pdf") -> bytes:
         """Send what is drawn now; where it cannot be, the page that it is of says why."""
         try:
             data = draw()
@@ -275,12 +275,13 @@ class _Pdf(BrowserView):
             page = "" if self.context.portal_type == "seance" else "/@@preparation"
             self.request.response.redirect(f"{self.context.absolute_url()}{page}")
             return b""
-        return self._send(data, name)
+        return self._send(data, name, kind)
 
-    def _send(self, data: bytes, name: str) -> bytes:
+    def _send(self, data: bytes, name: str, kind: str = "application/pdf") -> bytes:
         response = self.request.response
-        response.setHeader("Content-Type", "application/pdf")
-        response.setHeader("Content-Disposition", f'inline; filename="{name}"')
+        response.setHeader("Content-Type", f"{kind}; charset=utf-8" if kind == "text/html" else kind)
+        if name:
+            response.setHeader("Content-Disposition", f'inline; filename="{name}"')
         response.setHeader("Cache-Control", "private, no-store")
         return data
 
@@ -320,15 +321,13 @@ class Dispatch(_Pdf):
 class Minutes(_Pdf):
     """The minutes: as they were settled, else a draft; ?public=1 as they go on line, ?format=html to be read here."""
 
-    def __call__(self) -> bytes | str:
+    def __call__(self) -> bytes:
         kept, form = self.context.proces_verbal, self.request.form
         if not kept and api.content.get_state(self.context) not in ("ouverte", *frozen.ENDED):
             raise NotFound("La séance n'est pas encore ouverte.")
         public = bool(form.get("public"))
         if form.get("format") == "html":
-            self.request.response.setHeader("Content-Type", "text/html; charset=utf-8")
-            self.request.response.setHeader("Cache-Control", "private, no-store")
-            return aftermath.minutes_page(self.context, public)
+            return self._draw(lambda: aftermath.minutes_page(self.context, public).encode(), "", "text/html")
         if kept and not public:
             return self._send(kept.data, "proces-verbal.pdf")
         return self._draw(lambda: aftermath.minutes(self.context, public), "proces-verbal.pdf")

@@ -422,11 +422,17 @@ def _judge(annex: Any) -> None:
 
 
 def _judge_texts(projet: Any, changed: list[str]) -> None:
-    """Refuse a text that is longer than what is drawn, whatever way it came."""
+    """Refuse a text that is longer than what is drawn, alone or with those of its meeting, whatever way it came."""
     labels = _fields(projet)
     for name in {"expose", "dispositif"} & {*changed}:
         held = getattr(aq_base(projet), name, None)
-        if held is not None and (said := documents.problem(held.raw)):
+        if held is None:
+            continue
+        said = documents.problem(held.raw)
+        # What has no picture to speak of is no more than its own bounds, and may always be made shorter.
+        if not said and len(held.raw) > documents.SIGNS_MAX:
+            said = documents.whole_problem(documents.texts_of(aq_parent(projet).projets()))
+        if said:
             _refuse(projet, f"{labels.get(name, name)} : {said}", error=BadRequest)
 
 
