@@ -297,6 +297,34 @@ def test_minutes_that_are_not_drawn_are_not_settled(monkeypatch: pytest.MonkeyPa
     assert vars(page.context) == {"president": "Anne Petit", "presents": [], "proces_verbal": None}
 
 
+def test_no_look_at_a_page_reads_minutes_that_do_not_go_on_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its template asks before it says that there is nothing to publish: texts without end were read at each look."""
+    beside = ("content", "convening", "gestures", "publishing", "subjects", "watch")
+    aftermath = test_watch.module(monkeypatch, "aftermath", *beside)
+    page = aftermath.Aftermath()
+    page.context = SimpleNamespace(convoques=["Anne Petit"])
+    for goes in (True, False):
+        monkeypatch.setattr(aftermath.Aftermath, "may_publish", lambda _page, goes=goes: goes)
+        monkeypatch.setattr(aftermath, "minutes_page", lambda *_given, **_more: "<body>Luc Roux</body>")
+        assert page.read_before()["noms"] == ["Luc Roux"] * goes
+    monkeypatch.setattr(aftermath, "minutes_page", lambda *_given, **_more: pytest.fail("read"))
+    page.read_before()
+
+
+def test_minutes_that_weigh_too_much_are_said_on_the_page_that_shows_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    beside = ("content", "convening", "gestures", "publishing", "subjects", "watch")
+    aftermath = test_watch.module(monkeypatch, "aftermath", *beside)
+
+    def minutes_page(*_given: object, **_more: object) -> str:
+        raise documents.Undrawn("impossible de mettre en page le procès-verbal : trop lourd. À faire : réduisez")
+
+    monkeypatch.setattr(aftermath, "minutes_page", minutes_page)
+    monkeypatch.setattr(aftermath.Aftermath, "may_publish", lambda _page: True)
+    page = aftermath.Aftermath()
+    page.context = SimpleNamespace(convoques=[])
+    assert page.read_before()["refus"].startswith("Impossible de mettre en page le procès-verbal : trop lourd")
+
+
 @pytest.mark.parametrize(
     ("page", "kind", "leads"), [("Note", "seance", "/loos"), ("Register", "Folder", "/loos/@@prep")]
 )

@@ -420,7 +420,12 @@ class Aftermath(BrowserView):
         return "" if goes_on_line(self.context) else publicity.NOTHING_ALONE
 
     def read_before(self) -> dict[str, Any]:
-        """The procès-verbal as it goes on line: what stands for it, and what looks like a private person's name."""
+        """The procès-verbal as it goes on line: what stands for it, and what looks like a private person's name.
+
+        Of one that goes on line now alone: it was drawn, within bounds; no look at the page of another reads all of it.
+        """
+        if not self.may_publish():
+            return {"vu": "", "noms": [], "refus": ""}
         try:
             body = _body(minutes_page(self.context, public=True))
         except documents.Undrawn as error:  # the page shows the rest
