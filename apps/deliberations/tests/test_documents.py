@@ -203,11 +203,11 @@ def test_a_meeting_takes_no_more_texts_than_its_note_unites(monkeypatch: pytest.
     monkeypatch.setattr(watch, "_fields", lambda _thing: {"expose": "Exposé"})
     monkeypatch.setattr(watch, "_known", lambda _thing: {})
     others = [SimpleNamespace(expose=Heavy(), dispositif=Heavy()) for _rank in range(2)]
-    heavy, light = (
+    heavy, wordy, light = (
         SimpleNamespace(expose=one, dispositif=None, title="Budget", creatic_connu={})
-        for one in (Heavy(), text("<p>a"))
+        for one in (Heavy(), text("mot " * 60_000), text("<p>a"))
     )
-    for own in (heavy, light):
+    for own in (heavy, wordy, light):
         meeting = SimpleNamespace(projets=lambda own=own: iter([*others, own]))
         monkeypatch.setattr(watch, "aq_parent", lambda _one, meeting=meeting: meeting)
         if own is light:  # it may always be made shorter

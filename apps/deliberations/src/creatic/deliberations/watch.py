@@ -45,6 +45,7 @@ _LABELS = {
     "expiration_date": "Date de retrait", "__ac_local_roles__": "Partage", "subject": "Mots-clés", "file": "Fichier",
 }  # fmt: skip # a table
 _LISTED = " ; "
+_SHORT = 20_000  # signs of a text, whatever those of its meeting weigh
 _OURS: contextvars.ContextVar[bool] = contextvars.ContextVar("creatic_ours", default=False)
 _ON_THE_WAY = ("planned", "published")  # of a publication that a person makes: a clock publishes what is planned
 _KNOWN, _TRACE, _ORIGIN = "creatic_connu", "creatic_trace", "creatic_origine"
@@ -429,8 +430,8 @@ def _judge_texts(projet: Any, changed: list[str]) -> None:
         if held is None:
             continue
         said = documents.problem(held.raw)
-        # What has no picture to speak of is no more than its own bounds, and may always be made shorter.
-        if not said and len(held.raw) > documents.SIGNS_MAX:
+        # What is short is taken: a text may always be made so.
+        if not said and len(held.raw) > _SHORT:
             said = documents.whole_problem(documents.texts_of(aq_parent(projet).projets()))
         if said:
             _refuse(projet, f"{labels.get(name, name)} : {said}", error=BadRequest)
