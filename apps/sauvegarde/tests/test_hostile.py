@@ -358,6 +358,7 @@ class SimpleVfs:
         self.f_bavail, self.f_frsize, self.f_files, self.f_favail = free, 1, real.f_files, real.f_favail
 
 
+@pytest.mark.costly
 def test_a_refused_bomb_is_not_even_sent(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("etc/bombe", "etc/creatic/bombe"):
         with (saved.tree / name).open("wb") as stream:
@@ -387,6 +388,7 @@ def test_a_refused_bomb_is_not_even_sent(saved: Saved, monkeypatch: pytest.Monke
         saved.put_back(save=False)
 
 
+@pytest.mark.costly
 def test_what_is_in_the_way_on_the_machine_is_not_followed(saved: Saved, tmp_path: Path) -> None:
     outside = tmp_path / "dehors"
     outside.mkdir()
@@ -405,6 +407,7 @@ def test_what_is_in_the_way_on_the_machine_is_not_followed(saved: Saved, tmp_pat
     assert (outside / "bon").read_text() == "dehors" and not (outside / "creatic").exists()
 
 
+@pytest.mark.costly
 def test_the_command_says_it_and_does_not_call_it_a_success(saved: Saved, capsys: pytest.CaptureFixture[str]) -> None:
     saved.write("etc/sudoers.d/x")
     saved.borg("create", str(saved.folder / "depot::s"), "etc")
@@ -479,6 +482,7 @@ def test_a_database_is_not_written_through_a_link(saved: Saved, tmp_path: Path) 
             snapshot.put_back(saved.settings, saved.root)
 
 
+@pytest.mark.costly
 def test_the_key_of_pgbackrest_is_a_key_and_nothing_else(saved: Saved) -> None:
     saved.elements.append({"name": "postgresql", "paths": ["/etc/pgbackrest/conf.d/cle.conf", "/var/lib/pgbackrest"]})
     key = saved.write("etc/pgbackrest/conf.d/cle.conf", f"[global]\nrepo1-cipher-pass={'a1' * 32}\n")

@@ -246,6 +246,7 @@ def test_what_is_not_proven_to_be_its_own_is_refused(inventory: Path, home: Path
         contents.of(inventory, TOP, ["loos-pc-assemblees"])
 
 
+@pytest.mark.costly
 def test_a_provider_s_file_that_expired_keeps_no_other_machine_from_its_version(inventory: Path, home: Path) -> None:
     """No hand did it: on that day the whole fleet would wait for one commune's order to its provider."""
     expired = provider.packed(("CN", "Mairie"), ("OU", "0002 215903469"), days=-1)
@@ -258,6 +259,7 @@ def test_a_provider_s_file_that_expired_keeps_no_other_machine_from_its_version(
         assemble.archives(inventory, TOP, home, known)
 
 
+@pytest.mark.costly
 def test_no_text_of_a_commune_s_file_has_a_file_published(inventory: Path, home: Path, tmp_path: Path) -> None:
     """A path in the state, written where a commune may write a path or a word, is a word."""
     (home / "titulaires").mkdir()

@@ -280,6 +280,7 @@ def test_prometheus_and_alertmanager_take_the_files(bench: Bench) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.costly
 def test_what_is_wrong_is_a_mail_in_french_by_commune_then_one_at_each_change(bench: Bench) -> None:
     with relay() as (_address, port, received), bench.exporter(), watching(bench, port):
         wait_for(lambda: len(received) >= 2, "deux courriels", 90, every=0.2)
@@ -314,6 +315,7 @@ def count(answer: Any) -> float:
     )
 
 
+@pytest.mark.costly
 def test_mails_wait_for_their_relay_and_the_daily_one_is_dated(
     bench: Bench, tmp_path: Path, witness: Callable[[], float]
 ) -> None:

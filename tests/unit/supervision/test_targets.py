@@ -155,6 +155,7 @@ def test_an_address_that_lacks_is_named(work: Any) -> None:
         work({"supervision": ["veille"]}, {"veille": {"creatic_profil": "supervision"}})
 
 
+@pytest.mark.costly
 def test_prometheus_takes_2500_machines(tmp_path: Path) -> None:
     hosts = [f"commune{number}-{kind}" for number in range(500) for kind in ("connecteur", "pc1", "pc2", "pc3", "pc4")]
     hostvars = {

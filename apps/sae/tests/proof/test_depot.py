@@ -91,6 +91,7 @@ def test_archives_are_copied_lost_and_given_back(gateway: Gateway, capsys: pytes
     assert [gateway.read(aip) for aip in "abcd"] == [b"a" * 100_000, b"b" * 100_000, b"c" * 100_000, b"d"]
 
 
+@pytest.mark.costly
 def test_what_was_put_in_a_lot_by_another_is_not_put_back(
     gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,6 +156,7 @@ def test_what_borg_cannot_read_does_not_keep_the_others(gateway: Gateway, monkey
     assert streamed[0] == 6 and len(streamed) <= 8
 
 
+@pytest.mark.costly
 def test_a_depot_that_is_away_is_asked_once(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     for aip in "abc":
         gateway.site.keep(aip)
