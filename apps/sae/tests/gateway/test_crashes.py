@@ -156,6 +156,28 @@ def test_one_account_has_one_sip_at_a_time_with_the_scanner(gateway: Gateway, mo
     assert [gateway.registry.named("gondecourt", f"LENT-{rank}") is not None for rank in range(3)] == [True] * 3
 
 
+def test_a_sip_that_waits_for_its_turn_takes_no_room_and_attempts_nothing(gateway: Gateway) -> None:
+    """Twelve small ones that unfold filled the disk of all while they waited, and each death of the service counted."""
+    key = gateway.engine.receive(GONDECOURT, io.BytesIO(sip()))
+    folder, reached = gateway.config.spool / key, threading.Event()
+    turn = threading.Lock()
+
+    class Watched(dict[str, threading.Lock]):
+        def __missing__(self, name: str) -> threading.Lock:
+            reached.set()
+            return turn
+
+    gateway.engine.turns = Watched()  # type: ignore[assignment] # of locks by account, as it is
+    with turn:
+        thread = threading.Thread(target=gateway.engine.treat, args=(key,))
+        thread.start()
+        assert reached.wait(30)
+        there = sorted(one.name for one in folder.iterdir())
+    thread.join(30)
+    assert there == ["etat.json", "sip"]
+    assert gateway.accepted_events() == 1
+
+
 def test_a_sip_that_takes_the_scanner_too_long_is_put_off(
     gateway: Gateway, clamd: FakeClamd, monkeypatch: pytest.MonkeyPatch
 ) -> None:

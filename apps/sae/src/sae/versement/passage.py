@@ -48,7 +48,8 @@ class Means:
     # What takes memory is done by one thread at a time: a description being read, a SIP of many files.
     reading: threading.Lock = field(default_factory=threading.Lock, init=False)
     many: threading.Lock = field(default_factory=threading.Lock, init=False)
-    # What takes the scanner is done one SIP at a time of each account: one account's never have all of its threads.
+    # One SIP at a time of each account is unpacked, scanned and packed: one account's never have all of the scanner's
+    # threads, and what waits has its own bytes alone on the disk of all.
     turns: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock), init=False)
 
 
@@ -97,6 +98,7 @@ class Passage:
     def _prepare(self) -> None:
         """Check and pack; from then on nothing of the SIP's content is read any more."""
         with ExitStack() as alone:
+            alone.enter_context(self._means.turns[self._account.name])  # before it counts: what waits attempts nothing
             with self.folder.counted(_FORGIVEN):
                 self._check(alone)
                 self._step("controle")
@@ -112,7 +114,6 @@ class Passage:
         events = [_event("réception", f"{state.size} octets, SHA-512 {state.sha512}", state.received)]
         members = container.unpack(self.folder.sip, self.folder.content(), config.limits)
         self._step("déballé")
-        alone.enter_context(self._means.turns[account.name])
         if len(members) > _MANY:
             alone.enter_context(self._means.many)
         with self._means.reading:
