@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import re
 import stat
 import subprocess
@@ -25,6 +26,7 @@ from creatic.access.authority import (
 )
 from creatic.pki.keys import Passphrases
 
+TOP = Path(__file__).parents[3]
 NOON = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
 HOURS = dt.timedelta(hours=4)
 DEMAND = Demand("auditeur", HOURS, ["auditeur@tdt_connector"], "Jeanne Élie", "audit annuel", "root@poste")
@@ -394,3 +396,28 @@ def test_a_lost_list_is_published_again_but_not_in_check_mode(authority: SshAuth
     assert not authority.krl.exists()
     assert authority.ensure() == ["liste des certificats SSH révoqués publiée"]
     assert authority.ensure() == []
+
+
+def test_what_sshd_is_told_comes_with_the_program_that_it_runs(tmp_path: Path) -> None:
+    """A revocation sends sshd's configuration alone: a machine of before kept a program that did not know it, which let
+    nobody in, and ended sessions but no connection."""
+    play = {
+        "hosts": "localhost",
+        "connection": "local",
+        "gather_facts": False,
+        "tasks": [{"import_role": {"name": "access", "tasks_from": "sshd"}}],
+    }
+    (tmp_path / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
+    shell = tmp_path / "lib" / "creatic-session"
+    last = "Access | Ensure the program that sshd runs is the one that its configuration knows"
+    done = subprocess.run(
+        ["ansible-playbook", "-i", "localhost,", tmp_path / "play.yml", "--check", "-v", "--start-at-task", last]
+        + ["-e", json.dumps({"__access_shell": str(shell), "creatic_home": str(tmp_path)})],
+        cwd=TOP,
+        env=os.environ | {"ANSIBLE_ROLES_PATH": str(TOP / "roles"), "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f'"{shell}"' in done.stdout and "changed=1" in done.stdout
