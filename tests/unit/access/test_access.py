@@ -410,9 +410,10 @@ def test_what_sshd_is_told_comes_with_the_program_that_it_runs(tmp_path: Path) -
     (tmp_path / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
     shell = tmp_path / "lib" / "creatic-session"
     last = "Access | Ensure the program that sshd runs is the one that its configuration knows"
+    given = json.dumps({"__access_shell": str(shell), "creatic_home": str(tmp_path)})
+    command = ["ansible-playbook", "-i", "localhost,", str(tmp_path / "play.yml"), "--check", "-v", "-e", given]
     done = subprocess.run(
-        ["ansible-playbook", "-i", "localhost,", tmp_path / "play.yml", "--check", "-v", "--start-at-task", last]
-        + ["-e", json.dumps({"__access_shell": str(shell), "creatic_home": str(tmp_path)})],
+        [*command, "--start-at-task", last],
         cwd=TOP,
         env=os.environ | {"ANSIBLE_ROLES_PATH": str(TOP / "roles"), "ANSIBLE_NOCOLOR": "1"},
         capture_output=True,
