@@ -86,6 +86,15 @@ def relay(commune: Commune) -> list[str]:
         return Passerelle(commune.config, journal).relay()
 
 
+@pytest.mark.parametrize("name", ["ordre.yml", "ordre.YAML", "copie.~", "plan.part", "plan du 12.06.2026", "plan", ""])
+def test_the_name_of_an_annex_says_nothing_to_the_hot_folder(world: World, commune: Commune, name: str) -> None:
+    """It would be read as a description of its own, or waited for as a file that is still being written."""
+    annexes = [{"nom": name, "sha256": "0" * 64}, {"nom": "Photo.JPG", "sha256": "1" * 64}]
+    with Journal(commune.config.journal) as journal:
+        found = Passerelle(commune.config, journal)._names({"annexes": annexes}, "7-abc")
+    assert [file for file, _item in found] == ["7-abc.pdf", "7-abc-annexe-1.pdf", "7-abc-annexe-2.jpg"]
+
+
 def deposited(world: World, **changes: str) -> str:
     return world.chain.arrivals.deposit("gondecourt", DATA | changes, make_pdf("Acte", "7"))
 

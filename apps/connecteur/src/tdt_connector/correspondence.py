@@ -194,7 +194,7 @@ class Correspondence:
                 self._journal.forget(_TOLD + own)
             return []
         target, partial_ = folder / f"reponse-{own}", folder / f".reponse-{own}"
-        names = [f"{rank}{_suffix(file)}" for rank, file in enumerate(answer["fichiers"], start=1)]
+        names = [f"{rank}{suffix_of(file)}" for rank, file in enumerate(answer["fichiers"], start=1)]
         again = self._answered(number)
         if not again and not target.exists():
             if partial_.exists():
@@ -229,6 +229,8 @@ def _files(number: int, folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: (path.name.startswith(came), path.suffix.lower() != ".pdf", path.name))
 
 
-def _suffix(file: dict[str, Any]) -> str:
+def suffix_of(file: dict[str, Any]) -> str:
+    """Of a document that the passerelle gives: what the TdT takes, whatever its name was. Of another one, it might be
+    read here as a description, or as a file that is still being written."""
     suffix = Path(str(file.get("nom") or "")).suffix.lower()
     return suffix if suffix in (".pdf", ".png", ".jpg", ".jpeg") else ".pdf"

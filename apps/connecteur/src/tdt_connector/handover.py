@@ -31,7 +31,7 @@ from creatic_agent.durable import fresh, sync_directory, write
 from .archive import ACCEPTED, archived_as, folder_of, session
 from .client import explain
 from .config import Config
-from .correspondence import Correspondence, demand, explained, keep_back, kept_back
+from .correspondence import Correspondence, demand, explained, keep_back, kept_back, suffix_of
 from .description import GOES
 from .errors import Away, Full, HandoverError
 from .filing import FOLDERS, last_name
@@ -246,8 +246,7 @@ class Passerelle:
         """The files of an act, by the names that they have here."""
         found = [(f"{stem}.{'xml' if act.get('genre') == 'pes' else 'pdf'}", act)]
         for rank, annex in enumerate(act.get("annexes") or [], start=1):
-            suffix = Path(str(annex.get("nom") or "")).suffix.lower() or ".pdf"
-            found.append((f"{stem}-annexe-{rank}{suffix}", annex))
+            found.append((f"{stem}-annexe-{rank}{suffix_of(annex)}", annex))
         return found
 
     def _deposit(self, act: dict[str, Any], stem: str) -> None:
