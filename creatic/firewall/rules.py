@@ -7,6 +7,9 @@ A rule is ``{name, direction: in|out|local, protocol: tcp|udp|icmp, ports: [443,
 request, of IPv4 or IPv6, and has no ports. ``local`` closes ports of this host, on the loopback and on its own
 addresses, to every account of the host but root and the given ones; ``accounts`` bounds ``out`` in the same way. A name
 is unique and tells the role's need: errors and the ruleset show it.
+
+Who lets anyone in over TCP serves so many connections at a time, and what holds them need not say who it is: each
+address has `EACH` of them, so that it takes none from others.
 """
 
 from __future__ import annotations
@@ -21,6 +24,9 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
 
 FIELDS = ("name", "direction", "protocol", "ports", "peers", "accounts")
 RESOLVERS = "resolvers"
+EACH = 192
+"""Connections that one address, or one network of IPv6 (RFC 6177), has at a time to what is open to anyone: a fourth of
+the 768 that Debian's nginx takes for each processor. One that stops in its handshake is a minute of such a place."""
 Network = ip.Network
 
 # The ruleset shows it as a comment, of 128 bytes at most.
@@ -33,6 +39,21 @@ _NEIGHBOURS_IN = "nd-neighbor-advert, nd-neighbor-solicit, nd-router-advert, mld
 _NEIGHBOURS_OUT = (
     "nd-neighbor-advert, nd-neighbor-solicit, nd-router-solicit, mld-listener-report, mld2-listener-report"
 )
+
+_SOURCES = """\
+	set sources4 {
+		type ipv4_addr
+		size 65535
+		flags dynamic
+	}
+
+	set sources6 {
+		type ipv6_addr
+		size 65535
+		flags dynamic
+	}
+
+"""
 
 _TABLE = """\
 table inet creatic {{
@@ -288,6 +309,23 @@ def _lines(rule: dict[str, Any]) -> list[str]:
     return [f'\t\t{line} comment "{rule["name"]}"' for line in lines]
 
 
+def _is_open(rule: dict[str, Any]) -> bool:
+    peers = rule.get("peers") or []
+    return not peers or any(_network(one).prefixlen == 0 for one in peers)
+
+
+def _counted(rules: Sequence[dict[str, Any]]) -> list[str]:
+    """Refusals of who has too many connections already, at what lets anyone in."""
+    ports = [port for one in rules if one["protocol"] == "tcp" and _is_open(one) for port in one["ports"]]
+    if not ports:
+        return []
+    return [
+        f"\t\ttcp dport {{ {_port_set(ports)} }} add @{there} {{ {source} ct count over {EACH} }} "
+        'counter reject with tcp reset comment "trop de connexions"'
+        for there, source in (("sources4", "ip saddr"), ("sources6", "ip6 saddr & ffff:ffff:ffff:ffff::"))
+    ]
+
+
 def render(rules: Sequence[dict[str, Any]], admin_networks: Sequence[object], ssh_port: object = 22) -> str:
     """The table ``inet creatic``: policy drop in, out and through, and the given flows.
 
@@ -309,16 +347,18 @@ def render(rules: Sequence[dict[str, Any]], admin_networks: Sequence[object], ss
         f'\t\t{match}tcp sport {port} accept comment "firewall-ssh"'
         for _family, match in _peer_matches(admin_networks, "daddr")
     ]
-    inbound = [line for rule in rules if rule["direction"] == "in" for line in _lines(rule)]
+    entering = [rule for rule in rules if rule["direction"] == "in"]
+    counted, inbound = _counted(entering), [line for rule in entering for line in _lines(rule)]
     outbound = [line for rule in rules if rule["direction"] == "out" for line in _lines(rule)]
     return _TABLE.format(
-        sets=_SETS if any(RESOLVERS in (rule.get("peers") or []) for rule in rules) else "",
+        sets=(_SETS if any(RESOLVERS in (rule.get("peers") or []) for rule in rules) else "")
+        + (_SOURCES if counted else ""),
         errors4=_ERRORS4,
         errors6=_ERRORS6,
         neighbours_in=_NEIGHBOURS_IN,
         neighbours_out=_NEIGHBOURS_OUT,
         local=_local([rule for rule in rules if rule["direction"] == "local"]),
-        inbound="\n".join([*enters, *inbound]),
+        inbound="\n".join([*enters, *counted, *inbound]),
         outbound="\n".join([*answers, *outbound]),
     )
 

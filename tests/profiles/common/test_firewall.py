@@ -22,6 +22,7 @@ FOR_ALL = re.compile(
 )
 LOADED = "unshare --net sh -c 'echo {text} | base64 -d | nft -f - && nft -s list table inet creatic'"
 KEPT = "unshare --net sh -c 'nft -f /etc/nftables.conf && nft -s list table inet creatic'"
+HELD = re.compile(r"(^\s*flags dynamic\n)\s*elements = \{[^}]*\}\n", re.MULTILINE)  # who is connected now
 PROBE = """python3 -c '
 import socket, sys
 with socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET) as s:
@@ -39,7 +40,8 @@ def _kernel_filters(hostvars: dict[str, Any]) -> None:
 @pytest.fixture
 def live(host: Host) -> str:
     with host.sudo():
-        return str(host.check_output("nft -s list table inet creatic"))
+        listed = str(host.check_output("nft -s list table inet creatic"))
+    return HELD.sub(r"\1", listed)
 
 
 def refused(host: Host, chain: str) -> int:

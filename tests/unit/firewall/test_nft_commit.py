@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.firewall.commit import Firewall, NftError
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, GuardError, run
 
-from creatic.firewall.rules import render
+from creatic.firewall.rules import EACH, render
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("nft") or not shutil.which("ip"),
@@ -189,6 +190,109 @@ def test_what_nft_refuses_or_reaches_further_changes_nothing(etc: Path, machine:
             attempt()
     assert wanted.live() == ""
     assert not wanted.guard.pending()
+
+
+PEER = """
+import socket, sys, time
+here, most = sys.argv[1], int(sys.argv[2])
+held = []
+for _rank in range(most):
+    try:
+        held.append(socket.create_connection(("10.99.0.1", 443), 2, (here, 0)))
+    except OSError:
+        break
+other = 1
+try:
+    socket.create_connection(("10.99.0.1", 443), 2, ("10.99.0.3", 0)).close()
+except OSError:
+    other = 0
+for one in held:
+    one.close()
+time.sleep(1)
+again = 0
+for _rank in range(300):
+    try:
+        with socket.create_connection(("10.99.0.1", 443), 2, (here, 0)) as one:
+            one.shutdown(socket.SHUT_WR)
+            one.recv(1)
+        again += 1
+    except OSError:
+        break
+print(len(held), other, again)
+"""
+LISTENER = """
+import socketserver
+
+class Server(socketserver.ThreadingTCPServer):
+    request_queue_size, daemon_threads = 1024, True
+
+with Server(("10.99.0.1", 443), lambda request, *_whose: request.recv(1)) as there:
+    print("prêt", flush=True)
+    there.serve_forever()
+"""
+
+
+@pytest.fixture
+def peer(machine: Machine) -> Iterator[Machine]:
+    """Whoever is at the other end of the machine's line, under several addresses."""
+    other = Machine(f"{machine.name}-p")
+    script = f"""ip netns add {other.name}
+        ip link add here netns {machine.name} type veth peer name there netns {other.name}
+        ip -n {machine.name} address add 10.99.0.1/24 dev here
+        ip -n {machine.name} link set here up
+        ip -n {other.name} address add 10.99.0.2/24 dev there
+        ip -n {other.name} address add 10.99.0.3/24 dev there
+        ip -n {other.name} link set there up"""
+    subprocess.run(["sh", "-e", "-c", script], check=True)
+    listening = subprocess.Popen(
+        ["ip", "netns", "exec", machine.name, sys.executable, "-c", LISTENER], stdout=subprocess.PIPE, text=True
+    )
+    assert listening.stdout and listening.stdout.readline() == "prêt\n"
+    yield other
+    listening.kill()
+    listening.wait()
+    subprocess.run(["ip", "netns", "delete", other.name], check=True)
+
+
+@pytest.mark.parametrize("rule", [RULE, RULE | {"peers": ["0.0.0.0/0"]}], ids=["anyone", "the-whole-internet"])
+def test_one_address_has_its_connections_and_leaves_others_theirs(
+    etc: Path, machine: Machine, peer: Machine, rule: dict[str, Any]
+) -> None:
+    """1,536 handshakes that stopped, of one address without a certificate, kept everybody from a door of nginx."""
+    wanted = firewall(etc, machine, rule)
+    wanted.apply("a", 20)
+    wanted.confirm("a")
+    done = peer([sys.executable, "-c", PEER, "10.99.0.2", str(EACH + 100)])
+    assert done.stdout.split() == [str(EACH), "1", "300"], done.stderr
+    counted = ", ".join(f"10.99.0.{rank} ct count over {EACH}" for rank in range(4, 9))
+    assert machine(["nft", f"add element inet creatic sources4 {{ {counted} }}"]).returncode == 0
+    assert "10.99.0.8" in machine(["nft", "-s", "list", "table", "inet", "creatic"]).stdout
+    assert not wanted.inspect()  # whom it counts is no drift
+
+
+def test_a_machine_whose_modules_are_locked_keeps_its_rules(etc: Path, machine: Machine) -> None:
+    """Until its next boot, which has what counts connections before they are."""
+
+    class Locked(Machine):
+        def __call__(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+            candidate = Path(command[-1])
+            if "ct count" in command[-1] or (
+                command[0] == "unshare" and candidate.is_file() and "ct count" in candidate.read_text()
+            ):
+                return subprocess.CompletedProcess(command, 1, "", "No such file or directory")
+            return super().__call__(command)
+
+    locked = Locked(machine.name)
+    wanted = firewall(etc, locked, RULE)
+    wanted.apply("a", 20)
+    wanted.confirm("a")
+    assert not wanted.inspect()
+    assert "tcp dport 443 accept" in wanted.live()
+    unit = etc.parent / "units" / "nftables.service.d" / "creatic.conf"
+    assert "ExecStartPre=-/usr/sbin/modprobe --quiet nft_connlimit\n" in unit.read_text()
+    after = firewall(etc, machine, RULE)
+    assert after.inspect()
+    assert f"ct count over {EACH}" in after.text()
 
 
 def test_a_machine_without_name_server_is_told(etc: Path, machine: Machine) -> None:

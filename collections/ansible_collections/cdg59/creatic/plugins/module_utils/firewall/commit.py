@@ -21,10 +21,12 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, Runner, run, said
 
 HEADER = "#!/usr/sbin/nft -f\n# Cre@tic: written once confirmed; the next run repairs what is changed by hand.\n"
-# A stop of Debian's unit flushes every table, those of a container engine included.
+# A stop of Debian's unit flushes every table, those of a container engine included. What counts
+# connections is there before modules are locked.
 DROP_IN = """\
 # Cre@tic: a stop removes our table only, a start replaces it only.
 [Service]
+ExecStartPre=-/usr/sbin/modprobe --quiet nft_connlimit
 ExecStop=
 ExecStop=-/usr/sbin/nft delete table {table}
 """
@@ -32,6 +34,10 @@ _SCRATCH = """\
 nft add table inet creatic_temoin && nft -f "$1" && nft list tables && echo "--" && nft -s list table {table}
 """
 _WITNESS = "table inet creatic_temoin"
+_COUNTING = "add table inet t; add chain inet t c; add rule inet t c ct count over 1 drop"
+_COUNTED = re.compile(r"^.* ct count over .*\n", re.MULTILINE)
+# Whom a set like these holds is what happens, not what is wanted.
+_HELD = re.compile(r"(^\s*flags dynamic\n)\s*elements = \{[^}]*\}\n", re.MULTILINE)
 _SKUID = re.compile(r"(?<=meta skuid \{ )[^}]+(?= \})")
 
 
@@ -120,6 +126,8 @@ class Firewall:
         """The whole file: replaces our table and touches no other."""
         # By number: nft would load none of a file that names an account which went away.
         rules = _SKUID.sub(lambda found: ", ".join(str(_uid(name)) for name in found[0].split(", ")), self.ruleset)
+        if _COUNTED.search(rules) and self.run(["unshare", "--net", "nft", _COUNTING]).returncode:
+            rules = _COUNTED.sub("", rules)  # its modules are locked, until its next boot, or its kernel has none
         lines = [f"table {self.table}", f"delete table {self.table}", rules.strip("\n")]
         if self.resolvers:
             found = self._name_servers()
@@ -154,7 +162,7 @@ class Firewall:
         done = self.run(["nft", "-s", "list", "table", *self.table.split()])
         if done.returncode and "No such file or directory" not in done.stderr:
             raise NftError(f"nft ne lit pas les règles de la machine : {said(done)}")
-        return "" if done.returncode else done.stdout
+        return "" if done.returncode else _HELD.sub(r"\1", done.stdout)
 
     def wanted(self) -> str:
         """The wanted table as the kernel gives it back, from a network namespace of its own.
