@@ -105,7 +105,8 @@ class _Answer(socketserver.StreamRequestHandler):
 class Door:
     """A real nginx with the rendered site, in front of a slow application."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, **site: object) -> None:
+        self.site = {"nginx_tls_client_certificates": "required", "nginx_tls_client_requests": MOST} | site
         self.root, self.authority = root, Authority(root / "pki", "groupement de test")
         server = self.authority.issue("porte", "server")
         for name, siren in (("pc", FIRST), ("connecteur", FIRST), ("machine", FIRST), ("autre", SECOND)):
@@ -133,7 +134,7 @@ class Door:
         site = render(
             "site.conf.j2", nginx_tls_site="essai", nginx_tls_server_names=["localhost"],
             nginx_tls_certificate_dir=str(server), nginx_tls_upstream=str(self.root / "app.sock"),
-            nginx_tls_client_certificates="required", nginx_tls_client_requests=MOST, nginx_tls_client_machines=True,
+            nginx_tls_client_machines=True, **self.site,
         )  # fmt: skip # one call by its parts
         (self.root / "tls.conf").write_text(render("tls.conf.j2"))
         text = render("default.conf.j2") + site
@@ -155,13 +156,15 @@ class Door:
         with socket.socket() as tried:
             return tried.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def ask(self, who: str, path: str = "/", accept: str = "*/*") -> tuple[HTTPResponse, str]:
+    def ask(
+        self, who: str, path: str = "/", accept: str = "*/*", method: str = "GET", **headers: str
+    ) -> tuple[HTTPResponse, str]:
         """A request with somebody's certificate."""
         folder = self.authority.folder / who
         context = ssl.create_default_context(cafile=str(self.authority.bundle))
         context.load_cert_chain(folder / "fullchain.pem", folder / "key.pem")
         link: HTTPConnection = HTTPSConnection("localhost", self.port, context=context, timeout=allowed(60))
-        link.request("GET", path, headers={"Host": "localhost", "Accept": accept})
+        link.request(method, path, headers={"Host": "localhost", "Accept": accept} | headers)
         answer = link.getresponse()
         return answer, answer.read().decode()
 
@@ -217,6 +220,47 @@ def test_one_certificate_leaves_room_to_the_others_of_its_siren(door: Door) -> N
             assert answer.headers["Retry-After"] == "7"
         finally:
             door.slow.gate.set()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("POST", "/authentication/login/plein", {}),
+        ("POST", "/%61uthentication//login/plein", {}),
+        ("POST", "/api/v4/auth/token/obtain/plein", {}),
+        ("GET", "/api/v4/documents/plein", {"Authorization": "bAsic eDp5"}),
+    ],
+)
+def test_who_has_passwords_looked_at_leaves_the_ged_to_others(
+    tmp_path: Path, method: str, path: str, headers: dict[str, str]
+) -> None:
+    """One visitor without an account had all its threads, by seven wrong passwords a second."""
+    own = yaml.safe_load((ROLE.parent / "mayan/vars/main.yml").read_text(encoding="utf-8"))["__mayan_proofs"]
+    changes = {"nginx_tls_client_certificates": "off", "nginx_tls_client_requests": 0}
+    door = Door(tmp_path, nginx_tls_extra_locations=own, **changes)
+    try:
+        with ThreadPoolExecutor(60) as pool:
+            began = time.monotonic()
+            asked = [pool.submit(door.ask, "pc", path, method=method, **headers) for _ in range(60)]
+            wait_for(lambda: any(one.done() and one.result()[0].status == 429 for one in asked), "refusals", seconds=20)
+            assert [door.ask("pc", "/documents/plein")[0].status for _ in range(20)] == [503] * 20  # its own answer
+            found = [one.result() for one in asked]
+            passed = sum(answer.status == 503 for answer, _said in found)
+            assert 31 <= passed <= 32 + 3 * (time.monotonic() - began)
+            answer, said = next(one for one in found if one[0].status == 429)
+            assert answer.headers["Retry-After"] == "30" and "À faire" in json.loads(said)["message"]
+        assert door.ask("pc", path, method=method, **headers)[0].status == 503
+    finally:
+        door.close()
+
+
+def test_a_network_of_ipv6_is_one_visitor() -> None:
+    [expression] = re.findall(r'map \$binary_remote_addr .*?"~(.*?)" ', render("default.conf.j2"), re.DOTALL)
+    pattern = re.compile(expression.replace("(?<", "(?P<").encode())
+    first, second = (socket.inet_pton(socket.AF_INET6, f"2001:db8:a00:a::{one}") for one in ("1", "a0a:ffff"))
+    found = [pattern.search(one) for one in (first, second)]
+    assert {one["creatic_prefixe"] for one in found if one} == {first[:8]} and all(found)
+    assert not pattern.search(socket.inet_aton("192.0.2.10"))
 
 
 def test_an_application_that_is_away_is_told_in_french(door: Door) -> None:
