@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ from tdt_connector.client import FilePart
 from tdt_connector.driver import RemoteState
 from tdt_connector.errors import Denied, Duplicate, Refused, TdtError, Uncertain, Unreachable
 from tdt_connector.s2low import S2low, _json, _transaction, decode
+
+from testbed.connector import Commune
 
 
 class Canned:
@@ -369,3 +372,21 @@ def test_a_number_of_transaction_is_one_that_the_journal_can_keep(given: bytes) 
 def test_a_list_that_is_no_json_is_uncertain(given: bytes) -> None:
     with pytest.raises(Uncertain, match="réponse inattendue du TdT"):
         _json(given)
+
+
+@pytest.mark.parametrize(
+    ("text", "year"),
+    [("Tue, 01 Dec 2026 20:00:00 GMT", 2026), ("Tue, 01 Dec 2026 20:00:00 -0000", 2026), ("hier", 0), ("", 0),
+     ("Tue, 01 Dec 20260 00:00:00 GMT", 0)],
+)  # fmt: skip # a table
+def test_a_clock_that_makes_no_sense_takes_nothing_away_from_an_answer(
+    monkeypatch: pytest.MonkeyPatch, commune: Commune, text: str, year: int
+) -> None:
+    """Its transaction number was lost with it, and each act looked for in the list."""
+    answer = requests.Response()
+    answer.status_code, answer.raw, answer.headers["Date"] = 200, io.BytesIO(b"OK\n12"), text
+    monkeypatch.setattr(requests.Session, "request", lambda *_args, **_options: answer)
+    asked = client.Client(commune.config)
+    assert asked.get("/x") == b"OK\n12"
+    told = asked.server_date
+    assert (told.year if told else 0) == year and (told is None or told.tzinfo)

@@ -9,7 +9,7 @@ import secrets
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -229,8 +229,7 @@ class Client:
         finally:
             if answer is not None:
                 answer.close()
-        stamp = answer.headers.get("Date")
-        self.server_date = parsedate_to_datetime(stamp) if stamp else None
+        self.server_date = _moment(answer.headers.get("Date", ""))
         return answer
 
     def _read(self, answer: requests.Response) -> bytes:
@@ -243,6 +242,15 @@ class Client:
             if body.tell() > _ANSWER_BLOCK:
                 self._progress()
         return body.getvalue()
+
+
+def _moment(text: str) -> datetime | None:
+    """The clock that an answer tells; one that makes no sense takes nothing away from the answer."""
+    try:
+        found = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _body(answer: requests.Response) -> bytes:
