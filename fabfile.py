@@ -13,34 +13,35 @@ sys.path[:0] = [str(TOP), str(TOP / "collections")]
 from creatic.cli import archives, auditeur, autorite, banc, exploitation, technicien
 
 namespace = Collection(technicien.environnement)
-namespace.add_task(technicien.rollout, name="communes")
 namespace.add_task(exploitation.past, name="historique")
 namespace.add_task(exploitation.servers, name="serveurs")
 namespace.add_task(exploitation.updates, name="correctifs")
 namespace.add_collection(
     Collection(
         "sauvegarde",
-        exploitation.backup_drill_,
-        exploitation.backup_move_,
-        exploitation.backup_recover,
-        exploitation.backup_rollback,
-        exploitation.backup_save,
         exploitation.backup_status,
+        exploitation.backup_save,
+        exploitation.backup_drill_,
+        exploitation.backup_rollback,
+        exploitation.backup_recover,
+        exploitation.backup_move_,
     )
 )
 namespace.add_collection(Collection("agent", technicien.agent_depart))
 namespace.add_collection(Collection("comptes", autorite.accounts_renew))
 namespace.add_collection(Collection("acces", autorite.access_grant, autorite.access_list, autorite.access_revoke))
 namespace.add_collection(Collection("banc", banc.lab_up, banc.lab_down, banc.lab_status))
-namespace.add_collection(Collection("commune", technicien.commune_new, technicien.commune_depart))
+communes = Collection("commune", technicien.commune_new, technicien.commune_depart)
+communes.add_task(technicien.rollout, name="deployer")
+namespace.add_collection(communes)
 namespace.add_task(auditeur.documents)
 namespace.add_task(exploitation.morning)
 namespace.add_collection(
     Collection(
         "flotte",
+        exploitation.fleet_status,
         exploitation.fleet_publish,
         exploitation.fleet_advance,
-        exploitation.fleet_status,
         exploitation.fleet_stop,
         exploitation.fleet_back,
         exploitation.fleet_excuse,
@@ -64,8 +65,7 @@ namespace.add_collection(
         archives.archive_recover,
     )
 )
-namespace.add_collection(Collection("parapheur", autorite.signer_lists))
-namespace.add_collection(Collection("confiance", autorite.trusted_lists))
+namespace.add_collection(Collection("parapheur", autorite.signer_lists, autorite.trusted_lists))
 namespace.add_collection(
     Collection(
         "supervision",
@@ -77,13 +77,13 @@ namespace.add_collection(
 namespace.add_collection(
     Collection(
         "pki",
-        autorite.pki_deadlines,
         autorite.pki_list,
-        autorite.pki_lists,
-        autorite.pki_person,
-        autorite.pki_renew,
+        autorite.pki_deadlines,
         autorite.pki_verify,
+        autorite.pki_person,
         autorite.pki_rotate,
         autorite.pki_revoke,
+        autorite.pki_lists,
+        autorite.pki_renew,
     )
 )

@@ -5,71 +5,81 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import difflib
 import functools
+import inspect
 import io
+import itertools
 import os
 import re
 import select
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import fabric.main
 import invoke.program
 from fabric.main import Fab
 from invoke.exceptions import Exit, ParseError, ThreadException
-from invoke.parser import Parser, ParserContext, ParseResult
+from invoke.parser import Argument, Parser, ParserContext, ParseResult
 from invoke.program import Program
+from invoke.tasks import Task
+from invoke.util import helpline
+
+from creatic.registry import environment
+
+TOP = Path(__file__).parents[1]
 
 # Commands whose one value may be left out, which invoke admits of options alone.
 OPTIONAL = {"environnement": "--dossier", "serveurs": "--machines", "correctifs": "--machines"}
-# Names that commands and options had, and still answer to.
+# Commands whose one value is a list: written with commas, or as so many words.
+SEVERAL = ("commune.deployer", "serveurs", "correctifs")
+# Names that commands had, which answer until the next version.
 FORMER = {
-    "rollout": "communes",
-    "lab.up": "banc.demarrer",
-    "lab.down": "banc.arreter",
-    "lab.status": "banc.etat",
-    "commune.new": "commune.nouvelle",
-    "commune.check": "inventaire.controle",
-    "access.grant": "acces.delivrer",
-    "access.list": "acces.liste",
-    "access.revoke": "acces.revoquer",
-    "archive.patch": "archive.correctifs",
-    "archive.status": "archive.etat",
-    "audit.run": "audit.lancer",
-    "audit.verify": "audit.verifier",
-    "backup.drill": "sauvegarde.exercice",
-    "backup.save": "sauvegarde.faire",
-    "backup.recover": "sauvegarde.reprendre",
-    "backup.rollback": "sauvegarde.revenir",
-    "backup.status": "sauvegarde.etat",
-    "evidence.verify": "preuves.verifier",
-    "pki.list": "pki.registre",
-    "pki.revoke": "pki.revoquer",
-    "pki.rotate": "pki.rotation",
-    "pki.verify": "pki.verifier",
-    "--for": "--duree",
-    "--level": "--niveau",
-    "--limit": "--limite",
-    "--profile": "--profil",
+    "communes": "commune.deployer",
+    "pki.listes": "pki.revocations",
+    "parapheur.listes": "parapheur.revocations",
+    "confiance.listes": "parapheur.confiance",
+    "acces.liste": "acces.registre",
+    "supervision.silence": "supervision.taire",
 }
-# Headings of invoke's help.
-HEADINGS = {
-    "Available tasks:": "Commandes :",
-    "Usage: ": "Usage : ",
-    "[--core-opts] ": "",
-    "[other tasks here ...]": "",
-    "Docstring:": "Ce qu'elle fait :",
-    "Options:": "Options :",
-    "  none": "  aucune",
-    "=STRING": "=VALEUR",
-    " STRING": " VALEUR",
-    "=INT": "=NOMBRE",
-    " INT": " NOMBRE",
+# What « fab --list » shows first.
+DAILY = (
+    "matin",
+    "inventaire.controle",
+    "commune.deployer",
+    "serveurs",
+    "flotte.etat",
+    "sauvegarde.etat",
+    "archive.etat",
+    "pki.echeances",
+    "supervision.taire",
+    "historique",
+)
+# Who one is and what one wants: the nouns of commands, each of them once.
+AUDIENCES = {
+    "Technicien : équiper une commune, de son fichier à la preuve": ("environnement", "inventaire", "commune", "agent"),
+    "Exploitation : les machines, leurs correctifs, leurs alertes": (
+        "matin",
+        "serveurs",
+        "correctifs",
+        "supervision",
+        "historique",
+    ),
+    "Exploitation : les sauvegardes": ("sauvegarde",),
+    "Exploitation : les communes en accès sortant, et les vagues": ("flotte",),
+    "Archives : la salle et ce qu'elle garde": ("archive",),
+    "Auditeur : constater, vérifier, documenter": ("audit", "preuves", "documents"),
+    "Autorité : les certificats, et qui signe": ("pki", "parapheur"),
+    "Autorité : les accès et les comptes": ("acces", "comptes"),
+    "Banc d'essai": ("banc",),
 }
-_SUB_HEADINGS = (
+# Headings of invoke's lists.
+_HEADINGS = (
+    (re.compile(r"^Available tasks:", re.MULTILINE), "Commandes :"),
     (re.compile(r"^Available '(.+)' tasks:", re.MULTILINE), r"Commandes de « \1 » :"),
     (re.compile(r"^Default(?: '(.+)')? task: (.+)", re.MULTILINE), r"Sans autre mot, « \1 » fait : \2"),
 )
@@ -83,7 +93,7 @@ class FrenchParser(Parser):
     _line: Sequence[str] = ()
 
     def parse_argv(self, argv: list[str]) -> ParseResult:
-        """Parse as invoke does.
+        """Parse as invoke does; a command by its former name is the one of today.
 
         Raises:
             ParseError: with a French message.
@@ -92,46 +102,51 @@ class FrenchParser(Parser):
             # Without commands it reads what stands before them, and leaves them as they are.
             if not self.contexts:
                 return super().parse_argv(argv)
-            found = super().parse_argv(self._asking(self._named(self._renamed(argv))))
+            self._line = argv
+            former = [_called(old, self.contexts[new]) for old, new in FORMER.items() if new in self.contexts]
+            known = Parser([*self.contexts.values(), *former], self.initial, self.ignore_unknown)
+            found = known.parse_argv(self._asking(self._joined(argv)))
         except ParseError as error:
             raise ParseError(self._explained(str(error), error.context), error.context) from None
         except ValueError as error:  # of int(): what is asked to be one
             told = str(error).rpartition(": ")[2].strip("'")
             raise ParseError(f"« {told} » n'est pas un nombre entier, que son option attend. {_HELP}.", None) from None
+        for one in found:
+            one.name = one.name and today(one.name)
         if not any(one.name is None and one.args["help"].value for one in found):
             for one in found:
                 _must_be_whole(one)
         return found
 
-    def _renamed(self, argv: list[str]) -> list[str]:
-        self._line = argv
-        now = []
-        for token in argv:
-            name, equal, value = token.partition("=")
-            if name in FORMER and name not in self.contexts:
-                print(f"« {name} » s'appelle désormais « {FORMER[name]} ».", file=sys.stderr)
-                name = FORMER[name]
-            now.append(f"{name}{equal}{value}")
+    def _joined(self, argv: Sequence[str]) -> list[str]:
+        """Have the words after a command be the one value that invoke takes: its option's, or a list."""
+        now, place = list[str](), 0
+        while place < len(argv):
+            name = FORMER.get(argv[place], argv[place])
+            now.append(argv[place])
+            place += 1
+            if name in OPTIONAL or name in SEVERAL:
+                words = [*itertools.takewhile(self._is_value, argv[place:])][: None if name in SEVERAL else 1]
+                now += [OPTIONAL[name]] if words and name in OPTIONAL else []
+                now += [",".join(words)] if words else []
+                place += len(words)
         return now
 
-    def _named(self, argv: list[str]) -> list[str]:
-        for index, token in enumerate(argv[:-1]):
-            after = argv[index + 1]
-            if token in OPTIONAL and not after.startswith("-") and after not in self.contexts:
-                return [*argv[: index + 1], OPTIONAL[token], *argv[index + 1 :]]
-        return argv
+    def _is_value(self, word: str) -> bool:
+        return not word.startswith("-") and word not in self.contexts and word not in FORMER
 
     def _asking(self, argv: list[str]) -> list[str]:
         """Have a command's --help explain it: invoke takes it for the first value that the command awaits."""
         name = ""
         for token in argv:
-            if token in ("-h", "--help") and name and token not in self.contexts[name].flags:
-                return [name, *("…" for _value in self.contexts[name].missing_positional_args), "--help"]
-            name = token if token in self.contexts else name
+            command = self.contexts.get(FORMER.get(name, name))
+            if token in ("-h", "--help") and command and token not in command.flags:
+                return [today(name), *("…" for _value in command.missing_positional_args), "--help"]
+            name = token if FORMER.get(token, token) in self.contexts else name
         return argv
 
     def _explained(self, told: str, context: object) -> str:
-        name = getattr(context, "name", None)
+        name = today(getattr(context, "name", None) or "")
         of_command = f"fab {name} : " if name else ""
         aid = f"« fab {name} --help » montre ses options" if name else _HELP
         if found := re.fullmatch(r"No idea what (['\"])(.*)\1 is!", told, re.DOTALL):
@@ -146,7 +161,7 @@ class FrenchParser(Parser):
                 return f"{of_command}« {word} » est de trop : ni une de ses valeurs, ni une commande.{nearest} {aid}."
             return f"La commande « {word} » n'existe pas.{_nearest(word, self.contexts)} {_HELP}."
         if found := re.fullmatch(r"'(.+)' did not receive required positional arguments: (.+)", told):
-            return f"fab {found[1]} : il manque {found[2].replace("'", '')}. « fab {found[1]} --help » les explique."
+            return f"fab {name} : il manque {found[2].replace("'", '')}. « fab {name} --help » les explique."
         if found := re.match(r"Flag <Argument: ([\w-]+).* needed value", told):
             return f"{of_command}l'option « --{found[1].replace('_', '-')} » attend une valeur. {aid}."
         if found := re.match(r"Flag '(.+)' doesn't take any value!", told):
@@ -157,18 +172,56 @@ class FrenchParser(Parser):
 
     def _before_any_command(self, word: str) -> str:
         """What is said of an option that stands where commands do."""
-        owners = [name for name in self._line if word in getattr(self.contexts.get(name), "flags", ())]
+        line = [FORMER.get(name, name) for name in self._line]
+        owners = [name for name in line if word in getattr(self.contexts.get(name), "flags", ())]
         if owners:
             return f"L'option « {word} » s'écrit après sa commande : fab {owners[0]} {word} …"
         return f"L'option « {word} » n'existe pas.{_nearest(word, ('--help', '--list', '--version'), 0.7)} {_HELP}."
+
+
+class Command(Task):
+    """A command of ours.
+
+    Attributes:
+        example: a line that a person may type, shown by its help.
+        lab: whether it is the test bench's.
+    """
+
+    def __init__(self, body: Callable[..., None], example: str, lab: bool, **options: Any) -> None:
+        super().__init__(body, **options)
+        self.example = example
+        self.lab = lab
+
+
+def today(name: str) -> str:
+    """Give the name that a command has now, and say it of one that is called by its former name."""
+    if name not in FORMER:
+        return name
+    told = f"fab {name} s'appelle désormais fab {FORMER[name]} ; l'ancien nom répond jusqu'à la version suivante."
+    print(told, file=sys.stderr)
+    return FORMER[name]
+
+
+def written_today(line: str) -> str:
+    """Give a line that was typed, with the name that its command has now."""
+    program, _, rest = line.partition(" ")
+    name, space, given = rest.partition(" ")
+    return f"{program} {FORMER[name]}{space}{given}" if name in FORMER else line
+
+
+def _called(name: str, command: ParserContext) -> ParserContext:
+    """The same command by another name."""
+    other = copy.deepcopy(command)
+    other.name, other.aliases = name, ()
+    return other
 
 
 @functools.cache  # once: each is put around what was there
 def speak() -> None:
     """Have invoke speak French: its parser, its help, what it refuses before and after it has read the commands."""
     invoke.program.Parser = FrenchParser
-    for name in ("print_task_help", "list_tasks"):
-        setattr(Program, name, _french(getattr(Program, name)))
+    Program.list_tasks = _list_tasks(Program.list_tasks)
+    Program.print_task_help = _print_task_help
     Program.print_help = _print_help
     for name in ("load_collection", "parse_cleanup"):
         setattr(Fab, name, _explained(getattr(Fab, name)))
@@ -211,6 +264,9 @@ def _explained(method: Callable[..., None]) -> Callable[..., None]:
             raise Exit(f"--list-format : « {form} » n'en est pas un. Attendu : {', '.join(_FORMATS)}.", code=2)
         if program._remainder_only:
             raise Exit(f"fab n'a rien à faire de ce qui suit « -- », sans commande avant. {_HELP}.", code=2)
+        asked = program.args.help
+        if isinstance(asked.value, str) and asked.value in FORMER:
+            asked.set_value(today(asked.value), cast=False)
         try:
             method(program)
         except ParseError as error:  # of --help and a word
@@ -247,17 +303,84 @@ def without_terminal(method: Callable[..., None]) -> Callable[..., None]:
     return told
 
 
-def _french(method: Callable[..., None]) -> Callable[..., None]:
+def _list_tasks(method: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(method)
-    def told(*arguments: Any) -> None:
+    def told(program: Program) -> None:
+        if not _in_lab():
+            groups = program.collection.collections
+            for name in [name for name, group in groups.items() if all(one.lab for one in group.tasks.values())]:
+                del groups[name]
+        if program.list_format == "flat" and not program.list_root and not program.list_depth:
+            _list_by_audience(program)
+            return
         with contextlib.redirect_stdout(io.StringIO()) as text:
-            method(*arguments)
-        shown = re.sub("|".join(map(re.escape, HEADINGS)), lambda found: HEADINGS[found[0]], text.getvalue())
-        for heading, french in _SUB_HEADINGS:
+            method(program)
+        shown = text.getvalue()
+        for heading, french in _HEADINGS:
             shown = heading.sub(french, shown)
         print(shown, end="")
 
     return told
+
+
+def _list_by_audience(program: Program) -> None:
+    """List the commands: those of each day, then all by who one is and what one wants."""
+    lines = {
+        name: (" ".join([name, *(f"({alias})" for alias in aliases)]), helpline(program.collection[name]) or "")
+        for name, aliases in program.collection.task_names.items()
+    }
+    width = max(len(name) for name, _said in lines.values())
+    shelves = {"Chaque jour": [name for name in DAILY if name in lines]}
+    for head, nouns in AUDIENCES.items():
+        shelves[head] = [name for noun in nouns for name in lines if name.partition(".")[0] == noun]
+    for head, names in shelves.items():
+        if names:
+            print(f"{head}\n")
+            program.print_columns([(lines[name][0].ljust(width), lines[name][1]) for name in names])
+
+
+def _in_lab() -> bool:
+    try:
+        return environment.chosen(TOP).lab
+    except environment.EnvironmentRefused:
+        return False
+
+
+def _print_task_help(program: Program, name: str) -> None:
+    """Explain a command: how it is written, what it does, what it needs, what it may be given, an example."""
+    command, known = program.collection[name], program.parser.contexts[name]
+    needed = [one for one in known.args.values() if one.value is None]
+    others = [one for one in known.args.values() if one.value is not None]
+    words = [f"{word} [{word}…]" if name in SEVERAL else word for word in (_written(name, one) for one in needed)]
+    if name in OPTIONAL:
+        word = _word(name, OPTIONAL[name].removeprefix("--"))
+        words = [f"[{word}…]" if name in SEVERAL else f"[{word}]"]
+    print(" ".join(["Usage : fab", name, *words, *(["[--options]"] if others else [])]))
+    print(f"\nCe qu'elle fait :\n  {inspect.getdoc(command)}\n")
+    if needed:
+        print("À donner :")
+        program.print_columns([(_written(name, one), one.help) for one in needed])
+    if others:
+        print("Options :")
+        program.print_columns([(_option(one), one.help) for one in others])
+    print(f"Exemple : {command.example}")
+
+
+def _word(command: str, name: str) -> str:
+    """What stands for a value: one of them, where there may be several."""
+    return (name.removesuffix("s") if command in SEVERAL else name).upper()
+
+
+def _written(command: str, one: Argument) -> str:
+    """How a value that a command cannot do without is written after it."""
+    word = _word(command, one.name)
+    return word if one.positional else f"--{one.name} {word}"
+
+
+def _option(one: Argument) -> str:
+    """An option as it is written, its letter first."""
+    value = " VALEUR" if one.takes_value else ""
+    return ", ".join(f"{'-' if len(name) == 1 else '--'}{name}{value}" for name in sorted(one.names, key=len))
 
 
 def _print_help(program: Program) -> None:

@@ -98,7 +98,7 @@ def main() -> int:
         subprocess.run(["fab", step], cwd=TOP, check=True, stdout=subprocess.DEVNULL)
     show("simulateur de TdT, à froid", play("tdt_simulator.yml", "tdt_simulator"))
     show("serveurs, à froid", play("site.yml", f"all:localhost:!banc:!{':!'.join(profiles.marked('commune'))}"))
-    every = ":".join([group, *profiles.marked("place")])  # as fab communes does
+    every = ":".join([group, *profiles.marked("place")])  # as fab commune.deployer does
     show(f"rollout {slug}, à froid", play("journeys/rollout.yml", every))
     show(f"rollout {slug}, à chaud", play("journeys/rollout.yml", every))
     # The proof waits for the préfecture; the profiles alone say what the configuration costs.

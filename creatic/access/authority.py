@@ -486,7 +486,7 @@ class SshAuthority:
             granted = {line["serie"]: line for line in self.events() if line["evenement"] in _OPENINGS}
             found = granted.get(int(serial)) if re.fullmatch(r"[0-9]{1,12}", str(serial)) else None
             if found is None:
-                raise AccessError(f"certificat n° {serial} inconnu : « fab acces.liste » les montre")
+                raise AccessError(f"certificat n° {serial} inconnu : « fab acces.registre » les montre")
             if found["serie"] not in self._revoked():
                 moment = (now or utc_now()).isoformat()
                 event = {"evenement": "revocation", "serie": found["serie"], "motif": why}

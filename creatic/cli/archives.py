@@ -25,7 +25,7 @@ from creatic.registry import (
 from creatic.terminal import Grid
 
 
-@task(reads=True, name="etat", help={"json": "écran et défauts en JSON"})
+@task("fab archive.etat", reads=True, name="etat", help={"json": "écran et défauts en JSON"})
 def archive_status(context: Context, json: bool = False) -> None:
     """Montre la salle d'archives : nœuds, copies, capacité, fixité, sceaux."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
@@ -43,7 +43,7 @@ def archive_status(context: Context, json: bool = False) -> None:
         raise Exit("", code=1)
 
 
-@task(reads=True, name="formats", help={"json": "tout, en JSON"})
+@task("fab archive.formats", reads=True, name="formats", help={"json": "tout, en JSON"})
 def archive_formats_(context: Context, json: bool = False) -> None:
     """Montre les formats des archives : combien, de qui, lesquels sont à risque et ce qui est à faire."""
     common.must_have("archive_gateway")
@@ -73,6 +73,7 @@ def archive_formats_(context: Context, json: bool = False) -> None:
 
 
 @task(
+    'fab archive.convertir --compte gondecourt --motif "formats à risque" --essai',
     name="convertir",
     iterable=["compte", "archive"],
     help={
@@ -98,7 +99,11 @@ def archive_convert(
     common.must(done, "Conversion de formats")
 
 
-@task(name="correctifs", help={"redemarrer": "redémarre chaque nœud, même si rien ne le demande"})
+@task(
+    "fab archive.correctifs",
+    name="correctifs",
+    help={"redemarrer": "redémarre chaque nœud, même si rien ne le demande"},
+)
 def archive_patch_(context: Context, redemarrer: bool = False) -> None:
     """Applique les correctifs aux nœuds d'archives, un à la fois, sans arrêter les versements."""
     common.must_have("archive_node")
@@ -129,7 +134,7 @@ def _on_connector(context: Context, commune: str, *argv: str) -> bool:
     return bool(done)
 
 
-@task(name="sceaux")
+@task("fab archive.sceaux", name="sceaux")
 def archive_seals(context: Context) -> None:
     """Scelle le journal de la salle d'archives, et en copie les sceaux ici, vérifiés."""
     common.must_have("archive_gateway")
@@ -137,6 +142,7 @@ def archive_seals(context: Context) -> None:
 
 
 @task(
+    "fab archive.reprendre",
     name="reprendre",
     iterable=["archive"],
     help={"archive": "identifiant d'une archive, à répéter ; sans elle, toutes celles qu'aucun nœud n'a plus"},
@@ -149,6 +155,7 @@ def archive_recover(context: Context, archive: list[str]) -> None:
 
 
 @task(
+    "fab archive.acte gondecourt",
     name="acte",
     positional=["commune"],
     help={"commune": "nom du fichier de la commune, ou d'une entité qu'elle héberge (gondecourt-ccas)"},

@@ -42,13 +42,16 @@ def _verify(dossier: str, racine: str, everything: Callable[[Path], dict[str, Ve
         results = one or everything(root)
     except evidence_store.EvidenceError as error:
         raise Exit(str(error), code=2) from None
-    print("\n".join(evidence_store.verification_lines(results)) or "Aucune preuve pour l'instant : fab communes")
+    print(
+        "\n".join(evidence_store.verification_lines(results)) or "Aucune preuve pour l'instant : fab commune.deployer"
+    )
     if not all(result.intact for result in results.values()):
         raise Exit("Des preuves ont été modifiées ou ne sont pas scellées.", code=1)
     print("".join(f"  signé par {result.signer}\n" for result in one.values()), end="")
 
 
 @task(
+    "fab documents --seul politique-archivage",
     iterable=["seul"],
     help={
         "commune": "nom de son fichier, ou d'une entité qu'elle héberge : sa convention et son contrat seulement",
@@ -92,6 +95,7 @@ def documents(context: Context, commune: str = "", seul: list[str] | None = None
 
 
 @task(
+    "fab preuves.verifier --journaux",
     reads=True,
     name="verifier",
     help=_WHAT
@@ -111,6 +115,7 @@ def evidence_verify(context: Context, dossier: str = "tous", racine: str = "", j
 
 
 @task(
+    "fab audit --limite commune_gondecourt",
     name="lancer",
     help={
         "limite": "motif d'hôtes Ansible pour restreindre, comme commune_gondecourt ou tdt_connector",
@@ -147,7 +152,7 @@ def audit(context: Context, limite: str = "", niveau: str = "") -> None:
         raise Exit(code=1)
 
 
-@task(name="verifier", anywhere=True, help=_WHAT)
+@task("fab audit.verifier tous", name="verifier", anywhere=True, help=_WHAT)
 def audit_verify(context: Context, dossier: str, racine: str = "") -> None:
     """Vérifie un dossier d'audit, ou tous : empreintes, signature, horodatage."""
     if dossier == "tous" and not evidence_store.runs(common.home() / "audits"):

@@ -25,7 +25,11 @@ from creatic.pki.registry import REVOKED, STATUSES
 from creatic.terminal import Grid
 
 
-@task(name="renouveler", help={"oui": "le fait ; sans elle, la commande dit seulement ce qu'elle ferait"})
+@task(
+    "fab comptes.renouveler --oui",
+    name="renouveler",
+    help={"oui": "le fait ; sans elle, la commande dit seulement ce qu'elle ferait"},
+)
 def accounts_renew(context: Context, oui: bool = False) -> None:
     """Met fin aux jetons et sessions de la GED et du parapheur, et y renouvelle les mots de passe."""
     known = needs.servers(common.inventory_dir(), TOP)
@@ -44,6 +48,7 @@ def accounts_renew(context: Context, oui: bool = False) -> None:
 
 
 @task(
+    "fab pki.registre --jours 60",
     reads=True,
     name="registre",
     help={"jours": "seulement ceux qui expirent dans ce délai, en jours", "statut": ", ".join(STATUSES)},
@@ -84,7 +89,7 @@ def pki_list(context: Context, jours: str = "", statut: str = "") -> None:
     print("\n".join(told))
 
 
-@task(reads=True, name="verifier")
+@task("fab pki.verifier", reads=True, name="verifier")
 def pki_verify(context: Context) -> None:
     """Vérifie le registre, les clés et les listes de révocation."""
     authority = Authority(common.home() / "pki")
@@ -96,7 +101,12 @@ def pki_verify(context: Context) -> None:
         raise Exit("L'autorité de certification a des défauts.", code=1)
 
 
-@task(reads=True, name="echeances", help={"jours": "certificats qui expirent dans ce délai ; 30 d'office"})
+@task(
+    "fab pki.echeances --jours 60",
+    reads=True,
+    name="echeances",
+    help={"jours": "certificats qui expirent dans ce délai ; 30 d'office"},
+)
 def pki_deadlines(context: Context, jours: str = "30") -> None:
     """Dit ce qui expire bientôt, certificats, autorités et listes de révocation ; en échec s'il y a à faire."""
     try:
@@ -108,14 +118,16 @@ def pki_deadlines(context: Context, jours: str = "30") -> None:
         raise Exit(code=1)
 
 
-@task(name="listes")
+@task("fab pki.revocations", name="revocations")
 def pki_lists(context: Context) -> None:
     """Signe de nouveau les listes de révocation qui expirent, et les donne à toutes les machines."""
     common.checked([])
     common.must(common.playbook(context, "journeys/revocation_lists.yml"), "Listes de révocation")
 
 
-@task(name="rotation", help={"jours": "renouvelle ce qui expire dans ce délai, en jours"})
+@task(
+    "fab pki.rotation --jours 60", name="rotation", help={"jours": "renouvelle ce qui expire dans ce délai, en jours"}
+)
 def pki_rotate(context: Context, jours: str = "30") -> None:
     """Renouvelle les certificats qui expirent bientôt."""
     within = common.whole(jours, "--jours")
@@ -126,7 +138,9 @@ def pki_rotate(context: Context, jours: str = "30") -> None:
 
 
 @task(
+    "fab pki.renouveler --autorite emettrice",
     name="renouveler",
+    positional=[],
     help={
         "autorite": "emettrice, ou racine (avec une nouvelle émettrice sous elle)",
         "sauf": "machines qu'on renonce à attendre, séparées par des virgules",
@@ -142,7 +156,9 @@ def pki_renew(context: Context, autorite: str, sauf: str = "") -> None:
 
 
 @task(
+    "fab pki.revoquer --motif compromission --hote gondecourt-pc-secretariat",
     name="revoquer",
+    positional=[],
     help={
         "motif": "compromission, changement, remplacement, cessation, non_precise",
         "numero": "numéro de série hexadécimal",
@@ -174,6 +190,7 @@ def pki_revoke(
 
 
 @task(
+    'fab pki.personne "Camille Delattre" --commune gondecourt',
     name="personne",
     positional=["nom"],
     help={
@@ -194,7 +211,9 @@ def pki_person(context: Context, nom: str, commune: str = "") -> None:
 
 
 @task(
+    'fab acces.delivrer auditeur --duree 4h --cle cle.pub --profil tdt_connector --motif "audit annuel"',
     name="delivrer",
+    positional=["role"],
     iterable=["profil", "commune"],
     help={
         "role": "auditeur ou prestataire",
@@ -245,7 +264,7 @@ def access_grant(
     common.seal_access()
 
 
-@task(reads=True, name="liste")
+@task("fab acces.registre", reads=True, name="registre")
 def access_list(context: Context) -> None:
     """Montre les accès délivrés, le plus récent d'abord."""
     try:
@@ -266,7 +285,12 @@ def access_list(context: Context) -> None:
     table.show()
 
 
-@task(name="revoquer", positional=["numero"], help={"numero": "voir fab acces.liste", "motif": "raison"})
+@task(
+    'fab acces.revoquer 12 --motif "travaux finis"',
+    name="revoquer",
+    positional=["numero"],
+    help={"numero": "voir fab acces.registre", "motif": "raison"},
+)
 def access_revoke(context: Context, numero: str, motif: str = "") -> None:
     """Révoque un accès, sur toutes les machines, et coupe ses sessions."""
     try:
@@ -288,14 +312,14 @@ def access_revoke(context: Context, numero: str, motif: str = "") -> None:
         )
 
 
-@task(name="listes")
+@task("fab parapheur.revocations", name="revocations")
 def signer_lists(context: Context) -> None:
     """Met à jour les listes de révocation des signataires, et les envoie au parapheur."""
     common.must_have("parapheur")
     common.must(common.playbook(context, "journeys/signer_lists.yml"), "Listes de révocation")
 
 
-@task(name="listes")
+@task("fab parapheur.confiance", name="confiance")
 def trusted_lists(context: Context) -> None:
     """Met à jour les listes de confiance de l'Union européenne, et les envoie au parapheur."""
     common.must_have("parapheur")

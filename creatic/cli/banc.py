@@ -11,19 +11,19 @@ from creatic.cli import common
 from creatic.cli.common import print, task
 
 
-@task(lab=True, name="demarrer")
+@task("fab banc.demarrer", lab=True, name="demarrer")
 def lab_up(context: Context) -> None:
     """Démarre le banc d'essai (machines Debian 13, réseau, accès SSH)."""
     common.must(common.playbook(context, "lab/create.yml"), "Banc d'essai")
 
 
-@task(lab=True, name="arreter")
+@task("fab banc.arreter", lab=True, name="arreter")
 def lab_down(context: Context) -> None:
     """Arrête le banc d'essai et ne laisse rien derrière lui."""
     common.must(common.playbook(context, "lab/destroy.yml"), "Banc d'essai")
 
 
-@task(reads=True, lab=True, name="etat")
+@task("fab banc.etat", reads=True, lab=True, name="etat")
 def lab_status(context: Context) -> None:
     """Montre les machines du banc d'essai."""
     machines = Ground().containers()

@@ -88,11 +88,12 @@ def chosen() -> environment.Environment:
 
 
 def task(
-    *, lab: bool = False, anywhere: bool = False, reads: bool = False, **options: Any
+    example: str, *, lab: bool = False, anywhere: bool = False, reads: bool = False, **options: Any
 ) -> Callable[[Callable[..., None]], Any]:
     """A command, as invoke's decorator makes it of a function.
 
     Args:
+        example: a line that a person may type; its help shows it.
         lab: refused outside the lab.
         anywhere: asks for the environment itself, if it needs it.
         reads: changes nothing, and so is no part of the history, unless timers run it.
@@ -107,7 +108,8 @@ def task(
             if lab and not chosen().lab:
                 raise Exit(
                     "Cette commande est celle du banc d'essai : elle ne fait rien dans un autre environnement. "
-                    f"À faire, pour le banc d'essai : {environment.VARIABLE}=inventories/lab devant la même commande.",
+                    "À faire, pour le banc d'essai : choisissez le sien (fab environnement inventories/lab), ou "
+                    f"{environment.VARIABLE}=inventories/lab devant la même commande.",
                     code=2,
                 )
             try:
@@ -116,14 +118,14 @@ def task(
             except PermissionError as error:
                 raise Exit(environment.closed(error.filename or home()), code=1) from None
 
-        return invoke.task(**options)(run)
+        return invoke.task(klass=commands.Command, example=example, lab=lab, **options)(run)
 
     return made
 
 
 def is_watched() -> bool:
     """Whether how it ends is to be known, though it changes nothing: a timer runs it, or failed to."""
-    command = " ".join(["fab", *sys.argv[1:]])
+    command = commands.written_today(" ".join(["fab", *sys.argv[1:]]))
     return evidence_store.TIMER_VARIABLE in os.environ or command in history.unattended(home())
 
 

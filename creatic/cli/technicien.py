@@ -35,6 +35,7 @@ from creatic.registry import aim, environment, groupement, wiring
 
 
 @task(
+    "fab environnement inventories/production",
     anywhere=True,
     help={"dossier": "inventaire à choisir, comme inventories/production ; sans lui, le choix actuel est montré"},
 )
@@ -61,6 +62,7 @@ def environnement(context: Context, dossier: str = "") -> None:
 
 
 @task(
+    "fab commune.nouvelle gondecourt --siren 215902669 --agents 80 --territoire lille --poste pc-secretariat",
     name="nouvelle",
     iterable=["poste"],
     help={
@@ -106,10 +108,11 @@ def commune_new(
         )
     except groupement.GroupementError as error:
         raise Exit(str(error), code=1) from None
-    print(f"{target} est écrit. Relisez-le, puis : fab communes {slug}")
+    print(f"{target} est écrit. Relisez-le, puis : fab commune.deployer {slug}")
 
 
 @task(
+    "fab commune.depart gondecourt --vers /media/disque/gondecourt",
     name="depart",
     positional=["commune"],
     help={
@@ -150,7 +153,7 @@ def commune_depart(context: Context, commune: str, vers: str, recu: str = "", au
         raise Exit(f"La preuve n'est pas signée : {departure.unsealed}.", code=1)
 
 
-@task(anywhere=True, name="controle")
+@task("fab inventaire.controle", anywhere=True, name="controle")
 def inventory_check(context: Context) -> None:
     """Dit tout ce qui se sait d'avance : fichiers, variables des profils, clés SSH, fichiers fournis."""
     try:
@@ -247,6 +250,7 @@ def _order(context: Context) -> Order:
 
 
 @task(
+    "fab agent.depart gondecourt paul.renard --oui",
     name="depart",
     positional=["commune", "agent"],
     help={
@@ -279,8 +283,9 @@ def agent_depart(context: Context, commune: str, agent: str, oui: bool = False) 
 
 
 @task(
+    "fab commune.deployer gondecourt loos --limite vague_2",
     help={
-        "communes": "slugs séparés par des virgules, ou « toutes »",
+        "communes": "noms courts, ceux de leurs fichiers ; ou « toutes »",
         "limite": "motif d'hôtes Ansible pour restreindre, comme vague_2 ou territoire_lille",
         "par": "par vagues, qui attendent chacune que la précédente soit prête : territoire, taille ou vague",
         "canari": "avec --par, communes qui passent d'abord ; sinon la première de la plus petite vague",

@@ -36,7 +36,7 @@ _WORDS = {
 }
 # Records of the control node: what each folder holds, and what makes one.
 _KINDS = {
-    "evidence": ("déploiement de communes", "fab communes"),
+    "evidence": ("déploiement de communes", "fab commune.deployer"),
     "serveurs": ("déploiement de serveurs", "fab serveurs"),
     "audits": ("audit", "fab audit"),
     "correctifs": ("correctifs", "fab correctifs"),

@@ -408,7 +408,7 @@ def close_run(evidence: Path, staging: Path, run: Run, communes: Sequence[Commun
 
 
 def readiness(evidence: Path, run_id: str, slugs: Iterable[str]) -> list[str]:
-    """Say what keeps a run from having proved that these communes are ready; for ``fab communes``.
+    """Say what keeps a run from having proved that these communes are ready; for ``fab commune.deployer``.
 
     Returns:
         French reasons; empty when each has sealed evidence of this run and is *prête*.

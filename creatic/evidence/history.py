@@ -21,6 +21,7 @@ from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import now
 
+from creatic.commands import written_today
 from creatic.evidence.store import TIMER, is_running, operator, owner
 
 FILE = "historique.jsonl"
@@ -118,14 +119,15 @@ def unattended(home: Path) -> dict[str, str]:
     """
     last: dict[str, Entry] = {}
     for one in read(home):
+        command = written_today(one.command)
         if one.result == DONE:
-            last.pop(one.command, None)
+            last.pop(command, None)
         elif one.result != GOING and one.by == f"{TIMER}@{socket.gethostname()}":
-            last[one.command] = one
+            last[command] = one
     return {
-        one.command: f"La tâche planifiée « {one.command} » a échoué {_moment(one.began)}. À faire : voyez pourquoi "
-        f"(journalctl -u '{SERVICE.format(one.command.removeprefix('fab '))}'), corrigez, puis lancez {one.command}."
-        for one in last.values()
+        command: f"La tâche planifiée « {one.command} » a échoué {_moment(one.began)}. À faire : voyez pourquoi "
+        f"(journalctl -u '{SERVICE.format(one.command.removeprefix('fab '))}'), corrigez, puis lancez {command}."
+        for command, one in last.items()
     }
 
 

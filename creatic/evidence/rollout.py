@@ -346,7 +346,7 @@ def assess(
         leaving: places that it had, and that its file no longer asks for (from `leaving_of`).
         held: places that other runs proved, or not, as they are told in ``services``; this one is not asked for them.
     """
-    again = f"fab communes {commune.slug}"
+    again = f"fab commune.deployer {commune.slug}"
     hosts, gaps, reserves = [], _description_gaps(commune), []
     for info in commune.hosts:
         host = run.hosts.get(info.name)
@@ -503,7 +503,7 @@ def merge_state(
                 if service["etat"] != "non_verifie"
             }
         gaps = _description_gaps(commune)
-        again = f"Lancer : fab communes {commune.slug}."
+        again = f"Lancer : fab commune.deployer {commune.slug}."
         for info in commune.hosts:
             gaps += (
                 hosts[info.name]["manques"]

@@ -114,8 +114,8 @@ class Pushed:
         except (ValueError, TypeError):
             raise FleetError(
                 f"{self._path} est abîmé : les vagues faites et les excuses ne sont plus connues, rien n'est déployé. "
-                "À faire : restaurez-le de la sauvegarde du poste de commande, ou supprimez-le, et fab communes "
-                "recommence au canari"
+                "À faire : restaurez-le de la sauvegarde du poste de commande, ou supprimez-le, et fab "
+                "commune.deployer recommence au canari"
             ) from None
         return found
 

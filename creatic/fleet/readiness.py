@@ -133,7 +133,7 @@ def _places(commune: rollout.Commune, known: Mapping[str, Any], now: dt.datetime
 
 def _place(place: str, commune: rollout.Commune, entry: Mapping[str, Any] | None, now: dt.datetime) -> dict[str, Any]:
     servers = [info.name for info in commune.servers[place]]
-    label, again = PLACES[place], f"Lancer : fab communes {commune.slug}."
+    label, again = PLACES[place], f"Lancer : fab commune.deployer {commune.slug}."
     if entry is not None and entry.get("serveurs", servers) != servers:
         entry = None  # it had its place elsewhere
     state, reasons = "prouve", list[str]()

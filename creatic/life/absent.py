@@ -110,7 +110,7 @@ def _certified(home: Path) -> list[tuple[str, str, str]]:
 
 
 def _last_rollout(home: Path) -> tuple[str, dict[str, dict[str, Any]]]:
-    """The last run of `fab communes` that left a state, and what it knows of each commune, by slug."""
+    """The last run of `fab commune.deployer` that left a state, and what it knows of each commune, by slug."""
     for path in sorted(home.glob("evidence/2*/etat.json"), reverse=True):
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             found = json.loads(path.read_text(encoding="utf-8"))

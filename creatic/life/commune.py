@@ -240,7 +240,8 @@ class CommuneDeparture:
             if "heberge_par" in facts:
                 # Its connector is its commune's, which may be out of reach: it is told of this by its own deployment.
                 done[1] = "serveurs déployés sans elle : comptes fermés"
-                done.append(f"à faire encore : fab communes {_commune(facts)}, pour que son connecteur l'oublie aussi")
+                again = f"fab commune.deployer {_commune(facts)}"
+                done.append(f"à faire encore : {again}, pour que son connecteur l'oublie aussi")
             keys = files.of(self.order.home, self._certificates(facts))
             for path in keys:
                 files.remove(path)

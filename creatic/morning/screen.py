@@ -139,7 +139,7 @@ def look(
             fix = str(told.get("remede") or "relancez ; sinon, son profil n'est pas déployé")
             new = bool(commune) and name not in communes.get(commune, {}).get("hotes", {})
             if new:
-                reason, fix = f"jamais déployée, {reason}", f"fab communes {commune}"
+                reason, fix = f"jamais déployée, {reason}", f"fab commune.deployer {commune}"
             watched = new or (name in desks and bool(told.get("eteinte")))
             found.findings.append(Finding(watched, commune, name, reason, fix))
             continue

@@ -270,7 +270,7 @@ class Authority:
             if replaced and not any(row["statut"] in (REPLACED, REVOKED) for row in rows):
                 raise PkiError(
                     f"aucun certificat de {value} n'a été remplacé : rien n'est révoqué. À faire : déployez d'abord la "
-                    "nouvelle machine (fab communes), ou relancez sans --remplaces si l'ancienne a été volée"
+                    "nouvelle machine (fab commune.deployer), ou relancez sans --remplaces si l'ancienne a été volée"
                 )
             kept = (REVOKED, VALID) if replaced else (REVOKED,)
             wanted = [row for row in rows if row["statut"] not in kept and instant(row["fin"]) > now]

@@ -37,7 +37,7 @@ def deadlines(authority: Authority, days: int) -> list[str]:
             raise PkiError(UNFINISHED)
         left = min(book.crl_days(one.certificate, now) for one in issuing)
     if left < LIST_DAYS:
-        found.append(f"liste de révocation : il lui reste {left} jours. À faire : fab pki.listes")
+        found.append(f"liste de révocation : il lui reste {left} jours. À faire : fab pki.revocations")
     return found + authority.ensure(settings, check=True).warnings
 
 

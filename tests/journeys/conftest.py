@@ -84,8 +84,8 @@ def differences(before: dict[str, dict[str, Any]], after: dict[str, dict[str, An
 
 
 def rollout(communes: str) -> tuple[int, str]:
-    """fab communes; gives its status and its output."""
-    done = command("fab", "communes", communes)
+    """fab commune.deployer; gives its status and its output."""
+    done = command("fab", "commune.deployer", communes)
     return done.returncode, done.stdout
 
 

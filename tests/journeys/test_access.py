@@ -201,7 +201,7 @@ def test_it_ends_with_its_time(ready: str, tmp_path: Path) -> None:
     assert time.monotonic() - start < lasts + allowed(15)
     after = short.run(CONNECTOR, "id")
     assert after.returncode != 0 and re.search(r"Permission denied|échu", after.stdout), after.stdout
-    assert re.search(rf"^\s*{short.serial}\s+expire", command("fab", "acces.liste").stdout, re.MULTILINE)
+    assert re.search(rf"^\s*{short.serial}\s+expire", command("fab", "acces.registre").stdout, re.MULTILINE)
 
 
 def test_a_revoked_access_ends_at_once(auditor: Holder, tmp_path: Path) -> None:

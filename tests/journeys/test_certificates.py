@@ -49,7 +49,7 @@ def test_lists_reach_every_machine_though_one_cannot_be_signed(ready: str) -> No
     on_host(ADDRESS, "sudo rm /etc/creatic/pki/crl.pem")
     key.rename(away)
     try:
-        done = command("fab", "pki.listes")
+        done = command("fab", "pki.revocations")
     finally:
         away.rename(key)
     assert done.returncode == 1 and "clé de l'autorité émettrice absente" in done.stdout, done.stdout

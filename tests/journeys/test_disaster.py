@@ -123,7 +123,7 @@ def test_a_control_node_and_a_connector_come_back(lost: dict[str, str], holders:
     done(*profile)
     assert on_host(ADDRESS, f"systemctl is-active tdt-connector && test ! -e {AWAITED}").returncode == 0
     done("ansible-playbook", "-i", "inventories/lab", "playbooks/backup_server.yml")
-    done("fab", "communes", "gondecourt")
+    done("fab", "commune.deployer", "gondecourt")
     saved = on_host(ADDRESS, "creatic-sauvegarde faire")
     assert saved.returncode == 0, saved.stdout
     done("fab", "sauvegarde.faire")

@@ -48,10 +48,10 @@ def inventory(ready: str, tmp_path: Path) -> Iterator[Path]:
     told = yaml.safe_load(kept)
     file.write_text(yaml.safe_dump(told | {"entites": [*told["entites"], BODY]}), encoding="utf-8")
     assert command("ansible-playbook", "-i", str(folder), TDT).returncode == 0  # its account at the TdT
-    fab(folder, "communes", COMMUNE)
+    fab(folder, "commune.deployer", COMMUNE)
     yield folder
     for serial in in_force():
-        command("fab", "pki.revoquer", serial, "--motif", "cessation")
+        command("fab", "pki.revoquer", "--numero", serial, "--motif", "cessation")
     assert command("ansible-playbook", "-i", "inventories/lab", TDT).returncode == 0
 
 
@@ -79,7 +79,7 @@ def test_a_body_leaves_alone(inventory: Path, tmp_path: Path) -> None:
     p12 = max((HOME / "personnes").glob("zoe-partante-*.p12"), key=lambda path: path.stat().st_mtime_ns)
 
     # Taken out of its commune's file alone: nothing is deployed without it.
-    lost = fab(REPO / "inventories" / "lab", "communes", COMMUNE, status=1)
+    lost = fab(REPO / "inventories" / "lab", "commune.deployer", COMMUNE, status=1)
     assert ENTITY in lost and "fab commune.depart" in lost
 
     target = tmp_path / "disque" / ENTITY
@@ -102,7 +102,7 @@ def test_a_body_leaves_alone(inventory: Path, tmp_path: Path) -> None:
     # The lab's inventory is the one that has it no more.
     lab = REPO / "inventories" / "lab"
     closed = fab(lab, *depart)
-    assert "certificats révoqués" in closed and f"fab communes {COMMUNE}" in closed
+    assert "certificats révoqués" in closed and f"fab commune.deployer {COMMUNE}" in closed
     assert in_force() == [] and in_force("265902668") + in_force("215902669") == others
     account = PARAPHEUR.mayan().get_one(f"/creatic/comptes/{LOGIN}/")
     assert (account["ouvert"], account["commune"]) == (False, COMMUNE)

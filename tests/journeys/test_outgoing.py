@@ -191,7 +191,7 @@ def test_nobody_reaches_them(fleet: Fleet) -> None:
     with pytest.raises(OSError):
         socket.create_connection((ROUTER, 22), 5)
     assert command("ansible", CANARY, "-i", str(fleet.inventory), "-m", "ping", "-T", "5").returncode != 0
-    said = fleet.fab("communes", "wannehain", status=1)  # what it proved is asked of the door
+    said = fleet.fab("commune.deployer", "wannehain", status=1)  # what it proved is asked of the door
     assert "Rien n'est déployé d'ici chez elles" in said and "rien reçu" in said
 
 
@@ -214,7 +214,7 @@ def test_they_become_ready_wave_after_wave(fleet: Fleet) -> None:
         wanted = {"navigateur"} if machine == PC else {"connexion", "rgs", "classification", "acte"}
         assert wanted <= verdicts.keys() and "echec" not in verdicts.values()
         assert machine == PC or proof["ar_acte"], "the préfecture's own word came with the report"
-    ready = fleet.fab("communes", "bouvines")
+    ready = fleet.fab("commune.deployer", "bouvines")
     assert re.search(r"Bouvines +│ oui +│ oui +│ oui ", ready), ready  # équipée, GED, prête
     assert f"v{fleet.state(CANARY)['version']}, prouvée il y a" in ready
     # The same command made its place in the GED, and proved it; its agent uses it.
@@ -237,7 +237,7 @@ def test_somebody_enters_by_the_emergency_door(fleet: Fleet) -> None:
     own = fleet.console(CANARY, "hostname").strip()
     wait_for(lambda: command(enter, "hostname").stdout.strip().endswith(own), "l'entrée par la porte", 120, every=2)
     assert f"n° {number} de {CANARY}" in (told := fleet.fab("flotte.etat", status=1)) and "tunnel est ouvert" in told
-    assert "porte de secours" in fleet.fab("acces.liste")
+    assert "porte de secours" in fleet.fab("acces.registre")
     # Nobody else of the door's machine goes through.
     goes = f"nc -w 5 127.0.0.1 {json.loads((HOME / 'flotte/portes.json').read_text())[CANARY]['port']} </dev/null"
     assert "SSH-2.0" in on_host(DOOR, f"runuser -u creatic -- {goes}").stdout

@@ -320,10 +320,10 @@ def test_9_several_operators_share_it(site: Site) -> None:
     for line in move.splitlines():
         site.says(line, seconds=900)
     site.says("fab sauvegarde.faire", seconds=900)
-    assert OPERATOR in site.says("fab historique", "serveurs", "communes")
+    assert OPERATOR in site.says("fab historique", "serveurs", "commune.deployer")
     site.says("cd && rm -rf ~/.local/share/creatic ~/creatic")
     site.opens(COLLEAGUE, screen=True)
-    assert OPERATOR in site.says("fab historique", "serveurs", "communes")
+    assert OPERATOR in site.says("fab historique", "serveurs", "commune.deployer")
     status, said = site.types("ls /var/lib/creatic-poste/etat")
     assert status and "cdg59" not in said, "the state is open to a person's own account"
 

@@ -191,7 +191,7 @@ def claire(pens: Pens) -> token.TokenKey:
 
 @pytest.fixture
 def refresh_lists(pytestconfig: pytest.Config, store: Parapheur, tmp_path: Path) -> Callable[[], tuple[int, str]]:
-    """What ``fab parapheur.listes`` does with lists published over HTTP; gives its status and output."""
+    """What ``fab parapheur.revocations`` does with lists published over HTTP; gives its status and output."""
     published = store.home / "prestataire" / "publie"
     # In the order of the lab's own file, to which servers are compared by what comes after.
     kept = {name: str(tmp_path / f"{rank}-{name}.pem") for rank, name in enumerate(("racine.crl", "emettrice.crl"))}

@@ -230,7 +230,7 @@ def test_the_published_list_refuses_what_is_revoked_and_nothing_else(
 @pytest.mark.parametrize("serial", ["7", "0", "-1", "un", "", "1 2"])
 def test_unknown_serials_are_refused(authority: SshAuthority, key: PublicKey, serial: str) -> None:
     authority.grant(DEMAND, key)
-    with pytest.raises(AccessError, match=r"inconnu : « fab acces\.liste »"):
+    with pytest.raises(AccessError, match=r"inconnu : « fab acces\.registre »"):
         authority.revoke(serial, "", "root@poste")
 
 

@@ -22,7 +22,7 @@ from creatic.registry.environment import EnvironmentRefused
 def home(tmp_path: Path) -> Path:
     folder = tmp_path / "etat"
     folder.mkdir()
-    Note(folder, ["fab", "communes", "loos"]).end("réussi")
+    Note(folder, ["fab", "commune.deployer", "loos"]).end("réussi")
     Note(folder, ["fab", "sauvegarde.demenager", "--vers", "poste2"])  # this one, which goes on
     return folder
 

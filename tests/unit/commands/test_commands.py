@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fabric import Config, Executor
@@ -15,8 +17,9 @@ from fabric.main import Fab
 from invoke import Collection, Context, task
 from invoke.exceptions import Exit, ParseError
 
-from creatic.commands import FORMER, FrenchParser, without_terminal
+from creatic.commands import AUDIENCES, DAILY, FORMER, FrenchParser, without_terminal
 from testbed.control_node import REPO
+from testbed.programs import fabs
 
 
 @task
@@ -32,6 +35,11 @@ def listing(_context: Context, jours: str = "", statut_: str = "", tous: bool = 
 @task(name="nouvelle", positional=["slug"])
 def new(_context: Context, slug: str, siren: str) -> None:
     """Écrit."""
+
+
+@task(name="deployer")
+def deploy(_context: Context, communes: str, limite: str = "") -> None:
+    """Déploie."""
 
 
 @pytest.fixture
@@ -102,35 +110,144 @@ def test_a_folder_may_be_given_or_not(parser: FrenchParser, line: str, given: st
     assert [one.name for one in others] == (["pki.registre"] if line.endswith("registre") else [])
 
 
-def test_a_former_name_answers_and_says_the_new_one(parser: FrenchParser, capsys: pytest.CaptureFixture[str]) -> None:
-    [found] = parser.parse_argv(["pki.list", "--jours=3"])
-    assert (found.name, found.as_kwargs["jours"]) == ("pki.registre", "3")
-    assert capsys.readouterr().err == "« pki.list » s'appelle désormais « pki.registre ».\n"
+@pytest.mark.parametrize("line", ["pki.listes --jours=3", "pki.listes --jours 3"])
+def test_a_former_name_answers_and_says_the_new_one(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = FrenchParser(contexts=Collection(pki=Collection(revocations=listing)).to_contexts())
+    [found] = parser.parse_argv(line.split())
+    assert (found.name, found.as_kwargs["jours"]) == ("pki.revocations", "3")
+    assert capsys.readouterr().err == (
+        "fab pki.listes s'appelle désormais fab pki.revocations ; l'ancien nom répond jusqu'à la version suivante.\n"
+    )
+    with pytest.raises(ParseError, match=r"^fab pki\.revocations : l'option « --jour » n'existe pas\."):
+        parser.parse_argv(["pki.listes", "--jour", "3"])
+
+
+def test_a_former_name_is_a_word_as_others_where_no_command_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """A commune, a reason or a word to look for may be written as a command was."""
+    parser = FrenchParser(contexts=Collection(listing, commune=Collection(new, deployer=deploy)).to_contexts())
+    [found] = parser.parse_argv(["registre", "--jours", "communes"])
+    assert found.as_kwargs["jours"] == "communes"
+    assert parser.parse_argv(["commune.nouvelle", "communes", "--siren", "1"])[0].as_kwargs["slug"] == "communes"
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "given"),
+    [
+        ("commune.deployer loos", "loos"),
+        ("commune.deployer loos,anor", "loos,anor"),
+        ("commune.deployer loos anor bergues --limite vague_2", "loos,anor,bergues"),
+        ("commune.deployer loos, anor", "loos,,anor"),  # a comma more is none
+        ("communes loos anor", "loos,anor"),
+        ("commune.deployer --communes loos", "loos"),
+    ],
+)
+def test_several_communes_are_so_many_words(line: str, given: str) -> None:
+    parser = FrenchParser(contexts=Collection(environnement, commune=Collection(deployer=deploy)).to_contexts())
+    found, *others = parser.parse_argv([*line.split(), "environnement"])
+    assert (found.name, found.as_kwargs["communes"]) == ("commune.deployer", given)
+    assert found.as_kwargs["limite"] == ("vague_2" if "--limite" in line else "")
+    assert [one.name for one in others] == ["environnement"]
 
 
 @cache
-def fab(*arguments: str) -> str:
+def fab(*arguments: str, inventory: str = "inventories/example") -> str:
     done = subprocess.run(
-        [Path(sys.executable).parent / "fab", *arguments], cwd=REPO, capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-c", _PROGRAM, *arguments], cwd=REPO, env=os.environ | {"CREATIC_INVENTORY": inventory},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip # one call by its parts
     return done.stdout + done.stderr
 
 
-def test_help_is_french_and_every_name_leads_somewhere() -> None:
-    listed = fab("--list")
-    assert listed.startswith("Commandes :\n") and "Available" not in listed
-    names = {
-        name
-        for line in re.findall(r"^  ([a-z.]+(?: \([a-z.]+\))?)", listed, re.MULTILINE)
-        for name in re.findall(r"[a-z.]+", line)
-    }
-    assert {new for new in FORMER.values() if not new.startswith("-")} <= names
-    assert not names & FORMER.keys()
-    told = fab("--help", "acces.delivrer")
-    assert told.startswith("Usage : fab acces.delivrer [--options]") and "Options :" in told
-    assert not re.search("Usage: |Docstring|Options:|other tasks", told)
-    for option in (new for new in FORMER.values() if new.startswith("-")):
-        assert any(option in fab("--help", name) for name in ("acces.delivrer", "audit", "communes")), option
+@cache
+def commands() -> dict[str, dict[str, Any]]:
+    """What a program knows of each command: its example, which commands that is, whether it is the lab's."""
+    asked = (
+        "import json, shlex, fabfile\n"
+        "from creatic.commands import FrenchParser\n"
+        "told = {}\n"
+        "for name in fabfile.namespace.task_names:\n"
+        "    task = fabfile.namespace[name]\n"
+        "    typed = shlex.split(task.example)\n"
+        "    found = FrenchParser(contexts=fabfile.namespace.to_contexts()).parse_argv(typed[1:])\n"
+        "    told[name] = {'example': typed, 'found': [one.name for one in found], 'lab': task.lab}\n"
+        "print(json.dumps(told))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def listed(inventory: str) -> dict[str, list[str]]:
+    """The names that « fab --list » shows under each of its heads."""
+    shelves: dict[str, list[str]] = {}
+    for line in fab("--list", inventory=inventory).splitlines():
+        if found := re.match(r"  ([a-z]\S+)", line):
+            shelves[[*shelves][-1]].append(found[1])
+        elif line and not line.startswith(" "):
+            shelves[line] = []
+    return shelves
+
+
+def test_the_list_begins_with_the_ten_of_each_day_then_says_each_command_once_by_audience() -> None:
+    daily, *heads = listed("inventories/example").values()
+    names = [name for head in heads for name in head]
+    assert daily == [*DAILY] and len({*DAILY}) == 10 and "commune.deployer" in daily and "matin" in daily
+    assert sorted(names) == sorted(name for name, one in commands().items() if not one["lab"])
+    nouns = [noun for head in AUDIENCES.values() for noun in head]
+    assert sorted(nouns) == sorted({name.partition(".")[0] for name in commands()})
+    assert not {*names, *daily} & FORMER.keys() and {*FORMER.values()} <= {*names}
+
+
+def test_commands_of_the_lab_are_listed_in_its_environment_alone_and_answer_everywhere() -> None:
+    here, elsewhere, nowhere = (listed(f"inventories/{name}") for name in ("lab", "example", "rien"))
+    assert here.pop("Banc d'essai") == ["banc.demarrer", "banc.arreter", "banc.etat"]
+    assert here == elsewhere == nowhere
+    assert "banc" not in fab("--list", "--list-format=json") and "banc" not in fab("--help")
+    assert "fab banc.demarrer" in fab("banc.demarrer", "--help")
+    refused = fab("banc.demarrer")
+    assert "celle du banc d'essai" in refused and "À faire" in refused
+    assert "fab environnement inventories/lab" in refused and "CREATIC_INVENTORY=inventories/lab" in refused
+
+
+def test_the_list_loads_nothing_of_ansible() -> None:
+    asked = "import sys, fabfile; print([name for name in sys.modules if name.partition('.')[0] == 'ansible'])"
+    done = subprocess.run([sys.executable, "-c", asked], cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_each_command_has_an_example_that_can_be_typed() -> None:
+    assert len(commands()) > 40
+    for name, one in commands().items():
+        [found] = one["found"]
+        assert one["example"][0] == "fab" and found == name, name
+
+
+def test_a_command_says_what_it_awaits_and_shows_its_example() -> None:
+    told = fab("--help", "commune.deployer")
+    assert told.startswith("Usage : fab commune.deployer COMMUNE [COMMUNE…] [--options]\n")
+    needed = told.partition("À donner :")[2].partition("Options :")[0]
+    assert "COMMUNE " in needed and "--limite VALEUR" in told.partition("Options :")[2]
+    assert re.search(r"^Exemple : fab commune\.deployer \w+", told, re.MULTILINE)
+    granted = fab("acces.delivrer", "--help")
+    assert granted.startswith("Usage : fab acces.delivrer ROLE --duree DUREE --cle CLE [--options]\n")
+    assert "--commune VALEUR" in granted and "auditeur ou prestataire" in granted.partition("Options :")[0]
+    assert fab("--help", "environnement").startswith("Usage : fab environnement [DOSSIER] [--options]\n")
+    assert fab("--help", "serveurs").startswith("Usage : fab serveurs [MACHINE…] [--options]\n")
+    assert fab("--help", "archive.sceaux").startswith("Usage : fab archive.sceaux\n")
+    assert not re.search(
+        "Usage: |Docstring|Options:|other tasks|STRING|Available", told + granted + fab("--list", "pki")
+    )
+
+
+def test_a_former_name_explains_the_command_of_today() -> None:
+    calls = [line for old, new in FORMER.items() for line in (["--help", old], [old, "--help"], ["--help", new])]
+    done = iter(fabs([(line, {}) for line in calls], REPO, os.environ | {"CREATIC_INVENTORY": "inventories/example"}))
+    for old, new in FORMER.items():
+        first, last, today = next(done), next(done), next(done)
+        said = f"fab {old} s'appelle désormais fab {new} ; l'ancien nom répond jusqu'à la version suivante.\n"
+        assert first.stdout == last.stdout == today.stdout and today.stdout.startswith(f"Usage : fab {new}")
+        assert (first.stderr, last.stderr, today.stderr) == (said, said, "")
 
 
 @pytest.mark.parametrize("line", ["commune.nouvelle --help", "commune.nouvelle -h", "commune.nouvelle loos --help"])
@@ -173,7 +290,7 @@ main()
         ("--list pki", "Commandes de « pki » :"),
         ("--list-format=zz", "--list-format : « zz » n'en est pas un. Attendu : flat, nested, json."),
         ("-T zz -l", "« zz » n'est pas un nombre entier, que son option attend."),
-        ("-c x communes", "Pas de commandes de nom « x » ici : lancez fab depuis le dossier du projet."),
+        ("-c x matin", "Pas de commandes de nom « x » ici : lancez fab depuis le dossier du projet."),
         ("-- ls", "fab n'a rien à faire de ce qui suit « -- », sans commande avant."),
     ],
 )
@@ -186,7 +303,7 @@ def test_the_program_speaks_french_before_it_has_read_the_commands_too(line: str
     assert "Traceback" not in told and bool(done.returncode) == (line not in ("--help", "--list pki"))
 
 
-@pytest.mark.parametrize("line", ["--help", "communes --help", "environnement"])
+@pytest.mark.parametrize("line", ["--help", "commune.deployer --help", "environnement"])
 def test_nobody_reads_it_any_more_and_it_ends_without_a_word(line: str, tmp_path: Path) -> None:
     given = os.environ | {"CREATIC_INVENTORY": "inventories/example", "CREATIC_HOME": str(tmp_path)}
     with subprocess.Popen(
@@ -219,7 +336,7 @@ def test_what_repeats_a_program_may_be_left_too() -> None:
 def test_a_command_after_one_that_may_go_alone_is_one(parser: FrenchParser) -> None:
     """Before commands are known, nothing is taken for the value of one."""
     before = FrenchParser(initial=Fab(name="Fabric", version="1").initial_context, ignore_unknown=True)
-    assert before.parse_argv(["environnement", "pki.list"]).unparsed == ["environnement", "pki.list"]
+    assert before.parse_argv(["environnement", "pki.listes"]).unparsed == ["environnement", "pki.listes"]
 
 
 def test_a_password_that_nobody_can_type_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

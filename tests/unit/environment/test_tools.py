@@ -111,7 +111,7 @@ def test_a_state_is_of_the_environment_that_made_it(top: Path) -> None:
     refused = run(top, "ansible-playbook", "-i", "inventories/production", "acte.yml")
     assert refused.returncode == 2
     assert "et non de « example » (inventaire production) : rien n'est lancé" in refused.stdout + refused.stderr
-    for tool, *arguments in (("fab", "acces.liste"), ("ansible", "localhost", "-m", "ping")):
+    for tool, *arguments in (("fab", "acces.registre"), ("ansible", "localhost", "-m", "ping")):
         done = run(top, tool, *arguments, CREATIC_INVENTORY="inventories/production")
         assert done.returncode and not done.stdout
         assert "et non de « example » (inventaire production) : rien n'est lancé" in done.stderr
@@ -148,13 +148,13 @@ MISTYPED: list[tuple[tuple[str, ...], str]] = [
     (("pki.revoquer", "--motif", "bidon", "--hote", "x"), "Révocation refusée : motif « bidon » inconnu"),
     (("historique", "--nombre", "9999999"), "--nombre : « 9999999 » n'est pas un nombre entier de lignes"),
     (("pki.registre", "--command-timeout", "abc"), "« abc » n'est pas un nombre entier, que son option attend."),
-    (("pki.lst",), "La commande « pki.lst » n'existe pas. Vouliez-vous dire « pki.listes » ?"),
+    (("pki.revocation",), "La commande « pki.revocation » n'existe pas. Vouliez-vous dire « pki.revocations » ?"),
 ]
 LACKING = {
     "archive.sceaux": "archive_gateway",
     "archive.reprendre": "archive_gateway",
     "archive.convertir": "archive_gateway",
-    "parapheur.listes": "parapheur",
+    "parapheur.revocations": "parapheur",
     "sauvegarde.etat": "backup_server",
     "supervision.silences": "supervision",
 }
@@ -188,11 +188,11 @@ _ON_AN_ENTITY = """
 import fabfile, invoke, sys
 from creatic.cli import archives, common
 for name, given in {
-    "communes": {"communes": "bergues-ccas"},
+    "commune.deployer": {"communes": "bergues-ccas"},
     "serveurs": {"machines": "bergues-ccas"},
     "correctifs": {"machines": "loos,bergues-ccas"},
     "acces.delivrer": {"role": "auditeur", "duree": "1h", "cle": "x.pub", "commune": ["bergues-ccas"]},
-    "supervision.silence": {"cible": "bergues-ccas", "duree": "1h", "motif": "x"},
+    "supervision.taire": {"cible": "bergues-ccas", "duree": "1h", "motif": "x"},
     "pki.revoquer": {"motif": "changement", "commune": "bergues-ccas"},
     "archive.acte": {"commune": "bergues-ccas"},
     "agent.depart": {"commune": "bergues-ccas", "agent": "marie.leclercq"},
@@ -214,7 +214,7 @@ def test_the_name_of_an_entity_is_understood_or_refused_with_its_commune(top: Pa
     done = run(top, sys.executable, "-c", _ON_AN_ENTITY, CREATIC_INVENTORY="inventories/example")
     told = dict(line.split(" ", 1) for line in done.stdout.splitlines())
     refused = "« bergues-ccas » est une entité de bergues, sans machine à elle : donnez "
-    for name in ("communes", "serveurs", "correctifs", "acces.delivrer", "supervision.silence"):
+    for name in ("commune.deployer", "serveurs", "correctifs", "acces.delivrer", "supervision.taire"):
         assert told[name] == f"{refused}bergues, dont les machines la servent.", done.stderr
     assert told["pki.revoquer"].startswith(f"{refused}les numéros de ses certificats, un par un (--numero")
     assert told["archive.acte"] == (

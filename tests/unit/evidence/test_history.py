@@ -19,12 +19,12 @@ from testbed.programs import fabs
 
 
 def test_a_command_is_kept_with_its_author_and_its_end(tmp_path: Path) -> None:
-    note = history.Note(tmp_path / "etat", ["fab", "communes", "gondecourt", "--limite", "vague 2"])
+    note = history.Note(tmp_path / "etat", ["fab", "commune.deployer", "gondecourt", "--limite", "vague 2"])
     [going] = history.read(tmp_path / "etat")
     assert (going.result, going.seconds) == ("en cours", None)
     note.end(history.FAILED)
     [entry] = history.read(tmp_path / "etat")
-    assert entry.command == 'fab communes gondecourt --limite "vague 2"'
+    assert entry.command == 'fab commune.deployer gondecourt --limite "vague 2"'
     assert "@" in entry.by and entry.result == "échec" and entry.seconds is not None
     file = tmp_path / "etat" / history.FILE
     assert [path.stat().st_mode & 0o777 for path in (file, file.parent)] == [0o600, 0o700]
@@ -55,7 +55,7 @@ def test_lines_that_cannot_be_read_keep_no_other(tmp_path: Path) -> None:
 def test_what_two_operators_write_does_not_mix(tmp_path: Path) -> None:
     def work(who: int) -> None:
         for turn in range(50):
-            history.Note(tmp_path, ["fab", "communes", f"commune-{who}-{turn}" + "x" * 200])
+            history.Note(tmp_path, ["fab", "commune.deployer", f"commune-{who}-{turn}" + "x" * 200])
 
     threads = [threading.Thread(target=work, args=(who,)) for who in range(4)]
     for thread in threads:
@@ -75,16 +75,16 @@ def test_a_link_planted_in_its_place_is_not_followed(tmp_path: Path) -> None:
 
 def test_the_history_is_searched(tmp_path: Path) -> None:
     assert history.read(tmp_path) == []
-    for command, result in (("communes", history.DONE), ("pki.rotation", history.FAILED)):
+    for command, result in (("commune.deployer", history.DONE), ("pki.rotation", history.FAILED)):
         history.Note(tmp_path, ["fab", command]).end(result)
-    assert [entry.command for entry in history.read(tmp_path, "COMM")] == ["fab communes"]
+    assert [entry.command for entry in history.read(tmp_path, "COMM")] == ["fab commune.deployer"]
     assert [entry.command for entry in history.read(tmp_path, "échec")] == ["fab pki.rotation"]
     assert history.read(tmp_path, "audit") == []
 
 
 def test_fab_notes_what_changes_and_shows_it(tmp_path: Path) -> None:
     lines = (
-        *("historique", "pki.registre", "communes nulle-part"),
+        *("historique", "pki.registre", "commune.deployer nulle-part"),
         *("historique", "historique --mot audit", "historique --nombre beaucoup"),
     )
     variables = {"CREATIC_INVENTORY": "inventories/lab", "CREATIC_HOME": str(tmp_path)}
@@ -95,7 +95,8 @@ def test_fab_notes_what_changes_and_shows_it(tmp_path: Path) -> None:
     assert registry.returncode
     assert failed.returncode == 2
     assert shown.returncode == 0, shown.stderr
-    assert "fab communes nulle-part" in shown.stdout and "échec" in shown.stdout and "pki.registre" not in shown.stdout
+    told = shown.stdout
+    assert "fab commune.deployer nulle-part" in told and "échec" in told and "pki.registre" not in told
     assert "ne contient « audit »" in none.stdout
     assert wrong.returncode == 2
 
@@ -121,8 +122,8 @@ def test_what_failed_while_nobody_looked_is_told_until_it_succeeds(
     monkeypatch.delenv("SUDO_USER", raising=False)
     history.Note(tmp_path, ["fab", "archive.sceaux"]).end(history.FAILED)  # a person saw it fail
     timer(monkeypatch, tmp_path, "sauvegarde.faire", history.FAILED)
-    timer(monkeypatch, tmp_path, "pki.listes", history.FAILED)
-    timer(monkeypatch, tmp_path, "pki.listes", history.DONE)
+    timer(monkeypatch, tmp_path, "pki.revocations", history.FAILED)
+    timer(monkeypatch, tmp_path, "pki.revocations", history.DONE)
     told = history.unattended(tmp_path)
     assert list(told) == ["fab sauvegarde.faire"]
     assert "La tâche planifiée « fab sauvegarde.faire » a échoué le " in told["fab sauvegarde.faire"]
@@ -133,8 +134,21 @@ def test_what_failed_while_nobody_looked_is_told_until_it_succeeds(
     assert history.unattended(tmp_path) == {}
 
 
+def test_a_failure_noted_under_a_former_name_is_settled_by_the_name_of_today(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timer of before the update failed; what people are told to run, and the timer of after it, end that."""
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    timer(monkeypatch, tmp_path, "pki.listes", history.FAILED)
+    [(command, told)] = history.unattended(tmp_path).items()
+    assert command == "fab pki.revocations" and told.endswith("puis lancez fab pki.revocations.")
+    assert "creatic-fab@pki.listes.service" in told  # where its journal is
+    history.Note(tmp_path, ["fab", "pki.revocations"]).end(history.DONE)
+    assert history.unattended(tmp_path) == {}
+
+
 def test_a_timer_that_was_killed_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    timer(monkeypatch, tmp_path, "pki.listes", history.DONE)
+    timer(monkeypatch, tmp_path, "pki.revocations", history.DONE)
     file = tmp_path / history.FILE
     begun = json.loads(file.read_text().splitlines()[0])
     begun |= {"id": "1", "qui": {"machine": socket.gethostname(), "pid": 2**22 + 1, "processus": 1}, "le": "hier"}

@@ -113,7 +113,7 @@ def test_a_place_is_proven_commune_by_commune(site: Site, application: str) -> N
     here, gone = places.prove(application, door, "passerelle", "secret", [GONDECOURT, LOOS])
     assert (here["cle"], here["verdict"], here["remede"]) == ("gondecourt", "ok", ""), here
     assert (gone["cle"], gone["verdict"]) == ("loos", "echec")
-    assert "n'y a plus sa place" in gone["detail"] and "fab communes loos" in gone["remede"]
+    assert "n'y a plus sa place" in gone["detail"] and "fab commune.deployer loos" in gone["remede"]
 
 
 def test_a_parapheur_that_stumbles_on_one_commune_proves_the_others(site: Site) -> None:

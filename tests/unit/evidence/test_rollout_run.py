@@ -42,8 +42,8 @@ SHARED = (
     ('required: "{{ creatic_commune', 'user: "{{ me }}"\n        required: "{{ creatic_commune'),
     (
         'cdg59.creatic.place_proof:\n        secrets_dir: "{{ creatic_secrets_dir }}"\n        '
-        'besides: "{{ places_sortantes | default([]) }}" # groups of communes that nobody reaches, '
-        "as fab communes says",
+        'besides: "{{ places_sortantes | default([]) }}" # groups of communes that nobody reaches '
+        "(fab commune.deployer)",
         "ansible.builtin.debug:\n        var: creatic_proof",  # what it would tell
     ),
 )

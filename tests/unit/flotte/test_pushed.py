@@ -61,7 +61,7 @@ def test_a_wave_goes_on_only_when_all_proved_or_were_excused_by_name() -> None:
 
 @dataclass
 class Command:
-    """``fab communes --par``, of which each run of Ansible is noted, and leaves the sealed evidence that it would.
+    """``fab commune.deployer --par``: notes each run of Ansible, and leaves the sealed evidence that it would.
 
     Attributes:
         home: state of the control node.

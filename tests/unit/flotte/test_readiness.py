@@ -149,7 +149,7 @@ def test_what_a_server_holds_is_not_taken_for_proven(loos: Loos) -> None:
     assert "GED : jamais vérifié sur documents" in loos.why()
     [place] = loos.judged()["services"]
     assert (place["cle"], place["etat"]) == ("ged", "non_verifie")
-    assert "Lancer : fab communes loos." in {one["remede"] for one in loos.judged()["manques"]}
+    assert "Lancer : fab commune.deployer loos." in {one["remede"] for one in loos.judged()["manques"]}
 
 
 def place(at: dt.datetime = NOW - 2 * HOUR, **changes: Any) -> dict[str, Any]:

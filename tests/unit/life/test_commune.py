@@ -303,7 +303,7 @@ def test_an_entity_leaves_alone_with_its_own_and_nothing_of_its_communes(groupem
     revoked, deployed = [arguments[1] for _name, arguments in groupement.played]
     assert listing.read(revoked) == {"numero": mine, "motif": "cessation"}
     assert deployed == "documents,relais,sae,sae1"
-    assert done[0] == "1 certificats révoqués" and "fab communes loos" in done[2]
+    assert done[0] == "1 certificats révoqués" and "fab commune.deployer loos" in done[2]
     assert groupement.entity_departure().closed(facts)
     # Those of the commune stay good, and nothing says that it left.
     rows = {one["nom"]: one["statut"] for one in groupement.authority.listing()}

@@ -64,7 +64,12 @@ def home(tmp_path: Path) -> Path:
     )
     record(tmp_path, "departs", "2026-11-24T070000Z", {"agent": {"nom": "Karim", "commune": "gondecourt"}})
     lines = [
-        {"id": "1", "le": "2026-11-20T07:00:00+00:00", "par": "lea@poste", "commande": "fab communes gondecourt,loos"},
+        {
+            "id": "1",
+            "le": "2026-11-20T07:00:00+00:00",
+            "par": "lea@poste",
+            "commande": "fab commune.deployer gondecourt,loos",
+        },
         {"id": "1", "resultat": "réussi", "secondes": 4},
         {"id": "2", "le": "2026-11-21T07:00:00+00:00", "par": "lea@poste", "commande": "fab audit --limite=gondecourt"},
     ]

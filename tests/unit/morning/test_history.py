@@ -80,6 +80,6 @@ def test_commands_that_name_a_commune_are_found_whole(home: Path) -> None:
     told = history.commands(commands_history.read(home), ["gondecourt", "loos", "go"])
     assert [one.command for one in told["gondecourt"]] == [
         "fab audit --limite=gondecourt",
-        "fab communes gondecourt,loos",
+        "fab commune.deployer gondecourt,loos",
     ]
     assert "go" not in told and len(told["loos"]) == 1

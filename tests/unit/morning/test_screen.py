@@ -127,7 +127,7 @@ def test_what_was_never_deployed_is_watched(home: Path) -> None:
     found = screen.look(home, {"neuve": one.slug, "sae1": ""}, {}, screen.states([one], {}), MOMENT)
     assert [(each.machine, each.watched, each.fix) for each in found.findings] == [
         ("sae1", False, "relancez ; sinon, son profil n'est pas déployé"),
-        ("neuve", True, f"fab communes {one.slug}"),
+        ("neuve", True, f"fab commune.deployer {one.slug}"),
     ]
     assert found.findings[1].text.startswith("jamais déployée, sans réponse : ")
     assert screen.states([one], {one.slug: {"passage": "p"}, "partie": {}}) == {one.slug: {"passage": "p"}}

@@ -30,7 +30,7 @@ def test_each_thing_is_told_with_its_fix_and_nothing_changes(authority: Authorit
     before = {path: path.read_bytes() for path in authority.directory.rglob("*") if path.is_file()}
     later(21)
     [lists] = deadlines(authority, 30)
-    assert re.fullmatch(r"liste de révocation : il lui reste [89] jours\. À faire : fab pki\.listes", lists)
+    assert re.fullmatch(r"liste de révocation : il lui reste [89] jours\. À faire : fab pki\.revocations", lists)
     later(330)
     certificate, lists, root = deadlines(authority, 40)
     end = dt.datetime.fromisoformat(authority.listing()[0]["fin"]).strftime("%d/%m/%Y")

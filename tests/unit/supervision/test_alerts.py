@@ -173,7 +173,7 @@ def series_cases() -> Iterator[Case]:
     added = f"scrape_series_added{braced(up)}"
     told = (
         "6100 séries de mesures nouvelles en une heure : la machine change sans cesse ce qu'elle dit, ou ment",
-        "sur la machine, ls -l /var/lib/creatic/metrics ; fab supervision.silence si c'est annoncé",
+        "sur la machine, ls -l /var/lib/creatic/metrics ; fab supervision.taire si c'est annoncé",
     )
     yield Case({added: "100x200"}, {"series_changeantes": told}, of=up)
     yield Case({added: "20x200"}, {}, ("series_changeantes",))

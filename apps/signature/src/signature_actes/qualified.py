@@ -85,7 +85,7 @@ class Lists:
         if not path.is_file():
             raise Refusal(
                 "les listes de confiance de l'Union européenne ne sont pas encore sur le parapheur : la signature d'un "
-                "fournisseur ne peut pas être jugée. À faire : prévenez le groupement (fab confiance.listes)"
+                "fournisseur ne peut pas être jugée. À faire : prévenez le groupement (fab parapheur.confiance)"
             )
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
@@ -102,12 +102,12 @@ class Lists:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Refusal(
                 f"les listes de confiance du parapheur ne se lisent pas ({type(error).__name__}). À faire : prévenez "
-                "le groupement (fab confiance.listes)"
+                "le groupement (fab parapheur.confiance)"
             ) from None
         if end and end <= now:
             raise Refusal(
                 f"les listes de confiance du parapheur sont périmées depuis le {end:%d/%m/%Y}. À faire : prévenez le "
-                "groupement (fab confiance.listes)"
+                "groupement (fab parapheur.confiance)"
             )
         known = Trust.read([], [one for one in crls if one.is_file() and one.stat().st_size])
         roots = {one.dump(): one for one in certificates.values()}

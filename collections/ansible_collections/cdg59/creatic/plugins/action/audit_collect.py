@@ -32,7 +32,7 @@ class ActionModule(Acting):
         if result.get("failed") or result.get("rc"):
             said = str(result.get("stderr") or result.get("msg") or "").strip()
             if "No such file" in said and COLLECTOR in said:
-                said = f"{COLLECTOR} est absent : déployez d'abord cette machine (fab communes, ou son playbook)"
+                said = f"{COLLECTOR} est absent. À faire : déployez d'abord (fab commune.deployer, ou son playbook)"
             return {"failed": True, "msg": said or "le collecteur a échoué sans message"}
         try:
             report = json.loads(result["stdout"])

@@ -41,8 +41,8 @@ version_added: "0.1.0"
 description:
   - Enabled for every playbook, it acts only for C(journeys/rollout.yml), C(journeys/servers.yml) and
     C(journeys/updates.yml).
-  - As the standard output callback (C(ANSIBLE_STDOUT_CALLBACK=cdg59.creatic.rollout), as C(fab communes) does) it is
-    the only output, compact and in French. Beside another one it adds the phases and the final table.
+  - As the standard output callback (C(ANSIBLE_STDOUT_CALLBACK=cdg59.creatic.rollout), as C(fab commune.deployer) does)
+    it is the only output, compact and in French. Beside another one it adds the phases and the final table.
   - The variable C(creatic_phase) of a play says which phase it is.
   - The environment variable E(CREATIC_ROLLOUT_ID) chooses the run's name; E(CREATIC_ROLLOUT_CONTENT) is the digest of
     the code and of the inventory, which its evidence keeps.

@@ -74,7 +74,7 @@ def older(wanted: str, before: str) -> str:
         ours = numbers(wanted)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise StateError(
-            "confiance.json du poste de commande ne se lit pas. À faire : supprimez-le, puis fab confiance.listes"
+            "confiance.json du poste de commande ne se lit pas. À faire : supprimez-le, puis fab parapheur.confiance"
         ) from None
     try:
         theirs = numbers(before)

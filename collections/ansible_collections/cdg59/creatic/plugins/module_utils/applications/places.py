@@ -135,7 +135,8 @@ def _refused(login: str, name: str, said: str) -> PlaceError:
 
 
 def _vanished(commune: Commune, what: str) -> Proof:
-    remedy = f"Vérifier les services de communes/{commune['slug']}.yml, puis relancer : fab communes {commune['slug']}."
+    slug = commune["slug"]
+    remedy = f"Vérifier les services de communes/{slug}.yml, puis relancer : fab commune.deployer {slug}."
     return _proof(commune, "echec", f"la commune n'y a plus sa place : {what}", remedy)
 
 
