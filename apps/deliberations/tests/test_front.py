@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import serve
 from creatic.deliberations import doors
+
+from apps.deliberations.tests.beside_plone import module
 
 
 def asked(
@@ -95,6 +99,16 @@ def test_pages_and_the_api_are_asked_as_ever(method: str) -> None:
     assert isinstance(asked("/loos/seances/x", method=method), dict)
 
 
+_ACCOUNTS = (
+    "AccessControl.class_init", "Acquisition", "App", "App.special_dtml", "Products.PageTemplates",
+    "Products.PageTemplates.PageTemplateFile", "Products.PluggableAuthService",
+    "Products.PluggableAuthService.interfaces", "Products.PluggableAuthService.interfaces.plugins",
+    "Products.PluggableAuthService.plugins", "plone.base", "plone.base.interfaces", "plone.resource",
+    "plone.resource.file", "zope", "zope.browserresource", "zope.browserresource.interfaces", "zope.globalrequest",
+    "zope.publisher", "zope.publisher.interfaces", "zope.publisher.interfaces.browser",
+)  # fmt: skip # a list of words
+
+
 class Thing:
     """Content, as nothing wraps it yet."""
 
@@ -146,3 +160,35 @@ def test_content_is_reached_where_it_is(reached: list[Any]) -> None:
 def test_nothing_is_reached_under_another_s_name(reached: list[Any]) -> None:
     """/own/seances/other/meeting/@@suites published one's own list on the site of another commune, under its name."""
     assert doors.is_elsewhere(reached)
+
+
+@pytest.mark.parametrize(
+    ("reached", "about"),
+    [([POINT, MEETING, FOLDER], POINT), ([object(), Wrapped(object(), POINT), POINT, MEETING], POINT),
+     ([None, object()], None), ([MEETING], MEETING)],
+    ids=["itself", "an attribute of a page of it", "no content", "published by itself"],
+)  # fmt: skip # a case a line
+def test_a_request_is_about_the_content_that_it_reached_last(reached: list[Any], about: Any) -> None:
+    assert doors.nearest(reached) is about
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_who_may_not_see_content_reads_nothing_of_it(monkeypatch: pytest.MonkeyPatch, may: bool) -> None:
+    """/own/seances/meeting/projet/@@plone_context_state/object_title said the subject of a projet to anybody."""
+
+    class Refused(Exception):
+        """Whoever asks logs in."""
+
+    manager = SimpleNamespace(checkPermission=lambda name, one: may if (name, one) == ("View", POINT) else None)
+    having: dict[str, Any] = {
+        "AccessControl": {"getSecurityManager": lambda: manager},
+        "Products.PluggableAuthService.plugins.BasePlugin": {"BasePlugin": object},
+        "zExceptions": {"Unauthorized": Refused},
+        "zope.component": {"adapter": lambda *_kinds: lambda kind: kind},
+        "zope.interface": {"implementer": lambda *_kinds: lambda kind: kind},
+    }
+    accounts = module(monkeypatch, "accounts", more=(*_ACCOUNTS, *having), having=having)
+    event = SimpleNamespace(request={"PUBLISHED": object(), "PARENTS": [object(), POINT, MEETING, FOLDER, OWN, SITE]})
+    with contextlib.nullcontext() if may else pytest.raises(Refused):
+        accounts.see(event)
+    accounts.see(SimpleNamespace(request={}))

@@ -530,6 +530,15 @@ def test_nothing_is_reached_under_another_commune_s_name(site: Site, act: Act) -
     assert site.api(MANAGER, "GET", f"/++api++{act.meeting}").status == 200
 
 
+def test_no_page_that_is_for_anybody_says_what_it_is_about(site: Site, act: Act) -> None:
+    """Plone's helpers are public, and say the title of what they are asked of."""
+    path = f"{act.meeting}/@@plone_context_state/object_title"
+    browser = site.browser(MANAGER)
+    assert browser.ask("GET", path).status == 200
+    browser.cookies.clear()
+    assert "require_login" in browser.ask("GET", path).headers["Location"]
+
+
 def test_another_commune_does_not_find_it(site: Site, act: Act) -> None:
     query = f"/@search?SearchableText={act.mark}&portal_type="
     for kind in ("projet", "seance"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from AccessControl import getSecurityManager
 from AccessControl.class_init import InitializeClass
 from Acquisition import aq_base
 from App.special_dtml import DTMLFile
@@ -18,7 +19,7 @@ from plone.resource.file import FilesystemFile
 from Products.PageTemplates.PageTemplateFile import PageTemplateFile
 from Products.PluggableAuthService.interfaces.plugins import IAuthenticationPlugin, IValidationPlugin
 from Products.PluggableAuthService.plugins.BasePlugin import BasePlugin
-from zExceptions import Forbidden, NotFound, Redirect
+from zExceptions import Forbidden, NotFound, Redirect, Unauthorized
 from zope.browserresource.interfaces import IResource
 from zope.component import adapter
 from zope.globalrequest import getRequest
@@ -146,6 +147,14 @@ def stay(event: Any) -> None:
     request = event.request
     if doors.is_elsewhere([*request.get("PARENTS", ()), request.get("PUBLISHED")]):
         raise NotFound("Cette page n'existe pas.")
+
+
+def see(event: Any) -> None:
+    """Of content, who may not see it reads nothing: Plone has pages that are for anybody, and say its title."""
+    request = event.request
+    about = doors.nearest([request.get("PUBLISHED"), *request.get("PARENTS", ())])
+    if about is not None and not getSecurityManager().checkPermission("View", about):
+        raise Unauthorized("Identifiez-vous : cette page n'est pas ouverte à tous.")
 
 
 def hold(event: Any) -> None:

@@ -56,6 +56,11 @@ def is_elsewhere(reached: Iterable[Any]) -> bool:
     return any(not _contents(one.aq_chain) <= _contents(_holders(one)) for one in reached if _is_content(one))
 
 
+def nearest(reached: Iterable[Any]) -> Any:
+    """The content that a request is about, of what it went by from there upwards; None for none."""
+    return next((one for one in reached if _is_content(one)), None)
+
+
 def _holders(one: Any) -> Iterator[Any]:
     """Something, and what holds it, whatever way it was reached."""
     while one is not None:
