@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,23 +17,11 @@ from typing import Any
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped] # it has no types
 from playwright.sync_api import Browser, Page, Response, TimeoutError, sync_playwright
 
+from testbed.nss import trust
+
 PATIENCE_MS = 60_000  # a page, on a machine that is busy
 SIZES = {"bureau": (1280, 800), "téléphone": (390, 844)}
 GRAVE = ("critical", "serious")
-
-
-def trust(home: Path, bundle: str) -> None:
-    """Have a Chromium whose HOME is a folder believe the authorities of a file."""
-    store = home / ".pki" / "nssdb"
-    store.mkdir(parents=True)
-    database = f"sql:{store}"
-    subprocess.run(["certutil", "-N", "-d", database, "--empty-password"], check=True)
-    # One authority a call: certutil reads the first certificate of a file.
-    ends = "-----END CERTIFICATE-----\n"
-    for rank, part in enumerate(one for one in Path(bundle).read_text(encoding="utf-8").split(ends) if one.strip()):
-        given = home / "ca.pem"
-        given.write_text(part + ends, encoding="utf-8")
-        subprocess.run(["certutil", "-A", "-d", database, "-n", f"ca{rank}", "-t", "C,,", "-i", str(given)], check=True)
 
 
 @dataclass

@@ -10,8 +10,8 @@ from typing import Any
 
 from preuve_navigateur.chromium import Chromium
 
-from testbed.browser import trust
 from testbed.deliberations import Site
+from testbed.nss import trust
 from testbed.patience import wait_for
 
 ALLOWED = 180  # seconds, on a machine that is busy
