@@ -1,3 +1,1 @@
 """Agent that sends a commune's acts and PES flows to its tiers de télétransmission (TdT), exactly once."""
-
-__version__ = "1.0.0"
