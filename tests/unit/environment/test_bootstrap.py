@@ -1,4 +1,4 @@
-"""scripts/bootstrap, with an environment whose pip notes what it is asked for, and a Debian that has it all to bring."""
+"""scripts/bootstrap, with a pip that notes what it is asked for, and a Debian that brings whatever lacks."""
 
 from __future__ import annotations
 
