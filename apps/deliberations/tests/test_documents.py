@@ -215,6 +215,15 @@ def test_a_meeting_takes_no_more_texts_than_its_note_unites(monkeypatch: pytest.
             continue
         with pytest.raises(watch.BadRequest, match="« Budget » : Exposé : les textes de cette séance dépassent"):
             watch._judge_texts(own, ["expose"])
+        # Of a meeting that was there before: what is made shorter step by step is taken at each.
+        shorter = watch._text(SimpleNamespace(mimeType="text/html", raw=own.expose.raw + "x"))
+        with monkeypatch.context() as later:
+            later.setattr(watch, "_known", lambda _thing, shorter=shorter: {"expose": shorter})
+            watch._judge_texts(own, ["expose"])
+        same = watch._text(SimpleNamespace(mimeType="text/html", raw=own.expose.raw))
+        with monkeypatch.context() as later, pytest.raises(watch.BadRequest, match="dépassent"):
+            later.setattr(watch, "_known", lambda _thing, same=same: {"expose": same})
+            watch._judge_texts(own, ["expose"])
 
 
 @pytest.mark.parametrize("step", ["adopter", "rejeter"])

@@ -11,6 +11,7 @@ import contextlib
 import contextvars
 import datetime
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -422,6 +423,12 @@ def _judge(annex: Any) -> None:
         held.contentType = pieces.content_type(data)
 
 
+def _signs(kept: str) -> int:
+    """How long a text was, as `_text` says it."""
+    said = re.search(r", (\d+) signes$", kept)
+    return int(said[1]) if said else 0
+
+
 def _judge_texts(projet: Any, changed: list[str]) -> None:
     """Refuse a text that is longer than what is drawn, alone or with those of its meeting, whatever way it came."""
     labels = _fields(projet)
@@ -430,8 +437,8 @@ def _judge_texts(projet: Any, changed: list[str]) -> None:
         if held is None:
             continue
         said = documents.problem(held.raw)
-        # What is short is taken: a text may always be made so.
-        if not said and len(held.raw) > _SHORT:
+        # What is short, or shorter than it was, is taken: a text may always be made so.
+        if not said and len(held.raw) > _SHORT and not len(held.raw) < _signs(_known(projet).get(name, "")):
             said = documents.whole_problem(documents.texts_of(aq_parent(projet).projets()))
         if said:
             _refuse(projet, f"{labels.get(name, name)} : {said}", error=BadRequest)
