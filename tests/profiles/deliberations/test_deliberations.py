@@ -522,8 +522,10 @@ def test_nothing_is_reached_under_another_commune_s_name(site: Site, act: Act) -
         f"/la-madeleine{act.meeting}",
         f"/gondecourt/deliberations{MEETINGS}",
     ):
-        for view in ("", "/@@convocation", "/@@suites", "/edit"):
+        for view in ("", "/@@convocation", "/@@suites"):
             assert browser.ask("GET", path + view).status == 404, path + view
+        answer = browser.ask("GET", f"{path}/edit")  # there, nobody is what they are in their own commune
+        assert answer.status == 404 or "require_login" in answer.headers["Location"], path
         for api in ("", "/++api++"):
             assert site.api(MANAGER, "GET", api + path).status == 404, api + path
     assert browser.ask("GET", act.meeting).status == 200
