@@ -25,7 +25,7 @@ def test_each_profile_has_its_playbook_tasks_and_tests(profile: profiles.Profile
     [play, *_others] = [
         play
         for play in yaml.safe_load((REPO / "playbooks" / f"{profile.name}.yml").read_text(encoding="utf-8"))
-        if play["hosts"] == profile.name
+        if play.get("hosts") == profile.name
     ]
     [tasks] = [task["ansible.builtin.import_tasks"] for task in play["tasks"] if "ansible.builtin.import_tasks" in task]
     assert (REPO / "playbooks" / tasks).is_file()
