@@ -1,7 +1,4 @@
-"""What real programs write, through every door: the same documents are taken everywhere, and none is accused.
-
-Counts are those of docs/design/signature.md.
-"""
+"""What real programs write, through every door: the same documents are taken everywhere, and none is accused."""
 
 from __future__ import annotations
 
