@@ -85,14 +85,21 @@ class _Slow(socketserver.ThreadingUnixStreamServer):
 
     def __init__(self, path: Path) -> None:
         self.gate, self.inside = threading.Event(), 0
+        self.fixed: list[str] = []  # what was asked of its own files
         super().__init__(str(path), _Answer)
 
 
 class _Answer(socketserver.StreamRequestHandler):
     def handle(self) -> None:
-        asked = self.rfile.readline()
-        while self.rfile.readline().strip():
-            pass
+        asked, head = self.rfile.readline(), ""
+        while line := self.rfile.readline().strip():
+            head += f"{line.decode()}\n"
+        if b"++webresource++" in asked:
+            self.server.fixed.append(asked.decode() + head)  # type: ignore[attr-defined] # of _Slow
+            code = f"{'.' * 5000}{len(self.server.fixed)}".encode()  # type: ignore[attr-defined]
+            told = b"HTTP/1.1 200 OK\r\nContent-Type: text/javascript\r\nSet-Cookie: a=b\r\nCache-Control: no-store\r\n"
+            self.wfile.write(told + b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(code), code))
+            return
         said = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
         if b"/plein" in asked:
             said = said.replace(b"200 OK", b"503 No\r\nRetry-After: 7")
@@ -140,7 +147,8 @@ class Door:
         text = render("default.conf.j2") + site
         for before, after in (
             ("listen [::]:443 ssl", "# "), ("listen 443 ssl", f"listen 127.0.0.1:{self.port} ssl"),
-            ("/etc/nginx/creatic/", f"{self.root}/"), ("/usr/local/share/creatic/nginx/", f"{pages}/"),
+            ("/var/lib/nginx/", f"{self.root}/"), ("/etc/nginx/creatic/", f"{self.root}/"),
+            ("/usr/local/share/creatic/nginx/", f"{pages}/"),
         ):  # fmt: skip # a table
             text = text.replace(before, after)
         text = re.sub(r"\n *ssl_crl .*|\naccess_log (.|\n)*?;", "", text)  # neither lists nor a journal here
@@ -252,6 +260,52 @@ def test_who_has_passwords_looked_at_leaves_the_ged_to_others(
         assert door.ask("pc", path, method=method, **headers)[0].status == 503
     finally:
         door.close()
+
+
+def test_what_is_the_same_for_anybody_is_asked_once_as_nobody(tmp_path: Path) -> None:
+    """Each first page of the délibérations asked its eighteen files of four threads of Python, uncompressed."""
+    tasks = yaml.safe_load((ROLE.parent / "plone/tasks/main.yml").read_text(encoding="utf-8"))
+    [own] = [one["vars"]["nginx_tls_fixed"] for one in tasks if "nginx_tls_fixed" in one.get("vars", {})]
+    changes = {"nginx_tls_client_certificates": "off", "nginx_tls_client_requests": 0}
+    door = Door(tmp_path, nginx_tls_fixed=own, **changes)
+    version = "/++webresource++d43a135b-4eee-5724-93ce-2e47808f5dc1"
+    script = f"{version}/++theme++deliberations/dist/js/theme.js"
+    told = {"Cookie": "__ac=secret", "Authorization": "Basic eDp5", "Accept-Encoding": "gzip"}
+    try:
+        first, _said = _packed(door, script, told)
+        again, _said = _packed(door, f"{script}?x=1", told)
+        assert door.slow.fixed == [door.slow.fixed[0]] and "secret" not in door.slow.fixed[0]
+        assert "Authorization" not in door.slow.fixed[0]
+        for answer in (first, again):
+            assert answer.headers["Content-Encoding"] == "gzip" and "Set-Cookie" not in answer.headers
+            assert answer.headers.get_all("Cache-Control") == ["max-age=31536000"]
+            assert answer.headers["Strict-Transport-Security"]
+        plain, said = door.ask("pc", script)
+        assert plain.headers["Content-Encoding"] is None and said.endswith(".1") and len(door.slow.fixed) == 1
+        assert door.ask("pc", script, method="POST")[0].status == 403
+        # What a person may read is theirs, whatever its address looks like: with their cookie, each time.
+        for other in (
+            f"{version}/gondecourt/seances/projet.js",
+            f"{version}/++plone++static/../../gondecourt/projet.js",
+            f"{version}/++plone++static%2f..%2f..%2fgondecourt%2fprojet.js",
+            f"{version}/++api++/gondecourt/x.js",
+            f"{version}/++theme++deliberations/index.html",
+        ):
+            before = len(door.slow.fixed)
+            for _time in range(2):
+                door.ask("pc", other, Cookie="__ac=secret")
+            assert len(door.slow.fixed) == before + 2 and "secret" in door.slow.fixed[-1], other
+    finally:
+        door.close()
+
+
+def _packed(door: Door, path: str, told: dict[str, str]) -> tuple[HTTPResponse, bytes]:
+    """An answer that is not text."""
+    context = ssl.create_default_context(cafile=str(door.authority.bundle))
+    link = HTTPSConnection("localhost", door.port, context=context, timeout=allowed(60))
+    link.request("GET", path, headers={"Host": "localhost"} | told)
+    answer = link.getresponse()
+    return answer, answer.read()
 
 
 def test_a_network_of_ipv6_is_one_visitor() -> None:
