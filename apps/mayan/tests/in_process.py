@@ -122,7 +122,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
-from django.db import connection, models, transaction
+from django.db import IntegrityError, connection, models, transaction
 from django.test import Client, TestCase
 from django.test.utils import setup_databases, setup_test_environment
 from django.utils import timezone, translation
@@ -988,6 +988,26 @@ class History(Mayan):
             before = Dossier.objects.count()
             self.assertEqual(self.deposited("loos", annexes, login).status_code, status)
             self.assertEqual(Dossier.objects.count(), before)
+
+    def test_what_is_taken_back_while_mayan_notes_it_goes_all_the_same(self) -> None:
+        """Its search for duplicates, in another process, names the document that a lost race deletes."""
+        real, tried = Document.delete, list[int]()
+
+        def noted(document: Any, *given: Any, **named: Any) -> Any:
+            tried.append(document.pk)
+            if len(tried) > 1:
+                return real(document, *given, **named)
+            with transaction.atomic():
+                real(document, *given, **named)
+                raise IntegrityError("duplicates_duplicatebackendentry_documents")
+
+        with mock.patch.object(time, "time_ns", return_value=7):
+            first = Dossier.objects.get(pk=self.deposit())
+            before = Document.objects.count()
+            known = mock.patch.object(circuit, "_known", side_effect=[None, first])  # both looked at the same moment
+            with mock.patch.object(Document, "delete", noted), known:
+                self.assertEqual(self.deposited("loos", ()).json()["id"], first.pk)
+        self.assertEqual((Document.objects.count(), len(tried), len({*tried})), (before, 2, 1))
 
     def test_a_deputy_is_named_by_the_file_too(self) -> None:
         number = self.deposit()

@@ -17,6 +17,7 @@ import os
 import re
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -47,6 +48,7 @@ ANNEX = "Annexe"  # what a document that the gateway brings comes with
 BROUGHT = "Document tel qu'il a été déposé"  # beside the circuit's document, which the door wrote again
 _MATTER = re.compile(r"[1-9](\.[1-9][0-9]?){0,4}")
 _HEAD = 1024
+_TIMES, _PAUSE_S = 4, 0.3  # what is taken back, while another process notes it
 _SIGN = "signer ce dossier"
 _PASS = {"a_controler": "Contrôler", "a_viser": "Viser", "a_signer": "Signer"}
 # What the gateway tells, and the way there: from a state, the transitions to make.
@@ -615,15 +617,28 @@ def deposit(user: Any, told: Deposit, upload: Any, annexes: Sequence[Any] = ()) 
             )
             _note(made, "Déposer", user, note=". ".join(filter(None, (admitted.note, *_join(made, named, user)))))
     except IntegrityError:  # the same reference at the same moment
-        document.delete(to_trash=False)
+        _take_back(document)
         if known := _known(told, digest):
             return known, False
         raise
     except BaseException:
-        document.delete(to_trash=False)
+        _take_back(document)
         raise
     made.refresh_from_db()
     return made, True
+
+
+def _take_back(document: Document) -> None:
+    """Delete what was just made. Mayan's search for duplicates may note it at that moment: then once more, with it."""
+    number = document.pk
+    for left in reversed(range(_TIMES)):
+        try:
+            return document.delete(to_trash=False)
+        except IntegrityError:
+            if not left:
+                raise
+            time.sleep(_PAUSE_S)
+            document = Document.objects.get(pk=number)  # its own number goes with what was undone
 
 
 def _join(dossier: Dossier, annexes: Iterable[tuple[str, Any]], user: Any) -> Iterator[str]:
