@@ -11,7 +11,6 @@ import datetime as dt
 import fcntl
 import json
 import os
-import random
 import re
 import shutil
 import subprocess
@@ -70,25 +69,25 @@ class Draw:
         seed: the number.
         long: a line of DRAWN.
         twins: rank of the machine that is asked, by profile.
-        costly: which quarter of the costly tests (conftest.py).
     """
 
     seed: int
     long: tuple[str, ...]
     twins: dict[str, int]
-    costly: int
 
     @classmethod
     def of(cls, seed: int) -> Draw:
         """The draw of a number."""
-        chance = random.Random(seed)  # noqa: S311 # no secret: it must be the same again
-        twins = {twin: chance.randrange(count) for twin, count in TWINS.items()}
-        return cls(seed, chance.choice(DRAWN), twins, chance.randrange(4))
+        rest, line = divmod(seed, len(DRAWN))
+        twins: dict[str, int] = {}
+        for twin, count in TWINS.items():
+            rest, twins[twin] = divmod(rest, count)
+        return cls(seed, DRAWN[line], twins)
 
     def __str__(self) -> str:
         twins = ", ".join(f"{twin}[{rank}]" for twin, rank in self.twins.items())
         return (
-            f"Tirage {self.seed:08x} : {', '.join(self.long)} ; {twins} ; quart {self.costly} des essais coûteux."
+            f"Tirage {self.seed:08x} : {', '.join(self.long)} ; {twins} ; un quart des essais coûteux."
             f" Le même ailleurs : ./scripts/test --seed {self.seed:08x} ; tout, sans tirage : ./scripts/test --all"
         )
 
@@ -202,7 +201,7 @@ class Run:
         self.lock = threading.Condition()
         self.last: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
         self.record: dict[str, Any] = {
-            "prouve": proven(),
+            "prouve": self.last.get("prouve", {}),
             "commit": _git("rev-parse", "HEAD"),
             "propre": not _git("status", "--porcelain"),
             "debut": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -344,7 +343,7 @@ def drawn(draw: Draw) -> dict[str, Part]:
     for twin, rank in draw.twins.items():
         found[f"profil {twin}"].commands[0] += ("--limit", f"{twin}[{rank}]", "-n", "0")
     for name in ("unit", *(name for name in found if name.startswith("profil "))):
-        found[name].commands[0] += ("--costly", str(draw.costly))
+        found[name].commands[0] += ("--costly", str(draw.seed))
     left_out = [f"!{twin}[{one}]" for twin, rank in draw.twins.items() for one in range(TWINS[twin]) if one != rank]
     os.environ["CREATIC_LEFT_OUT"] = " ".join(left_out)  # of check mode (tests/journeys/test_site.py)
     if not {*KERNELS} & {*draw.long}:

@@ -48,9 +48,9 @@ class Ours:
     def __init__(self, top: Path) -> None:
         self._places = [*map(Path, apps.sources()), top / "tests/profiles/common", top / "collections", top]
         self._heads = {one: {path.stem for path in one.glob("*")} for one in self._places}
+        self.file = functools.cache(self._file)
 
-    @functools.cache  # noqa: B019 - as long as a test
-    def file(self, name: str) -> Path | None:
+    def _file(self, name: str) -> Path | None:
         """The file, or the folder, of a module."""
         for place in self._places:
             path = place / Path(*name.split("."))

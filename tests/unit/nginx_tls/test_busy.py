@@ -90,13 +90,15 @@ class _Slow(socketserver.ThreadingUnixStreamServer):
 
 
 class _Answer(socketserver.StreamRequestHandler):
+    server: _Slow
+
     def handle(self) -> None:
         asked, head = self.rfile.readline(), ""
         while line := self.rfile.readline().strip():
             head += f"{line.decode()}\n"
         if b"++webresource++" in asked:
-            self.server.fixed.append(asked.decode() + head)  # type: ignore[attr-defined] # of _Slow
-            code = f"{'.' * 5000}{len(self.server.fixed)}".encode()  # type: ignore[attr-defined]
+            self.server.fixed.append(asked.decode() + head)
+            code = f"{'.' * 5000}{len(self.server.fixed)}".encode()
             told = b"HTTP/1.1 200 OK\r\nContent-Type: text/javascript\r\nSet-Cookie: a=b\r\nCache-Control: no-store\r\n"
             self.wfile.write(told + b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(code), code))
             return
@@ -104,8 +106,8 @@ class _Answer(socketserver.StreamRequestHandler):
         if b"/plein" in asked:
             said = said.replace(b"200 OK", b"503 No\r\nRetry-After: 7")
         else:
-            self.server.inside += 1  # type: ignore[attr-defined] # of _Slow
-            self.server.gate.wait(allowed(60))  # type: ignore[attr-defined]
+            self.server.inside += 1
+            self.server.gate.wait(allowed(60))
         self.wfile.write(said)
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import sqlite3
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -162,12 +163,12 @@ def test_a_sip_that_waits_for_its_turn_takes_no_room_and_attempts_nothing(gatewa
     folder, reached = gateway.config.spool / key, threading.Event()
     turn = threading.Lock()
 
-    class Watched(dict[str, threading.Lock]):
+    class Watched(defaultdict[str, threading.Lock]):
         def __missing__(self, name: str) -> threading.Lock:
             reached.set()
             return turn
 
-    gateway.engine.turns = Watched()  # type: ignore[assignment] # of locks by account, as it is
+    gateway.engine.turns = Watched()
     with turn:
         thread = threading.Thread(target=gateway.engine.treat, args=(key,))
         thread.start()
