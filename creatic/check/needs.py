@@ -355,26 +355,20 @@ class Needs:
             if zone is not None:
                 zones[host.name] = str(zone)
                 copies = self._valued(host, "archive_node_replicas") or copies
+        own = "nommez pour chacune les siens (ls -l /dev/disk/by-id, sur la machine)"
         problems = [
             Problem(
                 "servers.yml",
                 None,
-                "creatic_names",
-                f"le nom {quote(name)} est celui de plusieurs machines ({_listed(hosts)})",
-                "donnez à chaque machine des noms à elle",
+                variable,
+                f"{what} {quote(one)} est celui de plusieurs machines ({_listed(hosts)})",
+                fix,
             )
-            for name, hosts in sorted(names.items())
-            if len(hosts) > 1
-        ]
-        problems += [
-            Problem(
-                "servers.yml",
-                None,
-                "encrypted_raid_volumes",
-                f"le disque {quote(disk)} est celui de plusieurs machines ({_listed(hosts)})",
-                "nommez pour chacune les siens (ls -l /dev/disk/by-id, sur la machine)",
+            for variable, what, fix, found in (
+                ("creatic_names", "le nom", "donnez à chaque machine des noms à elle", names),
+                ("encrypted_raid_volumes", "le disque", own, disks),
             )
-            for disk, hosts in sorted(disks.items())
+            for one, hosts in sorted(found.items())
             if len(hosts) > 1
         ]
         wanted = min(len(zones), copies) if isinstance(copies, int) else 0

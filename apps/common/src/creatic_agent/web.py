@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -83,16 +83,9 @@ class _Places:
     def _follow(self, response: Response) -> Response:
         """What is read as it is told has its place until its end, or until nobody reads it."""
         if response.is_streamed and "place" in g:
-            held, told = g._get_current_object(), response.response
-
-            def whole() -> Iterator[Any]:
-                yield from told
-                self._leave(held)
-
+            held = g._get_current_object()
             g.streams, response.direct_passthrough = True, False  # else nothing says when it ends
-            response.call_on_close(getattr(told, "close", lambda: None))
             response.call_on_close(lambda: self._leave(held))
-            response.response = whole()
         return response
 
     def _leave(self, held: Any) -> None:

@@ -29,11 +29,16 @@ log = logging.getLogger("passerelle")
 _BORN_THERE = "parapheur:"
 
 
-def fairly(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def of_commune(told: dict[str, Any]) -> str:
+    """Whose a thing is that a server lists."""
+    return str(told.get("commune") or "")
+
+
+def fairly[T](items: Iterable[T], whose: Callable[[Any], str] = of_commune) -> list[T]:
     """One of each commune in turn: the many of one never keep those of another waiting."""
-    rows: dict[str, list[dict[str, Any]]] = {}
+    rows: dict[str, list[T]] = {}
     for one in items:
-        rows.setdefault(str(one.get("commune") or ""), []).append(one)
+        rows.setdefault(whose(one), []).append(one)
     return [one for turn in itertools.zip_longest(*rows.values()) for one in turn if one is not None]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -21,6 +20,7 @@ from creatic_agent.identity import Denied
 
 from . import contracts, spreadsheet
 from .acts import ARRETES, INDIVIDUAL, NATURES, BadRequest
+from .arrivals import fairly
 from .clocks import after
 from .config import Config
 from .identity import Right, Visitor
@@ -244,18 +244,13 @@ def reckon(config: Config, store: Store, letters: Letters, begin: date, end: dat
         Deadline(one.due, names.get(one.commune, one.commune), one.what, one.number, one.source)
         for one in (*late, *_answers(letters))
     ]
-    found.deadlines = _in_turn(sorted(known, key=lambda one: (one.due, one.commune, one.number)))
+    shown = fairly(sorted(known, key=_nearest), lambda one: one.commune)[:_DEADLINES_MAX]
+    found.deadlines = sorted(shown, key=_nearest)
     return found
 
 
-def _in_turn(known: list[Deadline]) -> list[Deadline]:
-    """The nearest of each commune in turn, as many as are shown: those of one hide no other's."""
-    ranks: Counter[str] = Counter()
-    placed = []
-    for place, one in enumerate(known):
-        placed.append((ranks[one.commune], place))
-        ranks[one.commune] += 1
-    return [known[place] for place in sorted(place for _rank, place in sorted(placed)[:_DEADLINES_MAX])]
+def _nearest(one: Deadline) -> tuple[date, str, str]:
+    return one.due, one.commune, one.number
 
 
 def _communes(
