@@ -96,7 +96,7 @@ def main() -> int:
     for step in ("banc.arreter", "banc.demarrer"):
         print(f"== fab {step}", flush=True)
         subprocess.run(["fab", step], cwd=TOP, check=True, stdout=subprocess.DEVNULL)
-    show("simulateur de TdT, à froid", play("tdt_simulator.yml", "tdt_simulator"))
+    show("simulateur de TdT, à froid", play("site.yml", "tdt_simulator"))
     show("serveurs, à froid", play("site.yml", f"all:localhost:!banc:!{':!'.join(profiles.marked('commune'))}"))
     every = ":".join([group, *profiles.marked("place")])  # as fab commune.deployer does
     show(f"rollout {slug}, à froid", play("journeys/rollout.yml", every))

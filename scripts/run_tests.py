@@ -116,7 +116,7 @@ def bench(name: str, host: str) -> Part:
     return Part(
         [
             (*PLAYBOOK, "playbooks/lab/create.yml", "-e", json.dumps({"lab_only": [host]})),
-            (*PLAYBOOK, f"playbooks/{name}.yml", "--limit", host),
+            (*PLAYBOOK, "molecule/shared/converge.yml", "-e", f"lab_scenario={name}", "--limit", host),
             ("scripts/verify", name, "inventories/lab", host),
         ],
         after=("again",),

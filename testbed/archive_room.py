@@ -29,7 +29,7 @@ from testbed.control_node import HOME, command
 from testbed.patience import wait_for
 
 ADDRESSES = {f"sae{number}": f"10.59.0.3{number}" for number in (1, 2, 3)}
-ROOM = ("ansible-playbook", "-i", "inventories/lab", "playbooks/archive_node.yml")
+ROOM = ("ansible-playbook", "-i", "inventories/lab", "playbooks/site.yml", "--limit", "archive_node")
 # With this the control node is let into the room beside the gateway.
 AS_GATEWAY = ("-e", json.dumps({"archive_node_client_peers": ["10.59.0.1", "10.59.0.30"]}))
 ACCOUNT = "sae"

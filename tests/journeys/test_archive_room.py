@@ -527,7 +527,7 @@ def test_a_fourth_node_joins_and_is_lost_while_the_client_goes_on(
     whole()
     with client.at_work():
         wait_for(lambda: len(client.written) >= 20, lambda: f"20 archives écrites, {len(client.written)} le sont", 240)
-        done = command("ansible-playbook", *both, "playbooks/archive_node.yml", *AS_GATEWAY)
+        done = command(*ROOM, "-i", str(more), *AS_GATEWAY)
         assert done.returncode == 0, done.stdout
         print(f"\nquatrième nœud en place {settle(*both):.0f} s après son passage")
         held = command(

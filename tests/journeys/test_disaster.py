@@ -104,7 +104,7 @@ def test_a_control_node_and_a_connector_come_back(lost: dict[str, str], holders:
     # The connector, on a new machine of the same name.
     done("fab", "banc.demarrer")
     wait_for_return(ADDRESS)  # the network remembers the lost one for a while
-    profile = ("ansible-playbook", "-i", "inventories/lab", "playbooks/tdt_connector.yml", "--limit", NAME)
+    profile = ("ansible-playbook", "-i", "inventories/lab", "playbooks/site.yml", "--limit", NAME)
     done(*profile, "-e", "backup_client_account=sauvegarde-lecture")
     # Without its journal it sends nothing, by its service or by hand, a restart included.
     idle = on_host(ADDRESS, "systemctl restart tdt-connector; systemctl is-active tdt-connector; tdt-connector status")

@@ -23,7 +23,7 @@ from .test_life import openssl
 pytestmark = pytest.mark.closing
 
 COMMUNE, LOGIN, PERSON = "gondecourt", "zoe.partante", "Zoé Partante"
-ENTITY, CONNECTOR, TDT = f"{COMMUNE}-ecoles", "10.59.2.20", "playbooks/tdt_simulator.yml"
+ENTITY, CONNECTOR, TDT = f"{COMMUNE}-ecoles", "10.59.2.20", ("playbooks/site.yml", "--limit", "tdt_simulator")
 BODY: dict[str, Any] = {
     "nom": "ecoles",
     "libelle": "Caisse des écoles de Gondecourt",
@@ -47,12 +47,12 @@ def inventory(ready: str, tmp_path: Path) -> Iterator[Path]:
     kept = file.read_text(encoding="utf-8")
     told = yaml.safe_load(kept)
     file.write_text(yaml.safe_dump(told | {"entites": [*told["entites"], BODY]}), encoding="utf-8")
-    assert command("ansible-playbook", "-i", str(folder), TDT).returncode == 0  # its account at the TdT
+    assert command("ansible-playbook", "-i", str(folder), *TDT).returncode == 0  # its account at the TdT
     fab(folder, "commune.deployer", COMMUNE)
     yield folder
     for serial in in_force():
         command("fab", "pki.revoquer", "--numero", serial, "--motif", "cessation")
-    assert command("ansible-playbook", "-i", "inventories/lab", TDT).returncode == 0
+    assert command("ansible-playbook", "-i", "inventories/lab", *TDT).returncode == 0
 
 
 def fab(inventory: Path, *arguments: str, status: int = 0) -> str:

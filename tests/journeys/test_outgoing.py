@@ -40,7 +40,7 @@ CONNECTORS = {
 PC = "bouvines-pc-mairie"  # of the canary's commune, which is ready with it
 ADDRESSES = CONNECTORS | {PC: "10.59.96.10"}
 CANARY, SECOND, LAST = "bouvines-connecteur", "bourbourg-connecteur", "wannehain-connecteur"
-DOOR, ROUTER, TDT = "10.59.0.44", "10.59.0.60", "playbooks/tdt_simulator.yml"
+DOOR, ROUTER, TDT = "10.59.0.44", "10.59.0.60", ("playbooks/site.yml", "--limit", "tdt_simulator")
 CONFIG = "/etc/tdt-connector/config.yml"
 GED = Store("10.59.0.40", "ged.creatic.test", HOME)
 # Whoever holds the door: the row of a machine, given back as it was, or with a manifest of theirs.
@@ -150,12 +150,11 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     made = Fleet(folder)
     try:
         made.cables("atelier")
-        made.playbook(TDT)
+        made.playbook(*TDT)
         command("env", f"CREATIC_INVENTORY={folder}", "fab", "flotte.arreter", "--motif", "essai interrompu")
         said = made.fab("flotte.publier", "--canari", "bouvines")  # makes the key of the fleet
         assert f"Sans certificat, elles n'ont rien reçu : {CANARY}, {PC}" in said
-        made.playbook("playbooks/tdt_connector.yml", "--limit", ",".join(CONNECTORS))
-        made.playbook("playbooks/commune_pc.yml", "--limit", PC)
+        made.playbook("playbooks/site.yml", "--limit", ",".join([*CONNECTORS, PC]))
         made.cables("routeur")
         yield made
     finally:
@@ -169,7 +168,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         places = folder.parent / "places.yml"
         tasks = [{"ansible.builtin.include_tasks": str(REPO / "playbooks/journeys/tasks/place.yml")}]
         places.write_text(json.dumps([{"hosts": "ged", "tasks": tasks}]), encoding="utf-8")
-        for asked in (last, (TDT,), (str(places),)):
+        for asked in (last, TDT, (str(places),)):
             done = command("ansible-playbook", "-i", "inventories/lab", *asked)
             assert done.returncode == 0, done.stdout
 
