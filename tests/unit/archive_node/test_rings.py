@@ -158,6 +158,9 @@ class Builder:
         found.devs = list(BUILT)
         return found
 
+    def set_replicas(self, number: int) -> None:
+        self.asked.append(f"copies {number}")
+
     def change_min_part_hours(self, hours: int) -> None:
         self.asked.append(f"heures {hours}")
 
@@ -201,9 +204,11 @@ def builder(monkeypatch: pytest.MonkeyPatch) -> type[Builder]:
     return Builder
 
 
-def rebuilt(path: Path, ring: str = "object", hours: int = 1, nodes: list[dict[str, Any]] | None = None) -> Any:
-    wanted = devices_of(nodes or THREE, 3)
-    return archive_rings.rebuild(ring, path, wanted, part_power=10, replicas=3, min_part_hours=hours)
+def rebuilt(
+    path: Path, ring: str = "object", hours: int = 1, nodes: list[dict[str, Any]] | None = None, replicas: int = 3
+) -> Any:
+    wanted = devices_of(nodes or THREE, replicas)
+    return archive_rings.rebuild(ring, path, wanted, part_power=10, replicas=replicas, min_part_hours=hours)
 
 
 @pytest.mark.parametrize(("ring", "port"), [("account", 6202), ("container", 6201), ("object", 6200)])
@@ -250,14 +255,31 @@ def test_what_changes_is_asked_of_the_builder(tmp_path: Path, builder: type[Buil
     assert result.changes[-1] == "anneau object : 7 partitions placées"
 
 
-@pytest.mark.parametrize(("power", "replicas"), [(11, 3), (10, 2)])
-def test_a_ring_s_size_does_not_change(tmp_path: Path, builder: type[Builder], power: int, replicas: int) -> None:
+@pytest.mark.parametrize(
+    ("power", "replicas", "told"),
+    [(11, 3, r"construit avec 2\^10 partitions, que l'on ne"), (10, 2, "3 copies de chaque archive, jamais moins")],
+)
+def test_what_would_lose_archives_is_refused(
+    tmp_path: Path, builder: type[Builder], power: int, replicas: int, told: str
+) -> None:
     path = tmp_path / "object.builder"
     path.touch()
-    with pytest.raises(RingError, match=r"^anneau object : construit avec 2\^10 partitions et 3 copies, que l'on ne"):
+    with pytest.raises(RingError, match=f"^anneau object : {told}"):
         archive_rings.rebuild(
             "object", path, devices_of(THREE, 3), part_power=power, replicas=replicas, min_part_hours=1
         )
+    assert [made.asked for made in builder.made] == [[]]
+
+
+def test_a_fourth_node_gives_a_fourth_copy_where_it_is_chosen(tmp_path: Path, builder: type[Builder]) -> None:
+    path = tmp_path / "object.builder"
+    path.touch()
+    result = rebuilt(path, nodes=[*THREE, node(4)], replicas=4)
+    asked = builder.made[0].asked
+    assert asked.index("copies 4") < asked.index("creatic-object-3")
+    assert "anneau object : 4 copies de chaque archive, au lieu de 3" in result.changes
+    with pytest.raises(RingError, match="il faut au moins 4 disques"):
+        rebuilt(path, replicas=4)
 
 
 def test_a_new_account_has_its_key_without_a_look_at_the_rings(tmp_path: Path) -> None:

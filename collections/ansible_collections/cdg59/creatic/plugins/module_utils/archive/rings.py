@@ -21,6 +21,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
 PORTS = {"account": 6202, "container": 6201, "object": 6200}
 # Percent by which a device may differ from its share before partitions are moved again.
 _BALANCED = 1.0
+# Copies that a room which has them never goes below, whatever its inventory says.
+_FEWEST = 3
 
 
 class RingError(Exception):
@@ -172,19 +174,29 @@ def rebuild(
         path: the builder; made when absent. The ring is written as ``path`` with the suffix ``.ring.gz``.
 
     Raises:
-        RingError: see `plan`; or a part power that is not the builder's.
+        RingError: see `plan`; or a part power that is not the builder's, or fewer copies than three where there are.
     """
     from swift.common.ring import RingBuilder  # Debian's, on the archive nodes only
 
     fresh = not path.exists()
     builder = RingBuilder(part_power, replicas, min_part_hours) if fresh else RingBuilder.load(str(path))
-    if builder.part_power != part_power or int(builder.replicas) != replicas:
+    if builder.part_power != part_power:
         raise RingError(
-            f"anneau {ring} : construit avec 2^{builder.part_power} partitions et {builder.replicas:g} copies, "
-            "que l'on ne change pas après coup ; remettez archive_node_part_power et archive_node_replicas"
+            f"anneau {ring} : construit avec 2^{builder.part_power} partitions, que l'on ne change pas après coup ; "
+            "remettez archive_node_part_power"
+        )
+    had = int(builder.replicas)
+    if replicas < min(had, _FEWEST):
+        raise RingError(
+            f"anneau {ring} : {had} copies de chaque archive, jamais moins ; remettez archive_node_replicas"
         )
     todo = plan(builder.devs, wanted, lost)
     result = Rebuilt(changes=[f"anneau {ring} : {line}" for line in todo.lines()])
+    if had != replicas:
+        # The rebalance below gives each partition its new place, or takes one back; replicators bring what is missing
+        # there, and let nothing go that its other places do not have.
+        builder.set_replicas(replicas)
+        result.changes.append(f"anneau {ring} : {replicas} copies de chaque archive, au lieu de {had}")
     if builder.min_part_hours != min_part_hours:
         builder.change_min_part_hours(min_part_hours)
     for identifier, _ in todo.remove:
@@ -205,15 +217,16 @@ def rebuild(
                 "meta": device.node,
             }
         )
-    uneven = not fresh and not todo and builder.get_balance() > _BALANCED
-    if not (todo or uneven):
+    changed = bool(todo) or had != replicas
+    uneven = not fresh and not changed and builder.get_balance() > _BALANCED
+    if not (changed or uneven):
         return result
     # Moves are counted by partition: none moves twice within min_part_hours, so that one replica at most is away.
     if uneven and builder.min_part_seconds_left > 0:
         result.waiting = builder.min_part_seconds_left
         return result
     result.moved, balance, _ = builder.rebalance(seed=f"creatic-{ring}-{builder.version}")
-    if not todo and not result.moved:
+    if not changed and not result.moved:
         return result
     builder.validate()
     if result.moved:
