@@ -9,7 +9,8 @@ addresses, to every account of the host but root and the given ones; ``accounts`
 is unique and tells the role's need: errors and the ruleset show it.
 
 Who lets anyone in over TCP serves so many connections at a time, and what holds them need not say who it is: each
-address has `EACH` of them, so that it takes none from others.
+address has `EACH` of them, so that it takes none from others. So has each that SSH is opened to beside administrators:
+sshd bounds the connections of who is not let in yet, and of nobody else.
 """
 
 from __future__ import annotations
@@ -314,9 +315,10 @@ def _is_open(rule: dict[str, Any]) -> bool:
     return not peers or any(_network(one).prefixlen == 0 for one in peers)
 
 
-def _counted(rules: Sequence[dict[str, Any]]) -> list[str]:
-    """Refusals of who has too many connections already, at what lets anyone in."""
-    ports = [port for one in rules if one["protocol"] == "tcp" and _is_open(one) for port in one["ports"]]
+def _counted(rules: Sequence[dict[str, Any]], ssh: int) -> list[str]:
+    """Refusals of who has too many connections already, at what lets anyone in, and at SSH."""
+    entering = [(one, port) for one in rules if one["protocol"] == "tcp" for port in one["ports"]]
+    ports = [port for one, port in entering if _is_open(one) or _port(port)[0] <= ssh <= _port(port)[1]]
     if not ports:
         return []
     return [
@@ -348,7 +350,7 @@ def render(rules: Sequence[dict[str, Any]], admin_networks: Sequence[object], ss
         for _family, match in _peer_matches(admin_networks, "daddr")
     ]
     entering = [rule for rule in rules if rule["direction"] == "in"]
-    counted, inbound = _counted(entering), [line for rule in entering for line in _lines(rule)]
+    counted, inbound = _counted(entering, _port(ssh_port)[0]), [line for rule in entering for line in _lines(rule)]
     outbound = [line for rule in rules if rule["direction"] == "out" for line in _lines(rule)]
     return _TABLE.format(
         sets=(_SETS if any(RESOLVERS in (rule.get("peers") or []) for rule in rules) else "")

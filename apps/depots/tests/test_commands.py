@@ -22,7 +22,7 @@ from creatic_depots import cli as server
 from creatic_depots import depots, segments
 from creatic_depots.depots import Depot, DepotError
 from creatic_sauvegarde import backup, borg, cli, keys, postgresql, restore, snapshot
-from creatic_sauvegarde.settings import BackupError, Settings
+from creatic_sauvegarde.settings import Away, BackupError, Settings
 
 from apps.depots.tests.test_depots import CONFIG, ME, Log, entry, identifier, word
 from testbed.patience import allowed
@@ -424,9 +424,9 @@ class Server:
         self.keys = folder / "lecteurs" / "authorized_keys"
         self.became: list[tuple[str, list[str]]] = []
         monkeypatch.setattr(server.os, "execv", lambda path, command: self.became.append((path, command)))
-        monkeypatch.setattr(
-            server, "Path", lambda path: self.keys if str(path).endswith("authorized_keys") else Path(path)
-        )
+        self.first_to_go = folder / "oom_score_adj"
+        own = {"authorized_keys": self.keys, "oom_score_adj": self.first_to_go}
+        monkeypatch.setattr(server, "Path", lambda path: own.get(str(path).rpartition("/")[2], Path(path)))
 
     def run(self, *arguments: str) -> int:
         return server.main(["--config", str(self.config), *arguments])
@@ -448,6 +448,65 @@ def test_a_client_writes_in_its_own_repository_alone(host: Server, capsys: pytes
     assert host.run("servir", "mairie") == 1
     assert host.became == []
     assert capsys.readouterr().err == "Ce dépôt est gelé par le serveur de sauvegarde : appelez le groupement.\n"
+
+
+def test_a_key_has_so_many_sessions_and_leaves_others_theirs(
+    host: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Thirty of one client's had 2.5 GB, borg's own 80 MB each, before it was asked anything: no other could save."""
+    tried: list[tuple[str, int]] = []
+
+    def become(path: str, command: list[str]) -> None:
+        tried.append((path, len(tried)))
+        if len(tried) < 20:  # while this one goes on
+            host.run("servir", "mairie")
+
+    monkeypatch.setattr(server.os, "execv", become)
+    host.run("servir", "mairie")
+    assert len(tried) == server.PLACES
+    said = capsys.readouterr().err
+    assert "sessions ouvertes ici. À faire : attendez leur fin" in said
+    refused = borg.explain(said)
+    assert isinstance(refused, Away) and "le prochain passage réessaiera" in str(refused)
+    assert host.first_to_go.read_text() == "500"
+    tried.clear()  # they ended: it has them again
+    host.run("servir", "mairie")
+    assert len(tried) == server.PLACES
+
+
+def test_a_session_keeps_its_place_once_it_is_borg_s(host: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose process it then is; a restoration has places of its own, and one that is killed leaves none behind."""
+    program = "import sys; from creatic_depots.cli import main; sys.exit(main(sys.argv[1:]))"
+    borg_path = host.config.with_name("borg")
+    borg_path.write_text("#!/bin/sh\necho là; exec cat\n", encoding="utf-8")
+    borg_path.chmod(0o755)
+    program = f"import creatic_depots.cli as cli; cli._BORG = {str(borg_path)!r}; {program}"
+    command = [sys.executable, "-c", program, "--config", str(host.config), "servir", "mairie"]
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+    def begun() -> subprocess.Popen[str]:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   text=True, env=os.environ | paths)  # fmt: skip # one call
+        opened.append(process)
+        return process
+
+    def said(process: subprocess.Popen[str]) -> str:
+        assert process.stdout
+        return process.stdout.readline()
+
+    opened: list[subprocess.Popen[str]] = []
+    try:
+        assert [said(begun()) for _rank in range(server.PLACES)] == ["là\n"] * server.PLACES
+        assert "sessions ouvertes ici" in said(begun())
+        host.run("lire", "mairie")
+        assert len(host.became) == 1
+        opened[0].kill()
+        opened[0].wait()
+        assert said(begun()) == "là\n"
+    finally:
+        for process in opened:
+            process.kill()
+            process.communicate()
 
 
 def test_a_client_s_key_tells_what_must_stay(host: Server, monkeypatch: pytest.MonkeyPatch) -> None:

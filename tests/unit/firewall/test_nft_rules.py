@@ -18,7 +18,7 @@ from ansible_collections.cdg59.creatic.plugins.filter.firewall import FilterModu
 from rendered_ruleset import ruleset
 
 from creatic.audit.run import profiles
-from creatic.firewall.rules import closed, problems, render
+from creatic.firewall.rules import EACH, closed, problems, render
 from creatic.registry import listing
 
 TOP = Path(__file__).parents[3]
@@ -129,6 +129,19 @@ def test_an_echo_that_enters_is_limited() -> None:
 def test_ports_are_merged_only_when_they_touch() -> None:
     made = render([WEB | {"ports": [1, 3, 4, 65535, "10-20", "15-17", 22]}], ADMIN)
     assert "tcp dport { 1, 3-4, 10-20, 22, 65535 } accept" in made
+
+
+@pytest.mark.parametrize(("ports", "shown"), [([22], "22"), (["20-30"], "20-30"), ([443, 22], "22")])
+def test_who_ssh_is_opened_to_has_so_many_connections(ports: list[Any], shown: str) -> None:
+    """sshd keeps as many as it let in, of one key: the backups of all would end with the memory of their server."""
+    saved = WEB | {"name": "sauvegardes", "ports": ports, "peers": ["10.0.0.8"]}
+    lines = [line.strip() for line in render([saved], ADMIN).splitlines()]
+    counting = f"tcp dport {{ {shown} }} add @sources4 {{ ip saddr ct count over {EACH} }} counter reject"
+    [counted] = [rank for rank, line in enumerate(lines) if line.startswith(counting)]
+    [admitted] = [rank for rank, line in enumerate(lines) if line.endswith('accept comment "sauvegardes"')]
+    own = next(rank for rank, line in enumerate(lines) if line.endswith('accept comment "firewall-ssh"'))
+    assert own < counted < admitted  # administrators' own are not counted
+    assert "ct count" not in render([saved | {"ports": [443]}], ADMIN)
 
 
 def test_ssh_is_on_its_own_port_unless_said() -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +24,34 @@ _KEY = re.compile(r"(ssh-ed25519 [A-Za-z0-9+/=]+)( .*)?")
 _BORG = "/usr/bin/borg"
 _SELF = "/usr/bin/creatic-depots"
 _WORD = 1_000_000  # bytes of what a client may tell; a longer one is cut, and refused
+
+PLACES = 4
+"""Sessions of one key at a time: a backup has one, and those that its line cut go on for ten minutes. Each takes 80 MB
+of all clients' server, before borg knows what it is asked."""
+_FIRST_TO_GO = "500"  # of 1,000 (proc_pid_oom_score_adj(5)): no client's memory ends the watch of all
+
+
+@contextmanager
+def _place(settings: Settings, key: str) -> Iterator[None]:
+    """Have one of a key's places, until this process ends, whatever it becomes.
+
+    A name that no file has (unix(7)): the kernel takes it back by itself, and who may not write may hold one.
+
+    Raises:
+        DepotError: they are taken.
+    """
+    name = hashlib.sha256(f"{settings.root} {key}".encode()).hexdigest()  # an address has 107 bytes
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as place:
+        for rank in range(PLACES):
+            with suppress(OSError):
+                place.bind(f"\0creatic-depots {name} {rank}")
+                break
+        else:
+            raise DepotError(f"cette machine a déjà {PLACES} sessions ouvertes ici. À faire : attendez leur fin")
+        place.set_inheritable(True)
+        with suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO, encoding="ascii")
+        yield
 
 
 def _serve(settings: Settings, client: str) -> int:
@@ -142,9 +174,11 @@ def main(arguments: list[str] | None = None) -> int:
         if asked.commande == "etat":
             print(json.dumps([Depot(settings, name).report() for name in sorted(settings.clients)], indent=1))
         elif asked.commande == "servir":
-            return _serve(settings, asked.client)
+            with _place(settings, f"servir {asked.client}"):
+                return _serve(settings, asked.client)
         elif asked.commande == "lire":
-            return _read(settings, asked.client)
+            with _place(settings, f"lire {asked.client}"):
+                return _read(settings, asked.client)
         elif asked.commande == "ouvrir":
             return _open(settings, asked.client, asked.cle, asked.minutes)
         elif asked.commande == "fermer":

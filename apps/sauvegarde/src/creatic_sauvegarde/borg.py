@@ -50,6 +50,8 @@ _MEANINGS = (
      "annoncé, sinon prévenez le groupement", False),
     ("Integrity Error", "le dépôt est abîmé : voir « Un dépôt abîmé » dans le guide d'exploitation", False),
     ("Data integrity error", "le dépôt est abîmé : voir « Un dépôt abîmé » dans le guide d'exploitation", False),
+    ("sessions ouvertes ici", "cette machine a déjà des sessions au serveur de sauvegarde, que sa ligne a coupées "
+     "peut-être : le prochain passage réessaiera", True),
     ("Failed to create/acquire the lock", "un autre passage tient le dépôt : le prochain réessaiera", True),
     ("Connection timed out", "le serveur de sauvegarde ne répond pas : le prochain passage réessaiera", True),
     ("Connection refused", "le serveur de sauvegarde ne répond pas : le prochain passage réessaiera", True),
