@@ -301,6 +301,34 @@ def test_what_is_the_same_for_anybody_is_asked_once_as_nobody(tmp_path: Path) ->
         door.close()
 
 
+def test_what_is_kept_for_anybody_is_what_its_address_alone_says(tmp_path: Path) -> None:
+    """A visitor's query, by which Zope shows another page, was everybody's script for thirty days."""
+    tasks = yaml.safe_load((ROLE.parent / "plone/tasks/main.yml").read_text(encoding="utf-8"))
+    [own] = [one["vars"]["nginx_tls_fixed"] for one in tasks if "nginx_tls_fixed" in one.get("vars", {})]
+    door = Door(tmp_path, nginx_tls_fixed=own, nginx_tls_client_certificates="off", nginx_tls_client_requests=0)
+    version = "/++webresource++d43a135b-4eee-5724-93ce-2e47808f5dc1"
+    told = {"Accept-Language": "br", "X-Forwarded-Host": "ailleurs.test", "Authorization": "Basic eDp5"}
+    try:
+        for rank, (asked, reached) in enumerate(
+            (
+                (f"{version}/++plone++a/1.js?../../../gondecourt:method=", f"{version}/++plone++a/1.js"),
+                (f"{version}/++plone++a/2.js?:action=x&a=b", f"{version}/++plone++a/2.js"),
+                (f"{version}/++plone++a/3.js?", f"{version}/++plone++a/3.js"),
+                (f"{version}//x/..//++plone++a/./4.js", f"{version}/++plone++a/4.js"),
+                (f"/gondecourt/..%2f{version[1:]}/++plone++a/5.js", f"{version}/++plone++a/5.js"),
+                (f"{version}/++plone++a/6%253f%25.js", f"{version}/++plone++a/6%253f%25.js"),
+            ),
+            start=1,
+        ):
+            assert door.ask("pc", asked, **told)[0].status == 200, asked
+            line, head = door.slow.fixed[-1].split("\r\n", 1)
+            assert (line, len(door.slow.fixed)) == (f"GET {reached} HTTP/1.1", rank)
+            names = {one.partition(":")[0] for one in head.splitlines()}
+            assert names <= {"Host", "X-Forwarded-For", "X-Forwarded-Proto"}
+    finally:
+        door.close()
+
+
 def _packed(door: Door, path: str, told: dict[str, str]) -> tuple[HTTPResponse, bytes]:
     """An answer that is not text."""
     context = ssl.create_default_context(cafile=str(door.authority.bundle))
