@@ -10,7 +10,8 @@ is unique and tells the role's need: errors and the ruleset show it.
 
 Who lets anyone in over TCP serves so many connections at a time, and what holds them need not say who it is: each
 address has `EACH` of them, so that it takes none from others. So has each that SSH is opened to beside administrators:
-sshd bounds the connections of who is not let in yet, and of nobody else.
+sshd bounds the connections of who is not let in yet, and of nobody else. ``counts: true`` says that what listens counts
+them itself, once it knows who comes: machines behind one address are many there.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
 
-FIELDS = ("name", "direction", "protocol", "ports", "peers", "accounts")
+FIELDS = ("name", "direction", "protocol", "ports", "peers", "accounts", "counts")
 RESOLVERS = "resolvers"
 EACH = 192
 """Connections that one address, or one network of IPv6 (RFC 6177), has at a time to what is open to anyone: a fourth of
@@ -195,6 +196,8 @@ def _peer_problems(rule: dict[str, Any], direction: object) -> Iterable[tuple[st
 def _account_problems(rule: dict[str, Any], direction: object) -> Iterable[tuple[str, str]]:
     if direction == "in" and "accounts" in rule:
         yield "accounts", "un compte est de cette machine-ci : il ne vaut que pour out et local"
+    if "counts" in rule and (rule["counts"] is not True or (direction, rule.get("protocol")) != ("in", "tcp")):
+        yield "counts", "il vaut true, et que pour ce qui entre en tcp (direction in)"
     if direction == "local" and "accounts" not in rule:
         yield "accounts", "dites quels comptes passent ; [] pour root seul"
     if direction == "local" and rule.get("protocol") == "icmp":
@@ -317,7 +320,8 @@ def _is_open(rule: dict[str, Any]) -> bool:
 
 def _counted(rules: Sequence[dict[str, Any]], ssh: int) -> list[str]:
     """Refusals of who has too many connections already, at what lets anyone in, and at SSH."""
-    entering = [(one, port) for one in rules if one["protocol"] == "tcp" for port in one["ports"]]
+    held = [one for one in rules if one["protocol"] == "tcp" and not one.get("counts")]
+    entering = [(one, port) for one in held for port in one["ports"]]
     ports = [port for one, port in entering if _is_open(one) or _port(port)[0] <= ssh <= _port(port)[1]]
     if not ports:
         return []

@@ -270,6 +270,17 @@ def test_one_address_has_its_connections_and_leaves_others_theirs(
     assert not wanted.inspect()  # whom it counts is no drift
 
 
+def test_machines_of_one_network_stay_connected_where_the_program_counts(
+    etc: Path, machine: Machine, peer: Machine
+) -> None:
+    """Those of communes that share their way out keep a connection each to the journals: the 193rd sent no line."""
+    wanted = firewall(etc, machine, RULE | {"counts": True})
+    wanted.apply("a", 20)
+    wanted.confirm("a")
+    done = peer([sys.executable, "-c", PEER, "10.99.0.2", str(EACH + 100)])
+    assert done.stdout.split() == [str(EACH + 100), "1", "300"], done.stderr
+
+
 def test_a_machine_whose_modules_are_locked_keeps_its_rules(etc: Path, machine: Machine) -> None:
     """Until its next boot, which has what counts connections before they are."""
 

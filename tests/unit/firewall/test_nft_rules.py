@@ -246,6 +246,8 @@ def test_rules_without_a_name_are_not_the_same_rule() -> None:
         ({"direction": "local"}, "champ accounts : dites quels comptes passent ; [] pour root seul"),
         ({"direction": "local", "accounts": [], "peers": ["10.59.0.1"]}, "champ peers : ce qui reste dans la machine"),
         ({"direction": "local", "accounts": [], "protocol": "icmp", "ports": []}, "local ne vaut que pour tcp et udp"),
+        ({"counts": 100}, "champ counts : il vaut true"),
+        ({"direction": "out", "counts": True}, "champ counts : il vaut true, et que pour ce qui entre en tcp"),
         ({"direction": "out", "accounts": "swift"}, "champ accounts : « swift » n'est pas une liste"),
         ({"direction": "out", "accounts": ["a, b }"]}, "champ accounts : « a, b } » n'est pas le nom d'un compte"),
     ],
