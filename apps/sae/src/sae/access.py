@@ -31,13 +31,14 @@ from typing import Any, BinaryIO, cast
 from creatic_agent.book import Book
 from creatic_agent.durable import write
 from sae import inventory, letters, rights
+from sae.agents import Trust
 from sae.bordereau import normal
 from sae.config import Account
-from sae.elimination import Refused, Trust
 from sae.export import bring
 from sae.inventory import Known
 from sae.journal import Journal, canonical
 from sae.journal.log import format_time
+from sae.refusal import Refused
 from sae.rights import Declared, Verdict
 from sae.store import Corrupted, NotStored, Store, StoreError, first_good, replicas
 from sae.versement.aip import members_of

@@ -16,10 +16,11 @@ from pathlib import Path
 from creatic_agent.french import speak
 from sae import config
 from sae.access import GRANTED, NAME, QUALITIES, Desk, Register, cell
+from sae.agents import trust_of
 from sae.commands import commands
 from sae.config import ConfigError
-from sae.elimination import Refused, trust_of
 from sae.journal import Journal, JournalError
+from sae.refusal import Refused
 from sae.rights import Verdict, day_of
 from sae.running import run
 from sae.store import StoreError, earliest

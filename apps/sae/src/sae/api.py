@@ -31,12 +31,14 @@ from creatic_agent import web
 from creatic_agent.identity import HEADER
 from sae import config as settings
 from sae.access import NAME, Desk, Register
+from sae.agents import Trust
 from sae.config import Account, Config
 from sae.copies import MOST, Copies, WrongReport
-from sae.elimination import SCHEMA, Refused, Trust
+from sae.elimination.ledger import SCHEMA
 from sae.identity import caller, depositor_of, opened_by, reader_of
 from sae.inventory import original
 from sae.journal import JournalError
+from sae.refusal import Refused
 from sae.store import Corrupted, NotStored, StoreError
 from sae.versement import seda
 from sae.versement.engine import Engine

@@ -16,7 +16,7 @@ _MODULES = {
     "sae-journal": "sae.journal.commands",
     "sae-export": "sae.export",
     "sae-fixite": "sae.fixity",
-    "sae-elimination": "sae.elimination",
+    "sae-elimination": "sae.elimination.command",
     "sae-transfert": "sae.transfer",
     "sae-copie": "sae.lots",
     "sae-acces": "sae.access_command",

@@ -9,7 +9,7 @@ from creatic_agent.figures import Figures, labels
 from sae import access
 from sae.config import Config
 from sae.copies import Copies
-from sae.elimination import SCHEMA
+from sae.elimination.ledger import SCHEMA
 from sae.versement import antivirus
 from sae.versement.registry import Registry
 

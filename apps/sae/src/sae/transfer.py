@@ -34,11 +34,13 @@ from creatic_agent.book import Book
 from creatic_agent.durable import sync_directory
 from creatic_agent.seda import Writer
 from sae import config, inventory, signature
+from sae.agents import Trust, trust_of
 from sae.commands import commands
 from sae.config import ConfigError, section
-from sae.elimination import Refused, Trust, chosen, refuse, show_due, trust_of
+from sae.elimination.command import chosen, show_due
 from sae.inventory import TRANSFERRED, Known
 from sae.journal import Journal, JournalError
+from sae.refusal import Refused, refuse
 from sae.running import run
 from sae.signature import SignatureError
 from sae.store import FOR_EVER, TRANSFERS, AlreadyStored, Corrupted, Store, StoreError, replicas

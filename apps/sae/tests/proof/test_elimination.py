@@ -25,7 +25,7 @@ from sae import elimination, inventory
 from sae.config import Account
 from sae.elimination import Agent, Eliminator, Refused, Requests, Trust, verify_certificate
 from sae.journal import Journal, timestamp
-from sae.signature import sign
+from sae.signature import sign, verify
 from sae.store import FileStore, Unavailable
 
 from apps.sae.tests.proof.commune import (
@@ -590,7 +590,9 @@ class Switch:
 def test_a_cut_at_any_step_is_taken_up(tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call that writes is cut before it is done, then after; what follows is done again from the deposit."""
     # The same signatures are looked at again and again: openssl judges each of them once.
-    monkeypatch.setattr(elimination, "verify", functools.cache(elimination.verify))
+    judged = functools.cache(verify)
+    for place in ("sae.agents.verify", "sae.elimination.attestation.verify"):
+        monkeypatch.setattr(place, judged)
     text = first = approval = second = b""
 
     def whole(room: Room) -> None:

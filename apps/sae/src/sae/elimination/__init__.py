@@ -1,0 +1,26 @@
+"""Elimination after the retention date, by two persons, with its certificate (`sae-elimination`)."""
+
+from sae.agents import Agent, Trust, trust_of
+from sae.elimination.attestation import ATTESTS, OTHERS, Proof, verify_certificate, verify_copies
+from sae.elimination.command import main, parties
+from sae.elimination.ledger import SCHEMA, Requests
+from sae.elimination.rules import CONTAINER, Eliminator
+from sae.refusal import Refused
+
+__all__ = [
+    "ATTESTS",
+    "CONTAINER",
+    "OTHERS",
+    "SCHEMA",
+    "Agent",
+    "Eliminator",
+    "Proof",
+    "Refused",
+    "Requests",
+    "Trust",
+    "main",
+    "parties",
+    "trust_of",
+    "verify_certificate",
+    "verify_copies",
+]
