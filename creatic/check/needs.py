@@ -414,8 +414,8 @@ class Needs:
         machines = dict[str, tuple[str, dict[str, Any]]]()
         for host in self._inventory.get_hosts() if wanted else ():
             groups = {group.name for group in host.get_groups()}
-            for profile in groups & {*agrement.COPIES, "archive_gateway"} if profiles.BENCH not in groups else ():
-                names = (agrement.SITE, *agrement.TIMESTAMPS)
+            for profile in groups & {*agrement.COPIES, agrement.DOOR} if profiles.BENCH not in groups else ():
+                names = (agrement.SITE, *agrement.timestamps())
                 machines[host.name] = (profile, {name: self._valued(host, name) for name in names})
         return agrement.problems(wanted, machines)
 

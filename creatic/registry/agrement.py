@@ -12,13 +12,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from creatic.registry import profiles
 from creatic.registry.checked_yaml import Problem
 
 FLAG = "creatic_archive_agrement"
 SITE = "creatic_site"
-TIMESTAMPS = ("archive_gateway_tsa_url", "archive_gateway_tsa_ca_file")
 COPIES = ("archive_node", "backup_server")
+DOOR = "archive_gateway"
 _LAW = f"avec {FLAG}: true (Code du patrimoine, R212-19 à R212-31)"
+
+
+def timestamps() -> tuple[str, ...]:
+    """Variables by which the door of the archives has its timestamps of a third party."""
+    told = profiles.load()[DOOR].dit
+    return told["horodatage"], told["racine"]
 
 
 def problems(wanted: Any, machines: Mapping[str, tuple[str, Mapping[str, Any]]]) -> list[Problem]:
@@ -26,7 +33,7 @@ def problems(wanted: Any, machines: Mapping[str, tuple[str, Mapping[str, Any]]])
 
     Args:
         wanted: the flag; None when the inventory does not give it.
-        machines: profile and variables (`SITE`, `TIMESTAMPS`; None for none) of each machine of the archive room, and
+        machines: profile and variables (`SITE`, `timestamps()`; None for none) of each machine of the archive room, and
             of the backup servers.
     """
     if wanted in (None, False):
@@ -53,13 +60,11 @@ def problems(wanted: Any, machines: Mapping[str, tuple[str, Mapping[str, Any]]])
             Problem("servers.yml", None, SITE, f"{where} ; il en faut deux {_LAW}",
                     "mettez un nœud d'archives ou le serveur de sauvegarde dans un autre bâtiment, éloigné")
         )  # fmt: skip # one call by its parts
-    for name in TIMESTAMPS:
-        lacking = sorted(
-            host for host, (profile, given) in machines.items() if profile == "archive_gateway" and not given.get(name)
-        )
+    for name in timestamps():
+        lacking = sorted(host for host, (profile, given) in machines.items() if profile == DOOR and not given.get(name))
         if lacking:
             found.append(
-                Problem("group_vars/archive_gateway.yml", None, name,
+                Problem(f"group_vars/{DOOR}.yml", None, name,
                         f"un horodatage qualifié est demandé {_LAW}, et cette variable est vide ({', '.join(lacking)})",
                         "donnez l'unité d'horodatage d'un prestataire qualifié (eIDAS, article 42) et sa racine")
             )  # fmt: skip # one call by its parts

@@ -39,6 +39,7 @@ class Profile:
     correctifs: str = ""
     nue: bool = False
     seule: bool = False
+    dit: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
     banc: bool = False
 

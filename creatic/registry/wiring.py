@@ -244,13 +244,14 @@ def passerelle_servers(
 
 def archive_nodes(groups: Groups, hostvars: HostVars) -> list[dict[str, Any]]:
     """The variable archive_node_nodes: all nodes of the room, by name."""
+    told = profiles.load()["archive_node"].dit
     return [
         {
             "name": host,
             "address": given(hostvars, host, "ansible_host"),
             "zone": given(hostvars, host, "creatic_zone"),
-            "weight": hostvars[host].get("archive_node_weight", 100),
-            "devices": [device["name"] for device in given(hostvars, host, "archive_node_devices")],
+            "weight": hostvars[host].get(told["part"], 100),
+            "devices": [device["name"] for device in given(hostvars, host, told["disques"])],
         }
         for host in sorted(groups.get("archive_node", ()))
     ]
@@ -307,12 +308,13 @@ def _maire(commune: Mapping[str, Any]) -> str:
 
 
 def signers(groups: Groups, hostvars: HostVars, kind: str) -> list[str]:
-    """Files of those whose signatures the parapheurs admit: the variables parapheur_signers_ca_files, or …_crl_files.
+    """Files of those whose signatures the parapheurs admit: their authorities, or revocation lists.
 
     Args:
         kind: `ca` or `crl`.
     """
-    found = [given(hostvars, host, f"parapheur_signers_{kind}_files") for host in groups.get("parapheur", ())]
+    name = profiles.load()["parapheur"].dit[kind]
+    found = [given(hostvars, host, name) for host in groups.get("parapheur", ())]
     return sorted({path for files in found for path in files})
 
 

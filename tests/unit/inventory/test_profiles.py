@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 
 from creatic.audit import run as audit_run
 from creatic.backup import drill
-from creatic.registry import groupement, profiles
+from creatic.registry import groupement, profiles, variables
 
 REPO = Path(__file__).parents[3]
 EVERY = [pytest.param(profile, id=name) for name, profile in profiles.load().items()]
@@ -131,3 +132,30 @@ def test_what_lacks_is_told_with_its_fix() -> None:
         "Services sans machine : deliberations, parapheur : l'inventaire n'a aucune machine passerelle",
         "Ajouter une machine au groupe passerelle de servers.yml, ou retirer le service de communes/gondecourt.yml.",
     )
+
+
+def test_what_machines_tell_is_a_variable_that_the_inventory_gives() -> None:
+    groupement_s = yaml.safe_load(profiles.FILE.with_name("variables.yml").read_text(encoding="utf-8"))["variables"]
+    for name in ("archive_node", "parapheur", "archive_gateway"):
+        known = {need.name for need in variables.needs(REPO, name)} | groupement_s.keys()
+        assert {*profiles.load()[name].dit.values()} - known == set(), name
+
+
+def test_the_registry_names_no_variable_of_a_role() -> None:
+    """profiles.yml says them, where another is told of one: its code would follow no change of a role."""
+    owned = {
+        option
+        for role in (REPO / "roles").iterdir()
+        if (role / "meta" / "argument_specs.yml").is_file()
+        for option in variables.options(REPO, role.name)
+    }
+    for file in profiles.FILE.parent.glob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        told = {id(one.value) for one in ast.walk(tree) if isinstance(one, ast.Expr)}  # what is said of the code
+        words = [
+            word
+            for one in ast.walk(tree)
+            if isinstance(one, ast.Constant) and isinstance(one.value, str) and id(one) not in told
+            for word in re.findall(r"\w+", one.value)
+        ]
+        assert owned & {*words} == set(), file.name
