@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import append, write
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, utc_now
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
@@ -351,11 +351,7 @@ class SshAuthority:
         return self._revoked() - {line["serie"] for line in self.events() if line["evenement"] == DOOR}
 
     def _append(self, event: dict[str, Any]) -> None:
-        line = json.dumps(event, ensure_ascii=False) + "\n"
-        with self.registry.open("a", encoding="utf-8") as out:
-            out.write(line)
-            out.flush()
-            os.fsync(out.fileno())
+        append(self.registry, (json.dumps(event, ensure_ascii=False) + "\n").encode())
 
     def listing(self, now: dt.datetime | None = None) -> list[dict[str, Any]]:
         """Every certificate, latest first, with its ``etat``: valide, expire or revoque."""

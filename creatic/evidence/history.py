@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import append
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import now
 
 from creatic.commands import written_today
@@ -74,16 +75,7 @@ class Note:
         self._append({"id": self._id, "resultat": result, "secondes": round(time.monotonic() - self._clock, 1)})
 
     def _append(self, entry: dict[str, Any]) -> None:
-        line = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            size = os.fstat(handle).st_size
-            if size and os.pread(handle, 1, size - 1) != b"\n":
-                line = b"\n" + line  # one was cut short: it takes no other with it
-            os.write(handle, line)  # whole: two operators' lines do not mix
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        append(self._path, (json.dumps(entry, ensure_ascii=False) + "\n").encode())
 
 
 def read(home: Path, word: str = "") -> list[Entry]:

@@ -37,6 +37,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils import durable
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import day_and_hour, now
 
@@ -213,20 +214,9 @@ def unlock_communes(locks: Path, pid: int, slug: str = "*") -> None:
 # -- Runs ---------------------------------------------------------------------------------------------
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader or a crash sees the old or the new one, whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    _sync(partial)
-    partial.replace(path)
+    durable.write(path, text.encode(), None)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -409,13 +399,13 @@ def publish(
         unsealed = str(error)
     folder = staging.with_name(staging.name.removeprefix(_STAGING))
     packed = [_pack(staging, folder.name)] if facts == AUDIT else []
-    for path in (*staging.rglob("*"), staging, *packed):
-        _sync(path)
+    for path in (staging, *packed):
+        durable.sync_tree(path)
     staging.rename(folder)
     for path in packed:
         path.rename(_archive(folder))
     write_text(folder.with_name(_ENTRY), _entry_of(folder, folder.name, seal_pins(folder)))
-    _sync(folder.parent)
+    durable.sync_directory(folder.parent)
     return folder, unsealed
 
 

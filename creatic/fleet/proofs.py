@@ -82,7 +82,7 @@ class Proofs:
                 marks = [*last, *(mark for mark in marks if mark not in last)][:_MARKS]
                 has = {path.stem for path in self._folder.glob("[!.]*.json")}
                 state = {"machines": sorted(expected), "preuves": sorted(has), "marques": marks}
-                write(self._folder / _NEXT, json.dumps(state).encode())
+                write(self._folder / _NEXT, json.dumps(state).encode(), 0o600)
                 if not more:
                     break
         return found
@@ -107,7 +107,7 @@ class Proofs:
             (version, moment), (version_, moment_) = _order(said), _order(before)
             if version <= version_ and moment <= moment_:
                 return {}
-        write(self._folder / f"{name}.json", json.dumps(said, ensure_ascii=False).encode())
+        write(self._folder / f"{name}.json", json.dumps(said, ensure_ascii=False).encode(), 0o600)
         return said
 
     def _read(self, name: str) -> Any:

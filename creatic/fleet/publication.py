@@ -387,7 +387,7 @@ class Fleet:
             ) from None
 
     def _write(self, name: str, content: Any) -> None:
-        write(self.folder / name, json.dumps(content, ensure_ascii=False, indent=1).encode())
+        write(self.folder / name, json.dumps(content, ensure_ascii=False, indent=1).encode(), 0o600)
 
     def _publication(self) -> dict[str, Any] | None:
         found: dict[str, Any] | None = self._read("publication.json")
@@ -417,7 +417,7 @@ class Fleet:
         staging = self.folder / "versions" / f".{version}"
         shutil.rmtree(staging, ignore_errors=True)
         (staging / "machines").mkdir(mode=0o700, parents=True)
-        write(staging / "code.tar.gz", code)
+        write(staging / "code.tar.gz", code, 0o600)
         for name, content in contents.items():
             (staging / "machines" / f"{name}.tar.gz").write_bytes(content)
         staging.chmod(0o700)
@@ -483,7 +483,7 @@ class Fleet:
     def _keep_lot(self, content: bytes) -> None:
         path = self.folder / "lots" / bundle.part(content)["sha256"]
         if not path.is_file() or path.stat().st_size != len(content):
-            write(path, content)
+            write(path, content, 0o600)
 
     def _behind(self, listing: Listing) -> list[str]:
         """What the door has not, or has older than it was given."""

@@ -255,4 +255,4 @@ class Pushed:
 
     def _write(self, record: dict[str, Any]) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write(self._path, json.dumps(record, ensure_ascii=False, indent=1).encode())
+        write(self._path, json.dumps(record, ensure_ascii=False, indent=1).encode(), 0o600)

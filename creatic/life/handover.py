@@ -28,7 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_folder
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_directory
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import now
 from cryptography import x509
@@ -302,7 +302,7 @@ def publish(folder: Path, target: Path) -> None:
     """Have a sealed hand-over come to its place, once all of it is on the disk."""
     os.sync()  # of a disk that is carried away
     folder.rename(target)
-    sync_folder(target.parent)
+    sync_directory(target.parent)
 
 
 def check(target: Path, slug: str, root: Path) -> tuple[dict[str, Any], Verification]:

@@ -197,5 +197,5 @@ class Extract:
         file = self.directory / ASKED
         known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         waiting = {name: csr for name, csr in {**known, **asking}.items() if name not in came}
-        write(file, json.dumps(waiting).encode())
+        write(file, json.dumps(waiting).encode(), 0o600)
         return came

@@ -17,7 +17,6 @@ import ipaddress
 import json
 import os
 import re
-import tempfile
 import unicodedata
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import names as naming
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
 
@@ -257,7 +257,7 @@ def _write_new(directory: Path, target: Path, source: Source) -> None:
             ]
         ) from None
     try:
-        _write(target, source.raw, overwrite=False)
+        write(target, source.raw, 0o644, replace=False)
     except FileExistsError:
         source.report("ce fichier vient d'être créé par quelqu'un d'autre", "relisez-le avant de continuer")
     except OSError:
@@ -894,7 +894,7 @@ class _Store:
             body = json.dumps(self._used).encode()
             with contextlib.suppress(OSError):
                 self._file.parent.mkdir(parents=True, exist_ok=True)
-                _write(self._file, self._digest(body) + b"\n" + body, overwrite=True)
+                write(self._file, self._digest(body) + b"\n" + body, 0o644)
 
 
 # Writing
@@ -1017,20 +1017,3 @@ def _scalar(value: Any) -> str:
         if yaml.safe_load(f"field: {text}\nlist: [{text}]") == {"field": value, "list": [value]}:
             return text
     return json.dumps(value, ensure_ascii=False)
-
-
-def _write(target: Path, content: bytes, *, overwrite: bool) -> None:
-    """Write a file so that no reader ever sees a part of it, even after a power cut."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            os.fchmod(stream.fileno(), 0o644)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if overwrite:
-            Path(temporary).replace(target)
-        else:
-            target.hardlink_to(temporary)  # unlike a rename, fails when the target exists
-    finally:
-        Path(temporary).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Files that survive a crash, for every agent."""
+"""Files that survive a crash, for agents, modules and the control node."""
 
 from __future__ import annotations
 
@@ -85,3 +85,79 @@ def test_what_stays_as_it_is_is_read_whole(tmp_path: Path) -> None:
             assert b"".join(durable.still(stream, 10, block=4)) == content
     with path.open("rb") as stream, pytest.raises(OSError, match="le fichier a 10 octets, 9 au plus"):
         list(durable.still(stream, 9))
+
+
+def test_what_takes_no_other_s_place_leaves_it_and_nothing_of_its_own(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    durable.write(target, b"un", replace=False)
+    with pytest.raises(FileExistsError):
+        durable.write(target, b"deux", replace=False)
+    assert (target.read_bytes(), list(tmp_path.iterdir())) == (b"un", [target])
+
+
+def test_a_check_sees_the_new_file_whole_and_its_refusal_leaves_the_old_one(tmp_path: Path) -> None:
+    target, seen = tmp_path / "a", list[tuple[bytes, int]]()
+    durable.write(target, b"un", 0o600)
+
+    def check(new: Path) -> None:
+        seen.append((new.read_bytes(), new.stat().st_mode & 0o777))
+        raise ValueError("refusé")
+
+    with pytest.raises(ValueError, match="refusé"):
+        durable.write(target, b"deux", 0o604, check=check)
+    assert seen == [(b"deux", 0o604)]
+    assert (target.read_bytes(), list(tmp_path.iterdir())) == (b"un", [target])
+
+
+def test_without_a_mode_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        durable.write(tmp_path / "a", b"un", None)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+def test_what_breaks_off_leaves_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    durable.write(target, b"un")
+    with pytest.raises(KeyboardInterrupt), durable.whole(target) as stream:
+        stream.write(b"de")
+        raise KeyboardInterrupt
+    assert (target.read_bytes(), list(tmp_path.iterdir())) == (b"un", [target])
+
+
+def test_a_line_that_was_cut_takes_no_other_with_it_and_links_are_not_followed(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    durable.append(journal, b"un\n")
+    assert journal.stat().st_mode & 0o777 == 0o600
+    with journal.open("ab") as stream:
+        stream.write(b"cou")
+    durable.append(journal, b"deux\n")
+    assert journal.read_bytes() == b"un\ncou\ndeux\n"
+    (tmp_path / "lien").symlink_to(journal)
+    with pytest.raises(OSError, match="lien"):
+        durable.append(tmp_path / "lien", b"trois\n")
+
+
+def test_a_line_that_does_not_fit_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "write", lambda handle, line: len(line) - 1)
+    with pytest.raises(OSError, match="No space left"):
+        durable.append(tmp_path / "journal", b"un\n")
+
+
+def test_a_tree_is_on_disk_with_its_folders_and_what_its_links_name_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = tmp_path / "arbre"
+    (top / "dedans").mkdir(parents=True)
+    (top / "dedans" / "a").touch()
+    (tmp_path / "dehors").touch()
+    (top / "lien").symlink_to(tmp_path / "dehors")
+    (top / "absent").symlink_to(tmp_path / "absent")
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(Path(f"/proc/self/fd/{handle}").readlink().name))
+    durable.sync_tree(top)
+    assert sorted(synced) == ["a", "arbre", "dedans"]
+    durable.sync_tree(tmp_path / "dehors")
+    assert synced[3:] == ["dehors"]

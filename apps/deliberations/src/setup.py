@@ -122,7 +122,7 @@ def main() -> int:
         prepare(application, os.environ["PLONE_TITLE"], password)
     transaction.commit()
     draw_once()
-    new = DONE.with_suffix(".nouveau")
+    new = DONE.with_suffix(".nouveau")  # by hand: this file is sent alone, beside a Plone that has no creatic_agent
     with new.open("w", encoding="utf-8") as stream:
         stream.write("\n".join(wanted) + "\n")
         stream.flush()

@@ -78,7 +78,7 @@ def main() -> int:
     elif done[2:] != wanted[2:]:
         mayan("migrate", "--noinput")
     set_password(password)
-    new = DONE.with_suffix(".nouveau")
+    new = DONE.with_suffix(".nouveau")  # by hand: this file is sent alone, beside a Mayan that has no creatic_agent
     with new.open("w", encoding="utf-8") as stream:
         stream.write("\n".join(wanted) + "\n")
         stream.flush()

@@ -20,7 +20,6 @@ import json
 import os
 import pwd
 import re
-import secrets
 import shutil
 import signal
 import subprocess
@@ -106,17 +105,7 @@ def _replace(path: Path, text: str, mode: int, uid: int, gid: int) -> None:
     """Replace at once a file of a folder in which the clients' account may write: nothing of its own is followed."""
     folder = os.open(path.parent, _FOLDER)
     try:
-        partial = f".{path.name}.{secrets.token_hex(8)}"
-        descriptor = os.open(
-            partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder
-        )
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fchown(descriptor, uid, gid)
-            os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
-        os.replace(partial, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        write(Path(f"/proc/self/fd/{folder}", path.name), text.encode(), mode, uid, gid)
     finally:
         os.close(folder)
 

@@ -10,6 +10,7 @@ import tarfile
 import zlib
 from pathlib import Path
 
+from creatic_agent.durable import sync_tree
 from creatic_flotte.settings import Refused, Settings
 
 _MOST_BYTES = 512 << 20
@@ -85,7 +86,4 @@ def unpack(archive: Path, folder: Path) -> None:
                 tar.extract(member, folder, set_attrs=True, filter="data")
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise Refused(f"archive signée, mais illisible ({type(error).__name__})") from None
-    for path in folder.rglob("*"):
-        if not path.is_dir():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
+    sync_tree(folder)

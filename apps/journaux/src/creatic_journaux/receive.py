@@ -196,10 +196,10 @@ class Files:
 
     def close(self, name: str) -> None:
         """Close the file of a machine, its content on disk."""
-        _day, handle, _size = self._open.pop(name, ("", -1, 0))
+        day, handle, _size = self._open.pop(name, ("", -1, 0))
         if handle >= 0:
             with contextlib.suppress(OSError):  # a failing disk: what could be written is
-                os.fsync(handle)
+                durable.sync_file(self._folder / day / f"{name}.log")
             os.close(handle)
 
     def close_old(self) -> None:

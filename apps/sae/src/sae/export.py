@@ -16,7 +16,6 @@ import argparse
 import errno
 import hashlib
 import json
-import os
 import re
 import shutil
 import sqlite3
@@ -268,7 +267,7 @@ def _one(
 
     ready, size, why = first_good(replicas, take)
     place = tar if why else final
-    _sync(ready)
+    durable.sync_tree(ready)
     place.parent.mkdir(parents=True, exist_ok=True)
     ready.rename(place)
     durable.sync_directory(place.parent)
@@ -503,17 +502,6 @@ def _manifest(entries: Sequence[tuple[str, str]]) -> str:
         return re.sub(r"%(?=25|0[AaDd])|[\r\n]", lambda found: f"%{ord(found[0]):02X}", name)
 
     return "".join(f"{digest}  {encoded(name)}\n" for name, digest in sorted(entries))
-
-
-def _sync(folder: Path) -> None:
-    if folder.is_file():
-        with folder.open("rb") as stream:
-            os.fsync(stream.fileno())
-    for root, _, names in os.walk(folder):
-        for name in names:
-            with Path(root, name).open("rb") as stream:
-                os.fsync(stream.fileno())
-        durable.sync_directory(Path(root))
 
 
 def _unknown(account: str, known: Iterable[str], journal: Journal) -> str:

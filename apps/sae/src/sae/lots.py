@@ -275,8 +275,7 @@ def _copied(source: BinaryIO, output: BinaryIO) -> str:
     while block := source.read(_BLOCK):
         digest.update(block)
         output.write(block)
-    output.flush()
-    os.fsync(output.fileno())
+    durable.sync(output)
     return digest.hexdigest()
 
 

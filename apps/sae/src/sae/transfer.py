@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
-import os
 import re
 import sqlite3
 import sys
@@ -31,7 +30,7 @@ from typing import Any
 from lxml import etree
 
 from creatic_agent.book import Book
-from creatic_agent.durable import sync_directory
+from creatic_agent.durable import whole
 from creatic_agent.seda import Writer
 from sae import config, inventory, signature
 from sae.agents import Trust, trust_of
@@ -212,16 +211,14 @@ class Transferrer:
         target = folder / f"transfert-{identifier}.tar"
         with tempfile.TemporaryDirectory(dir=folder, prefix=".transfert-") as scratch:
             work = Path(scratch)
-            with (work / "sip").open("w+b") as stream:
-                with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
-                    files = {one.aip: self._copy(one, archive, work) for one in found}
-                    manifest = self._manifest(identifier, found, files)
-                    self._conforms(manifest, work)
-                    _add(archive, seda.MANIFEST, io.BytesIO(manifest), len(manifest))
-                stream.flush()
-                os.fsync(stream.fileno())
-            (work / "sip").replace(target)
-        sync_directory(folder)
+            with (
+                whole(target) as stream,
+                tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive,
+            ):
+                files = {one.aip: self._copy(one, archive, work) for one in found}
+                manifest = self._manifest(identifier, found, files)
+                self._conforms(manifest, work)
+                _add(archive, seda.MANIFEST, io.BytesIO(manifest), len(manifest))
         digest = hashlib.sha512(manifest).hexdigest()
         with self.book.transaction() as db:
             if taken := self.book.going().keys() & {one.aip for one in found}:

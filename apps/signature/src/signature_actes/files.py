@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import mmap
-import os
 import stat
-import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from pyhanko.pdf_utils.misc import PdfError
 from pyhanko.pdf_utils.reader import PdfFileReader
 
+from creatic_agent import durable
 from creatic_agent.reasons import reason
 
 from . import structure
@@ -179,23 +178,14 @@ def new_file(target: Path) -> Iterator[BinaryIO]:
     taken = f"{target.name} existe déjà. À faire : déplacez-le, ou donnez un autre nom avec --sortie"
     if target.exists():
         raise Refusal(taken)
+    begun = False
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
-    except OSError as error:
-        raise Refusal(f"{target.parent} : on ne peut pas y écrire ({reason(error)})") from None
-    try:
-        with os.fdopen(handle, "w+b") as stream:
+        with durable.whole(target, None, replace=False) as stream:
+            begun = True
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        os.link(name, target)
     except FileExistsError:
         raise Refusal(taken) from None
     except OSError as error:
+        if not begun:
+            raise Refusal(f"{target.parent} : on ne peut pas y écrire ({reason(error)})") from None
         raise Refusal(f"{target.name} : écriture impossible ({reason(error)})") from None
-    finally:
-        with suppress(FileNotFoundError):
-            Path(name).unlink()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import tarfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Any, BinaryIO, cast
 
 from lxml import etree
 
+from creatic_agent.durable import fresh
 from sae.versement.container import Member
 from sae.versement.formats import Format
 from sae.versement.seda import Happened
@@ -68,7 +68,8 @@ def build(
     inventory = _inventory(aip, account, title, when, members, premis)
     sidecar = f"{hashlib.sha512(inventory).hexdigest()}  inventory.json\n".encode()
     stamp = int(when.timestamp())
-    with target.open("wb") as stream:
+    target.unlink(missing_ok=True)
+    with fresh(target) as stream:
         digest = _Digesting(stream)
         output = cast(BinaryIO, digest)
         with tarfile.open(fileobj=output, mode="w|", bufsize=_BLOCK, format=tarfile.PAX_FORMAT) as archive:
@@ -90,8 +91,6 @@ def build(
             add(f"v1/content/{PREMIS_NAME}", premis, len(premis))
             for name, member in members.items():
                 add(f"v1/content/{CONTENT}{name}", member.path, member.size)
-        stream.flush()
-        os.fsync(stream.fileno())
     return Packed(digest.size, digest.sha512.hexdigest(), digest.md5.hexdigest())
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import secrets
 import shutil
 import tarfile
@@ -21,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from creatic_agent.durable import sync_directory
+from creatic_agent.durable import fresh, sync_directory
 from sae import inventory
 from sae.config import Account, Config
 from sae.journal import Journal
@@ -55,15 +54,13 @@ class Engine(Means):
         folder.mkdir(mode=0o750)
         try:
             digest, size = hashlib.sha512(), 0
-            with (folder / "sip").open("xb") as stream:
+            with fresh(folder / "sip") as stream:
                 while block := source.read(_BLOCK):
                     size += len(block)
                     if size > self.config.limits.package:
                         raise TooBig
                     digest.update(block)
                     stream.write(block)
-                stream.flush()
-                os.fsync(stream.fileno())
             self.step("octets reçus")
             key = hashlib.sha256(f"{account.name}\n{digest.hexdigest()}".encode()).hexdigest()[:32]
             if (self.config.set_aside / key).is_dir() and self.registry.answer(key) is not None:

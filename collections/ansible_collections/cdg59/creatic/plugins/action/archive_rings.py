@@ -58,7 +58,7 @@ def room_secrets(folder: Path, accounts: list[str], root_secret: str, *, built: 
         kept = {key: value for key, value in wanted.items() if key != "racine" or not root_secret}
         for path, before, after in ((identity_file, identity, kept), (accounts_file, keys, complete)):
             if before != after:
-                write(path, (json.dumps(after, indent=1, sort_keys=True) + "\n").encode())
+                write(path, (json.dumps(after, indent=1, sort_keys=True) + "\n").encode(), 0o600)
     return wanted
 
 
@@ -116,7 +116,7 @@ class ActionModule(Acting):
                 )
             if not self._task.check_mode:
                 for name, data in files.items():
-                    write(folder / name, base64.b64decode(data))
+                    write(folder / name, base64.b64decode(data), 0o600)
         if result.get("waiting"):
             minutes = -(-int(result["waiting"]) // 60)
             self._display.warning(f"Le rééquilibrage des archives n'est pas fini : relancez dans {minutes} min.")

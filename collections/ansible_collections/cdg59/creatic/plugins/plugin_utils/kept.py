@@ -55,7 +55,7 @@ class Kept:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not self._private():
                 return
-            durable.write(self.folder / name, hashlib.sha256(data).digest() + data)
+            durable.write(self.folder / name, hashlib.sha256(data).digest() + data, 0o600)
             for path in self.folder.iterdir():
                 if time.time() - path.lstat().st_mtime > _WEEK_S:
                     path.unlink()

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_folder
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_directory, sync_file
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import file_set
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, Runner, run, said
 
@@ -138,7 +138,7 @@ class SshServer:
 
         def save(folder: Path) -> str:
             lines = [_save(Path(change.path), folder, str(number)) for number, change in enumerate(changes)]
-            sync_folder(folder)
+            sync_directory(folder)
             # What was made last goes first: files before the folder that holds them.
             return "\n".join([*reversed(lines), _RESTORED])
 
@@ -196,7 +196,6 @@ def _save(path: Path, folder: Path, name: str) -> str:
     shutil.copy2(path, kept)
     os.chown(kept, info.st_uid, info.st_gid)
     kept.chmod(info.st_mode & 0o7777)
-    with kept.open("rb") as data:
-        os.fsync(data.fileno())
+    sync_file(kept)
     new = shlex.quote(str(path.with_name(f".{path.name}.retour")))
     return f"cp -p {name} {new} && mv -fT {new} {where}"

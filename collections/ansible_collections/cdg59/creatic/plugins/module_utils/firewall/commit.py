@@ -227,8 +227,8 @@ class Firewall:
 
         def save(folder: Path) -> str:
             before = f"table {self.table}\ndelete table {self.table}\n{live}"
-            write(folder / "avant.nft", before.encode())
-            write(folder / "apres.nft", self.text().encode())
+            write(folder / "avant.nft", before.encode(), 0o600)
+            write(folder / "apres.nft", self.text().encode(), 0o600)
             return f"nft -f avant.nft || nft delete table {self.table}"  # open rather than locked
 
         self.wanted()

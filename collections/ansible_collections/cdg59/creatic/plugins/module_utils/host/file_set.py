@@ -19,12 +19,11 @@ import shlex
 import shutil
 import stat
 import subprocess
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_folder
+from ansible_collections.cdg59.creatic.plugins.module_utils import durable
 
 # The argument "files" of the modules that write a set of files.
 ARGUMENT: dict[str, Any] = {
@@ -126,25 +125,17 @@ def _attributes(path: Path, spec: dict[str, Any], check: bool) -> list[str]:
 def _write(path: Path, data: bytes, spec: dict[str, Any]) -> None:
     if not path.parent.is_dir():
         raise FileSetError(f"{path} : le dossier {path.parent} n'existe pas ; déclarez-le avant ce fichier")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        _attributes(temporary, spec, check=False)
+
+    def check(new: Path) -> None:
+        _attributes(new, spec, check=False)
         if spec.get("validate"):
-            command = [part.replace("%s", name) for part in shlex.split(spec["validate"])]
+            command = [part.replace("%s", str(new)) for part in shlex.split(spec["validate"])]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 detail = "" if spec["secret"] else (done.stderr or done.stdout).strip()
                 raise FileSetError(f"{path} : refusé par « {command[0]} », rien n'est changé. {detail}".strip())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+
+    durable.write(path, data, 0o600, check=check)
 
 
 def _apply_directory(path: Path, spec: dict[str, Any], check: bool) -> Change | None:

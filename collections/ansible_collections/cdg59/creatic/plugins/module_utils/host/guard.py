@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_folder, write
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_directory, write
 
 STATE = Path("/var/lib/creatic/garde")
 UNITS = Path("/etc/systemd/system")
@@ -163,12 +163,12 @@ class Guard:
         prepared.mkdir(mode=0o700)
         script = SCRIPT.format(state=self.folder, undo=save(prepared), label=self.label)
         write(self.folder / "retour.sh", script.encode(), 0o700)
-        write(prepared / "a-faire", b"")
-        write(prepared / "jeton", token.encode())
+        write(prepared / "a-faire", b"", 0o600)
+        write(prepared / "jeton", token.encode(), 0o600)
         self._install_unit()
         self._stop_timer()
         prepared.rename(self.folder / "arme")
-        sync_folder(self.folder)
+        sync_directory(self.folder)
         done = self.run(
             [
                 *("systemd-run", "--quiet", f"--on-active={delay}s", "--timer-property=AccuracySec=100ms"),
@@ -203,7 +203,7 @@ class Guard:
             (self.folder / "arme").rename(confirmed)
         except FileNotFoundError:  # since the check
             raise GuardError(f"{self.label} : trop tard, la machine a déjà remis l'état précédent") from None
-        sync_folder(self.folder)
+        sync_directory(self.folder)
         self._stop_timer()
         shutil.rmtree(confirmed)
 

@@ -20,6 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
+
 PYTHON = "/usr/bin/python3.13"
 DATE = 315532800  # of our own files, 1980: Zope does not serve a file without a date
 DONE = ".complet"
@@ -223,8 +225,7 @@ def install(root: Path, name: str, archive: Path) -> None:
             f"le paquet de l'application ne se déballe pas ({error}). À faire : vérifiez la place sur {root}, puis "
             "relancez ; s'il est abîmé, supprimez-le du cache du poste de commande"
         ) from None
-    with (venv / DONE).open("w") as mark:
-        os.fsync(mark.fileno())
+    write(venv / DONE, b"", None)
 
 
 def remove_others(root: Path, kept: Sequence[str]) -> list[str]:

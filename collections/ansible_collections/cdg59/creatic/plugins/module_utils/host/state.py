@@ -4,14 +4,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils import durable
 
 
 class StateError(Exception):
@@ -86,22 +86,11 @@ def write(path: Path, text: str, mode: int = 0o644, validate: Sequence[str] = ()
     Raises:
         StateError: the validation refuses; the present file stays.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        if path.exists():
-            info = path.stat()
-            os.chown(temporary, info.st_uid, info.st_gid)
-            temporary.chmod(info.st_mode & 0o7777)
-        else:
-            temporary.chmod(mode)
+
+    def check(new: Path) -> None:
         if validate:
-            run([part.replace("%s", name) for part in validate], f"{path} : contenu refusé, rien n'est changé")
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+            run([part.replace("%s", str(new)) for part in validate], f"{path} : contenu refusé, rien n'est changé")
+
+    info = path.stat() if path.exists() else None
+    mode, uid, gid = (info.st_mode & 0o7777, info.st_uid, info.st_gid) if info else (mode, -1, -1)
+    durable.write(path, text.encode(), mode, uid, gid, check=check)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_folder, write
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_directory, write
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     PkiError,
     PrivateKey,
@@ -306,7 +306,7 @@ class HostStore:
                 ),
                 0o600,
             )
-        sync_folder(folder.parent)
+        sync_directory(folder.parent)
         return wanted.request.csr(key)
 
     def install_issued(self, wanted: Iterable[Wanted], plan: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -344,12 +344,12 @@ class HostStore:
         if (folder / serial).exists():  # a run killed before the link moved
             shutil.rmtree(folder / serial)
         prepared.rename(folder / serial)
-        sync_folder(folder)
+        sync_directory(folder)
         temporary = folder / ".current"
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(serial)
         temporary.replace(link)
-        sync_folder(folder)
+        sync_directory(folder)
         for old in folder.iterdir():
             if old.is_dir() and not old.is_symlink() and old.name not in (serial, previous):
                 shutil.rmtree(old)
