@@ -47,13 +47,13 @@ def test_what_runs_is_shut_in(host: Host) -> None:
     assert {9090, 9093, 9115} <= found.keys()
 
 
-def shown(host: Host, name: str, certificate: str = "") -> tuple[int, str]:
+def shown(host: Host, name: str, certificate: str = "", path: str = "/") -> tuple[int, str]:
     """What nginx answers on the machine itself, to who shows a certificate of its, or none."""
     loaded = f"c.load_cert_chain('{certificate}/fullchain.pem', '{certificate}/key.pem'); " if certificate else ""
     read = (
         "import http.client as h, socket, ssl; c = ssl.create_default_context(cafile='/etc/creatic/pki/ca.pem'); "
         f"{loaded}s = c.wrap_socket(socket.create_connection(('127.0.0.1', 443), 10), server_hostname='{name}'); "
-        f"k = h.HTTPConnection('{name}'); k.sock = s; k.request('GET', '/'); a = k.getresponse(); "
+        f"k = h.HTTPConnection('{name}'); k.sock = s; k.request('GET', '{path}'); a = k.getresponse(); "
         "print(a.status, a.read().decode())"
     )
     status, _, text = as_root(host, f"python3 -I -c {shlex.quote(read)}").partition(" ")
@@ -68,6 +68,9 @@ def test_its_pages_are_for_people_of_the_groupement(host: Host, hostvars: Mappin
     assert status == 403 and "réservée aux personnes du groupement" in text
     with host.sudo("nobody"):
         assert host.run("ls /var/lib/supervision/matin").failed
+    status, text = shown(host, name, "/etc/creatic/pki/supervision/current", "/guides/exploitation.html")
+    assert status == 200 and "Salle blanche" in text
+    assert shown(host, name, path="/guides/")[0] == 400
 
 
 def test_its_history_is_bounded(host: Host) -> None:

@@ -350,7 +350,7 @@ def witness(bench: Bench) -> Callable[[], float]:
 
 def test_what_the_role_writes_is_what_was_made(bench: Bench) -> None:
     """Words of Go templates go through Ansible's as they are."""
-    values = supervision(bench, 25) | {"ansible_managed": "Ansible managed"}
+    values = supervision(bench, 25) | {"ansible_managed": "Ansible managed", "supervision_guides": "guides"}
     variables: dict[str, Any] = {}
     for kind in ("defaults", "vars"):
         variables |= trusted(_loaded(TOP / "roles" / "supervision" / kind / "main.yml"))

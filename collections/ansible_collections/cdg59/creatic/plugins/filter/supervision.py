@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.refusals import refusing
 
+from creatic.documents import guides
 from creatic.registry.wiring import WiringError
 from creatic.supervision import alerts, targets
 
@@ -16,11 +18,18 @@ supervision_readers = refusing(WiringError)(targets.readers)
 supervision_scrapes = refusing(WiringError)(targets.scrapes)
 
 
+@refusing(RuntimeError)
+def supervision_guides(home: str) -> str:
+    """Folder of the guides' site, built in the control node's state when it is not there yet."""
+    return str(guides.site(Path(guides.__file__).parents[2] / "docs", Path(home).expanduser() / "guides"))
+
+
 class FilterModule:
     """Filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
+            "supervision_guides": supervision_guides,
             "supervision_readers": supervision_readers,
             "supervision_rules": alerts.rules_file,
             "supervision_scrapes": supervision_scrapes,
