@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from io import BytesIO
 from pathlib import Path
@@ -86,6 +87,7 @@ class _Slow(socketserver.ThreadingUnixStreamServer):
     def __init__(self, path: Path) -> None:
         self.gate, self.inside = threading.Event(), 0
         self.fixed: list[str] = []  # what was asked of its own files
+        self.asked: list[str] = []
         super().__init__(str(path), _Answer)
 
 
@@ -94,6 +96,7 @@ class _Answer(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         asked, head = self.rfile.readline(), ""
+        self.server.asked.append(asked.decode())
         while line := self.rfile.readline().strip():
             head += f"{line.decode()}\n"
         if b"++webresource++" in asked:
@@ -177,6 +180,15 @@ class Door:
         link.request(method, path, headers={"Host": "localhost", "Accept": accept} | headers)
         answer = link.getresponse()
         return answer, answer.read().decode()
+
+    def kept(self) -> list[int]:
+        """Bytes of each body that nginx has on its disk: files without a name any more."""
+        found = []
+        for one in Path(f"/proc/{self._nginx.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                if str(one.readlink()).startswith(f"{self.root}/client_body/"):
+                    found.append(one.stat().st_size)
+        return found
 
     def close(self) -> None:
         self.slow.gate.set()
@@ -262,6 +274,76 @@ def test_who_has_passwords_looked_at_leaves_the_ged_to_others(
         assert door.ask("pc", path, method=method, **headers)[0].status == 503
     finally:
         door.close()
+
+
+@pytest.fixture
+def open_door(tmp_path: Path) -> Iterator[Door]:
+    """One that asks for no certificate: the GED, the parapheur, the délibérations."""
+    made = Door(tmp_path, nginx_tls_client_certificates="off", nginx_tls_client_requests=0)
+    yield made
+    made.close()
+
+
+def _begun(door: Door, head: str, body: bytes = b"") -> ssl.SSLSocket:
+    """A request that somebody does not end."""
+    context = ssl.create_default_context(cafile=str(door.authority.bundle))
+    link = context.wrap_socket(socket.create_connection(("127.0.0.1", door.port)), server_hostname="localhost")
+    link.settimeout(allowed(20))
+    link.sendall(head.replace("\n", "\r\n").encode() + body)
+    return link
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 190000000", "Transfer-Encoding: chunked"])
+def test_bodies_that_do_not_end_leave_the_disk_to_others(open_door: Door, length: str) -> None:
+    """One visitor without an account had 200 MB kept of each of 24,000: the disk of the database, in minutes."""
+    block = b"%x\r\n" % 300_000 + bytes(300_000) + b"\r\n" if "chunked" in length else bytes(300_000)
+    links = [_begun(open_door, f"POST /x HTTP/1.1\nHost: localhost\n{length}\n\n", block) for _ in range(30)]
+    try:
+        assert sum(_refused(link) for link in links) == 18
+        wait_for(lambda: len(open_door.kept()) == 12, "bodies are on the disk", seconds=20)
+        answer, said = open_door.ask("pc", "/plein", method="POST", **{"Content-Length": "0"})  # what people do
+        assert answer.headers["Retry-After"] == "7" and said == "ok"
+        assert open_door.ask("pc", "/plein")[0].headers["Retry-After"] == "7"
+        answer, said = open_door.ask("pc", "/plein", method="POST", **{"Content-Length": "150000"})
+        assert answer.headers["Retry-After"] == "30" and "À faire" in json.loads(said)["message"]
+    finally:
+        for link in links:
+            link.close()
+    wait_for(lambda: not open_door.kept(), "bodies go", seconds=20)
+
+
+def _refused(link: ssl.SSLSocket) -> bool:
+    link.settimeout(0.3)
+    try:
+        return b" 503 " in link.recv(100)
+    except TimeoutError:
+        return False
+
+
+def test_what_reads_sends_nothing_and_asks_for_so_much(open_door: Door) -> None:
+    """Over HTTP/2, a body may come with what reads, and 24,000 answers may wait for who takes none."""
+    big = _begun(open_door, "GET /plein HTTP/1.1\nHost: localhost\nContent-Length: 100000\n\n")
+    assert b" 413 " in big.recv(100)
+    links = [_begun(open_door, f"GET /a{rank} HTTP/1.1\nHost: localhost\n\n") for rank in range(192)]
+    try:
+        wait_for(lambda: open_door.slow.inside == 192, "all are inside", seconds=20)
+        answer, _said = open_door.ask("pc", "/plein", accept="text/html")
+        assert answer.status == 503 and answer.headers["Retry-After"] == "30"
+        answer, _said = open_door.ask("pc", "/plein", method="POST", **{"Content-Length": "0"})
+        assert answer.headers["Retry-After"] == "7"
+    finally:
+        for link in [big, *links]:
+            link.close()
+
+
+def test_an_address_is_handed_on_as_it_was_asked(open_door: Door) -> None:
+    """Which document it is depends on it: nothing of it is decoded, joined or lost on the way."""
+    for path in ("/a%2Fb//c/../d%C3%A9?x=1&y=%2F", "/?q", "//x", "/++api++/a%3Fb"):
+        for method in ("GET", "POST"):
+            open_door.slow.gate.set()
+            open_door.ask("pc", path, method=method, **({"Content-Length": "0"} if method == "POST" else {}))
+            asked = open_door.slow.asked[-1]
+            assert asked == f"{method} {path} HTTP/1.1\r\n"
 
 
 def test_what_is_the_same_for_anybody_is_asked_once_as_nobody(tmp_path: Path) -> None:
