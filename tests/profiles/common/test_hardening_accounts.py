@@ -80,6 +80,14 @@ def test_r31_ssh_takes_no_password(facts: dict[str, Any]) -> None:
     assert int(sshd["logingracetime"]) <= 60
 
 
+def test_one_address_leaves_ssh_to_others(facts: dict[str, Any]) -> None:
+    """Sixty connections that said nothing kept everybody from a server's sshd, which lets ten in without choosing."""
+    sshd = facts["sshd"]
+    least = int(sshd["maxstartups"].partition(":")[0])
+    assert int(sshd["persourcemaxstartups"]) < least
+    assert sshd["persourcenetblocksize"] == "32:64"
+
+
 @pytest.fixture(scope="session")
 def witness(host: Host) -> Iterator[str]:
     """An account; gone after the tests of its machine."""
