@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import difflib
-import functools
 import inspect
 import io
 import itertools
@@ -16,16 +15,14 @@ import re
 import select
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import fabric.main
-import invoke.program
+import fabric
 from fabric.main import Fab
 from invoke.exceptions import Exit, ParseError, ThreadException
 from invoke.parser import Argument, Parser, ParserContext, ParseResult
-from invoke.program import Program
 from invoke.tasks import Task
 from invoke.util import helpline
 
@@ -216,27 +213,134 @@ def _called(name: str, command: ParserContext) -> ParserContext:
     return other
 
 
-@functools.cache  # once: each is put around what was there
-def speak() -> None:
-    """Have invoke speak French: its parser, its help, what it refuses before and after it has read the commands."""
-    invoke.program.Parser = FrenchParser
-    Program.list_tasks = _list_tasks(Program.list_tasks)
-    Program.print_task_help = _print_task_help
-    Program.print_help = _print_help
-    for name in ("load_collection", "parse_cleanup"):
-        setattr(Fab, name, _explained(getattr(Fab, name)))
-    Fab.update_config = without_terminal(Fab.update_config)
+class French(Fab):
+    """The program ``fab``: fabric's, which speaks French before it has read fabfile.py too."""
+
+    def parse_core_args(self) -> None:
+        """Read what stands before commands, as invoke does, whose own parser is not to be chosen here."""
+        self.core = FrenchParser(initial=self.initial_context, ignore_unknown=True).parse_argv(self.argv[1:])
+
+    def load_collection(self) -> None:
+        with self._explaining():
+            super().load_collection()
+
+    def parse_cleanup(self) -> None:
+        with self._explaining():
+            super().parse_cleanup()
+
+    def update_config(self) -> None:
+        """Say which option asks for a password that nobody can type: timers have no terminal."""
+        try:
+            super().update_config()
+        except EOFError:
+            asked = " ou ".join(f"--{name}" for name, one in self.args.items() if "prompt-for" in name and one.value)
+            raise Exit(
+                f"{asked} demande un mot de passe, et rien ne peut être tapé ici : retirez-la.", code=2
+            ) from None
+
+    def print_help(self) -> None:
+        print("Usage : fab COMMANDE [--options]\n\n« fab COMMANDE --help » explique une commande et ses options.\n")
+        if hasattr(self, "collection"):  # read by now, but for « fab --help »
+            self.list_tasks()
+        else:
+            print(f"{_HELP}.")  # fabfile.py is not read yet
+
+    def print_task_help(self, name: str) -> None:
+        """Explain a command: how it is written, what it does, what it needs, what it may be given, an example."""
+        command, known = self.collection[name], self.parser.contexts[name]
+        needed = [one for one in known.args.values() if one.value is None]
+        others = [one for one in known.args.values() if one.value is not None]
+        words = [f"{word} [{word}…]" if name in SEVERAL else word for word in (_written(name, one) for one in needed)]
+        if name in OPTIONAL:
+            word = _word(name, OPTIONAL[name].removeprefix("--"))
+            words = [f"[{word}…]" if name in SEVERAL else f"[{word}]"]
+        print(" ".join(["Usage : fab", name, *words, *(["[--options]"] if others else [])]))
+        print(f"\nCe qu'elle fait :\n  {inspect.getdoc(command)}\n")
+        if needed:
+            print("À donner :")
+            self.print_columns([(_written(name, one), one.help) for one in needed])
+        if others:
+            print("Options :")
+            self.print_columns([(_option(one), one.help) for one in others])
+        print(f"Exemple : {command.example}")
+
+    def list_tasks(self) -> None:
+        """List commands; those of the lab in its environment alone."""
+        if not _in_lab():
+            groups = self.collection.collections
+            for name in [name for name, group in groups.items() if all(one.lab for one in group.tasks.values())]:
+                del groups[name]
+        if self.list_format == "flat" and not self.list_root and not self.list_depth:
+            self._list_by_audience()
+            return
+        with contextlib.redirect_stdout(io.StringIO()) as text:
+            super().list_tasks()
+        shown = text.getvalue()
+        for heading, french in _HEADINGS:
+            shown = heading.sub(french, shown)
+        print(shown, end="")
+
+    def _list_by_audience(self) -> None:
+        """List the commands: those of each day, then all by who one is and what one wants."""
+        lines = {
+            name: (" ".join([name, *(f"({alias})" for alias in aliases)]), helpline(self.collection[name]) or "")
+            for name, aliases in self.collection.task_names.items()
+        }
+        width = max(len(name) for name, _said in lines.values())
+        shelves = {"Chaque jour": [name for name in DAILY if name in lines]}
+        for head, nouns in AUDIENCES.items():
+            shelves[head] = [name for noun in nouns for name in lines if name.partition(".")[0] == noun]
+        for head, names in shelves.items():
+            if names:
+                print(f"{head}\n")
+                self.print_columns([(lines[name][0].ljust(width), lines[name][1]) for name in names])
+
+    def _make_parser(self) -> FrenchParser:
+        known = self.collection.to_contexts(ignore_unknown_help=self.config.tasks.ignore_unknown_help)
+        return FrenchParser(initial=self.initial_context, contexts=known)
+
+    @contextlib.contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Refuse in French what invoke would take amiss, or refuses in English."""
+        form = self.args["list-format"].value
+        if form not in _FORMATS:
+            raise Exit(f"--list-format : « {form} » n'en est pas un. Attendu : {', '.join(_FORMATS)}.", code=2)
+        if self._remainder_only:
+            raise Exit(f"fab n'a rien à faire de ce qui suit « -- », sans commande avant. {_HELP}.", code=2)
+        asked = self.args.help
+        if isinstance(asked.value, str) and asked.value in FORMER:
+            asked.set_value(today(asked.value), cast=False)
+        try:
+            yield
+        except ParseError as error:  # of --help and a word
+            word = str(self.args.help.value)
+            if not str(error).startswith("No idea what"):
+                raise
+            raise ParseError(
+                f"La commande « {word} » n'existe pas.{_nearest(word, self.parser.contexts)} {_HELP}.", error.context
+            ) from None
+        except Exit as error:
+            if found := re.match(r"Can't find any collection named '(.+)'!", error.message or ""):
+                named = "" if found[1] == "fabfile" else f" de nom « {found[1]} »"
+                raise Exit(f"Pas de commandes{named} ici : lancez fab depuis le dossier du projet.", code=2) from None
+            if found := re.match(r"Sub-collection '(.+)' not found!", error.message or ""):
+                raise Exit(f"Aucun groupe de commandes ne s'appelle « {found[1]} ». {_HELP}.", code=2) from None
+            raise
+
+
+def program() -> French:
+    """The program, as fabric makes its own."""
+    return French(name="Fabric", version=fabric.__version__, executor_class=fabric.Executor, config_class=fabric.Config)
 
 
 def main() -> None:
-    """The program ``fab`` (scripts/bootstrap): fabric's, which speaks French before it has read fabfile.py too.
+    """Run ``fab`` (scripts/bootstrap).
 
     Who reads it may stop (``fab --list | head -1``): it ends without a word then, as programs that SIGPIPE ends.
     """
-    speak()
     try:
         try:
-            fabric.main.program.run()
+            program().run()
         finally:
             sys.stdout.flush()
     except (BrokenPipeError, ThreadException):  # of ours, or of who repeats what a playbook says
@@ -256,114 +360,11 @@ def _is_unread() -> bool:
     return any(event & select.POLLERR for _descriptor, event in ends.poll(0))
 
 
-def _explained(method: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(method)
-    def told(program: Fab) -> None:
-        form = program.args["list-format"].value
-        if form not in _FORMATS:
-            raise Exit(f"--list-format : « {form} » n'en est pas un. Attendu : {', '.join(_FORMATS)}.", code=2)
-        if program._remainder_only:
-            raise Exit(f"fab n'a rien à faire de ce qui suit « -- », sans commande avant. {_HELP}.", code=2)
-        asked = program.args.help
-        if isinstance(asked.value, str) and asked.value in FORMER:
-            asked.set_value(today(asked.value), cast=False)
-        try:
-            method(program)
-        except ParseError as error:  # of --help and a word
-            word = str(program.args.help.value)
-            if not str(error).startswith("No idea what"):
-                raise
-            raise ParseError(
-                f"La commande « {word} » n'existe pas.{_nearest(word, program.parser.contexts)} {_HELP}.", error.context
-            ) from None
-        except Exit as error:
-            if found := re.match(r"Can't find any collection named '(.+)'!", error.message or ""):
-                asked = "" if found[1] == "fabfile" else f" de nom « {found[1]} »"
-                raise Exit(f"Pas de commandes{asked} ici : lancez fab depuis le dossier du projet.", code=2) from None
-            if found := re.match(r"Sub-collection '(.+)' not found!", error.message or ""):
-                raise Exit(f"Aucun groupe de commandes ne s'appelle « {found[1]} ». {_HELP}.", code=2) from None
-            raise
-
-    return told
-
-
-def without_terminal(method: Callable[..., None]) -> Callable[..., None]:
-    """Have a program say which option asks for a password that nobody can type: timers have no terminal."""
-
-    @functools.wraps(method)
-    def told(program: Program) -> None:
-        try:
-            method(program)
-        except EOFError:
-            asked = " ou ".join(f"--{name}" for name, one in program.args.items() if "prompt-for" in name and one.value)
-            raise Exit(
-                f"{asked} demande un mot de passe, et rien ne peut être tapé ici : retirez-la.", code=2
-            ) from None
-
-    return told
-
-
-def _list_tasks(method: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(method)
-    def told(program: Program) -> None:
-        if not _in_lab():
-            groups = program.collection.collections
-            for name in [name for name, group in groups.items() if all(one.lab for one in group.tasks.values())]:
-                del groups[name]
-        if program.list_format == "flat" and not program.list_root and not program.list_depth:
-            _list_by_audience(program)
-            return
-        with contextlib.redirect_stdout(io.StringIO()) as text:
-            method(program)
-        shown = text.getvalue()
-        for heading, french in _HEADINGS:
-            shown = heading.sub(french, shown)
-        print(shown, end="")
-
-    return told
-
-
-def _list_by_audience(program: Program) -> None:
-    """List the commands: those of each day, then all by who one is and what one wants."""
-    lines = {
-        name: (" ".join([name, *(f"({alias})" for alias in aliases)]), helpline(program.collection[name]) or "")
-        for name, aliases in program.collection.task_names.items()
-    }
-    width = max(len(name) for name, _said in lines.values())
-    shelves = {"Chaque jour": [name for name in DAILY if name in lines]}
-    for head, nouns in AUDIENCES.items():
-        shelves[head] = [name for noun in nouns for name in lines if name.partition(".")[0] == noun]
-    for head, names in shelves.items():
-        if names:
-            print(f"{head}\n")
-            program.print_columns([(lines[name][0].ljust(width), lines[name][1]) for name in names])
-
-
 def _in_lab() -> bool:
     try:
         return environment.chosen(TOP).lab
     except environment.EnvironmentRefused:
         return False
-
-
-def _print_task_help(program: Program, name: str) -> None:
-    """Explain a command: how it is written, what it does, what it needs, what it may be given, an example."""
-    command, known = program.collection[name], program.parser.contexts[name]
-    needed = [one for one in known.args.values() if one.value is None]
-    others = [one for one in known.args.values() if one.value is not None]
-    words = [f"{word} [{word}…]" if name in SEVERAL else word for word in (_written(name, one) for one in needed)]
-    if name in OPTIONAL:
-        word = _word(name, OPTIONAL[name].removeprefix("--"))
-        words = [f"[{word}…]" if name in SEVERAL else f"[{word}]"]
-    print(" ".join(["Usage : fab", name, *words, *(["[--options]"] if others else [])]))
-    print(f"\nCe qu'elle fait :\n  {inspect.getdoc(command)}\n")
-    if needed:
-        print("À donner :")
-        program.print_columns([(_written(name, one), one.help) for one in needed])
-    if others:
-        print("Options :")
-        program.print_columns([(_option(one), one.help) for one in others])
-    print(f"Exemple : {command.example}")
 
 
 def _word(command: str, name: str) -> str:
@@ -381,14 +382,6 @@ def _option(one: Argument) -> str:
     """An option as it is written, its letter first."""
     value = " VALEUR" if one.takes_value else ""
     return ", ".join(f"{'-' if len(name) == 1 else '--'}{name}{value}" for name in sorted(one.names, key=len))
-
-
-def _print_help(program: Program) -> None:
-    print("Usage : fab COMMANDE [--options]\n\n« fab COMMANDE --help » explique une commande et ses options.\n")
-    if hasattr(program, "collection"):  # read by now, but for « fab --help »
-        program.list_tasks()
-    else:
-        print(f"{_HELP}.")  # fabfile.py is not read yet
 
 
 def _must_be_whole(command: ParserContext) -> None:

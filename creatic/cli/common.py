@@ -64,9 +64,6 @@ class Exit(invoke.Exit):
         super().__init__(message and harmless.text(message), code)
 
 
-commands.speak()  # for who runs fabric's own program; ours (scripts/bootstrap) does before
-
-
 FRENCH = {"ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.journey"}
 
 # A single command takes this output only with all callbacks; the others are for playbooks.

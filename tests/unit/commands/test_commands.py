@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fabric import Config, Executor
 from fabric.main import Fab
 from invoke import Collection, Context, task
 from invoke.exceptions import Exit, ParseError
 
-from creatic.commands import AUDIENCES, DAILY, FORMER, FrenchParser, without_terminal
+from creatic import commands as spoken
+from creatic.commands import AUDIENCES, DAILY, FORMER, FrenchParser
 from testbed.control_node import REPO
 from testbed.programs import fabs
 
@@ -323,7 +323,7 @@ def test_what_repeats_a_program_may_be_left_too() -> None:
         "import sys; sys.path.insert(0, 'collections'); sys.argv[0] = 'fab'\n"
         "from invoke import Context\n"
         "from creatic import commands\n"
-        "commands.fabric.main.program.run = lambda: Context().run('while sleep 0.1; do echo on; done')\n"
+        "commands.French.run = lambda _program: Context().run('while sleep 0.1; do echo on; done')\n"
         "commands.main()\n"
     )
     with subprocess.Popen([sys.executable, "-c", asked], cwd=REPO, stdout=-1, stderr=-1, text=True) as program:
@@ -344,10 +344,23 @@ def test_a_password_that_nobody_can_type_is_no_traceback(monkeypatch: pytest.Mon
         raise EOFError
 
     monkeypatch.setattr("getpass.getpass", nobody)
-    monkeypatch.setattr(Fab, "update_config", without_terminal(Fab.update_config))
-    program = Fab(name="Fabric", version="1", config_class=Config, executor_class=Executor)
+    program = spoken.program()
     program.create_config()
     program.parse_core(["fab", "--prompt-for-login-password"])
     with pytest.raises(Exit, match="--prompt-for-login-password demande un mot de passe") as told:
         program.update_config()
     assert told.value.code == 2
+
+
+def test_the_libraries_are_left_as_they_are() -> None:
+    """What is French is a program of ours: who runs another of invoke or fabric in the same Python has theirs."""
+    asked = (
+        "import sys; sys.path.insert(0, 'collections')\n"
+        "import invoke.program, fabric.main\n"
+        "kinds = (invoke.program.Program, fabric.main.Fab)\n"
+        "before = invoke.program.Parser, [dict(vars(one)) for one in kinds]\n"
+        "import fabfile\n"
+        "print((invoke.program.Parser, [dict(vars(one)) for one in kinds]) == before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.stdout == "True\n", done.stderr
