@@ -126,3 +126,7 @@ def test_the_locks_hold_each_package_once_and_what_judges_is_none_of_production_
     assert _declared() <= production.keys()
     assert not production.keys() & tests.keys()
     assert {"ansible-lint", "hypothesis", "molecule", "mypy", "playwright", "ruff"} <= tests.keys()
+
+
+def test_formats_are_named_here_as_at_the_door_of_the_archives() -> None:
+    assert _pins("requirements.lock")["pygfried"] == _pins("roles/archive_gateway/files/formats.lock")["pygfried"]
