@@ -5,6 +5,7 @@ Sources: https://docs.openstack.org/swift/latest/admin_guide.html#cluster-teleme
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -56,17 +57,23 @@ def settings() -> dict[str, Any]:
     return found
 
 
+def _get(ip: str, port: int, path: str, timeout: float = _TIMEOUT_S) -> tuple[int, bytes]:
+    """Status and content of an answer; 0 when there is none."""
+    try:
+        with contextlib.closing(http.client.HTTPConnection(ip, port, timeout=timeout)) as connection:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read()
+    except (OSError, http.client.HTTPException):
+        return 0, b""
+
+
 def ask(ip: str, port: int, path: str, timeout: float = _TIMEOUT_S) -> Any:
     """Answer of a storage server to a GET, from JSON; None when there is none."""
-    try:
-        connection = http.client.HTTPConnection(ip, port, timeout=timeout)
-        connection.request("GET", path)
-        response = connection.getresponse()
-        body = response.read()
-        connection.close()
-        return json.loads(body) if response.status == 200 else None
-    except (OSError, ValueError, http.client.HTTPException):
-        return None
+    status, body = _get(ip, port, path, timeout)
+    with contextlib.suppress(ValueError):
+        return json.loads(body) if status == 200 else None
+    return None
 
 
 def _pass(ip: str, port: int, kind: str, clock: float) -> dict[str, Any]:
@@ -271,12 +278,7 @@ def busy() -> int:
 def healthy() -> bool:
     """True when every server of this node answers."""
     ip = settings()["adresse"]
-    try:
-        connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=_TIMEOUT_S)
-        connection.request("GET", "/healthcheck")
-        proxy = connection.getresponse().status in (200, 503)  # 503: out of service, on purpose
-    except (OSError, http.client.HTTPException):
-        return False
+    proxy = _get("127.0.0.1", 8080, "/healthcheck")[0] in (200, 503)  # 503: out of service, on purpose
     return proxy and all(ask(ip, port, "/recon/time") is not None for port in (6200, 6201, 6202))
 
 

@@ -10,7 +10,6 @@ twice.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 import time
@@ -19,15 +18,16 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import requests
 from lxml import etree
 
-from creatic_agent.durable import fresh, unused, write
+from creatic_agent import https
+from creatic_agent.durable import whole, write
 
 from .classification import parse_xml
-from .client import explain
+from .client import ask
 from .config import Config
 from .sip import FLOW, KEPT, NAMESPACE, PROOF, SipError, Terms, build, build_proof, message_identifier
 from .storage import digest
@@ -37,7 +37,6 @@ RULE = ".regle.json"
 """Beside an act: the rule that its deposit names. A table of durations that changes makes no other deposit of it, which
 the archive would refuse, and its dossier de preuve lives as long."""
 _N = f"{{{NAMESPACE}}}"
-_BLOCK = 1 << 20
 _TIMEOUT = (10, 600)
 _REFUSED_AGAIN = 86400.0  # seconds before a refused act is deposited again by itself
 
@@ -100,12 +99,7 @@ def latest_archived(config: Config) -> str:
 
 def session(config: Config, certificate: Path) -> requests.Session:
     """Calls with a client certificate, to a server whose authorities the machine trusts."""
-    made = requests.Session()
-    made.trust_env = False
-    made.cert = (str(certificate / "fullchain.pem"), str(certificate / "key.pem"))
-    made.verify = str(config.autorites)
-    made.headers["User-Agent"] = "tdt-connector"
-    return made
+    return https.session("tdt-connector", config.autorites, certificate)
 
 
 def archived_as(folder: Path) -> str:
@@ -130,14 +124,8 @@ class Sae:
         self._session = session(config, config.archive_certificate)
 
     def _call(self, method: str, path: str, **options: Any) -> requests.Response:
-        try:
-            return self._session.request(
-                method, f"{self._config.archive_url}{path}", timeout=_TIMEOUT, allow_redirects=False, **options
-            )
-        except OSError as error:  # every error of requests is one
-            host = urlsplit(self._config.archive_url).hostname
-            why = str(explain(error, self._config.archive_url, _TIMEOUT[1])).replace("le TdT", "le SAE")
-            raise Away(f"{host} : {why}") from error
+        url = f"{self._config.archive_url}{path}"
+        return ask(self._session, method, url, _TIMEOUT, "le SAE", Away, **options)
 
     def account(self) -> tuple[str, int]:
         """Name of the account that this certificate opens, and how many archives it has."""
@@ -288,22 +276,14 @@ class Sae:
         answer = self._call("GET", f"/v1/archives/{archive}/{quote(name)}", stream=True)
         if not answer.ok:
             raise ArchiveError(f"« {name} » : le SAE a répondu HTTP {answer.status_code} : {_plain(answer)}")
-        found, received = hashlib.sha256(), 0
-        part = unused(target.parent)
         try:
-            with fresh(part) as stream:
-                for block in answer.iter_content(_BLOCK):
-                    found.update(block)
-                    received += len(block)
-                    stream.write(block)
-            if received != size:
-                raise ArchiveError(f"« {name} » : {received} octets reçus au lieu de {size}.")
-            part.replace(target)
+            with whole(target) as stream:
+                found, received = https.save(answer, stream)
+                if received != size:
+                    raise ArchiveError(f"« {name} » : {received} octets reçus au lieu de {size}.")
         except requests.RequestException as error:
             raise ArchiveError(f"« {name} » : lecture interrompue ({type(error).__name__}).") from error
-        finally:
-            part.unlink(missing_ok=True)
-        return found.hexdigest()
+        return found
 
 
 def _ruled(folder: Path, terms: Terms) -> Terms:
@@ -324,10 +304,7 @@ def _ruled(folder: Path, terms: Terms) -> Terms:
 
 def _plain(answer: requests.Response) -> str:
     if "json" in answer.headers.get("Content-Type", ""):
-        try:
-            return str(answer.json().get("erreur", ""))[:500]
-        except (json.JSONDecodeError, AttributeError):
-            return ""
+        return (https.field(answer, "erreur") or "")[:500]
     return " ".join(answer.text.split())[:200]
 
 

@@ -19,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
+from creatic_agent import https
 from creatic_agent.reasons import reason
 
 from .config import Config
@@ -198,11 +199,7 @@ class Client:
             ) from error
         if self._session is None or stamp != self._stamp:
             self.close()
-            session = requests.Session()
-            session.trust_env = False
-            session.cert = (str(folder / "fullchain.pem"), str(folder / "key.pem"))
-            session.verify = str(self._config.autorites)
-            session.headers["User-Agent"] = "tdt-connector"
+            session = https.session("tdt-connector", self._config.autorites, folder)
             if self._config.identifiant is not None:
                 account = (self._config.identifiant, self._config.mot_de_passe or "")
                 session.auth = requests.auth.HTTPBasicAuth(*(part.encode("latin-1") for part in account))
@@ -292,6 +289,23 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         yield current
         inner = [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
         pending += [item for item in inner if isinstance(item, BaseException)]
+
+
+def ask(
+    session: requests.Session,
+    method: str,
+    url: str,
+    timeout: tuple[float, float],
+    called: str,
+    away: type[Exception],
+    **options: Any,
+) -> requests.Response:
+    """One request to another server than the TdT; redirections are not followed. Raises `away`."""
+    try:
+        return session.request(method, url, timeout=timeout, allow_redirects=False, **options)
+    except OSError as error:  # every error of requests is one
+        why = str(explain(error, url, timeout[1])).replace("le TdT", called)
+        raise away(f"{urlsplit(url).hostname} : {why}") from error
 
 
 def explain(error: BaseException, url: str, seconds: float) -> TdtError:

@@ -21,6 +21,7 @@ from typing import Any
 
 import requests
 
+from creatic_agent import https
 from creatic_agent.durable import sync_directory
 
 from . import letters, prefecture
@@ -46,17 +47,19 @@ _ANSWERED = (
 
 def explained(answer: requests.Response) -> str:
     """What the passerelle says of its refusal."""
-    try:
-        return str(answer.json().get("message", ""))[:300]
-    except (ValueError, AttributeError):
-        return "sans explication"
+    said = https.field(answer, "message")
+    return "sans explication" if said is None else said[:300]
+
+
+def refusal(answer: requests.Response, kind: type[HandoverError] = HandoverError) -> HandoverError:
+    """An answer that is none of the good ones."""
+    return kind(f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}")
 
 
 def demand(answer: requests.Response) -> requests.Response:
     """A good answer. Raises HandoverError; Full when it takes no more from here for now."""
     if not answer.ok:
-        kind = Full if answer.status_code in _NO_ROOM else HandoverError
-        raise kind(f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}")
+        raise refusal(answer, Full if answer.status_code in _NO_ROOM else HandoverError)
     return answer
 
 

@@ -33,7 +33,7 @@ from creatic_agent.durable import sync_directory
 from .archive import ACCEPTED, ArchiveError, Sae, archived_as
 from .archive import Away as NoArchive
 from .config import Config
-from .correspondence import explained
+from .correspondence import refusal
 from .errors import Away, HandoverError
 from .handover import ELIMINATED, Passerelle
 from .journal import Journal
@@ -366,7 +366,7 @@ class Eliminations:
         }  # fmt: skip # a table
         answer = passerelle.call("POST", "/connecteur/eliminations", json=body)
         if not answer.ok:
-            raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}")
+            raise refusal(answer)
         try:
             told: dict[str, Any] = answer.json()
             # Until all of it went, its places say how far they are; those that it does not say yet wait.

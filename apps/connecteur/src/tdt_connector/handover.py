@@ -21,17 +21,18 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urljoin
 
 import requests
 import yaml
 
+from creatic_agent import https
 from creatic_agent.durable import fresh, sync_directory, write
 
 from .archive import ACCEPTED, archived_as, folder_of, session
-from .client import explain
+from .client import ask
 from .config import Config
-from .correspondence import Correspondence, demand, explained, keep_back, kept_back, suffix_of
+from .correspondence import Correspondence, demand, explained, keep_back, kept_back, refusal, suffix_of
 from .description import GOES
 from .errors import Away, Full, HandoverError
 from .filing import FOLDERS, last_name
@@ -123,7 +124,7 @@ class Passerelle:
         if answer is None or answer.status_code == HTTPStatus.NOT_FOUND:
             return []
         if not answer.ok:
-            raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}")
+            raise refusal(answer)
         try:
             found = answer.json()["results"]
             return [one for one in found if isinstance(one["reference"], str) and isinstance(one["preuve"], dict)]
@@ -142,7 +143,7 @@ class Passerelle:
         body = {"reference": one["reference"], "etat": "deposee" if here else "sans_dossier"}
         answer = self._call("POST", "/connecteur/preuves", json=body)
         if not answer.ok:
-            raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}")
+            raise refusal(answer)
         return [f"{one['reference']} : dossier de preuve, à verser."] if here else []
 
     def _returns(self) -> list[Path]:
@@ -176,12 +177,8 @@ class Passerelle:
         return self._call(method, path, **options)
 
     def _call(self, method: str, path: str, **options: Any) -> requests.Response:
-        try:
-            url = urljoin(f"{self._config.passerelle_url}/", path)
-            return self._session.request(method, url, timeout=_TIMEOUT, allow_redirects=False, **options)
-        except OSError as error:  # every error of requests is one
-            why = str(explain(error, self._config.passerelle_url, _TIMEOUT[1])).replace("le TdT", "la passerelle")
-            raise Away(f"{urlsplit(self._config.passerelle_url).hostname} : {why}") from error
+        url = urljoin(f"{self._config.passerelle_url}/", path)
+        return ask(self._session, method, url, _TIMEOUT, "la passerelle", Away, **options)
 
     def count(self) -> int:
         """How many acts it has for this connector; nothing is taken."""
@@ -190,7 +187,7 @@ class Passerelle:
     def _waiting(self) -> list[dict[str, Any]]:
         answer = self._call("GET", "/connecteur/a-transmettre?conserver=1")
         if not answer.ok:
-            raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}")
+            raise refusal(answer)
         try:
             found = answer.json()["results"]
             return [one for one in found if isinstance(one["reference"], str) and one["reference"]]
@@ -285,22 +282,17 @@ class Passerelle:
         self._download(f"/connecteur/fichiers/{expected}", expected, target)
 
     def _download(self, path: str, expected: str, target: Path) -> None:
-        digest = hashlib.sha256()
         if not _DIGEST.fullmatch(expected):
             raise HandoverError("la passerelle annonce un fichier sans son empreinte.")
         answer = self._call("GET", path, stream=True)
         if not answer.ok:
-            raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}")
+            raise refusal(answer)
         try:
             with fresh(target) as stream:
-                for block in answer.iter_content(1 << 20):
-                    digest.update(block)
-                    stream.write(block)
+                found, _size = https.save(answer, stream)
         except requests.RequestException as error:
             raise HandoverError(f"lecture interrompue ({type(error).__name__}).") from error
-        finally:
-            answer.close()
-        if digest.hexdigest() != expected:
+        if found != expected:
             raise HandoverError("un fichier de la passerelle n'a pas l'empreinte annoncée.")
 
     # -- to the passerelle ---------------------------------------------------------------------------------
@@ -320,7 +312,7 @@ class Passerelle:
         answer = self._call("POST", "/connecteur/suivi", json={"reference": reference, **said})
         refused = "" if answer.ok else f" REFUSÉ : {explained(answer)}"
         if not answer.ok and answer.status_code not in _FINAL_REFUSALS:
-            raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}")
+            raise refusal(answer)
         last = "versee" if kept or (self._config.archive_url and rows and rows[0].kind == "acte") else "acquittee"
         if said["etat"] in (last, "refusee"):
             self._journal.forget(_KEY + reference)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import json
 import secrets
@@ -14,6 +13,8 @@ from urllib.parse import urlsplit
 
 import requests
 from urllib3.fields import RequestField
+
+from creatic_agent import https
 
 from .errors import Away, Refused, Trouble
 
@@ -93,11 +94,10 @@ class Server:
         tokens: dict[str, tuple[str, float]] | None = None,
         limit: int = 150_000_000,
     ) -> None:
-        self.name, self.url, self._trust, self._limit = name, url.rstrip("/"), trust, limit
+        self.name, self.url, self._limit = name, url.rstrip("/"), limit
         self._tokens = {} if tokens is None else tokens
-        self.session = requests.Session()
-        self.session.trust_env = False
-        self.session.headers.update({"User-Agent": "passerelle", "Accept": "application/json"})
+        self.session = https.session("passerelle", trust)
+        self.session.headers["Accept"] = "application/json"
 
     def log_in(self, login: str, password: str) -> None:
         """Open a session by a token, as Mayan's API does, if there is none yet that will last."""
@@ -118,7 +118,7 @@ class Server:
             raise Refused(f"{self.name} renvoie vers une autre machine ({urlsplit(url).hostname}).")
         given.setdefault("timeout", _TIMEOUT)
         try:
-            answer = self.session.request(method, url, verify=self._trust, allow_redirects=False, **given)
+            answer = self.session.request(method, url, allow_redirects=False, **given)
         except requests.exceptions.SSLError as error:
             raise Trouble(f"{self.name} : certificat refusé ({_short(error)}).") from error
         except OSError as error:  # every error of requests is one
@@ -157,20 +157,13 @@ class Server:
 
     def fetch(self, path: str, target: BinaryIO, limit: int | None = None) -> str:
         """Write a file to `target`; gives its SHA-256. One of more than `limit` bytes, or the server's, is refused."""
-        digest, size, most = hashlib.sha256(), 0, self._limit if limit is None else limit
         answer = self.ask("GET", path, stream=True, headers={"Accept": "*/*"})
         try:
-            for block in answer.iter_content(_BLOCK):
-                size += len(block)
-                if size > most:
-                    raise Refused(f"{self.name} : le fichier dépasse {most // 1_000_000} Mo.")
-                digest.update(block)
-                target.write(block)
+            return https.save(answer, target, self._limit if limit is None else limit, _BLOCK)[0]
+        except https.TooLong as error:
+            raise Refused(f"{self.name} : le fichier dépasse {error.most // 1_000_000} Mo.") from error
         except OSError as error:
             raise Away(f"{self.name} : lecture interrompue ({type(error).__name__}).") from error
-        finally:
-            answer.close()
-        return digest.hexdigest()
 
 
 def eliminated(answer: Any) -> int:

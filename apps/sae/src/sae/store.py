@@ -26,7 +26,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import requests
 
-from creatic_agent import durable
+from creatic_agent import durable, https
 
 _BLOCK = 1 << 20
 _CONNECT_TIMEOUT = 5.0
@@ -272,13 +272,7 @@ class SwiftStore(Store):
         """One session a thread: requests' sessions are not meant to be shared."""
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = requests.Session()
-            session.trust_env = False
-            if self._settings.ca_file:
-                session.verify = str(self._settings.ca_file)
-            folder = self._settings.certificate
-            if folder:
-                session.cert = (str(folder / "fullchain.pem"), str(folder / "key.pem"))
+            session = https.session("sae", self._settings.ca_file, self._settings.certificate)
             self._local.session = session
         return session
 

@@ -59,7 +59,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_api, mayan_config
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import exchange, mayan_api, mayan_config
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import told
 
@@ -77,7 +77,7 @@ def _configure(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     if module.check_mode and not Path(params["socket"]).exists():
         return {"changed": True, "changes": ["tout : l'application n'est pas encore installée"], "calls": 0}
-    mayan = mayan_api.Mayan(mayan_api.UnixConnection(params["socket"]), params["server_name"])
+    mayan = mayan_api.Mayan(exchange.UnixConnection(params["socket"]), params["server_name"])
     try:
         mayan.log_in(params["username"], params["password"])
         missing = mayan_config.missing_accounts(mayan, params["configuration"])

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications import deliberations, mayan_api
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import deliberations, exchange, mayan_api
 
 # Unix socket of each application, on its own host.
 SOCKETS = {"parapheur": "/run/mayan.sock", "ged": "/run/mayan.sock", "deliberations": "/run/plone.sock"}
@@ -30,7 +30,7 @@ def find(application: str, server_name: str, password: str, login: str) -> dict[
     """
     if application == "deliberations":
         return deliberations.account(deliberations.connect(SOCKETS[application]), server_name, password, login)
-    mayan = mayan_api.Mayan(mayan_api.UnixConnection(SOCKETS[application]), server_name)
+    mayan = mayan_api.Mayan(exchange.UnixConnection(SOCKETS[application]), server_name)
     mayan.log_in("admin", password)
     known = {one["login"] for one in mayan.get("/creatic/comptes/")}
     return mayan.get_one(f"/creatic/comptes/{login}/") if login in known else {}

@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications.mayan_api import UnixConnection
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications.exchange import UnixConnection, asked, basic
 
 SERVICE = "passerelle"
 _OF_AN_ENTITY = ("heberge_par", "organisme", "conseil", "qualite")  # a CCAS, a syndicat: see registry/entities.py
@@ -19,6 +18,11 @@ _OF_AN_ENTITY = ("heberge_par", "organisme", "conseil", "qualite")  # a CCAS, a 
 
 class DeliberationsError(Exception):
     """The site cannot be asked, or refuses; the message is French."""
+
+
+def silent(error: Exception) -> DeliberationsError:
+    """That the site does not answer."""
+    return DeliberationsError(f"le site ne répond pas ({error}). À faire : journalctl -u plone sur sa machine")
 
 
 def configuration(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -120,27 +124,14 @@ def _ask(
     path: str,
     body: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    known = base64.b64encode(f"admin:{password}".encode()).decode()
-    headers = {
-        "Host": server_name,
-        "Accept": "application/json",
-        "Content-Type": "application/json",
-        "Authorization": f"Basic {known}",
-    }
+    headers = {"Host": server_name, "Accept": "application/json", **basic("admin", password)}
     try:
-        if body is None:
-            connection.request("GET", path, headers=headers)
-        else:
-            connection.request("POST", path, json.dumps(body).encode(), headers)
-        answer = connection.getresponse()
-        content = answer.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise DeliberationsError(
-            f"le site ne répond pas ({error}). À faire : journalctl -u plone sur sa machine"
-        ) from None
-    if answer.status != http.client.OK:
+        status, content = asked(connection, "GET" if body is None else "POST", path, headers, body)
+    except OSError as error:
+        raise silent(error) from None
+    if status != http.client.OK:
         said = content.decode(errors="replace")[:300]
-        raise DeliberationsError(f"le site refuse {what} ({answer.status}) : {said}")
+        raise DeliberationsError(f"le site refuse {what} ({status}) : {said}")
     found: dict[str, Any] = json.loads(content)
     return found
 

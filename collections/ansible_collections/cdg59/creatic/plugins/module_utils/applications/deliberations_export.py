@@ -13,7 +13,6 @@ The folder follows the site's own tree::
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import http.client
 import itertools
@@ -25,7 +24,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications.deliberations import DeliberationsError
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications.deliberations import DeliberationsError, silent
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications.exchange import basic, opened
 
 _PAGE = 200
 _NOT_THERE = (http.client.NOT_FOUND, http.client.UNAUTHORIZED)
@@ -39,20 +39,16 @@ class _Site:
     """The site, as its administrator sees it from its own host."""
 
     def __init__(self, connection: http.client.HTTPConnection, server_name: str, password: str) -> None:
-        known = base64.b64encode(f"admin:{password}".encode()).decode()
         self._connection = connection
-        self._headers = {"Host": server_name, "Authorization": f"Basic {known}"}
+        self._headers = {"Host": server_name, **basic("admin", password)}
 
     def _get(self, path: str, accept: str) -> http.client.HTTPResponse:
         try:
-            self._connection.request("GET", path, headers=self._headers | {"Accept": accept})
-            answer = self._connection.getresponse()
+            answer = opened(self._connection, "GET", path, self._headers | {"Accept": accept})
             if answer.status != http.client.OK:
                 answer.read()
         except (OSError, http.client.HTTPException) as error:
-            raise DeliberationsError(
-                f"le site ne répond pas ({error}). À faire : journalctl -u plone sur sa machine"
-            ) from None
+            raise silent(error) from None
         return answer
 
     def json(self, path: str) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import time
 from collections.abc import Mapping
 from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications.exchange import asked
 
 _ROOT = "/api/v4"
 _PAGE = 1000
@@ -17,19 +18,6 @@ _PAGE = 1000
 
 class MayanError(Exception):
     """The application cannot be asked, or refuses; the message is French."""
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """Speaks HTTP on a unix socket."""
-
-    def __init__(self, path: str, timeout: float = 120) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 class Mayan:
@@ -84,14 +72,10 @@ class Mayan:
         self._ask("DELETE", path)
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        headers = self._headers | ({"Content-Type": "application/json"} if data else {})
         for attempt in range(5):
             try:
-                self._connection.request(method, _ROOT + path, data, headers)
-                answer = self._connection.getresponse()
-                content = answer.read()
-            except (OSError, http.client.HTTPException) as error:
+                status, content = asked(self._connection, method, _ROOT + path, self._headers, body)
+            except OSError as error:
                 self._connection.close()  # the server may have ended an idle connection: it is opened again
                 if attempt == 4 or (method == "POST" and not isinstance(error, ConnectionRefusedError)):
                     raise MayanError(
@@ -100,11 +84,11 @@ class Mayan:
                 time.sleep(attempt)
                 continue
             self.calls += 1
-            if answer.status == http.client.TOO_MANY_REQUESTS:
+            if status == http.client.TOO_MANY_REQUESTS:
                 time.sleep(1)
                 continue
-            if answer.status >= 300:
+            if status >= 300:
                 said = content.decode(errors="replace")[:300]
-                raise MayanError(f"l'application refuse {method} {path} ({answer.status}) : {said}")
+                raise MayanError(f"l'application refuse {method} {path} ({status}) : {said}")
             return json.loads(content) if content else {}
         raise MayanError(f"l'application demande sans cesse d'attendre ({method} {path})")

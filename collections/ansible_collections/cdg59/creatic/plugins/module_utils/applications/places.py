@@ -8,7 +8,6 @@ Nothing is made; standard library only.
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import socket
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import labels
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications.exchange import asked, basic
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.mayan_api import Mayan, MayanError
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import served
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason as why
@@ -56,20 +56,14 @@ class Door(http.client.HTTPSConnection):
         Raises:
             PlaceError: the site does not answer.
         """
-        sent = {"Accept": "application/json", **headers}
-        data = None if body is None else json.dumps(body).encode()
-        if data is not None:
-            sent["Content-Type"] = "application/json"
         try:
-            self.request(method, path, data, sent)
-            answer = self.getresponse()
-            content = answer.read()
-        except (OSError, http.client.HTTPException):
+            status, content = asked(self, method, path, {"Accept": "application/json", **headers}, body)
+        except OSError:
             raise PlaceError(f"https://{self.host} a cessé de répondre. {_look(self.host)}") from None
         try:
-            return answer.status, json.loads(content)
+            return status, json.loads(content)
         except ValueError:
-            return answer.status, None
+            return status, None
 
 
 def _look(name: str) -> str:
@@ -203,7 +197,7 @@ def _parapheur(door: Door, login: str, password: str, communes: Sequence[Commune
 
 def _deliberations(door: Door, login: str, password: str, communes: Sequence[Commune]) -> list[Proof]:
     """The page of the commune's institution, once the account is known to be admitted."""
-    known = {"Authorization": f"Basic {base64.b64encode(f'{login}:{password}'.encode()).decode()}"}
+    known = basic(login, password)
     status, _told = door.ask("GET", "/@adoptees", known)
     if status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
         raise _refused(login, door.host, f"HTTP {status}")
