@@ -60,7 +60,7 @@ _OPENINGS = ("delivrance", DOOR)
 VALID, EXPIRED, REVOKED = "valide", "expire", "revoque"
 
 
-class AccessError(PkiError):
+class AccessError(PkiError, cause="acces"):
     """Nothing was issued or revoked; the message (French) names what is wrong and the fix."""
 
 

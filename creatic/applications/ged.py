@@ -71,7 +71,7 @@ AGENT_ON_METADATA = (
 )
 
 
-class GedError(ProblemsError):
+class GedError(ProblemsError, cause="ged"):
     """What is asked for is refused; `problems` is all there is to correct."""
 
     heading = "GED : rien n'est changé. {count} :"

@@ -50,7 +50,7 @@ ON_TYPE = (
 )
 
 
-class ParapheurError(ProblemsError):
+class ParapheurError(ProblemsError, cause="parapheur"):
     """What is asked for is refused; `problems` is all there is to correct."""
 
     heading = "Parapheur : rien n'est changé. {count} :"

@@ -35,7 +35,7 @@ ACCESS = {"AR038": 0, "AR048": 50}
 ACTIONS = {"conserver": "conserver", "eliminer": "detruire", "trier": "conserver"}
 
 
-class DureesError(ProblemsError):
+class DureesError(ProblemsError, cause="durees"):
     """The table is refused; `problems` is all there is to correct."""
 
     heading = "Tableau des durées :"

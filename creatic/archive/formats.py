@@ -31,7 +31,7 @@ AT_RISK = (UNKNOWN, HIGH)
 SHOWN = 100  # lines of the screen
 
 
-class FormatsError(ProblemsError):
+class FormatsError(ProblemsError, cause="formats", misuse=True):
     """The table is refused; `problems` is all there is to correct."""
 
     heading = "Tableau des formats :"

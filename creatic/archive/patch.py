@@ -22,6 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils import errors
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, day_and_hour, duration, now
 
 from creatic.archive.room import (
@@ -43,7 +44,7 @@ DONE, AT_WORK, FAILED = "fait", "en_cours", "echec"
 WORDS = {DONE: "fait", AT_WORK: "interrompu", FAILED: "échec", "": "à faire"}
 
 
-class PatchError(Exception):
+class PatchError(errors.CreaticError, cause="correctifs"):
     """The patch may not go on; the message (French) says why and what to do."""
 
 

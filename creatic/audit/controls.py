@@ -31,7 +31,7 @@ LONGEST_WAIVER = dt.timedelta(days=731)
 _SCHEMA = Path(__file__).with_name("controls.schema.json")
 
 
-class ControlsError(ProblemsError):
+class ControlsError(ProblemsError, cause="controles"):
     """The catalogue or the site's waivers are refused; the message (French) names each file, field and fix."""
 
 

@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 
 from creatic.audit.controls import LEVELS
@@ -37,7 +38,7 @@ PROFILE_PREFIX = "xccdf_org.ssgproject.content_profile_"
 PROFILES = {level: f"{PROFILE_PREFIX}anssi_bp28_{level}" for level in LEVELS}
 
 
-class ScapError(Exception):
+class ScapError(CreaticError, cause="scap"):
     """The content cannot be had; the message is French and says what to do."""
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
 
 from creatic.evidence.redaction import redact
@@ -49,7 +50,7 @@ _MAX_DIFF_WIDTH = 2000
 _MAX_COMPARED = 200_000  # characters of a file
 
 
-class AuditError(Exception):
+class AuditError(CreaticError, cause="audit"):
     """The audit cannot be made, or a bundle cannot be read; the message is French and says what to do."""
 
 

@@ -31,6 +31,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import duration, now, size
 
@@ -50,7 +51,7 @@ LOCK, DOING = "exercice-de-restauration", "un exercice de restauration"
 CLOSED = {"firewall_rules": "{{ base_firewall | cdg59.creatic.closed_flows + backup_client_firewall }}"}
 
 
-class DrillError(Exception):
+class DrillError(CreaticError, cause="exercice"):
     """The drill cannot begin; the message (French) says why and what to do."""
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import now
 
 from creatic.evidence import history, store
@@ -21,7 +22,7 @@ from creatic.registry.environment import MOVED
 COMMAND = "sauvegarde.demenager"
 
 
-class MoveRefused(Exception):
+class MoveRefused(CreaticError, cause="deplacement"):
     """The control node is not closed; the message (French) says what to do."""
 
 

@@ -47,10 +47,7 @@ def archive_status(context: Context, json: bool = False) -> None:
 def archive_formats_(context: Context, json: bool = False) -> None:
     """Montre les formats des archives : combien, de qui, lesquels sont à risque et ce qui est à faire."""
     common.must_have("archive_gateway")
-    try:
-        table = archive_formats.read(common.inventory_dir())
-    except archive_formats.FormatsError as error:
-        raise Exit(str(error), code=2) from None
+    table = archive_formats.read(common.inventory_dir())
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         asked = ["playbooks/journeys/archive_formats.yml", *common.variables(archive_formats_file=file.name)]
         with waiting("réponse de la porte des archives", common.aside):
@@ -88,10 +85,7 @@ def archive_convert(
 ) -> None:
     """Verse une copie en PDF/A de ce qui est dans un format à risque élevé ; les originaux restent."""
     common.must_have("archive_gateway")
-    try:
-        table = archive_formats.read(common.inventory_dir())
-    except archive_formats.FormatsError as error:
-        raise Exit(str(error), code=2) from None
+    table = archive_formats.read(common.inventory_dir())
     asked = ["prevoir" if essai else "faire", f"--par={evidence_store.operator()}", f"--motif={motif}"]
     asked += [f"--format={one}" for one in archive_formats.to_convert(table)]
     asked += [*(f"--compte={one}" for one in compte), *(f"--archive={one}" for one in archive)]

@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from invoke import Context
 
 from creatic.audit import controls
 from creatic.audit import run as audit_run
 from creatic.audit import store as audit_store
-from creatic.audit.sources import AuditError
 from creatic.backup import drill as backup_drill
 from creatic.cli import common
 from creatic.cli.common import TOP, Exit, print, task
@@ -81,7 +81,7 @@ def documents(context: Context, commune: str = "", seul: list[str] | None = None
         )
         with waiting("rédaction des documents"):
             folder, written, unsealed = order.produce()
-    except (backup_drill.DrillError, produce.DocumentsError) as error:
+    except CreaticError as error:
         raise Exit(f"Documents refusés : {error}", code=2) from None
     table = Grid("Document", *(state.capitalize() for state in supports.STATES), "À compléter")
     for one in written:
@@ -142,7 +142,7 @@ def audit(context: Context, limite: str = "", niveau: str = "") -> None:
             sources=[path for path in (catalogue, site) if path.is_file()],
         )
         results, folder = audit_run.Audit(order).perform()
-    except (AuditError, controls.ControlsError) as error:
+    except CreaticError as error:
         raise Exit(f"L'audit est refusé : {error}", code=2) from None
     except KeyboardInterrupt:
         raise Exit("Audit interrompu : rien n'est gardé.", code=130) from None

@@ -59,12 +59,9 @@ def pki_list(context: Context, jours: str = "", statut: str = "") -> None:
     if statut and statut not in STATUSES:
         raise Exit(f"--statut : « {statut} » n'en est pas un. Attendu : {', '.join(STATUSES)}.", code=2)
     authority = Authority(common.home() / "pki")
-    try:
-        rows = authority.listing(within=within, status=statut)
-        authorities = authority.authorities()
-        told = pki_renewal.told(authority)
-    except PkiError as error:
-        raise Exit(str(error), code=1) from None
+    rows = authority.listing(within=within, status=statut)
+    authorities = authority.authorities()
+    told = pki_renewal.told(authority)
     table = Grid(
         "Titulaire", "Machine", "Profil", "Expire le", "Jours", "Statut", "Numéro", right=["Jours"], no_wrap=True
     )
@@ -109,10 +106,7 @@ def pki_verify(context: Context) -> None:
 )
 def pki_deadlines(context: Context, jours: str = "30") -> None:
     """Dit ce qui expire bientôt, certificats, autorités et listes de révocation ; en échec s'il y a à faire."""
-    try:
-        found = deadlines(Authority(common.home() / "pki"), common.whole(jours, "--jours"))
-    except PkiError as error:
-        raise Exit(str(error), code=1) from None
+    found = deadlines(Authority(common.home() / "pki"), common.whole(jours, "--jours"))
     print("\n".join(f"- {line}" for line in found) or f"Rien n'expire dans les {jours} jours.")
     if found:
         raise Exit(code=1)
@@ -244,17 +238,14 @@ def access_grant(
     known = audit_run.profiles(TOP)
     if unknown := [name for name in profiles if name not in known]:
         raise Exit(f"Profil inconnu : {', '.join(unknown)}. Connus : {', '.join(known)}", code=2)
-    try:
-        principals = access.principals(role, profiles, communes)
-        lasting = access.duration(duree)
-        key = access.public_key(Path(cle))
-        demand = access.Demand(role, lasting, principals, qui or key.comment, motif, evidence_store.operator(), source)
-        target = Path(cle.removesuffix(".pub") + "-cert.pub")
-        if not os.access(target if target.exists() else target.absolute().parent, os.W_OK):
-            raise access.AccessError(f"--cle : impossible d'écrire {target}, à côté de la clé")
-        granted, text = access.SshAuthority(common.home() / "acces").grant(demand, key)
-    except PkiError as error:
-        raise Exit(str(error), code=1) from None
+    principals = access.principals(role, profiles, communes)
+    lasting = access.duration(duree)
+    key = access.public_key(Path(cle))
+    demand = access.Demand(role, lasting, principals, qui or key.comment, motif, evidence_store.operator(), source)
+    target = Path(cle.removesuffix(".pub") + "-cert.pub")
+    if not os.access(target if target.exists() else target.absolute().parent, os.W_OK):
+        raise access.AccessError(f"--cle : impossible d'écrire {target}, à côté de la clé")
+    granted, text = access.SshAuthority(common.home() / "acces").grant(demand, key)
     target.write_text(text)
     print(f"{target} : certificat n° {granted['serie']} de {granted['qui']}.")
     print(f"Valable jusqu'au {common.local(granted['fin'])}. Chaque session est enregistrée.")
@@ -267,10 +258,7 @@ def access_grant(
 @task("fab acces.registre", reads=True, name="registre")
 def access_list(context: Context) -> None:
     """Montre les accès délivrés, le plus récent d'abord."""
-    try:
-        rows = access.SshAuthority(common.home() / "acces").listing()
-    except PkiError as error:
-        raise Exit(str(error), code=1) from None
+    rows = access.SshAuthority(common.home() / "acces").listing()
     table = Grid("N°", "État", "Rôle", "Titulaire", "Périmètre", "Fin", "Motif", "Délivré par")
     for row in rows:
         shown = (
@@ -293,10 +281,7 @@ def access_list(context: Context) -> None:
 )
 def access_revoke(context: Context, numero: str, motif: str = "") -> None:
     """Révoque un accès, sur toutes les machines, et coupe ses sessions."""
-    try:
-        granted = access.SshAuthority(common.home() / "acces").revoke(numero, motif, evidence_store.operator())
-    except PkiError as error:
-        raise Exit(str(error), code=1) from None
+    granted = access.SshAuthority(common.home() / "acces").revoke(numero, motif, evidence_store.operator())
     door = granted["evenement"] == access.DOOR
     print(f"{'Accès' if door else 'Certificat'} n° {granted['serie']} ({granted['role']}, {granted['qui']}) : révoqué.")
     common.seal_access()

@@ -23,7 +23,7 @@ from typing import Any, cast
 
 import invoke
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless, words
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from invoke import Context, Result
 
 from creatic import commands
@@ -40,7 +40,7 @@ from creatic.fleet.assemble import Door as FleetDoor
 from creatic.fleet.proofs import Proofs
 from creatic.fleet.publication import Fleet
 from creatic.fleet.pushed import Pushed
-from creatic.fleet.signing import FleetError, Signer
+from creatic.fleet.signing import Signer
 from creatic.life import handover as life_handover
 from creatic.morning.pages import Pages
 from creatic.patience import waiting
@@ -84,6 +84,14 @@ def chosen() -> environment.Environment:
     return found
 
 
+def _done(body: Callable[..., None], *arguments: Any, **given: Any) -> None:
+    """Do what a command does; an error of ours ends it with its message, and 2 when what was asked is at fault."""
+    try:
+        body(*arguments, **given)
+    except CreaticError as error:
+        raise Exit(str(error), code=2 if error.misuse else 1) from None
+
+
 def task(
     example: str, *, lab: bool = False, anywhere: bool = False, reads: bool = False, **options: Any
 ) -> Callable[[Callable[..., None]], Any]:
@@ -111,7 +119,7 @@ def task(
                 )
             try:
                 with contextlib.nullcontext() if anywhere or (reads and not is_watched()) else noted():
-                    body(*arguments, **given)
+                    _done(body, *arguments, **given)
             except PermissionError as error:
                 raise Exit(environment.closed(error.filename or home()), code=1) from None
 
@@ -327,7 +335,7 @@ def seal_access() -> None:
     """Keep the registry's new lines under the seal; what is done is done, were it not to succeed."""
     try:
         kept = access_record.keep(home(), evidence_store.operator())
-    except (PkiError, evidence_store.EvidenceError) as error:
+    except CreaticError as error:
         print(f"La preuve n'est pas écrite : {error}")
         return
     if kept:
@@ -390,6 +398,6 @@ def fleet_does(what: str, act: Callable[[Fleet], list[str]]) -> None:
     try:
         with waiting(what, aside):
             lines = act(fleet())
-    except (FleetError, PkiError) as error:
+    except CreaticError as error:
         raise Exit(f"Flotte : {error}", code=1) from None
     print("".join(f"{line}\n" for line in lines), end="")

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from invoke import Context
 from rich.console import Console
 
@@ -25,11 +25,9 @@ from creatic.fleet import pushed as fleet_pushed
 from creatic.fleet import unsaved as fleet_unsaved
 from creatic.fleet import waves as fleet_waves
 from creatic.fleet.signing import FleetError
-from creatic.life import agent as life_agent
 from creatic.life import commune as life_commune
 from creatic.life.commune import CommuneDeparture
 from creatic.life.departure import Departure, Order
-from creatic.life.handover import HandOverError
 from creatic.patience import waiting
 from creatic.registry import aim, environment, groupement, wiring
 
@@ -92,22 +90,19 @@ def commune_new(
     connecteur: str = "",
 ) -> None:
     """Écrit le fichier d'une nouvelle commune, vérifié."""
-    try:
-        target = groupement.new_commune(
-            common.inventory_dir(),
-            slug,
-            siren=siren,
-            agents=agents,
-            territoire=territoire,
-            nom=nom or None,
-            insee=insee or None,
-            vague=vague,
-            services=[name.strip() for name in services.split(",")],
-            postes=poste or ["pc-mairie"],
-            connecteur=connecteur or None,
-        )
-    except groupement.GroupementError as error:
-        raise Exit(str(error), code=1) from None
+    target = groupement.new_commune(
+        common.inventory_dir(),
+        slug,
+        siren=siren,
+        agents=agents,
+        territoire=territoire,
+        nom=nom or None,
+        insee=insee or None,
+        vague=vague,
+        services=[name.strip() for name in services.split(",")],
+        postes=poste or ["pc-mairie"],
+        connecteur=connecteur or None,
+    )
     print(f"{target} est écrit. Relisez-le, puis : fab commune.deployer {slug}")
 
 
@@ -147,7 +142,7 @@ def commune_depart(context: Context, commune: str, vers: str, recu: str = "", au
             common.checked([])
             print("\n".join(f"- {line}" for line in departure.close(facts)))
             common.watch(context)
-    except (HandOverError, PkiError, evidence_store.EvidenceError, evidence_store.LockRefused) as error:
+    except CreaticError as error:
         raise Exit(f"Départ de {commune} : {error}", code=1) from None
     if departure.unsealed:
         raise Exit(f"La preuve n'est pas signée : {departure.unsealed}.", code=1)
@@ -186,10 +181,7 @@ def _aimed(wanted: list[str], pattern: str, maybe: bool) -> str:
         one.slug: evidence.leaving_of([*wiring.commune_servers({}, one.data["services"])], known.get(one.slug, {}))
         for one in communes
     }
-    try:
-        machines = aim.matching(common.inventory_dir(), TOP, pattern) if pattern else None
-    except aim.AimError as error:
-        raise Exit(str(error), code=2) from None
+    machines = aim.matching(common.inventory_dir(), TOP, pattern) if pattern else None
     found = aim.limit(communes, needs.servers(common.inventory_dir(), TOP), services, machines)
     if not found and maybe:
         return ""
@@ -210,10 +202,7 @@ def _unreached(wanted: list[str], limit: str) -> list[str]:
     outgoing = [one for one in common.known_communes() if one.outgoing and (not wanted or one.slug in wanted)]
     if not outgoing:
         return []
-    try:
-        taken = {*aim.matching(common.inventory_dir(), TOP, limit)} if limit else set()
-    except aim.AimError as error:
-        raise Exit(str(error), code=2) from None
+    taken = {*aim.matching(common.inventory_dir(), TOP, limit)} if limit else set()
     shown = [one.slug for one in outgoing if not limit or any(host.name in taken for host in one.hosts())]
     if shown:
         common.aside(
@@ -228,7 +217,7 @@ def _outgoing_readiness(slugs: list[str]) -> bool:
     try:
         with waiting("réponse du guichet", common.aside):
             reports, _states = common.outgoing_proofs(common.fleet().status()[1], slugs)
-    except (FleetError, PkiError) as error:
+    except CreaticError as error:
         common.aside(f"Accès sortant : {error}")
         return False
     mine = {slug: reports[slug] for slug in slugs if slug in reports}
@@ -273,7 +262,7 @@ def agent_depart(context: Context, commune: str, agent: str, oui: bool = False) 
             print("Rien n'est changé. À faire : le fichier de la commune d'abord, puis la même commande avec --oui.")
             return
         done, folder, unsealed = departure.perform(evidence_store.operator())
-    except (life_agent.DepartureError, PkiError, evidence_store.EvidenceError, evidence_store.LockRefused) as error:
+    except CreaticError as error:
         raise Exit(f"Départ : {error}.", code=1) from None
     common.seal_access()
     print("\n".join(f"- {line}" for line in done))

@@ -15,6 +15,7 @@ from typing import Any
 
 import jinja2
 import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 
 from creatic.audit import sources
 from creatic.documents import room, supports, writing
@@ -48,7 +49,7 @@ _UNBROKEN = re.compile(r"([^\s/-]{40})(?=[^\s/-])")
 _UNFIT = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufffe\uffff]+")
 
 
-class DocumentsError(Exception):
+class DocumentsError(CreaticError, cause="documents"):
     """What was asked cannot be written; the message is French and says what to do."""
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.proof import MAX_FILE, MAX_FILES, SUFFIXES
 
@@ -53,7 +54,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-class FileRefused(ValueError):
+class FileRefused(CreaticError, ValueError, cause="fichier"):
     """A file is not what may be kept; the message is French, without the file's name."""
 
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
+
 DIGESTS = "empreintes.sha256"
 SIGNATURE = "signature.p7s"
 TIMESTAMP = "horodatage.tsr"
@@ -31,7 +33,7 @@ _TSA_POLICY = "1.3.6.1.4.1.59999.59.2.1"
 _DIGEST_LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
 
-class SealError(Exception):
+class SealError(CreaticError, cause="sceau"):
     """The seal could not be made; the message is French and says what to do."""
 
 

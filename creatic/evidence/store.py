@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils import durable
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import day_and_hour, now
 
@@ -92,11 +93,11 @@ _OWNER = "proprietaire.json"
 _MAX_BYTES = 4 * 2**30  # unpacked archive
 
 
-class EvidenceError(Exception):
+class EvidenceError(CreaticError, cause="preuve"):
     """The evidence cannot be written, or read; the message is French and says what to do."""
 
 
-class LockRefused(Exception):
+class LockRefused(CreaticError, cause="verrou"):
     """Another rollout of this commune is running; the message names its owner, its process and its start."""
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -31,7 +32,7 @@ Keys = Callable[[str], Iterable[Any]]
 """Public keys of the certificates that the registry issued to a machine, by its name, and that are not revoked."""
 
 
-class Unheard(Exception):
+class Unheard(CreaticError, cause="parole"):
     """What is said of a machine is not its word; the message (French) says why. It counts for nothing."""
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -26,7 +27,7 @@ NAMESPACE, SIGNER, FORMAT = "creatic-flotte", "flotte", 1
 """As creatic_flotte.manifest has them (a test compares)."""
 
 
-class FleetError(Exception):
+class FleetError(CreaticError, cause="flotte"):
     """Nothing was changed; the message (French) says why and what to do."""
 
 

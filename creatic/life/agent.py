@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import as_read, composed
 
 from creatic.access.authority import SshAuthority
@@ -32,7 +33,7 @@ APPLICATIONS = {"parapheur": "parapheur", "ged": "GED", "deliberations": "délib
 _PROVIDER = "faites-le aussi révoquer par son prestataire"
 
 
-class DepartureError(Exception):
+class DepartureError(CreaticError, cause="depart"):
     """Nobody of that name, or somebody of elsewhere; the message is French."""
 
 

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_directory
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import now
 from cryptography import x509
@@ -93,7 +94,7 @@ Donner reçu, une fois vérifié : une personne de la commune signe la liste des
 """
 
 
-class HandOverError(Exception):
+class HandOverError(CreaticError, cause="remise"):
     """The hand-over cannot be made, or is not signed for; the message is French."""
 
 

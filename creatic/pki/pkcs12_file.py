@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Collection
 from pathlib import Path
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
@@ -18,7 +19,7 @@ from cryptography.x509.oid import NameOID
 MAXIMUM_SIZE = 1 << 20  # bytes; a real one is a few thousand
 
 
-class Pkcs12FileError(Exception):
+class Pkcs12FileError(CreaticError, cause="pkcs12"):
     """The file cannot serve; the message (French) names the file, the field and the fix, never a secret."""
 
 

@@ -12,13 +12,15 @@ import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
+
 from creatic.registry import profiles, wiring
 from creatic.registry.groupement import Commune
 
 _LONGEST = 60_000  # bytes
 
 
-class AimError(Exception):
+class AimError(CreaticError, cause="visee", misuse=True):
     """What is aimed at cannot be read; the message is French."""
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 
 if TYPE_CHECKING:
     import jsonschema
@@ -80,7 +81,7 @@ class Problem:
         return f"{where} : {self.message}. À faire : {self.fix}."
 
 
-class ProblemsError(Exception):
+class ProblemsError(CreaticError, cause="defauts"):
     """What was read is refused; `problems` is all there is to correct.
 
     A subclass may say of what in `heading` (French, where ``{count}`` is how many).

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 
 from creatic.registry.checked_yaml import Problem, Source
 
@@ -38,11 +39,11 @@ _SETTINGS = "group_vars/all.yml"
 _SAMPLE = f"écrivez dans {_SETTINGS} le nom de l'environnement, comme « creatic_env: production »"
 
 
-class EnvironmentRefused(Exception):
+class EnvironmentRefused(CreaticError, cause="environnement", misuse=True):
     """There is no environment to act on, or the state is another's; the message is French and says what to do."""
 
 
-class SettingsRefused(EnvironmentRefused):
+class SettingsRefused(EnvironmentRefused, cause="reglages"):
     """The folder is an inventory, whose group_vars/all.yml does not say its name."""
 
     def __init__(self, folder: Path, problem: Problem) -> None:

@@ -58,7 +58,7 @@ _SIZES = ((49, "petite", "minimal"), (100, "moyenne", "intermediary"), (100_000,
 _CHOOSES_BELOW = 3500
 
 
-class GroupementError(ProblemsError):
+class GroupementError(ProblemsError, cause="groupement"):
     """The registry is refused; `problems` is all there is to correct."""
 
 

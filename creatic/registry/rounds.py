@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import AnswerError, checked
 
 from creatic.registry import groupement, profiles
@@ -19,7 +20,7 @@ BEFORE, AFTER = "correctifs_avant", "correctifs_apres"
 """Variables that hold what a machine answered before and after (module updates)."""
 
 
-class RoundError(Exception):
+class RoundError(CreaticError, cause="rondes", misuse=True):
     """What is asked for is nothing that these rounds take; the message is French."""
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
+
 from creatic.registry import entities, formalities, profiles
 
 Groups = Mapping[str, Sequence[str]]
@@ -35,7 +37,7 @@ REQUIRED: dict[str, dict[str, str]] = {
 }
 
 
-class WiringError(Exception):
+class WiringError(CreaticError, cause="cablage"):
     """The inventory does not say what a role needs; the message (French) names the place and the fix."""
 
 

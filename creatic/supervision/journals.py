@@ -22,6 +22,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import now
 
 from creatic.evidence import store
@@ -34,7 +35,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\.log\.gz")
 
 
-class JournalError(Exception):
+class JournalError(CreaticError, cause="journal"):
     """What the collector tells cannot be sealed; the message (French) says what is wrong."""
 
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
+
 LONGEST = dt.timedelta(days=30)
 """A fault that nobody is told of for longer would be forgotten."""
 _AMTOOL = ["amtool", "--alertmanager.url=http://127.0.0.1:9093"]
@@ -17,7 +19,7 @@ _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UNITS = {"j": 1440, "h": 60, "min": 1}
 
 
-class SilenceError(Exception):
+class SilenceError(CreaticError, cause="silence"):
     """Nothing was silenced; the message (French) names what is wrong and the fix."""
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from creatic_agent.errors import CreaticError
 from creatic_agent.reasons import because
 
 from .inventory import Watched
@@ -17,7 +18,7 @@ from .inventory import Watched
 TIMEOUT = 15.0  # seconds
 
 
-class ProbeError(Exception):
+class ProbeError(CreaticError, cause="sonde"):
     """The probe could not be made; the message (French) says why. It proves nothing either way."""
 
 

@@ -20,6 +20,8 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import CRLEntryExtensionOID
 
+from creatic_agent.errors import CreaticError
+
 from .cms import SignatureError, Signer, verify
 
 KIND = "attestation d'élimination d'une archive"
@@ -37,11 +39,11 @@ _HARMLESS = (
 )  # fmt: skip # a list of words
 
 
-class Unproven(Exception):
+class Unproven(CreaticError, cause="attestation"):
     """It proves nothing, for a reason that time does not change; the text is French."""
 
 
-class NotNow(Exception):
+class NotNow(CreaticError, cause="attestation_plus_tard"):
     """It cannot be verified now (authorities or revocation lists of this machine); the text is French."""
 
 

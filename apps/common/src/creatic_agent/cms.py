@@ -10,8 +10,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from creatic_agent.errors import CreaticError
 
-class SignatureError(Exception):
+
+class SignatureError(CreaticError, cause="signature"):
     """The signature is not good, or cannot be made; the message is French."""
 
 

@@ -17,6 +17,8 @@ from urllib.parse import unquote
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from creatic_agent.errors import CreaticError
+
 HEADER = "X-SSL-Client-Cert"
 """Set by nginx to $ssl_client_escaped_cert; nginx drops the client's own."""
 # RGS: the organisational unit holds the ICD 0002 (SIRENE) and the SIREN or SIRET of the organisation.
@@ -49,7 +51,7 @@ _SPACES = dict.fromkeys(map(ord, "\u00a0\u202f"), " ")  # as French puts before 
 _ALIKE = {"0": "o", "1": "l", "i": "l", "|": "l"}
 
 
-class Denied(Exception):
+class Denied(CreaticError, cause="identite"):
     """The certificate opens nothing. Its text is French."""
 
 

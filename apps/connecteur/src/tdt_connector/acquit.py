@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+from creatic_agent.errors import CreaticError
+
 from . import flow
 
 _SLIPS = {"PES_DepenseAller": "5", "PES_RecetteAller": "6"}  # which domain answers about bordereaux of which part
@@ -30,7 +32,7 @@ _WHERE = ("NumBord", "ExerciceBord", "NumPiece", "NumLigne", "IdUnique", "IdMarc
 _FAULT = ("NumAnoAck", "LibelleAnoAck")
 
 
-class AcquitError(Exception):
+class AcquitError(CreaticError, cause="acquit"):
     """The document does not say what became of the flow; the text is French."""
 
 

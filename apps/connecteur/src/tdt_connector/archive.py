@@ -25,6 +25,7 @@ from lxml import etree
 
 from creatic_agent import https
 from creatic_agent.durable import whole, write
+from creatic_agent.errors import CreaticError
 
 from .classification import parse_xml
 from .client import ask
@@ -41,11 +42,11 @@ _TIMEOUT = (10, 600)
 _REFUSED_AGAIN = 86400.0  # seconds before a refused act is deposited again by itself
 
 
-class ArchiveError(Exception):
+class ArchiveError(CreaticError, cause="archives"):
     """The SAE cannot be used now; the text is French. Nothing is lost: ask again."""
 
 
-class Away(ArchiveError):
+class Away(ArchiveError, cause="archives_absentes"):
     """It does not answer at all."""
 
 

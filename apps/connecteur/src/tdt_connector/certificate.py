@@ -10,10 +10,11 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
+from creatic_agent.errors import CreaticError
 from creatic_agent.reasons import reason
 
 
-class CertificateError(Exception):
+class CertificateError(CreaticError, cause="certificat"):
     """The certificate's files cannot be used; the text is French."""
 
 

@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 
 from lxml import etree
 
+from creatic_agent.errors import CreaticError
+
 _XML_MAX = 8_000_000  # bytes of an answer; its tree takes thirty times as much at worst
 _DAY = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})(T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:[0-9]{2})?"
@@ -21,7 +23,7 @@ _PARIS = ZoneInfo("Europe/Paris")
 _NS = "{http://www.interieur.gouv.fr/ACTES#v1.1-20040216}"
 
 
-class ClassificationError(Exception):
+class ClassificationError(CreaticError, cause="nomenclature"):
     """The document is not a usable classification; the text is French."""
 
 

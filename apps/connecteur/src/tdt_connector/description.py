@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 import yaml
 
+from creatic_agent.errors import CreaticError
+
 MAX_BYTES = 65536
 _FAULTS_MAX, _FAULT_MAX = 30, 500  # faults told of a description, characters of each
 # Names the connector writes itself beside the act.
@@ -51,7 +53,7 @@ _PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq")}
 _UNREADABLE = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, RecursionError)
 
 
-class DescriptionError(Exception):
+class DescriptionError(CreaticError, cause="description"):
     """The description cannot be used; one French line per fault, each with its field and the fix."""
 
     def __init__(self, faults: list[str]) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from creatic_agent.errors import CreaticError
 
-class TdtError(Exception):
-    """Base. `kind` is a short stable word for tests and `doctor`."""
 
-    def __init__(self, message: str, kind: str = "tdt") -> None:
-        super().__init__(message)
-        self.kind = kind
+class TdtError(CreaticError, cause="tdt"):
+    """Base. Its cause is a word that `doctor` knows."""
+
+    @property
+    def kind(self) -> str:
+        return self.cause
 
 
 class Unreachable(TdtError):
@@ -31,15 +33,15 @@ class Duplicate(Refused):
     """The TdT already holds an act with this number, or this very PES."""
 
 
-class HandoverError(Exception):
+class HandoverError(CreaticError, cause="passerelle"):
     """The passerelle cannot be used now; the text is French. Nothing is lost: ask again."""
 
 
-class Away(HandoverError):
+class Away(HandoverError, cause="passerelle_absente"):
     """It does not answer at all."""
 
 
-class Full(HandoverError):
+class Full(HandoverError, cause="passerelle_pleine"):
     """It takes no more of this commune's returns and letters for now."""
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import BinaryIO
 from xml.parsers import expat
 
+from creatic_agent.errors import CreaticError
+
 _BLOCK = 1 << 16
 _TAG_MAX = 1_000_000  # bytes of one tag or comment
 _NAMES_MAX, _NAMES_SIZE_MAX = 10_000, 1_000_000  # different names, and their characters: the schema has hundreds
@@ -19,7 +21,7 @@ Path = tuple[str, ...]
 """Names of an element and of those around it, from the root, without their namespaces."""
 
 
-class FlowError(Exception):
+class FlowError(CreaticError, cause="flux"):
     """The document is not XML that can be read; the text is French."""
 
 

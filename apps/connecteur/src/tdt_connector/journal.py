@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from creatic_agent.book import connect, transaction
+from creatic_agent.errors import CreaticError
 
 
 class State(StrEnum):
@@ -126,11 +127,11 @@ _COLUMNS = {
 }
 
 
-class AlreadyUsed(Exception):
+class AlreadyUsed(CreaticError, cause="numero_pris"):
     """The number, or the PES, already belongs to another deposit of the journal."""
 
 
-class StateChanged(Exception):
+class StateChanged(CreaticError, cause="etat_change"):
     """The deposit was moved by someone else meanwhile, or may not move that way."""
 
 

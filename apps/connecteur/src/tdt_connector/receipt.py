@@ -8,6 +8,8 @@ from datetime import date, timedelta
 
 from lxml import etree
 
+from creatic_agent.errors import CreaticError
+
 from .checks import Act
 from .classification import parse_xml, read_day
 
@@ -17,7 +19,7 @@ _IDACTE = re.compile(r"[0-9][0-9][0-9AB]-(\d{9})-(\d{8})-([a-zA-Z0-9_]{1,15})-([
 _CLOCKS = timedelta(days=1)  # that of the préfecture, or this one, is on the other side of midnight
 
 
-class ReceiptError(Exception):
+class ReceiptError(CreaticError, cause="accuse"):
     """The document is not this act's ARActe; the text is French."""
 
 

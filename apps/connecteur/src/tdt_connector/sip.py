@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from lxml import etree
 
+from creatic_agent.errors import CreaticError
 from creatic_agent.seda import Writer
 
 from .config import Line
@@ -38,7 +39,7 @@ _TITLES = {
 }
 
 
-class SipError(Exception):
+class SipError(CreaticError, cause="sip"):
     """The folder is not an acquitted act that can be archived; the text is French."""
 
 

@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path, PurePosixPath
 
 from creatic_agent.durable import fresh
+from creatic_agent.errors import CreaticError
 
 _BYTES_MAX = 600_000_000  # of all that is in the archive
 _HEADER_MAX = 1 << 20  # of what comes before a member's content: names, attributes
@@ -17,7 +18,7 @@ _NAME_MAX = 200  # bytes, as file systems count
 _BLOCK = 1 << 16
 
 
-class UnpackError(Exception):
+class UnpackError(CreaticError, cause="depaquetage"):
     """The archive was brought out in part, or not at all; the text is French."""
 
 

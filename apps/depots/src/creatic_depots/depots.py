@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from creatic_agent.durable import write
+from creatic_agent.errors import CreaticError
 from creatic_depots import segments
 
 CONFIG = Path("/etc/creatic/depots.json")
@@ -52,7 +53,7 @@ _DAMAGED = (1, 2)  # a warning, an error: any other end of borg is that of a pro
 _MOST = 50_000_000  # bytes of a configuration, or of the log of transactions: a million of them
 
 
-class DepotError(Exception):
+class DepotError(CreaticError, cause="depot"):
     """What was asked cannot be done; the message (French) says why and what to do."""
 
 

@@ -16,6 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
+from creatic_agent.errors import CreaticError
+
 MAGIC = b"BORG_SEG"
 PUT, DELETE, COMMIT, PUT2 = range(4)
 MANIFEST = bytes(32)
@@ -28,7 +30,7 @@ MOST_SEGMENTS = 200_000
 a million that weigh nothing took all the memory of the watch."""
 
 
-class SegmentError(Exception):
+class SegmentError(CreaticError, cause="segment"):
     """A segment is not what borg writes; the message (French) names it."""
 
 

@@ -26,6 +26,7 @@ from typing import IO, Any
 
 from creatic_agent.book import connect, transaction
 from creatic_agent.durable import fresh, sync_directory, unused, write
+from creatic_agent.errors import CreaticError
 from creatic_agent.identity import Identity, Kind
 
 KINDS = ("a_jour", "bon", "echec", "refus")
@@ -63,11 +64,11 @@ CREATE TABLE IF NOT EXISTS portes (
 """
 
 
-class BadRequest(Exception):
+class BadRequest(CreaticError, cause="demande"):
     """What a machine, or the control node, sends is not taken; the message is French."""
 
 
-class TooMany(Exception):
+class TooMany(CreaticError, cause="trop"):
     """A machine sends more than is kept in an hour; the message is French."""
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from creatic_agent import durable
+from creatic_agent.errors import CreaticError
 from creatic_agent.figures import Figures
 
 MANIFEST = "manifeste.json"
@@ -36,7 +37,7 @@ _CHUNK = 1 << 20
 _AT_ONCE = 7  # days past their term that one purge takes away
 
 
-class SealError(Exception):
+class SealError(CreaticError, cause="sceau"):
     """A day is not sealed, or differs from its seal; the message (French) names it."""
 
 

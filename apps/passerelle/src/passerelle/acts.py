@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from creatic_agent.errors import CreaticError
+
 # Of each circuit of acts: nature and type of document for the préfecture; type and folder in the document store.
 NATURES = {
     "deliberation": ("1", "99_DE", "Délibération", ("Assemblées", "Délibérations")),
@@ -80,7 +82,7 @@ def lowered(text: str) -> str:
 FAILED = ("refusee", "en_erreur")
 
 
-class BadRequest(Exception):
+class BadRequest(CreaticError, cause="demande"):
     """What was sent is refused; `status` is HTTP's. The text is French."""
 
     def __init__(self, message: str, status: int = 400) -> None:

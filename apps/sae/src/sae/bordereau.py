@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from creatic_agent.errors import CreaticError
 from sae import sizes
 from sae.config import Account
 from sae.journal import canonical
@@ -27,7 +28,7 @@ _TIMEOUT_S = 200
 _LINE = 1 << 16
 
 
-class NotSigned(Exception):
+class NotSigned(CreaticError, cause="bordereau_non_signe"):
     """The bordereau is not signed by whom it should be; the message, in French, says why."""
 
 

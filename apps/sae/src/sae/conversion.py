@@ -29,6 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from creatic_agent.errors import CreaticError
 from creatic_agent.seda import Writer
 from sae import config as settings
 from sae import inventory, rights
@@ -56,7 +57,7 @@ _BLOCK = 1 << 20
 _MARKS = {MADE: "✓", ALREADY: "=", NOT: "✗", WAITS: "…"}
 
 
-class Refused(Exception):
+class Refused(CreaticError, cause="conversion"):
     """Nothing was done; the message, in French, says why."""
 
 

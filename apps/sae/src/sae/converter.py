@@ -30,6 +30,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from xml.sax.saxutils import unescape
 
+from creatic_agent.errors import CreaticError
+
 MOST = 500_000_000  # bytes of a file, and of what it becomes
 LONGEST_S = 540  # seconds that a tool may take; the unit ends a little after
 _ANSWER_S = 650
@@ -64,7 +66,7 @@ _TEXTS = ("fmt/136", "fmt/290", "fmt/291", "fmt/1756")
 _Made = tuple[str, str, int, list[str], list[str]]  # tool, its version, pages of the copy, checks, remarks
 
 
-class NotConverted(Exception):
+class NotConverted(CreaticError, cause="non_converti"):
     """There is no copy, or none that is good; the message, in French, says why."""
 
 

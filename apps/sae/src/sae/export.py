@@ -31,6 +31,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from creatic_agent import durable
+from creatic_agent.errors import CreaticError
 from creatic_agent.reasons import because, reason
 from sae import config, inventory, ocfl
 from sae.commands import DEFAULT_PATH
@@ -70,11 +71,11 @@ Le dossier « archives » contient un sac BagIt (RFC 8493) par archive. Pour les
 }
 
 
-class ExportError(Exception):
+class ExportError(CreaticError, cause="export"):
     """The export cannot start; the message is French."""
 
 
-class Damaged(StoreError):
+class Damaged(StoreError, cause="abime"):
     """An archive is not what it must be; the message is French."""
 
 

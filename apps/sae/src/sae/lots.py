@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from creatic_agent import durable
+from creatic_agent.errors import CreaticError
 from creatic_agent.figures import Figures
 from creatic_agent.reasons import because
 from sae import config, inventory
@@ -49,7 +50,7 @@ Aucun de nos logiciels n'est nécessaire.
 _SCHEMA = "CREATE TABLE IF NOT EXISTS copie (aip TEXT PRIMARY KEY, lot TEXT NOT NULL, le REAL NOT NULL, depot TEXT)"
 
 
-class LotError(Exception):
+class LotError(CreaticError, cause="lot"):
     """What was asked cannot be done; the message is French."""
 
 

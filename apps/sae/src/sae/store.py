@@ -27,6 +27,7 @@ from urllib.parse import quote, unquote, urlsplit
 import requests
 
 from creatic_agent import durable, https
+from creatic_agent.errors import CreaticError
 
 _BLOCK = 1 << 20
 _CONNECT_TIMEOUT = 5.0
@@ -41,27 +42,27 @@ ARCHIVES, TRANSFERS, FOR_EVER = "aip", ("sae", "transferts"), 253402300799
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
-class StoreError(Exception):
+class StoreError(CreaticError, cause="stockage"):
     """The store did not do what it was asked for. Its text is French."""
 
 
-class Unavailable(StoreError):
+class Unavailable(StoreError, cause="indisponible"):
     """No proxy answers usefully: nothing is known to have been done; ask again later."""
 
 
-class AlreadyStored(StoreError):
+class AlreadyStored(StoreError, cause="deja_conserve"):
     """An object of this name is there; it was left as it is."""
 
 
-class NotStored(StoreError):
+class NotStored(StoreError, cause="non_conserve"):
     """There is no object of this name."""
 
 
-class Retained(StoreError):
+class Retained(StoreError, cause="retenu"):
     """The object may not be deleted; the message gives the storage's own reason (its date, its fate)."""
 
 
-class Corrupted(StoreError):
+class Corrupted(StoreError, cause="altere"):
     """What was sent or received is not what was announced."""
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from creatic_agent.errors import CreaticError
 from creatic_sauvegarde.settings import BackupError, Settings
 
 MOST_ITEMS = 2_000_000
@@ -54,7 +55,7 @@ class Entry:
     target: str = ""
 
 
-class UnfitError(Exception):
+class UnfitError(CreaticError, cause="contenu"):
     """An item is not put back; the message (French) says why."""
 
 

@@ -48,11 +48,11 @@ _SIGNED_UNREAD = (
 )
 
 
-class Damaged(Refusal):
+class Damaged(Refusal, cause="abime"):
     """A PDF that is not made as one."""
 
 
-class Ambiguous(Refusal):
+class Ambiguous(Refusal, cause="ambigu"):
     """A PDF that can be read in several ways."""
 
 

@@ -5,6 +5,8 @@ Three words, never one for another: what was altered, what is not read here, wha
 
 from __future__ import annotations
 
+from creatic_agent.errors import CreaticError
+
 BROKEN = "la signature est abîmée ou fausse"
 ALTERED = f"{BROKEN} : le document a été modifié après la signature, ou pendant l'envoi"
 UNREADABLE = "la signature ne se lit pas ici"
@@ -15,7 +17,7 @@ _SIGN_AGAIN = (
 )
 
 
-class Refusal(Exception):
+class Refusal(CreaticError, cause="refus"):
     """The file, the token or the signature is refused; the message is French and says what to do."""
 
 

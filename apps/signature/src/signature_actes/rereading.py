@@ -40,7 +40,7 @@ _UNREAD = (
 )
 
 
-class Different(Refusal):
+class Different(Refusal, cause="different"):
     """The other reader shows something else."""
 
 

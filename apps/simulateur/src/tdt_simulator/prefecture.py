@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from creatic_agent.errors import CreaticError
+
 from . import messages, pdf, workflow
 from .store import Attachment, Store
 from .workflow import Kind
@@ -16,7 +18,7 @@ LETTERS = {
 }
 
 
-class PrefectureError(Exception):
+class PrefectureError(CreaticError, cause="prefecture"):
     """The préfecture cannot write; the text says why, in French."""
 
 

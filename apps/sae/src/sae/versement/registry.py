@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from creatic_agent.book import connect, transaction
+from creatic_agent.errors import CreaticError
 from sae.inventory import CONVERSION
 
 _SCHEMA = """
@@ -85,7 +86,7 @@ DELAYS_HOUR = 100
 scanner that was away) ends, and what waits must enter then."""
 
 
-class Taken(Exception):
+class Taken(CreaticError, cause="pris"):
     """The identifier belongs to another SIP of this account. `same` tells that its content is this one's."""
 
     def __init__(self, archive: Archive, same: bool) -> None:
@@ -93,7 +94,7 @@ class Taken(Exception):
         self.archive, self.same = archive, same
 
 
-class OverQuota(Exception):
+class OverQuota(CreaticError, cause="quota"):
     """The account has no room left; its text says how much is used, in bytes."""
 
     def __init__(self, used: int) -> None:

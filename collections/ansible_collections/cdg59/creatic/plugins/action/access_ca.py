@@ -7,7 +7,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
 from ansible_collections.cdg59.creatic.plugins.modules.access_ca import SPEC
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import OwnState
@@ -24,14 +23,11 @@ class ActionModule(OwnState):
         _, args = self.validate_argument_spec(argument_spec=SPEC)
         directory = Path(args["dir"]).expanduser().absolute()
         authority = SshAuthority(directory, Passphrases(directory, generate=args["generate_passphrases"]))
-        try:
-            # On the machine itself, which nobody reaches: what the authority publishes, and no key (fleet/contents.py).
-            itself = Extract.there(directory.parent / "pki")
-            if itself and not (authority.public.is_file() and authority.krl.is_file()):
-                raise PkiError(f"{directory} : il y manque ce que l'autorité SSH publie. À faire : fab flotte.publier")
-            changes = [] if itself else authority.ensure(args["create"], self._task.check_mode)
-        except PkiError as error:
-            raise AnsibleActionFail(str(error)) from error
+        # On the machine itself, which nobody reaches: what the authority publishes, and no key (fleet/contents.py).
+        itself = Extract.there(directory.parent / "pki")
+        if itself and not (authority.public.is_file() and authority.krl.is_file()):
+            raise PkiError(f"{directory} : il y manque ce que l'autorité SSH publie. À faire : fab flotte.publier")
+        changes = [] if itself else authority.ensure(args["create"], self._task.check_mode)
         return {
             "changed": bool(changes),
             "changes": changes,

@@ -7,7 +7,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible.utils.display import Display
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import OwnState
@@ -26,28 +25,25 @@ class ActionModule(OwnState):
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         host = str(task_vars["inventory_hostname"])
         passphrase = args.pop("passphrase", None)
-        try:
-            directory = Path(str(args.get("authority_dir") or "")).expanduser()
-            if not args.get("authority_dir"):
-                raise PkiError("certificates, champ authority_dir : manquant")
-            authority: Authority | Extract = Authority(directory, Passphrases(directory, {"emettrice": passphrase}))
-            if Extract.there(directory):  # this is the machine itself, which nobody reaches
-                authority = Extract(directory)
-            requests = self._requests(args)
-            self.check_sirens(requests.values(), task_vars)
-            if self._task.check_mode and not authority.exists:
-                # The authority is made by an earlier task, which check mode did not run.
-                return {
-                    "changed": True,
-                    "certificates": [],
-                    "renewed": list(requests),
-                    "crl_changed": True,
-                    "authorities": [],
-                    "absent": False,
-                }
-            return self._converge(authority, requests, args, host, task_vars)
-        except PkiError as error:
-            raise AnsibleActionFail(str(error)) from error
+        directory = Path(str(args.get("authority_dir") or "")).expanduser()
+        if not args.get("authority_dir"):
+            raise PkiError("certificates, champ authority_dir : manquant")
+        authority: Authority | Extract = Authority(directory, Passphrases(directory, {"emettrice": passphrase}))
+        if Extract.there(directory):  # this is the machine itself, which nobody reaches
+            authority = Extract(directory)
+        requests = self._requests(args)
+        self.check_sirens(requests.values(), task_vars)
+        if self._task.check_mode and not authority.exists:
+            # The authority is made by an earlier task, which check mode did not run.
+            return {
+                "changed": True,
+                "certificates": [],
+                "renewed": list(requests),
+                "crl_changed": True,
+                "authorities": [],
+                "absent": False,
+            }
+        return self._converge(authority, requests, args, host, task_vars)
 
     @staticmethod
     def _requests(args: dict[str, Any]) -> dict[str, Request]:

@@ -7,9 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
-    PkiError,
     Request,
     load_certificate,
 )
@@ -26,12 +24,9 @@ class ActionModule(OwnState):
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if self._task.check_mode:
             return {"changed": False, "skipped": True, "msg": "rien n'est signé en mode vérification"}
-        try:
-            request = Request.from_dict(args["request"], key_type="rsa")
-            self.check_sirens([request], task_vars)
-            authority = Authority(Path(str(args["authority_dir"])).expanduser())
-            owner = Owner(str(task_vars["inventory_hostname"]), str(args.get("commune") or ""))
-            pem = authority.issue(str(args["csr"]), request, owner).pem
-            return {"changed": False} | describe(load_certificate(pem), request.common_name)
-        except PkiError as error:
-            raise AnsibleActionFail(str(error)) from error
+        request = Request.from_dict(args["request"], key_type="rsa")
+        self.check_sirens([request], task_vars)
+        authority = Authority(Path(str(args["authority_dir"])).expanduser())
+        owner = Owner(str(task_vars["inventory_hostname"]), str(args.get("commune") or ""))
+        pem = authority.issue(str(args["csr"]), request, owner).pem
+        return {"changed": False} | describe(load_certificate(pem), request.common_name)

@@ -10,7 +10,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import locked_venv
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
@@ -37,10 +36,7 @@ class ActionModule(Acting):
             return result
         environment = {str(key): str(value) for key, value in (args.get("assets_environment") or {}).items()}
         cache = Path(str(args.get("cache") or "~/.cache/creatic/bundles")).expanduser()
-        try:
-            made = locked_venv.bundle(wanted, cache, _npm_registry(args.get("assets_npm_registry", "")) | environment)
-        except locked_venv.LockedVenvError as error:
-            raise AnsibleActionFail(str(error)) from None
+        made = locked_venv.bundle(wanted, cache, _npm_registry(args.get("assets_npm_registry", "")) | environment)
         folder = self._make_tmp_path()
         try:
             sent = self._connection._shell.join_path(folder, made.name)

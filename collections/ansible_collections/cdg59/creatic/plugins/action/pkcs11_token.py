@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import PERSON
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import OwnState
 
@@ -42,11 +42,8 @@ class ActionModule(OwnState):
         csr = first.pop("csr", "")
         if first.get("failed") or not csr:
             return first
-        try:
-            owner = Owner(str(task_vars["inventory_hostname"]))
-            args["issued"] = authority.issue(csr, request, owner).pem
-        except PkiError as error:
-            raise AnsibleActionFail(str(error)) from error
+        owner = Owner(str(task_vars["inventory_hostname"]))
+        args["issued"] = authority.issue(csr, request, owner).pem
         second: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
         second.pop("csr", None)
         return second

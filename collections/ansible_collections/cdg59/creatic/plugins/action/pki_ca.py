@@ -8,7 +8,6 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible.utils.display import Display
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.host import HostStore, Wanted
@@ -34,10 +33,7 @@ class ActionModule(OwnState):
         directory = Path(args["dir"]).expanduser().absolute()
         given = {"racine": args["passphrase_racine"], "emettrice": args["passphrase_emettrice"]}
         authority = Authority(directory, Passphrases(directory, given, args["generate_passphrases"]))
-        try:
-            return self._run(authority, args)
-        except PkiError as error:
-            raise AnsibleActionFail(str(error)) from error
+        return self._run(authority, args)
 
     def _run(self, authority: Authority, args: dict[str, Any]) -> dict[str, Any]:
         check = self._task.check_mode

@@ -31,10 +31,7 @@ class ActionModule(Acting):
             return {"changed": False, "dest": target}
         if self._task.check_mode:
             return {"changed": True, "dest": target}
-        try:
-            source = scap.data_stream(Path(args["cache"]).expanduser(), self._display.display)
-        except scap.ScapError as error:
-            raise AnsibleActionFail(str(error)) from error
+        source = scap.data_stream(Path(args["cache"]).expanduser(), self._display.display)
         task = self._task.copy()
         task.args = {
             "src": str(source),

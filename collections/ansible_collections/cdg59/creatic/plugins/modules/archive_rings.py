@@ -180,7 +180,7 @@ def _work(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run(SPEC, _work, (archive_rings.RingError,))
+    run(SPEC, _work)
 
 
 if __name__ == "__main__":

@@ -161,16 +161,13 @@ def _have(module: AnsibleModule) -> dict[str, Any]:
         return _answer(changed=True, renewed=names, crl_changed=True, diff=diff)
     store = pki_host.HostStore(ROOT, module.check_mode)
     crl_changed = False
-    try:
-        wanted = [pki_host.Wanted.from_dict(entry) for entry in plan["certificates"]]
-        if plan["issued"]:
-            states = store.install_issued(wanted, plan)
-        else:
-            crl_changed = store.trust(plan["ca"], plan["crl"], plan["history"])
-            store.system_store(plan["store_name"], plan["roots"])
-            states = [store.inspect(one, plan["chain"], module.params["renew_days"]) for one in wanted]
-    except pki_host.PkiError as error:
-        module.fail_json(msg=str(error))
+    wanted = [pki_host.Wanted.from_dict(entry) for entry in plan["certificates"]]
+    if plan["issued"]:
+        states = store.install_issued(wanted, plan)
+    else:
+        crl_changed = store.trust(plan["ca"], plan["crl"], plan["history"])
+        store.system_store(plan["store_name"], plan["roots"])
+        states = [store.inspect(one, plan["chain"], module.params["renew_days"]) for one in wanted]
     return _answer(
         changed=bool(store.changes),
         states=states,

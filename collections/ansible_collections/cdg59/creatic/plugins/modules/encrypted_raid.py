@@ -52,9 +52,9 @@ extends_documentation_fragment: cdg59.creatic.modules.changes
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import encrypted_raid
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import entries, run
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import StateError
 
 SPEC: dict[str, Any] = {
     "volumes": entries(
@@ -87,7 +87,7 @@ def _open(module: AnsibleModule) -> dict[str, Any]:
         )
         try:
             volume.ensure()
-        except (encrypted_raid.RaidError, StateError) as error:
+        except CreaticError as error:
             result["changes"] += volume.changes
             module.fail_json(msg=str(error), **result)
         finally:

@@ -81,7 +81,6 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import locked_venv, versions
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import StateError
 
 SPEC: dict[str, Any] = {
     "root": {"type": "path", "required": True},
@@ -108,7 +107,7 @@ def _install(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run(SPEC, _install, (locked_venv.LockedVenvError, StateError))
+    run(SPEC, _install)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ RETURN = "extends_documentation_fragment: cdg59.creatic.modules.guarded_return"
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.firewall import commit as nft_commit
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import guard
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
@@ -72,7 +73,7 @@ def _work(module: AnsibleModule) -> dict[str, Any]:
     firewall = nft_commit.Firewall(given["table"], given["ruleset"], given["resolvers"])
     try:
         answer = guard.stage(given, firewall, lambda: _inspect(firewall, given["load"], module.check_mode))
-    except (nft_commit.NftError, guard.GuardError) as error:
+    except CreaticError as error:
         module.fail_json(msg=str(error), stage=given["stage"])
     return {**answer, "invocation": {"module_args": {"table": given["table"], "stage": given["stage"]}}}
 

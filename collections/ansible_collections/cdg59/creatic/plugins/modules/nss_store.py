@@ -146,7 +146,7 @@ def _store(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run(SPEC, _store, (AccountError, OSError))
+    run(SPEC, _store, OSError)
 
 
 if __name__ == "__main__":

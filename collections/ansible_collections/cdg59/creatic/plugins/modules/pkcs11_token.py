@@ -105,7 +105,7 @@ def _prepare(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run(SPEC, _prepare, (AccountError,))
+    run(SPEC, _prepare)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.access import sshd_commit
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import file_set, guard
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
 
@@ -70,7 +71,7 @@ def _work(module: AnsibleModule) -> dict[str, Any]:
     server = sshd_commit.SshServer(given["files"], given["account"] or "root")
     try:
         answer = guard.stage(given, server, lambda: _inspect(server))
-    except (sshd_commit.SshdError, file_set.FileSetError, guard.GuardError) as error:
+    except CreaticError as error:
         module.fail_json(msg=str(error), stage=given["stage"])
     # The action plugin's inputs hold contents; they are not repeated in the result.
     paths = [spec["path"] for spec in given["files"]]

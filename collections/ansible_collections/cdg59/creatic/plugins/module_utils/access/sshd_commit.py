@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_directory, sync_file
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import file_set
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, Runner, run, said
 
@@ -34,7 +35,7 @@ _RELOAD_S = 15.0
 _LISTEN = "0A"  # state of a listening socket in /proc/net/tcp
 
 
-class SshdError(Exception):
+class SshdError(CreaticError, cause="sshd"):
     """The files cannot be installed; the message (French) says why."""
 
 

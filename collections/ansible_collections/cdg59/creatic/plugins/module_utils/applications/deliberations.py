@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.exchange import UnixConnection, asked, basic
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 
 SERVICE = "passerelle"
 _OF_AN_ENTITY = ("heberge_par", "organisme", "conseil", "qualite")  # a CCAS, a syndicat: see registry/entities.py
 
 
-class DeliberationsError(Exception):
+class DeliberationsError(CreaticError, cause="deliberations"):
     """The site cannot be asked, or refuses; the message is French."""
 
 

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.exchange import asked
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 
 _ROOT = "/api/v4"
 _PAGE = 1000
 
 
-class MayanError(Exception):
+class MayanError(CreaticError, cause="mayan"):
     """The application cannot be asked, or refuses; the message is French."""
 
 

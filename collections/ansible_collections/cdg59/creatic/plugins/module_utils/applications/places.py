@@ -19,6 +19,7 @@ from typing import Any
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import labels
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.exchange import asked, basic
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.mayan_api import Mayan, MayanError
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import served
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason as why
 
@@ -28,7 +29,7 @@ Commune = Mapping[str, str]
 _HTTPS = 443
 
 
-class PlaceError(Exception):
+class PlaceError(CreaticError, cause="place"):
     """No commune's place can be asked for; the message is French, with the fix."""
 
 

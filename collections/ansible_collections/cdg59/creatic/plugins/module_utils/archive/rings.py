@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
 
 # Ring and port of its server, on the storage network.
@@ -25,7 +26,7 @@ _BALANCED = 1.0
 _FEWEST = 3
 
 
-class RingError(Exception):
+class RingError(CreaticError, cause="anneaux"):
     """The rings cannot be what is asked for; the message (French) says what to change. Nothing was changed."""
 
 

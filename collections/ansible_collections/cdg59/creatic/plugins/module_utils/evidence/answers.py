@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 
 _SCHEMA = Path(__file__).with_name("answers.schema.json")
 _MAX_DEPTH = 8
@@ -24,7 +25,7 @@ _MAX_NUMBER = 10**15
 _MAX_SIZE = 4 * 2**20  # characters of one whole answer
 
 
-class AnswerError(ValueError):
+class AnswerError(CreaticError, ValueError, cause="reponse"):
     """A machine's answer is not what was asked; the message is French and names the field."""
 
 

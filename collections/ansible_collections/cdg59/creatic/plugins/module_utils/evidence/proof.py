@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 
 VERDICTS = ("ok", "attention", "echec")
@@ -31,7 +32,7 @@ MAX_FILE = 8 << 20
 MAX_FILES = 30
 
 
-class ProofError(Exception):
+class ProofError(CreaticError, cause="epreuve"):
     """The proof could not be collected; the message is French and says what to do."""
 
 

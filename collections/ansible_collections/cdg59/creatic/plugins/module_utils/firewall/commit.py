@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, Runner, run, said
 
 HEADER = "#!/usr/sbin/nft -f\n# Cre@tic: written once confirmed; the next run repairs what is changed by hand.\n"
@@ -41,7 +42,7 @@ _HELD = re.compile(r"(^\s*flags dynamic\n)\s*elements = \{[^}]*\}\n", re.MULTILI
 _SKUID = re.compile(r"(?<=meta skuid \{ )[^}]+(?= \})")
 
 
-class NftError(Exception):
+class NftError(CreaticError, cause="parefeu"):
     """The ruleset cannot be applied; the message (French) says why."""
 
 

@@ -14,8 +14,10 @@ import pwd
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 
-class AccountError(Exception):
+
+class AccountError(CreaticError, cause="compte"):
     """The account does not exist, or the function failed; the message (French) is the function's."""
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import write
 
 TOOLS = {"mdadm": "mdadm", "cryptsetup": "cryptsetup-bin", "mkfs.xfs": "xfsprogs"}
@@ -31,7 +32,7 @@ WRONG_KEY = 2  # exit status of cryptsetup
 _EDGE = 1 << 24  # bytes looked at, at both ends of a disk without any signature
 
 
-class RaidError(Exception):
+class RaidError(CreaticError, cause="raid"):
     """The volume cannot be what is asked for; the message (French) names the disk and what to do. No data is lost."""
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils import durable
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 
 # The argument "files" of the modules that write a set of files.
 ARGUMENT: dict[str, Any] = {
@@ -52,7 +53,7 @@ ARGUMENT: dict[str, Any] = {
 }
 
 
-class FileSetError(Exception):
+class FileSetError(CreaticError, cause="fichiers"):
     """The set cannot be applied; the message (French) names the path, the cause and the fix."""
 
 

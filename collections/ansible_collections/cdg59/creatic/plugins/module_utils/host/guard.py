@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_directory, write
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 
 STATE = Path("/var/lib/creatic/garde")
 UNITS = Path("/etc/systemd/system")
@@ -57,7 +58,7 @@ echo "{label} : personne n'a confirmé, l'état précédent est remis"
 """
 
 
-class GuardError(Exception):
+class GuardError(CreaticError, cause="garde"):
     """The guard cannot be armed or was no longer there; the message (French) says which."""
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 
 PYTHON = "/usr/bin/python3.13"
 DATE = 315532800  # of our own files, 1980: Zope does not serve a file without a date
@@ -43,7 +44,7 @@ _PASSED = re.compile(
 _PACKAGE = re.compile(r"(?:.*/)?node_modules/(?:@[^/]+/)?[^/]+")
 
 
-class LockedVenvError(Exception):
+class LockedVenvError(CreaticError, cause="environnement_python"):
     """The environment cannot be made; the message (French) says what to do."""
 
 

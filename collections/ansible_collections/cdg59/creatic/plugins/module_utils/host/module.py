@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import Change, StateError, result
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import Change, result
 
 
 def entries(options: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def entries(options: dict[str, Any], **more: Any) -> dict[str, Any]:
 def run(
     spec: dict[str, Any],
     work: Callable[[AnsibleModule], dict[str, Any]],
-    errors: tuple[type[Exception], ...] = (StateError,),
+    *odd: type[Exception],
     **options: Any,
 ) -> None:
     """Be a module, with check mode: read the arguments, do the work, answer.
@@ -27,13 +28,14 @@ def run(
     Args:
         spec: its arguments.
         work: what it does; gives the answer, ``changed`` included.
-        errors: what the work raises when it cannot be done; their message is the module's.
+        odd: errors, besides ours, whose message is the module's.
         options: further arguments of AnsibleModule.
     """
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True, **options)
+    told: tuple[type[Exception], ...] = (CreaticError, *odd)
     try:
         answer = work(module)
-    except errors as error:
+    except told as error:
         module.fail_json(msg=str(error))
     module.exit_json(**answer)
 

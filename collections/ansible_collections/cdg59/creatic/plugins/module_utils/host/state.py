@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils import durable
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 
 
-class StateError(Exception):
+class StateError(CreaticError, cause="etat"):
     """The wanted state cannot be reached; the message (French) names the object, the cause and the fix."""
 
 

@@ -22,13 +22,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
+
 NAME = "creatic"
 # systemd holds about ten watchers a machine, and three more a session; the kernel gives 128 to root on all of them.
 WATCHERS = Path("/proc/sys/fs/inotify/max_user_instances")
 WATCHERS_WANTED = 1024
 
 
-class LabError(Exception):
+class LabError(CreaticError, cause="banc"):
     """The lab cannot be made; the message (French) says what to do."""
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import (
     HOLDERS,
     KINDS,
@@ -64,7 +65,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
-class PkiError(Exception):
+class PkiError(CreaticError, cause="pki"):
     """Nothing was issued or changed; the message (French) names what is wrong and the fix."""
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -35,7 +36,7 @@ TOOL_TIMEOUT = 30  # seconds; they answer in a few hundredths
 _LISTED = re.compile(r"^(?P<name>.*\S)\s+(?P<trust>[a-zA-Z]*,[a-zA-Z]*,[a-zA-Z]*)\s*$")
 
 
-class NssError(Exception):
+class NssError(CreaticError, cause="nss"):
     """A store cannot be brought to its state; the message (French) names what is wrong and the fix."""
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pkcs11
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from asn1crypto import csr, keys, pem, x509
 from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
 from pkcs11.util.rsa import encode_rsa_public_key
@@ -28,10 +29,6 @@ RENEW_DAYS = 30
 _CKU_SO = 0
 _CKF_RW_SESSION = 0x2 | 0x4
 _CKR_OK = 0
-
-
-class TokenError(Exception):
-    """The token cannot be prepared; the message is French."""
 
 
 def _find(library: Any, label: str) -> Any:
@@ -47,7 +44,7 @@ def initialise(path: Path, library: Any, label: str, pin: str) -> None:
     """
     free = next((slot for slot in library.get_slots() if not slot.get_token().label.strip("\0 ")), None)
     if free is None:
-        raise TokenError(f"jeton « {label} » : aucun emplacement libre dans {path}")
+        raise CreaticError(f"jeton « {label} » : aucun emplacement libre dans {path}", "jeton")
     raw = ctypes.CDLL(str(path))
     slot, so_pin, user_pin = ctypes.c_ulong(free.slot_id), secrets.token_hex(16).encode(), pin.encode()
     session = ctypes.c_ulong()
@@ -62,7 +59,7 @@ def initialise(path: Path, library: Any, label: str, pin: str) -> None:
     for step in steps:
         status = step()
         if status != _CKR_OK:
-            raise TokenError(f"jeton « {label} » : initialisation refusée (code PKCS#11 0x{status:08x})")
+            raise CreaticError(f"jeton « {label} » : initialisation refusée (code PKCS#11 0x{status:08x})", "jeton")
 
 
 def _subject(subject: dict[str, str]) -> Any:
@@ -168,4 +165,6 @@ def prepare(
             change = f"jeton « {label} » : paire de clés née dans le jeton"
             return {"changes": [change], "csr": "" if check else _request(session, wanted, private)}
     except pkcs11.exceptions.PinIncorrect:
-        raise TokenError(f"jeton « {label} » : code PIN refusé ; corrigez le fichier du champ secret") from None
+        raise CreaticError(
+            f"jeton « {label} » : code PIN refusé ; corrigez le fichier du champ secret", "jeton"
+        ) from None

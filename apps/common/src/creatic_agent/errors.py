@@ -1,0 +1,1 @@
+../../../../collections/ansible_collections/cdg59/creatic/plugins/module_utils/errors.py
