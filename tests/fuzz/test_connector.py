@@ -28,6 +28,7 @@ from tdt_connector import (
 from tdt_connector.errors import TdtError
 
 from apps.connecteur.tests.test_acquit import NEW, OLD
+from creatic_agent.act import File
 from testbed import budget as totem
 from testbed import helios
 from testbed.sae import PDF, old_pdf
@@ -36,9 +37,9 @@ from tests.fuzz.spoilt import asked, refuses, spoilt
 from tests.fuzz.test_archive import REPLY, scratch
 
 SIREN = "215902669"
-ACT = checks.Act(
-    number="2026_014", subject="Décision", date="2026-11-02", nature="1", nature_short="DE", matter=("7", "1"), type="",
-    file="a.pdf", annexes=(), paper=False, on_hold=False, remarks=(),
+ACT = checks.Submission(
+    number="2026_014", subject="Décision", date="2026-11-02", nature="1", nature_short="DE", matter="7.1",
+    main=File("a.pdf"),
 )  # fmt: skip # one call
 ACTES = "http://www.interieur.gouv.fr/ACTES#v1.1-20040216"
 ARACTE = (

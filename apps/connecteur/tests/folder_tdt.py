@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from tdt_connector.checks import Act
+from tdt_connector.checks import Submission
 from tdt_connector.config import Config
 from tdt_connector.driver import Answer, Driver, Incoming, RemoteAct, RemoteState, RemoteStatus
 from tdt_connector.errors import Duplicate, Refused, Unreachable
@@ -95,10 +95,10 @@ class FolderTdt(Driver):
         code, text = json.loads(self._read(transaction, "etat.json"))
         return RemoteStatus(code, _STATES[code], text)
 
-    def submit_act(self, act: Act, folder: Path) -> int:
+    def submit_act(self, act: Submission, folder: Path) -> int:
         if self.find_acts(act.number):
             raise Duplicate(f"le numéro {act.number} est pris.", "doublon")
-        annexes = {f"annexe-{name}": folder / name for name, _kind in act.annexes}
+        annexes = {f"annexe-{one.name}": folder / one.name for one in act.annexes}
         return self._post(HELD if act.on_hold else SENT, act.to_dict(), {"acte.pdf": folder / act.file, **annexes})
 
     def act_status(self, transaction: int) -> RemoteStatus:

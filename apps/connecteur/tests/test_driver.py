@@ -13,7 +13,7 @@ from typing import Protocol
 import pytest
 import yaml
 from tdt_connector import doctor, metrics
-from tdt_connector.checks import Act
+from tdt_connector.checks import Submission
 from tdt_connector.classification import parse
 from tdt_connector.config import load
 from tdt_connector.driver import Answer, Driver, RemoteState
@@ -165,7 +165,7 @@ def test_a_refusal_of_the_prefecture_ends_the_act(commune: Commune, desk: Desk, 
 
 def test_a_number_serves_once_and_its_act_can_be_looked_at(commune: Commune, desk: Desk, driver: Driver) -> None:
     transaction = sent(commune, driver, desk)
-    act, folder = Act.from_dict(commune.row().act or {}), commune.root / "en_cours" / commune.row().ref
+    act, folder = Submission.from_dict(commune.row().act or {}), commune.root / "en_cours" / commune.row().ref
     with pytest.raises(Duplicate):
         driver.submit_act(act, folder)
     [listed] = driver.find_acts(act.number)
@@ -182,7 +182,7 @@ def test_an_act_whose_answer_is_lost_is_found_again(
 ) -> None:
     real, lost = type(driver).submit_act, list[int]()
 
-    def lose(one: Driver, act: Act, folder: Path) -> int:
+    def lose(one: Driver, act: Submission, folder: Path) -> int:
         lost.append(real(one, act, folder))
         raise Uncertain("la réponse s'est perdue.", "coupure")
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from tdt_connector import agent as agent_module
 from tdt_connector import intake, service, transmission
-from tdt_connector.checks import Act
+from tdt_connector.checks import Submission
 from tdt_connector.client import Client
 from tdt_connector.driver import RemoteAct
 from tdt_connector.drivers import connect
@@ -337,11 +337,11 @@ def other(transaction: int, subject: str = "Délibération n° 12 : école d'ét
     return RemoteAct(transaction, "2026_001", subject, day, 4)
 
 
-def lose_the_answer(driver: S2low, act: Act, folder: Path) -> int:
+def lose_the_answer(driver: S2low, act: Submission, folder: Path) -> int:
     raise Uncertain("la réponse s'est perdue.", "coupure")
 
 
-def say_duplicate(driver: S2low, act: Act, folder: Path) -> int:
+def say_duplicate(driver: S2low, act: Submission, folder: Path) -> int:
     raise Duplicate("le TdT a répondu : doublon", "doublon")
 
 
@@ -372,7 +372,7 @@ def say_duplicate(driver: S2low, act: Act, folder: Path) -> int:
 def test_what_the_list_shows_decides(
     commune: Commune,
     monkeypatch: pytest.MonkeyPatch,
-    submit: Callable[[S2low, Act, Path], int],
+    submit: Callable[[S2low, Submission, Path], int],
     listed: list[RemoteAct],
     original: bytes | None,
     state: State,
@@ -428,7 +428,7 @@ def test_an_internal_error_on_one_act_does_not_hold_the_others(
     monkeypatch.setattr(agent_module, "_RETRY", 3600)
     submit = S2low.submit_act
 
-    def broken(driver: S2low, act: Act, folder: Path) -> int:
+    def broken(driver: S2low, act: Submission, folder: Path) -> int:
         if act.number == "2026_001":
             raise RuntimeError("boum")
         return submit(driver, act, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import socket
@@ -25,6 +26,7 @@ from tdt_connector.journal import AlreadyUsed, Journal, SeenFile, State, StateCh
 from tdt_connector.proof import test_number as make_number
 from tdt_connector.proof import test_pdf as make_pdf
 
+from creatic_agent.act import File
 from testbed import helios
 from testbed.connector import SIREN, Authority
 from testbed.forbidden import forbidden
@@ -473,7 +475,10 @@ def test_what_is_wrong_with_a_classification(content: bytes, told: str) -> None:
 
 # -- ARActe -----------------------------------------------------------------------------------------------
 
-ACT = checks.Act("2026_001", "Objet", "2026-01-15", "1", "DE", ("7", "5"), "99_DE", "a.pdf", (), False, False, ())
+ACT = checks.Submission(
+    number="2026_001", subject="Objet", date="2026-01-15", nature="1", nature_short="DE", matter="7.5", type="99_DE",
+    main=File("a.pdf"),
+)  # fmt: skip # one call
 IDACTE = f"059-{SIREN}-20260115-2026_001-DE"
 
 
@@ -485,6 +490,25 @@ def aracte(
         f'a:DateReception="{received}"><a:ClassificationDateVersionEnCours>{version}'
         f"</a:ClassificationDateVersionEnCours></a:{tag}>"
     ).encode()
+
+
+def test_the_journal_gives_back_an_act_that_it_kept_before() -> None:
+    """As a connector wrote it before acts had one set of names, and still does: the one of before may come back."""
+    kept = {
+        "number": "2026_001", "subject": "Objet", "date": "2026-01-15", "nature": "1", "nature_short": "DE",
+        "matter": ["7", "5", "1"], "type": "99_DE", "file": "a.pdf", "annexes": [["plan.pdf", "99_AU"]],
+        "paper": True, "on_hold": False, "remarks": ["description lue en UTF-16"],
+    }  # fmt: skip # a row
+    act = checks.Submission.from_dict(json.loads(json.dumps(kept)))
+    assert (act.matter, act.levels, act.file) == ("7.5.1", ("7", "5", "1"), "a.pdf")
+    assert [(one.name, one.type) for one in act.annexes] == [("plan.pdf", "99_AU")]
+    assert json.loads(json.dumps(act.to_dict())) == kept
+
+
+def test_a_field_that_is_a_list_is_told_once() -> None:
+    with pytest.raises(DescriptionError) as caught:
+        parse(b"numero: 2026_1\ntype: [a, b]\n")
+    assert [line for line in caught.value.faults if "type" in line] == ["champ « type » : un seul texte est attendu."]
 
 
 def test_an_aracte_is_of_its_act() -> None:

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import requests
 from tdt_connector import client
-from tdt_connector.checks import Act
+from tdt_connector.checks import Submission
 from tdt_connector.client import FilePart
 from tdt_connector.driver import RemoteState
 from tdt_connector.errors import Denied, Duplicate, Refused, TdtError, Uncertain, Unreachable
 from tdt_connector.s2low import S2low, _json, _transaction, decode
 
+from creatic_agent.act import File
 from testbed.connector import Commune
 
 
@@ -351,8 +352,10 @@ def test_a_document_is_sent_as_what_it_is(tmp_path: Path, content: bytes, kind: 
 
     for name in ("acte.pdf", "annexe"):
         (tmp_path / name).write_bytes(content)
-    annexes = (("annexe", "99_AU"),)
-    act = Act("1", "Objet", "2026-01-15", "1", "DE", ("7", "5"), "99_DE", "acte.pdf", annexes, False, False, ())
+    act = Submission(
+        number="1", subject="Objet", date="2026-01-15", nature="1", nature_short="DE", matter="7.5", type="99_DE",
+        main=File("acte.pdf"), annexes=(File("annexe", type="99_AU"),),
+    )  # fmt: skip # one call
     assert S2low(Kept()).submit_act(act, tmp_path) == 7  # type: ignore[arg-type]  # a double of the client
     assert [(part.field, part.mime) for part in sent] == [
         ("acte_pdf_file", kind),

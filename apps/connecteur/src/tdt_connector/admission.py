@@ -76,7 +76,7 @@ class Admission(Part):
             stem = Path(name).stem
             main = next((other for other in sorted(names) if Path(other).stem == stem), f"{stem}.pdf")
             described = descriptions.replace_file(described, main)
-        absent = {described.file, *(annex.file for annex in described.annexes)} - names
+        absent = {described.file, *(annex.name for annex in described.annexes)} - names
         if absent:  # it was replaced between two looks
             listed = ", ".join(f"« {other} »" for other in sorted(absent))
             raise descriptions.DescriptionError(

@@ -10,10 +10,12 @@ import io
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+
+from creatic_agent.act import File
 
 from . import budget, flow
 from .classification import Classification, Nature, fold
@@ -23,6 +25,7 @@ from .envelope import Envelope, encoding_fault
 
 # Source: S²LOW, ActesTransaction::NUMBER_REGEXP.
 NUMBER = re.compile(r"([A-Z0-9][A-Z0-9_]{0,13})?[A-Z0-9]")
+_KEPT = ("number", "subject", "date", "nature", "nature_short", "type", "file", "paper", "on_hold")  # in the journal
 _KEPT_NUMBER_MAX = 60  # characters, as the parapheur takes them
 SUBJECT_MAX = 499
 # Typographic characters that ISO-8859-1 lacks and what carries the same meaning in it.
@@ -61,34 +64,36 @@ _READ_MAX = 40_000_000  # bytes of a PDF that are read to know that it is one
 _IMAGE_HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
-@dataclass(frozen=True)
-class Act:
-    """An act ready to be submitted: every field is in the form the TdT expects."""
+@dataclass(frozen=True, kw_only=True)
+class Submission(Description):
+    """An act that is ready to be submitted: every field is in the form that the TdT expects."""
 
-    number: str
-    subject: str
-    date: str  # YYYY-MM-DD
-    nature: str  # code, "1" to "6"
     nature_short: str  # DE, AR…
-    matter: tuple[str, ...]
-    type: str
-    file: str
-    annexes: tuple[tuple[str, str], ...]  # (file, type)
-    paper: bool
-    on_hold: bool
-    remarks: tuple[str, ...]
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Its matter, a level at a time."""
+        return tuple(filter(None, self.matter.split(".")))
 
     def to_dict(self) -> dict[str, object]:
-        return asdict(self)
+        """As the journal keeps it."""
+        return {
+            **{name: getattr(self, name) for name in _KEPT},
+            "matter": list(self.levels),
+            "annexes": [[annex.name, annex.type] for annex in self.annexes],
+            "remarks": list(self.remarks),
+        }
 
     @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Act:
-        """Inverse of to_dict, after a passage through JSON."""
-        values = dict(raw)
-        values["annexes"] = tuple((file, kind) for file, kind in raw["annexes"])
-        for name in ("matter", "remarks"):
-            values[name] = tuple(raw[name])
-        return cls(**values)
+    def from_dict(cls, raw: Mapping[str, Any]) -> Submission:
+        """Inverse of to_dict."""
+        return cls(
+            **{name: raw[name] for name in _KEPT if name != "file"},
+            matter=".".join(raw["matter"]),
+            main=File(raw["file"]),
+            annexes=tuple(File(name, type=kind) for name, kind in raw["annexes"]),
+            remarks=tuple(raw["remarks"]),
+        )
 
 
 def to_latin1(text: str) -> tuple[str, list[str], list[str]]:
@@ -200,7 +205,7 @@ def check_size(total: int, limit: int) -> str | None:
 
 def check_act(
     description: Description, folder: Path, classification: Classification, today: date, config: Config
-) -> tuple[Act | None, list[str]]:
+) -> tuple[Submission | None, list[str]]:
     """Check a whole act in its folder. Returns the act, or None and every fault found."""
     faults: list[str] = []
 
@@ -221,35 +226,24 @@ def check_act(
         faults.append(f"champ « objet » : {len(subject)} caractères ; {SUBJECT_MAX} au plus. Raccourcissez-le.")
     faults += _check_transmission(description, config)
     nature = _check_nature(description, classification, faults)
-    matter = _check_matter(description.matter, classification, faults)
+    _check_matter(description.matter, classification, faults)
     if budget.is_xml(folder / description.file):
         remarks += _check_budget(description, day, nature, folder, config, faults)
     else:
         add(check_pdf(folder / description.file))
     for annex in description.annexes:
-        add(check_annex(folder / annex.file))
-    names = [description.file, *(annex.file for annex in description.annexes)]
+        add(check_annex(folder / annex.name))
+    names = [description.file, *(annex.name for annex in description.annexes)]
     add(check_size(sum((folder / name).stat().st_size for name in names), config.max_bytes))
     if faults or nature is None:
         return None, faults
-    act = Act(
-        number=description.number,
-        subject=subject,
-        date=day,
-        nature=nature.code,
-        nature_short=nature.short,
-        matter=matter,
-        type=description.type,
-        file=description.file,
-        annexes=tuple((annex.file, annex.type) for annex in description.annexes),
-        paper=description.paper,
-        on_hold=description.on_hold,
-        remarks=(*description.remarks, *remarks),
-    )
-    return act, []
+    checked = {"subject": subject, "date": day, "nature": nature.code, "remarks": (*description.remarks, *remarks)}
+    return Submission(**vars(description) | checked, nature_short=nature.short), []
 
 
-def check_kept(description: Description, folder: Path, today: date, config: Config) -> tuple[Act | None, list[str]]:
+def check_kept(
+    description: Description, folder: Path, today: date, config: Config
+) -> tuple[Submission | None, list[str]]:
     """Check an act that does not go out (CGCT, L2131-2). Returns the act, or None and every fault found.
 
     Neither the TdT nor the préfecture will read it: its number is the one of the commune's register, and nothing of the
@@ -265,27 +259,14 @@ def check_kept(description: Description, folder: Path, today: date, config: Conf
     problems = [problem, check_pdf(folder / description.file)]
     if budget.is_xml(folder / description.file) or fold(description.nature) in ("5", "bf"):
         problems = [problem, "champ « transmission » : un budget se transmet toujours (CGCT, L1612-8 et L2131-2)."]
-    problems += [check_annex(folder / annex.file) for annex in description.annexes]
-    names = [description.file, *(annex.file for annex in description.annexes)]
+    problems += [check_annex(folder / annex.name) for annex in description.annexes]
+    names = [description.file, *(annex.name for annex in description.annexes)]
     problems.append(check_size(sum((folder / name).stat().st_size for name in names), config.max_bytes))
     faults += [one for one in problems if one]
     if faults:
         return None, faults
-    act = Act(
-        number=number,
-        subject=subject,
-        date=day,
-        nature=description.nature,
-        nature_short=description.nature,
-        matter=tuple(filter(None, description.matter.split("."))),
-        type=description.type,
-        file=description.file,
-        annexes=tuple((annex.file, annex.type) for annex in description.annexes),
-        paper=description.paper,
-        on_hold=description.on_hold,
-        remarks=description.remarks,
-    )
-    return act, []
+    checked = {"number": number, "subject": subject, "date": day}
+    return Submission(**vars(description) | checked, nature_short=description.nature), []
 
 
 def _check_budget(
@@ -297,7 +278,7 @@ def _check_budget(
         faults.append(f"champ « nature » : « {name} » est un budget (XML) ; écrivez 5 (documents budgétaires).")
     if description.matter and not f"{description.matter}.".startswith(f"{budget.MATTER}."):
         faults.append(f"champ « classification » : un budget (XML) se transmet en {budget.MATTER}, pas ailleurs.")
-    if not any((folder / annex.file).suffix.lower() == ".pdf" for annex in description.annexes):
+    if not any((folder / annex.name).suffix.lower() == ".pdf" for annex in description.annexes):
         faults.append(f"champ « annexes » : joignez à « {name} » la délibération qui l'adopte, en PDF.")
     wrong, remarks = budget.check(folder / name, config.siren, day, config.schema_budgetaire)
     faults += wrong
@@ -326,7 +307,7 @@ def _check_nature(description: Description, classification: Classification, faul
         faults.append(f"champ « nature » : « {description.nature} » est inconnue ; choisissez parmi : {choices}.")
         return None
     wanted = [("champ « type »", description.type)]
-    wanted += [(f"annexe « {annex.file} », champ « type »", annex.type) for annex in description.annexes]
+    wanted += [(f"annexe « {annex.name} », champ « type »", annex.type) for annex in description.annexes]
     allowed = ", ".join(f"{code} ({label})" for code, label in sorted(nature.types.items()))
     for where, kind in wanted:
         if not kind:
@@ -336,14 +317,13 @@ def _check_nature(description: Description, classification: Classification, faul
     return nature
 
 
-def _check_matter(matter: str, classification: Classification, faults: list[str]) -> tuple[str, ...]:
+def _check_matter(matter: str, classification: Classification, faults: list[str]) -> None:
     version = f"nomenclature du {classification.version:%d/%m/%Y}"
-    levels = tuple(matter.split("."))
     if not matter:
         faults.append("champ « classification » absent ; indiquez la matière (exemple : 1.1).")
     elif matter not in classification.matters:
         faults.append(f"champ « classification » : la matière « {matter} » n'existe pas dans la {version}.")
-    elif len(levels) < 2:
+    elif "." not in matter:
         inside = [
             f"{code} ({label})" for code, label in classification.matters.items() if code.startswith(f"{matter}.")
         ]
@@ -351,7 +331,6 @@ def _check_matter(matter: str, classification: Classification, faults: list[str]
             f"champ « classification » : « {matter} » est trop large ; choisissez une sous-matière : "
             f"{', '.join(inside[:12])}."
         )
-    return levels
 
 
 class _Signatures:

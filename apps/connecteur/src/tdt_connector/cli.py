@@ -375,7 +375,7 @@ def _check_before(config: Config, path: Path, source: Path) -> tuple[list[str], 
     if described.file and described.file != path.name:
         return [f"champ « fichier » : « {described.file} » n'est pas le fichier donné, « {path.name} »."], []
     described = descriptions.replace_file(described, path.name)
-    annexes = [path.parent / annex.file for annex in described.annexes]
+    annexes = [path.parent / annex.name for annex in described.annexes]
     absent = [f"annexe « {annex.name} » introuvable à côté de l'acte." for annex in annexes if not annex.is_file()]
     if absent:
         return absent, []

@@ -197,7 +197,8 @@ class Correspondence:
                 self._journal.forget(_TOLD + own)
             return []
         target, partial_ = folder / f"reponse-{own}", folder / f".reponse-{own}"
-        names = [f"{rank}{suffix_of(file)}" for rank, file in enumerate(answer["fichiers"], start=1)]
+        given = [str(file.get("nom") or "") for file in answer["fichiers"]]
+        names = [f"{rank}{suffix_of(name)}" for rank, name in enumerate(given, start=1)]
         again = self._answered(number)
         if not again and not target.exists():
             if partial_.exists():
@@ -232,8 +233,8 @@ def _files(number: int, folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: (path.name.startswith(came), path.suffix.lower() != ".pdf", path.name))
 
 
-def suffix_of(file: dict[str, Any]) -> str:
+def suffix_of(name: str) -> str:
     """Of a document that the passerelle gives: what the TdT takes, whatever its name was. Of another one, it might be
     read here as a description, or as a file that is still being written."""
-    suffix = Path(str(file.get("nom") or "")).suffix.lower()
+    suffix = Path(name).suffix.lower()
     return suffix if suffix in (".pdf", ".png", ".jpg", ".jpeg") else ".pdf"

@@ -144,7 +144,7 @@ class DepotWatcher:
         suffix = ".xml" if parsed.pes else ".pdf"
         default = next((other for other in namesakes if other.lower().endswith(suffix)), f"{stem}{suffix}")
         main = parsed.file or default
-        wanted = [main, *(annex.file for annex in parsed.annexes)]
+        wanted = [main, *(annex.name for annex in parsed.annexes)]
         present = [other for other in wanted if other in self._entries]
         claimed.update(present)
         missing = [other for other in wanted if other not in self._entries]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import yaml
 
+from creatic_agent.act import DESCRIPTION, GOES, STAYS, Act, File
 from creatic_agent.errors import CreaticError
 
 MAX_BYTES = 65536
@@ -39,10 +40,6 @@ _FIELDS = (
     "en_attente",
     "transmission",
 )
-# What the field « transmission » says (CGCT, L2131-2); absent, an act goes out.
-GOES, STAYS = "oui", "non"
-
-
 # A subject on one line, without quotes: people write « : » and « # » in it, which YAML would take for its own.
 _PLAIN_SUBJECT = re.compile(r"^objet[ \t]*:[ \t]+(?![\"'|>&*!\s])(.*)$(?!\n[ \t]+\S)", re.MULTILINE)
 # Fields, the list of annexes, an annex, its fields.
@@ -64,31 +61,19 @@ class DescriptionError(CreaticError, cause="description"):
         super().__init__("\n".join(self.faults))
 
 
-@dataclass(frozen=True)
-class Annex:
-    """A document joined to an act."""
-
-    file: str
-    type: str
-
-
-@dataclass(frozen=True)
-class Description:
+@dataclass(frozen=True, kw_only=True)
+class Description(Act):
     """What the clerk wrote, before any check of its meaning. Absent texts are empty."""
 
     pes: bool = False
-    file: str = ""
-    number: str = ""
-    subject: str = ""
-    date: str = ""
-    nature: str = ""
-    matter: str = ""
-    type: str = ""
-    annexes: tuple[Annex, ...] = ()
     paper: bool = False
     on_hold: bool = False
-    transmission: str = ""  # oui, non, or "" when nothing is said
     remarks: tuple[str, ...] = ()
+
+    @property
+    def file(self) -> str:
+        """The name of its own file, or ""."""
+        return self.main.name if self.main else ""
 
 
 def parse(content: bytes) -> Description:
@@ -123,16 +108,13 @@ def parse(content: bytes) -> Description:
             f"champ « transmission » : « {transmission} » n'est ni oui ni non ; dites si l'acte part à la préfecture "
             "(CGCT, L2131-2)."
         )
+    file = _file_name(text_of("fichier"), "fichier", faults)
+    told = {field: text_of(name) for field, name in DESCRIPTION.items() if field != "transmission"}
     description = Description(
+        **told,
         # "type: pes" is accepted too: a PES has no type of document.
-        pes=kind == "pes" or text_of("type").lower() == "pes",
-        file=_file_name(text_of("fichier"), "fichier", faults),
-        number=text_of("numero"),
-        subject=text_of("objet"),
-        date=text_of("date"),
-        nature=text_of("nature"),
-        matter=text_of("classification"),
-        type=text_of("type"),
+        pes=kind == "pes" or told["type"].lower() == "pes",
+        main=File(file) if file else None,
         annexes=_annexes(raw.get("annexes", ""), faults),
         paper=yes("document_papier"),
         on_hold=yes("en_attente"),
@@ -143,7 +125,7 @@ def parse(content: bytes) -> Description:
         faults.append(
             "champ « transmission » : un flux comptable n'est pas un acte ; il part à la DGFiP, ou n'est pas déposé."
         )
-    names = Counter([description.file, *(annex.file for annex in description.annexes)])
+    names = Counter([description.file, *(annex.name for annex in description.annexes)])
     faults += [f"le fichier « {name} » est cité deux fois." for name, count in names.items() if name and count > 1]
     if faults:
         raise DescriptionError(faults)
@@ -174,7 +156,7 @@ def _unknown(name: str) -> str:
 
 def replace_file(description: Description, name: str) -> Description:
     """The same description, about this file."""
-    return replace(description, file=name)
+    return replace(description, main=File(name))
 
 
 def _quote_subject(line: re.Match[str]) -> str:
@@ -242,7 +224,7 @@ def _fields(node: yaml.Node | None) -> dict[str, str | yaml.Node] | None:
     return found
 
 
-def _annexes(raw: str | yaml.Node, faults: list[str]) -> tuple[Annex, ...]:
+def _annexes(raw: str | yaml.Node, faults: list[str]) -> tuple[File, ...]:
     if raw == "":
         return ()
     example = "exemple : - {fichier: plan.pdf, type: 99_AU}"
@@ -256,5 +238,5 @@ def _annexes(raw: str | yaml.Node, faults: list[str]) -> tuple[Annex, ...]:
         if not isinstance(file, str) or not file or not isinstance(kind, str) or set(entry) - {"fichier", "type"}:
             faults.append(f"annexe n° {rank} : il faut « fichier » et « type » ; {example}.")
             continue
-        annexes.append(Annex(_file_name(file, f"annexes, n° {rank}", faults), kind.strip()))
+        annexes.append(File(_file_name(file, f"annexes, n° {rank}", faults), type=kind.strip()))
     return tuple(annexes)

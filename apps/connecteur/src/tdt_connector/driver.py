@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Self
 
-from .checks import Act
+from .checks import Submission
 from .config import Config
 
 
@@ -132,7 +132,7 @@ class Driver(ABC):
         """Whether the préfecture has answered this request: the TdT then serves what it answered."""
 
     @abstractmethod
-    def submit_act(self, act: Act, folder: Path) -> int:
+    def submit_act(self, act: Submission, folder: Path) -> int:
         """Post an act; returns its transaction. Raises Duplicate if the number is taken."""
 
     @abstractmethod

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from creatic_agent.act import SUMMARY
 from creatic_agent.durable import sync_directory, write
 
 from . import description as descriptions
-from .checks import Act
+from .checks import Submission
 from .depot import same_file
 from .errors import sentence
 from .journal import Row, State
@@ -56,7 +58,7 @@ class Filing(Part):
         self._step("rejet")
         self.file(self._journal.move(row, State.REJECTED, detail=problem))
 
-    def keep(self, row: Row, act: Act) -> None:
+    def keep(self, row: Row, act: Submission) -> None:
         """End an act that does not go out (CGCT, L2131-2): the archive takes it from its folder. Raises AlreadyUsed."""
         told = "déclaré non transmissible par sa description (CGCT, L2131-2)."
         self._step("avant conservation")
@@ -144,7 +146,8 @@ def last_name(row: Row) -> str:
 
 def summary(row: Row) -> dict[str, Any]:
     """A deposit in words, for resume.json and `status --json`."""
-    act = row.act or {}
+    act = Submission.from_dict(row.act) if row.kind != "pes" and row.act else None
+    told = replace(act, nature=act.nature_short).named(SUMMARY) if act else {}
     return {
         "genre": row.kind,
         "reference": row.ref,
@@ -154,16 +157,14 @@ def summary(row: Row) -> dict[str, Any]:
         "aracte_le": row.acknowledged_on,
         "transaction": row.transaction,
         "statut_tdt": row.remote_status,
-        "objet_transmis": act.get("subject"),
-        "date": act.get("date"),
-        "nature": act.get("nature_short"),
-        "classification": ".".join(act.get("matter", [])) or None,
-        "remarques": act.get("remarks", []),
+        **{SUMMARY[field]: told.get(SUMMARY[field]) for field in ("subject", "date", "nature")},
+        SUMMARY["matter"]: told.get(SUMMARY["matter"]) or None,
+        "remarques": list(act.remarks) if act else [],
         "detail": row.detail,
         "depose_le": datetime.fromtimestamp(row.deposited_at).astimezone().isoformat(timespec="seconds"),
         "modifie_le": datetime.fromtimestamp(row.changed_at).astimezone().isoformat(timespec="seconds"),
         "fichiers": [{"nom": item.name, "octets": item.size, "sha256": item.sha256} for item in row.files],
-        **({"helios": act} if row.kind == "pes" and act else {}),
+        **({"helios": row.act} if row.kind == "pes" and row.act else {}),
     }
 
 

@@ -10,7 +10,7 @@ from creatic_agent.durable import write
 
 from . import acquit as acquits
 from . import receipt as receipts
-from .checks import Act
+from .checks import Submission
 from .driver import RemoteState, RemoteStatus
 from .errors import Denied, Refused, Uncertain, Unreachable, sentence
 from .filing import ACQUIT, Filing, pes_name
@@ -90,7 +90,7 @@ class Following(Part):
                 known = {"acte": answer.to_dict()} if row.act else {}  # it was left to a person before
                 self._filing.finish(row, State.ACKNOWLEDGED, detail=detail, **known)
             return
-        act = Act.from_dict(row.act or {})
+        act = Submission.from_dict(row.act or {})
         receipt = receipts.parse(status.receipt, act, self._config.siren)
         write(folder / "ARActe.xml", status.receipt.strip() + b"\n")
         self._step("ARActe")

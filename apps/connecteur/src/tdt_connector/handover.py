@@ -17,6 +17,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -27,13 +28,13 @@ import requests
 import yaml
 
 from creatic_agent import https
+from creatic_agent.act import DESCRIPTION, GOES, SUMMARY, Act, File
 from creatic_agent.durable import fresh, sync_directory, write
 
 from .archive import ACCEPTED, archived_as, folder_of, session
 from .client import ask
 from .config import Config
 from .correspondence import Correspondence, demand, explained, keep_back, kept_back, refusal, suffix_of
-from .description import GOES
 from .errors import Away, Full, HandoverError
 from .filing import FOLDERS, last_name
 from .journal import Journal, Row, State
@@ -57,6 +58,26 @@ def _alone(config: Config) -> Iterator[None]:
     with (config.folder_state / "passerelle.verrou").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer(Act):
+    """What the passerelle has for this connector: an act, or a flow of accounts."""
+
+    kind: str  # acte, pes, or conserver for what does not go out
+    main: File
+
+    @classmethod
+    def read(cls, raw: dict[str, Any]) -> Offer:
+        """As the passerelle tells it. Raises ActError."""
+        told = Act.from_wire({name: value for name, value in raw.items() if name != "document"})
+        kind, digest = str(raw.get("genre") or ""), str(raw.get("sha256") or "")
+        return cls(**vars(told) | {"date": told.day, "main": File("", digest)}, kind=kind)
+
+    @property
+    def stem(self) -> str:
+        """The name of its files: its number for people, its reference for us."""
+        return _stem(self.number, self.reference)
 
 
 class Passerelle:
@@ -133,7 +154,7 @@ class Passerelle:
 
     def _take_proof(self, one: dict[str, Any]) -> list[str]:
         """Put a dossier de preuve beside its act, once, for the archive to take it."""
-        name = str(one.get("id_acte") or "") or f"{KEPT}{_stem(one)}"
+        name = str(one.get("id_acte") or "") or f"{KEPT}{_stem(str(one.get('numero') or ''), one['reference'])}"
         folder = folder_of(self._config, name)
         here = "/" not in name and not name.startswith(".") and (folder / ACCEPTED).is_file()
         if here and not (folder / PROOF / "preuve.xml").is_file():
@@ -194,13 +215,14 @@ class Passerelle:
         except (ValueError, KeyError, TypeError) as error:
             raise HandoverError("la passerelle a répondu autre chose que la liste des actes à transmettre.") from error
 
-    def _take(self, act: dict[str, Any]) -> list[str]:
+    def _take(self, offered: dict[str, Any]) -> list[str]:
         """Put an act in depot/, unless it is there, or was."""
-        reference = act["reference"]
-        if act.get("genre") == "conserver":
+        act = Offer.read(offered)
+        reference = act.reference
+        if act.kind == "conserver":
             return self._keep(act)
         known = json.loads(self._journal.value(_KEY + reference) or "{}")
-        stem = known.get("nom") or _stem(act)
+        stem = known.get("nom") or act.stem
         # The agent writes its journal before it takes a file away: seen nowhere in this order, it was never here.
         here = _here(self._config.folder_depot / f"{stem}.yml")
         rows = self._journal.with_file(f"{stem}.yml")
@@ -211,59 +233,44 @@ class Passerelle:
         if here or (rows and not again):
             return []
         self._deposit(act, stem)
-        return [f"{act.get('numero')} : pris à la passerelle ({reference})."]
+        return [f"{act.number} : pris à la passerelle ({reference})."]
 
-    def _keep(self, act: dict[str, Any]) -> list[str]:
+    def _keep(self, act: Offer) -> list[str]:
         """File an act that does not go out (CGCT, L2131-2), whole or not at all; the archive takes it from there."""
-        name, parent = f"{KEPT}{_stem(act)}", self._config.folder_kept
-        self._journal.set_value(_KEY + act["reference"], json.dumps({"nom": name, "dit": ""}))
+        name, parent = f"{KEPT}{act.stem}", self._config.folder_kept
+        self._journal.set_value(_KEY + act.reference, json.dumps({"nom": name, "dit": ""}))
         if (parent / name).is_dir():
             return []
         partial = parent / f".{name}"
         if partial.exists():  # of a run that was killed
             shutil.rmtree(partial)
         partial.mkdir(mode=0o750)
-        for file, item in self._names(act, _stem(act)):
+        for file, item in self._names(act, act.stem):
             self._fetch(item, partial / file)
-        told = {
-            "genre": "acte",
-            "etat": "conserve",
-            "numero": str(act.get("numero") or ""),
-            "date": str(act.get("date") or "")[:10],
-            "objet_transmis": str(act.get("objet") or ""),
-            "nature": str(act.get("nature") or ""),
-            "classification": str(act.get("matiere") or ""),
-        }
+        told = {"genre": "acte", "etat": "conserve", **act.named(SUMMARY)}
         write(partial / "resume.json", json.dumps(told, ensure_ascii=False, indent=2).encode("utf-8", "replace"))
         sync_directory(partial)
         move(partial, parent / name)
-        return [f"{act.get('numero')} : non transmissible, gardé pour l'archive ({act['reference']})."]
+        return [f"{act.number} : non transmissible, gardé pour l'archive ({act.reference})."]
 
-    def _names(self, act: dict[str, Any], stem: str) -> list[tuple[str, dict[str, Any]]]:
+    @staticmethod
+    def _names(act: Offer, stem: str) -> list[tuple[str, File]]:
         """The files of an act, by the names that they have here."""
-        found = [(f"{stem}.{'xml' if act.get('genre') == 'pes' else 'pdf'}", act)]
-        for rank, annex in enumerate(act.get("annexes") or [], start=1):
-            found.append((f"{stem}-annexe-{rank}{suffix_of(annex)}", annex))
+        found = [(f"{stem}.{'xml' if act.kind == 'pes' else 'pdf'}", act.main)]
+        for rank, annex in enumerate(act.annexes, start=1):
+            found.append((f"{stem}-annexe-{rank}{suffix_of(annex.name)}", annex))
         return found
 
-    def _deposit(self, act: dict[str, Any], stem: str) -> None:
-        flow = act.get("genre") == "pes"
+    def _deposit(self, act: Offer, stem: str) -> None:
         depot, files = self._config.folder_depot, self._names(act, stem)
-        kind = str(act.get("type") or "99_DE")
+        kind = act.type or "99_DE"
+        # Of those that do not go out, nothing comes here (`_keep`).
+        sent = replace(act, type=kind, transmission=GOES).named(DESCRIPTION)
         description: dict[str, Any] = (
             {"genre": "pes", "fichier": files[0][0]}
-            if flow
-            else {
-                "numero": str(act.get("numero") or ""),
-                "objet": str(act.get("objet") or ""),
-                "date": str(act.get("date") or "")[:10],
-                "nature": str(act.get("nature") or ""),
-                "classification": str(act.get("matiere") or ""),
-                "type": kind,
-                "transmission": GOES,  # of the other ones, nothing comes here (`_keep`)
-                "fichier": files[0][0],
-                "annexes": [{"fichier": name, "type": kind} for name, _item in files[1:]],
-            }
+            if act.kind == "pes"
+            else sent
+            | {"fichier": files[0][0], "annexes": [{"fichier": name, "type": kind} for name, _item in files[1:]]}
         )
         # Made ready where nobody else writes: a link planted in depot/ would have us write elsewhere.
         with tempfile.TemporaryDirectory(dir=self._config.folder_state, prefix=_STAGING) as folder:
@@ -277,9 +284,8 @@ class Passerelle:
                 (depot / name).unlink(missing_ok=True)  # of a run that was cut short
                 move(ready / name, depot / name)
 
-    def _fetch(self, item: dict[str, Any], target: Path) -> None:
-        expected = str(item.get("sha256") or "")
-        self._download(f"/connecteur/fichiers/{expected}", expected, target)
+    def _fetch(self, item: File, target: Path) -> None:
+        self._download(f"/connecteur/fichiers/{item.sha256}", item.sha256, target)
 
     def _download(self, path: str, expected: str, target: Path) -> None:
         if not _DIGEST.fullmatch(expected):
@@ -363,7 +369,6 @@ def _here(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
-def _stem(act: dict[str, Any]) -> str:
-    """The name of an act's files: its number for people, its reference for us."""
-    plain = re.sub(r"[^A-Za-z0-9_]+", "_", str(act.get("numero") or "acte")).strip("_")[:30]
-    return f"{plain}-{hashlib.sha256(act['reference'].encode()).hexdigest()[:12]}"
+def _stem(number: str, reference: str) -> str:
+    plain = re.sub(r"[^A-Za-z0-9_]+", "_", number or "acte").strip("_")[:30]
+    return f"{plain}-{hashlib.sha256(reference.encode()).hexdigest()[:12]}"

@@ -10,7 +10,7 @@ from lxml import etree
 
 from creatic_agent.errors import CreaticError
 
-from .checks import Act
+from .checks import Submission
 from .classification import parse_xml, read_day
 
 _NS = "{http://www.interieur.gouv.fr/ACTES#v1.1-20040216}"
@@ -32,7 +32,7 @@ class Receipt:
     classification: date | None  # version the préfecture has in force
 
 
-def parse(content: bytes, act: Act, siren: str) -> Receipt:
+def parse(content: bytes, act: Submission, siren: str) -> Receipt:
     """Read an ARActe and make sure it is about this act. Raises ReceiptError."""
     try:
         root = parse_xml(content.strip())

@@ -16,7 +16,7 @@ from typing import Any, Self
 from lxml import etree
 
 from . import kinds
-from .checks import Act
+from .checks import Submission
 from .classification import fold, parse_xml
 from .client import Client, FilePart
 from .config import Config
@@ -143,7 +143,7 @@ class S2low(Driver):
         line, _, rest = _ok(content).partition(b"\n")
         return _code(decode(line)), rest
 
-    def submit_act(self, act: Act, folder: Path) -> int:
+    def submit_act(self, act: Submission, folder: Path) -> int:
         fields = [
             ("api", "1"),
             ("nature_code", act.nature),
@@ -154,10 +154,10 @@ class S2low(Driver):
             ("en_attente", "1" if act.on_hold else "0"),
             ("document_papier", "1" if act.paper else "0"),
         ]
-        fields += [(f"classif{rank}", code) for rank, code in enumerate(act.matter, start=1)]
-        fields += [("type_pj[]", kind) for _, kind in act.annexes]
+        fields += [(f"classif{rank}", code) for rank, code in enumerate(act.levels, start=1)]
+        fields += [("type_pj[]", annex.type) for annex in act.annexes]
         files = [FilePart("acte_pdf_file", folder / act.file, _mime(folder / act.file))]
-        files += [FilePart("acte_attachments[]", folder / file, _mime(folder / file)) for file, _ in act.annexes]
+        files += [FilePart("acte_attachments[]", folder / one.name, _mime(folder / one.name)) for one in act.annexes]
         return _transaction(_ok(self._client.post(f"{_ACTES}/actes_transac_create.php", fields, files)))
 
     def act_status(self, transaction: int) -> RemoteStatus:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from lxml import etree
 
+from creatic_agent.act import SUMMARY, Act
 from creatic_agent.errors import CreaticError
 from creatic_agent.seda import Writer
 
@@ -59,8 +60,8 @@ class Terms:
         if flow:
             found = [one for one in self.schedule if one.flows]
             return self._by(found[0]) if found else self
-        nature = _NATURES.get(str(act.get("nature") or ""), 0)
-        matter = f"{act.get('classification') or ''}."
+        known = Act.from_wire(act, SUMMARY)
+        nature, matter = _NATURES.get(known.nature, 0), f"{known.matter}."
         best: tuple[int, bool] = (-1, False)
         chosen = self
         for one in self.schedule:
@@ -199,8 +200,8 @@ def build_proof(folder: Path, siren: str, terms: Terms, first: str, target: Bina
 def _title(name: str, act: dict[str, Any]) -> str:
     if name in _TITLES:
         return _TITLES[name]
-    main = re.fullmatch(r"(?i)(.*)\.(pdf|xml|png|jpe?g)", name)
-    return f"Acte {act.get('numero') or ''}".strip() if main and main[1] == act.get("numero") else f"Pièce {name}"
+    main, number = re.fullmatch(r"(?i)(.*)\.(pdf|xml|png|jpe?g)", name), Act.from_wire(act, SUMMARY).number
+    return f"Acte {number}" if main and number and main[1] == number else f"Pièce {name}"
 
 
 @dataclass(frozen=True)
@@ -217,17 +218,20 @@ class _Described:
     part_of: str = ""  # identifier of the archive that it completes
 
 
-def _of_act(act: dict[str, Any], kept: bool) -> _Described:
-    subject = " ".join(str(act.get("objet_transmis") or "").split())
-    about = f"Classification {act['classification']}, nature {act.get('nature') or 'inconnue'}"
+def _of_act(told: dict[str, Any], kept: bool) -> _Described:
+    act = Act.from_wire(told, SUMMARY)
+    if not act.date:
+        raise KeyError(SUMMARY["date"])
+    subject = " ".join(act.subject.split())
+    about = f"Classification {act.matter}, nature {act.nature or 'inconnue'}"
     return _Described(
-        title=subject or f"Acte {act.get('numero')}",
-        comment=f"Acte {act.get('numero')} : {subject}",
+        title=subject or f"Acte {act.number}",
+        comment=f"Acte {act.number} : {subject}",
         kind="Acte non transmissible (CGCT, L2131-2)" if kept else "Acte soumis au contrôle de légalité",
-        begun=act["date"],
-        ended=act.get("aracte_le") or act["date"],
-        since=act["date"],
-        about=about if act.get("classification") else "",
+        begun=act.date,
+        ended=told.get("aracte_le") or act.date,
+        since=act.date,
+        about=about if act.matter else "",
     )
 
 

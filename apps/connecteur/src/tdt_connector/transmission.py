@@ -7,7 +7,7 @@ import re
 import time
 from hashlib import sha256
 
-from .checks import Act
+from .checks import Submission
 from .classification import fold
 from .driver import RemoteAct
 from .errors import Denied, Duplicate, Refused, Uncertain, Unreachable, sentence
@@ -47,7 +47,7 @@ class Transmission(Part):
             if row.kind == "pes":
                 transaction = self._driver.submit_pes(folder / pes_name(row))
             else:
-                transaction = self._driver.submit_act(Act.from_dict(row.act or {}), folder)
+                transaction = self._driver.submit_act(Submission.from_dict(row.act or {}), folder)
         except (Unreachable, Denied) as error:
             due = time.time() + self._config.delais.reprise_max if isinstance(error, Denied) else 0
             detail = sentence(str(error))
@@ -94,7 +94,7 @@ class Transmission(Part):
             self._contact.lost(error)
 
     def _reconcile_act(self, row: Row, duplicate: bool) -> None:
-        act = Act.from_dict(row.act or {})
+        act = Submission.from_dict(row.act or {})
         found = self._driver.find_acts(act.number)
         if not found:
             self._absent(row, duplicate, f"le numéro « {act.number} » est déjà utilisé au TdT")
@@ -122,7 +122,7 @@ class Transmission(Part):
                 row, State.CHECKED, absences=0, detail="Absent du TdT après vérification : nouvel envoi."
             )
 
-    def _compare(self, row: Row, act: Act, remote: RemoteAct) -> None:
+    def _compare(self, row: Row, act: Submission, remote: RemoteAct) -> None:
         same = remote.date[:10] == act.date and _comparable(remote.subject) == _comparable(act.subject)
         theirs = f"transaction {remote.transaction}, du {remote.date}, « {remote.subject} »"
         if same:
