@@ -16,7 +16,7 @@ from passerelle import ged
 from passerelle.chain import Chain
 from passerelle.config import Account, Commune, Config
 from passerelle.queue import parts
-from passerelle.store import FINISHED, Act
+from passerelle.store import FINISHED, Tracked
 from passerelle.web import create_app
 from procrastinate.periodic import PeriodicDeferrer
 
@@ -167,7 +167,7 @@ class World:
 
     # -- what is around it ---------------------------------------------------------------------------------
 
-    def act(self, reference: str) -> Act:
+    def act(self, reference: str) -> Tracked:
         found = self.store.get(reference)
         assert found
         return found

@@ -16,6 +16,7 @@ from passerelle.ged import Ged, Piece
 from passerelle.http import Server
 from passerelle.parapheur import Parapheur
 
+from creatic_agent.act import Act
 from testbed.connector import Authority
 from testbed.servers import TlsServer
 
@@ -85,7 +86,9 @@ def peak(work: Any) -> int:
 
 def test_a_deposit_says_what_it_said(taker: Taker, tmp_path: Path) -> None:
     document, annex = made(tmp_path, "d", b"%PDF-1.7 acte"), made(tmp_path, "a", b"\x89PNG\r\n--x\r\n\0")
-    number = Parapheur(taker.client, "p", "p").deposit(ACT, document, [("Annexe n° 1 é.png", annex), (NAME, annex)])
+    number = Parapheur(taker.client, "p", "p").deposit(
+        Act.from_wire(ACT), document, [("Annexe n° 1 é.png", annex), (NAME, annex)]
+    )
     assert number == 7
     assert taker.fields == ACT
     assert taker.files[0] == ("fichier", "2026-12.pdf", "application/pdf", b"%PDF-1.7 acte")
@@ -100,7 +103,7 @@ def test_annexes_of_one_act_do_not_fill_the_memory_of_all(taker: Taker, tmp_path
     document, annex = made(tmp_path, "d", size=LARGE), made(tmp_path, "a", size=LARGE)
     annexes = [(f"annexe-{rank}.pdf", annex) for rank in range(4)]
     parapheur = Parapheur(taker.client, "p", "p")
-    assert peak(lambda: parapheur.deposit(ACT, document, annexes)) < LARGE
+    assert peak(lambda: parapheur.deposit(Act.from_wire(ACT), document, annexes)) < LARGE
     assert taker.sizes[-1] > 5 * LARGE
     assert len(taker.files) == 5
 

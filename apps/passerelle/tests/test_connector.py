@@ -91,7 +91,7 @@ def test_the_name_of_an_annex_says_nothing_to_the_hot_folder(world: World, commu
     """It would be read as a description of its own, or waited for as a file that is still being written."""
     annexes = [{"nom": name, "sha256": "0" * 64}, {"nom": "Photo.JPG", "sha256": "1" * 64}]
     with Journal(commune.config.journal) as journal:
-        found = Passerelle(commune.config, journal)._names({"annexes": annexes}, "7-abc")
+        found = Passerelle(commune.config, journal)._names(handover.Offer.read({"annexes": annexes}), "7-abc")
     assert [file for file, _item in found] == ["7-abc.pdf", "7-abc-annexe-1.pdf", "7-abc-annexe-2.jpg"]
 
 
@@ -233,7 +233,7 @@ def test_killed_while_relaying_an_act_is_deposited_once(
                 die()
             return answer
 
-        def deposit(self: Passerelle, act: dict[str, object], stem: str) -> None:
+        def deposit(self: Passerelle, act: handover.Offer, stem: str) -> None:
             if point == "avant dépôt":
                 die()
             real_deposit(self, act, stem)

@@ -27,7 +27,7 @@ from passerelle.http import Server
 from passerelle.identity import visitor
 from passerelle.queue import Retry, _cron
 from passerelle.steps import STAGES
-from passerelle.store import Act
+from passerelle.store import as_act
 from tdt_connector.handover import HandoverError, Passerelle
 from tdt_connector.journal import Journal, SeenFile, State
 
@@ -335,6 +335,8 @@ GOOD: dict[str, Any] = {
             for value in (" ", 3, None)
         ),
         ({"date": "20/11/2026"}, "le champ « date » n'est pas une date : « 20/11/2026 »."),
+        ({"date": "2026-02-30"}, "le champ « date » n'est pas une date : « 2026-02-30 »."),
+        ({"date": "2026-13-01T10:00:00"}, "le champ « date » n'est pas une date : « 2026-13-01T10:00:00 »."),
         ({"document": None}, "un document est annoncé sans son empreinte (sha256)."),
         ({"document": {"url": "x", "sha256": "A" * 64}}, "un document est annoncé sans son empreinte (sha256)."),
         ({"document": {"sha256": DIGEST}}, "un document est annoncé sans son adresse (url)."),
@@ -366,7 +368,10 @@ def test_tries_are_twice_as_far_apart_each_time() -> None:
 def shown(world: World, step: str, commune: str = "gondecourt", **changes: Any) -> tuple[dict[str, Any], list[str]]:
     now = datetime(2026, 11, 27, 12, tzinfo=UTC)
     values: dict[str, Any] = {"data": {"circuit": "deliberation"}, "track": {}, "blocked": "", "late": ""} | changes
-    act = Act("r", commune, values["data"], step, values["track"], values["blocked"], values["late"], now, now)
+    act = as_act(
+        {"reference": "r", "commune": commune, "donnees": values["data"], "etape": step, "suivi": values["track"],
+         "blocage": values["blocked"], "retard": values["late"], "recu_le": now, "modifie_le": now}
+    )  # fmt: skip # a row
     row = page._row(world.config, act)
     return row, row["etapes"]
 

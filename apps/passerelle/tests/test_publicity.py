@@ -12,7 +12,7 @@ from passerelle import executory, metrics, page
 from passerelle.letters import Letters
 from passerelle.mail import Post, Recall
 from passerelle.steps import FINISHED
-from passerelle.store import Act
+from passerelle.store import as_act
 
 from testbed.chain import COMMUNES, World
 
@@ -112,7 +112,10 @@ def test_lists_and_pages_agree_of_each_act(world: World) -> None:
     ):  # fmt: skip # one call by its parts
         data = {"circuit": circuit, "nature": nature if circuit == "arrete" else "", "transmission": sent}
         track = {"publication": published, "notification": notified}
-        acts.append(Act(f"x:{rank}", "gondecourt", data, step, track, "", "", now, now))
+        acts.append(as_act(
+            {"reference": f"x:{rank}", "commune": "gondecourt", "donnees": data, "etape": step, "suivi": track,
+             "blocage": "", "retard": "", "recu_le": now, "modifie_le": now}
+        ))  # fmt: skip # a row
     with world.store.transaction() as connection:
         for one in acts:
             world.store.add(connection, one.reference, one.commune, one.data, one.step)

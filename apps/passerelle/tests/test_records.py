@@ -17,6 +17,7 @@ from passerelle.letters import PARIS
 from passerelle.queue import Queue
 from passerelle.register import holes
 
+from creatic_agent.act import Act
 from testbed.chain import COMMUNES, FakeConnector, World
 
 GONDECOURT = COMMUNES["gondecourt"]
@@ -187,7 +188,7 @@ def test_an_eliminated_act_stays_inscribed_and_nothing_false_is_said_of_it(world
     with world.store.transaction() as connection:
         data = FIELDS | {"circuit": "arrete", "nature": "2", "transmission": "oui", "document": {"nom": "x"}}
         world.store.add(connection, "parapheur:1", "gondecourt", data, "termine")
-        register.inscribe(connection, "parapheur:1", "gondecourt", data)
+        register.inscribe(connection, Act.from_wire(data, reference="parapheur:1", commune="gondecourt"))
         emptied = data | {"objet": "Acte éliminé", "eliminee": "d1"}
         world.store.change(connection, "parapheur:1", data=emptied, track={"tdt": {"archive": "aip-1"}})
     page = ask("poste", "/registre").text
@@ -208,7 +209,7 @@ def test_the_register_is_read_by_pages(world: World, ask: Any, monkeypatch: pyte
     with world.store.transaction() as connection:
         for rank in range(1, register.PAGE + 3):
             data = {"circuit": "arrete", "date": "2026-03-01", "numero": f"2026_{rank:03}", "objet": f"o{rank}"}
-            register.inscribe(connection, f"x:{rank}", "gondecourt", data)
+            register.inscribe(connection, Act.from_wire(data, reference=f"x:{rank}", commune="gondecourt"))
     first = ask("poste", "/registre").text
     assert f"2026_{register.PAGE:03}" in first and f"2026_{register.PAGE + 1:03}<" not in first
     assert f"/registre?livre=arretes&amp;annee=2026&amp;apres={register.PAGE}" in first
@@ -456,7 +457,7 @@ def test_a_decision_goes_to_the_prefecture_as_another_act(world: World) -> None:
     [sent] = world.chain.connectors.to_send(GONDECOURT)
     assert (sent["reference"], sent["nature"], sent["type"]) == (reference, "6", "99_AU")
     for said, (code, kind, _words) in ARRETES.items():
-        assert nature({"circuit": "arrete", "nature": said}) == (code, kind)
+        assert nature(Act(circuit="arrete", nature=said)) == (code, kind)
 
 
 def test_decisions_are_reported_to_the_next_meeting_and_none_is_forgotten(world: World, ask: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from creatic_agent.act import GOES, STAYS, Act
 from creatic_agent.errors import CreaticError
 
 # Of each circuit of acts: nature and type of document for the préfecture; type and folder in the document store.
@@ -24,19 +25,11 @@ ARRETES = {
     "6": ("6", "99_AU", "Autre acte"),
     DECISION: ("6", "99_AU", "Décision prise par délégation du conseil (CGCT, L2122-22)"),
 }
-STAYS = "non"
 
 
-def goes(data: Mapping[str, Any]) -> bool:
-    """Whether an act is for the préfecture (CGCT, L2131-2)."""
-    return data.get("transmission") != STAYS
-
-
-def unsaid(data: Mapping[str, Any]) -> str:
+def unsaid(act: Act) -> str:
     """Why an act may neither leave nor stay yet, or "": of an arrêté, what it is has to be said by who prepares it."""
-    if data.get("circuit") != "arrete":
-        return ""
-    if data.get("nature") in ARRETES and data.get("transmission") in ("oui", STAYS):
+    if act.circuit != "arrete" or (act.nature in ARRETES and act.transmission in (GOES, STAYS)):
         return ""
     return (
         "Personne n'a dit la nature de cet arrêté, ni s'il est à transmettre (CGCT, L2131-2) : rien ne part. À faire, "
@@ -44,13 +37,13 @@ def unsaid(data: Mapping[str, Any]) -> str:
     )
 
 
-def unsigned(data: Mapping[str, Any], track: Mapping[str, Any]) -> str:
+def unsigned(act: Act, track: Mapping[str, Any]) -> str:
     """Why an act may not leave for want of a signature, or "".
 
     What a server of the groupement brought (a délibération that was adopted, a dossier of the parapheur) leaves once
     the parapheur checked its signature and gave it back. What operations deposit by hand came signed from elsewhere.
     """
-    if track.get("signe") or not ("uid" in data or "dossier" in track):
+    if track.get("signe") or not (act.uid or "dossier" in track):
         return ""
     return (
         "Cet acte n'est pas signé : la commune n'a pas de parapheur, et rien ne part à la préfecture sans signature "
@@ -59,17 +52,16 @@ def unsigned(data: Mapping[str, Any], track: Mapping[str, Any]) -> str:
     )
 
 
-def nature(data: Mapping[str, Any]) -> tuple[str, str]:
+def nature(act: Act) -> tuple[str, str]:
     """Nature and type of document for the préfecture."""
-    code, kind, _type, _cabinet = NATURES[data["circuit"]]
-    said = str(data.get("nature") or "") if data["circuit"] == "arrete" else ""
+    code, kind, _type, _cabinet = NATURES[act.circuit]
+    said = act.nature if act.circuit == "arrete" else ""
     return ARRETES[said][:2] if said in ARRETES else (code, kind)
 
 
-def words(data: Mapping[str, Any]) -> str:
+def words(act: Act) -> str:
     """The nature of an act, as people read it."""
-    said = str(data.get("nature") or "") if data.get("circuit") == "arrete" else ""
-    named = NATURES.get(str(data.get("circuit") or ""))
+    said, named = act.nature if act.circuit == "arrete" else "", NATURES.get(act.circuit)
     return ARRETES[said][2] if said in ARRETES else named[2] if named else "Flux comptable"
 
 

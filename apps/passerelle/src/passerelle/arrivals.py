@@ -7,21 +7,24 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from creatic_agent.act import STAYS, Act, ActError, File
+
 from . import contracts, executory, register
 from . import deliberations as announced
-from .acts import CONTRACT, NATURES, STAYS, BadRequest, goes, unsaid
+from .acts import CONTRACT, NATURES, BadRequest, unsaid
 from .config import Config
 from .errors import HandoverError, Refused, Trouble
 from .files import Files
 from .servers import Servers
 from .steps import FINISHED, PES, after
-from .store import Act, Store
+from .store import Store, Tracked
 from .telling import CLOSED, TO_PUBLISH, Telling
 
 log = logging.getLogger("passerelle")
@@ -85,7 +88,7 @@ class Arrivals:
     def _look_published(self) -> None:
         """What somebody published since, and the annexes that were put on line after the act (CGCT, R2131-1)."""
         asked = [*self._store.at("publication"), *self._store.partly_published()]
-        waiting = {one.data["uid"]: one for one in asked if "uid" in one.data}
+        waiting = {one.uid: one for one in asked if one.uid}
         found = self._servers.deliberations().publications(list(waiting)) if waiting else {}
         today = datetime.now(executory.PARIS).date()
         for uid, act in waiting.items():
@@ -94,7 +97,7 @@ class Arrivals:
             if not day or day > today:
                 continue
             news = {"le": day.isoformat()} | {key: told.get(key) for key in ("mode", "en_ligne", "annexes")}
-            if known and news["annexes"] == len(act.data["annexes"]) != known.get("annexes"):
+            if known and news["annexes"] == len(act.annexes) != known.get("annexes"):
                 later = isinstance(known.get("annexes"), int)  # an older server did not tell
                 news["entier_le"] = today.isoformat() if later else news["le"]
             if {key: known.get(key) for key in news} != news:
@@ -110,7 +113,7 @@ class Arrivals:
         except (psycopg.Error, KeyError, TypeError, ValueError, Refused, Trouble) as error:
             log.error("« %s » est laissé : %r", str(item.get("reference"))[:100], error)
 
-    def _look_adopted_one(self, item: dict[str, Any], known: Act | None) -> None:
+    def _look_adopted_one(self, item: dict[str, Any], known: Tracked | None) -> None:
         wrong = announced.problem(item)
         reference = str(item.get("reference") or "")
         if wrong and not reference:
@@ -120,46 +123,39 @@ class Arrivals:
         if not wrong and commune not in self._config.communes:
             wrong = f"la commune « {commune} » n'est pas de celles que sert la passerelle."
         if wrong:
-            wrongly = {"numero": str(item.get("numero", "")), "objet": str(item.get("objet", "")), "annexes": []}
-            self.take(reference, commune, wrongly, "reception", blocked=f"Délibération mal annoncée : {wrong}")
+            wrongly = Act(number=str(item.get("numero", "")), subject=str(item.get("objet", "")))
+            blocked = f"Délibération mal annoncée : {wrong}"
+            self.take(reference, commune, wrongly.to_wire(), "reception", blocked=blocked)
             return
-        data: dict[str, Any] = {
-            "uid": item["uid"], "circuit": "deliberation", "numero": item["numero"], "date": item["date"][:10],
-            "objet": item["objet"], "matiere": str(item.get("matiere") or ""),
-            **({"transmission": STAYS} if item.get("transmission") == STAYS else {}),
-            "document": _file(item["document"], f"{item['numero']}.pdf"),
-            "annexes": [
-                _file(one, f"annexe-{rank}.pdf") for rank, one in enumerate(item.get("annexes") or [], start=1)
-            ],
-        }  # fmt: skip # a table
+        act = _announced(item)
         if known is None:
-            self.take(reference, commune, data, "reception")
-        elif "document" not in known.data:
-            self._correct(reference, commune, data)
+            self.take(reference, commune, act.to_wire(), "reception")
+        elif known.main is None:
+            self._correct(reference, commune, act)
         else:
             self._end(known, "deliberations", self._telling.for_deliberations(known))
 
-    def _end(self, act: Act, server: str, wanted: str) -> None:
+    def _end(self, act: Tracked, server: str, wanted: str) -> None:
         """An act which went through before its end could be told: it is now."""
         if act.step == FINISHED and wanted in (TO_PUBLISH, CLOSED) and act.track.get("dit", {}).get(server) != wanted:
             with self._store.transaction() as connection:
                 self._defer(connection, act.reference)
 
-    def _correct(self, reference: str, commune: str, data: dict[str, Any]) -> None:
+    def _correct(self, reference: str, commune: str, act: Act) -> None:
         """An act that was badly announced is announced well now."""
         with self._store.transaction() as connection:
-            self._store.change(connection, reference, commune=commune, data=data, blocked="")
+            self._store.change(connection, reference, commune=commune, data=act.to_wire(), blocked="")
             self._store.note(connection, reference, "corrige")
             self._defer(connection, reference)
 
     def take(
         self, reference: str, commune: str, data: dict[str, Any], step: str, blocked: str = "", **track: Any
     ) -> bool:
-        """Take an act in, once; False when it is known."""
+        """Take an act in, as `Act.to_wire` tells it, once; False when it is known."""
         with self._store.transaction() as connection:
             if not self._store.add(connection, reference, commune, data, step):
                 return False
-            register.inscribe(connection, reference, commune, data)
+            register.inscribe(connection, Act.from_wire(data, reference=reference, commune=commune))
             if track:
                 self._store.change(connection, reference, track=track)
             if blocked:
@@ -171,20 +167,23 @@ class Arrivals:
         return True
 
     def deposit(self, commune: str, data: dict[str, Any], content: bytes) -> str:
-        """Take in an act that no server holds (operations' command); gives its reference. Raises BadRequest."""
+        """Take in an act that no server holds (operations' command), told as by `Act.to_wire`; gives its reference.
+        Raises BadRequest.
+        """
         if commune not in self._config.communes:
             raise BadRequest(f"La commune « {commune} » n'est pas de celles que sert la passerelle.")
         if b"%PDF-" not in content[:1024]:  # blank lines may come first
             raise BadRequest("Le fichier n'est pas un PDF.")
         digest = self._files.keep_bytes(content)
-        document = {"sha256": digest, "nom": f"{data['numero']}.pdf"}
-        reference = f"depot:{commune}:{data['numero']}"
-        if problem := unsaid(data):
+        told = Act.from_wire(data)
+        act = replace(told, main=File(f"{told.number}.pdf", digest))
+        reference = f"depot:{commune}:{act.number}"
+        if problem := unsaid(act):
             raise BadRequest(problem.partition(" À faire")[0] + " Ajoutez --nature et --transmission.")
-        step = after("reception", self._config, commune, data["circuit"], goes(data))
-        if not self.take(reference, commune, data | {"document": document, "annexes": []}, step):
+        step = after("reception", self._config, commune, act.circuit, act.goes)
+        if not self.take(reference, commune, act.to_wire(), step):
             known = self._store.get(reference)
-            if known and known.data["document"]["sha256"] != digest:
+            if known and (known.main is None or known.main.sha256 != digest):
                 raise BadRequest(f"{reference} est déjà dans la chaîne, avec un autre fichier.", 409)
         return reference
 
@@ -223,14 +222,19 @@ class Arrivals:
         commune = str(one["commune"])
         if commune not in self._config.communes:
             return
-        data: dict[str, Any] = {key: one[key] for key in ("circuit", "numero", "date", "objet", "matiere")}
-        data |= {key: str(one.get(key) or "") for key in ("nature", "transmission")}
-        data["numero"] = one["numero"] or ("flux" if one["circuit"] == PES else register.UNNUMBERED)
-        name = f"{data['numero']}.{'xml' if one['circuit'] == PES else 'pdf'}"
+        told = Act.from_wire(one)
+        number = told.number or ("flux" if told.circuit == PES else register.UNNUMBERED)
         # Only what was signed is taken; of a contract, its file too (CGCT, R2131-5).
-        joined = "complet" in one and one["circuit"] == CONTRACT
-        data |= {"document": {"nom": name}, "annexes": self._servers.parapheur().pieces(one["id"]) if joined else []}
-        self.take(reference, commune, data, "signature", dossier=one["id"])
+        joined = "complet" in one and told.circuit == CONTRACT
+        act = Act(
+            circuit=told.circuit, number=number, date=told.date, subject=told.subject, matter=told.matter,
+            nature=told.nature, transmission=told.transmission,
+            main=File(f"{number}.{'xml' if told.circuit == PES else 'pdf'}"),
+            annexes=tuple(self._servers.parapheur().pieces(one["id"])) if joined else (),
+        )  # fmt: skip # a table
+        if wrong := act.problem():
+            raise ActError(wrong)
+        self.take(reference, commune, act.to_wire(), "signature", dossier=one["id"])
 
     def _hear(self, reference: str, news: dict[str, Any], noted: str) -> None:
         """Note what others said of an act, and have it move on."""
@@ -242,5 +246,17 @@ class Arrivals:
             self._defer(connection, reference)
 
 
-def _file(item: dict[str, Any], name: str) -> dict[str, str]:
-    return {"url": item["url"], "sha256": item["sha256"], "nom": Path(str(item.get("nom") or name)).name or name}
+def _announced(item: dict[str, Any]) -> Act:
+    """A délibération that the deliberations' server announced well: of what it says, what the chain goes by."""
+    told = Act.from_wire(item)
+    return Act(
+        uid=told.uid, circuit="deliberation", number=told.number, date=told.day, subject=told.subject,
+        matter=told.matter, transmission=told.transmission * (told.transmission == STAYS),
+        main=None if told.main is None else _named(told.main, f"{told.number}.pdf"),
+        annexes=tuple(_named(one, f"annexe-{rank}.pdf") for rank, one in enumerate(told.annexes, start=1)),
+    )  # fmt: skip # a table
+
+
+def _named(file: File, name: str) -> File:
+    """A file under its own name, without a folder; under this one where it has none."""
+    return File(Path(file.name or name).name or name, file.sha256, url=file.url)

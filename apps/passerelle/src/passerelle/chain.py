@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from . import register
-from .acts import BadRequest, goes, unsaid, unsigned
+from .acts import BadRequest, unsaid, unsigned
 from .arrivals import Arrivals
 from .config import Config
 from .connectors import Connectors
@@ -22,7 +22,7 @@ from .files import Files
 from .handovers import HandOvers
 from .servers import Servers
 from .steps import FINISHED, after, place
-from .store import Act, Store
+from .store import Store, Tracked
 from .telling import Telling
 
 
@@ -74,8 +74,8 @@ class Chain:
                 self._store.change(connection, reference, late="")
         return False
 
-    def _move(self, act: Act, done: dict[str, Any]) -> None:
-        following = after(act.step, self._config, act.commune, act.data.get("circuit", ""), goes(act.data))
+    def _move(self, act: Tracked, done: dict[str, Any]) -> None:
+        following = after(act.step, self._config, act.commune, act.circuit, act.goes)
         self._step(f"{act.step}: fait")
         with self._store.transaction() as connection:
             now = self._store.lock(connection, act.reference)
@@ -100,30 +100,30 @@ class Chain:
             self._store.change(connection, reference, blocked=reason, late="")
             self._store.note(connection, reference, "blocage", reason)
 
-    def qualify(self, reference: str, nature: str, transmission: str) -> Act:
+    def qualify(self, reference: str, nature: str, transmission: str) -> Tracked:
         """Note what a person says of an arrêté that did not leave yet, and have it go on. Raises BadRequest."""
         with self._store.transaction() as connection:
             try:
                 now = self._store.lock(connection, reference)
             except KeyError:
                 raise BadRequest(f"Aucun acte n'a la référence « {reference} ».", 404) from None
-            data = now.data | {"nature": nature, "transmission": transmission}
-            if now.data.get("circuit") != "arrete" or unsaid(data):
+            said = replace(now, nature=nature, transmission=transmission)
+            if now.circuit != "arrete" or unsaid(said):
                 raise BadRequest(f"« {reference} » n'est pas un arrêté, ou cette nature n'est pas celle d'un arrêté.")
             # Of a commune that sends nothing by this way, none left: one of which nobody said anything is said late.
-            stayed = unsaid(now.data) and not self._config.has(now.commune, "teletransmission")
+            stayed = unsaid(now) and not self._config.has(now.commune, "teletransmission")
             if now.tdt or (place(now.step) > place("teletransmission") and not stayed):
                 raise BadRequest(f"« {reference} » est déjà parti, ou au-delà : il ne se qualifie plus.", 409)
             step = now.step
-            if step == "teletransmission" and not goes(data):
+            if step == "teletransmission" and not said.goes:
                 step = after(step, self._config, now.commune, "arrete", False)
-            self._store.change(connection, reference, data=data, step=step, blocked="", late="")
+            self._store.change(connection, reference, data=said.data, step=step, blocked="", late="")
             register.qualified(connection, reference, nature)
             self._store.note(connection, reference, "qualifie", f"nature {nature}, transmission : {transmission}")
             self._defer(connection, reference)
         return now
 
-    def retry(self, reference: str) -> Act:
+    def retry(self, reference: str) -> Tracked:
         """Take an act up again, as a person asks. Raises BadRequest."""
         with self._store.transaction() as connection:
             try:
@@ -132,7 +132,7 @@ class Chain:
                 raise BadRequest(f"Aucun acte n'a la référence « {reference} ».", 404) from None
             if now.step == FINISHED:
                 raise BadRequest(f"« {reference} » est au bout de la chaîne : il n'y a rien à relancer.", 409)
-            if now.step == "reception" and "document" not in now.data:
+            if now.step == "reception" and now.main is None:
                 raise BadRequest(f"« {reference} » a été mal annoncé : corrigez-le au serveur des délibérations.", 409)
             track = dict(now.track)
             if track.get("echec"):
@@ -141,8 +141,8 @@ class Chain:
                     raise BadRequest(f"« {reference} » {text}", 409)
                 track |= {"echec": None, "tdt": None}
             step = now.step
-            if step == "teletransmission" and unsigned(now.data, track):  # by a commune that has a parapheur since
-                step = after("reception", self._config, now.commune, now.data.get("circuit", ""), goes(now.data))
+            if step == "teletransmission" and unsigned(now, track):  # by a commune that has a parapheur since
+                step = after("reception", self._config, now.commune, now.circuit, now.goes)
             self._store.change(connection, reference, step=step, track=track | {"essais": 0}, blocked="", late="")
             self._store.note(connection, reference, "relance")
             self._defer(connection, reference)

@@ -25,7 +25,7 @@ from .eliminations import PARIS, Eliminations, french
 from .files import Files
 from .page import content
 from .queue import Queue, alone, parts
-from .store import Act, Store
+from .store import Store, Tracked
 
 log = logging.getLogger("passerelle")
 
@@ -137,8 +137,8 @@ def _show(config: settings.Config, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _described(act: Act) -> str:
-    what = f"{act.data.get('numero')} — {act.data.get('objet')} ({act.commune})"
+def _described(act: Tracked) -> str:
+    what = f"{act.number} — {act.subject} ({act.commune})"
     lines = [f"{act.reference} : {what}, étape « {act.step} »"]
     lines += [f"  mis de côté : {act.blocked}"] if act.blocked else []
     lines += [f"  en retard : {act.late}"] if act.late else []
@@ -149,7 +149,7 @@ def _retry(config: settings.Config, arguments: argparse.Namespace) -> int:
     with _parts(config) as (_store, queue, chain):
         act = chain.retry(arguments.reference)
         queue.hurry(arguments.reference)
-    print(f"« {act.data.get('numero')} » reprend à l'étape « {act.step} ».")
+    print(f"« {act.number} » reprend à l'étape « {act.step} ».")
     return 0
 
 
@@ -158,7 +158,7 @@ def _qualify(config: settings.Config, arguments: argparse.Namespace) -> int:
         act = chain.qualify(arguments.reference, arguments.nature, arguments.transmission)
         queue.hurry(arguments.reference)
     words = lowered(ARRETES[arguments.nature][2])
-    print(f"« {act.data.get('numero')} » : {words}, à transmettre : {arguments.transmission}.")
+    print(f"« {act.number} » : {words}, à transmettre : {arguments.transmission}.")
     return 0
 
 

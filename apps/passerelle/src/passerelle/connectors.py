@@ -10,12 +10,14 @@ from typing import Any
 
 import psycopg
 
+from creatic_agent.act import SERVERS
+
 from . import room
-from .acts import FAILED, BadRequest, goes, nature, unsaid, unsigned
+from .acts import FAILED, BadRequest, nature, unsaid, unsigned
 from .config import Commune
 from .files import Files
 from .steps import FINISHED, FOLLOWED, PES, place
-from .store import Act, Store
+from .store import Store, Tracked
 
 # What the connector is given for the archive alone: it does not go out.
 KEPT = "conserver"
@@ -46,23 +48,23 @@ class Connectors:
         """
         found = []
         for act in self._store.to_send(commune.slug):
-            if problem := unsaid(act.data) or (goes(act.data) and unsigned(act.data, act.track)):
+            if problem := unsaid(act) or (act.goes and unsigned(act, act.track)):
                 with self._store.transaction() as connection:
                     self._store.change(connection, act.reference, blocked=problem)
                     self._store.note(connection, act.reference, "blocage", problem)
                 continue
-            if not goes(act.data) and not keeps:
+            if not act.goes and not keeps:
                 continue
-            sent = {key: act.data[key] for key in ("numero", "date", "objet", "matiere")} | {
-                "reference": act.reference,
+            sent: dict[str, Any] = {
+                **act.named(SERVERS, "reference", "number", "date", "subject", "matter"),
                 "sha256": act.document,
-                "annexes": [{"nom": one["nom"], "sha256": one["sha256"]} for one in act.data["annexes"]],
+                "annexes": [{"nom": one.name, "sha256": one.sha256} for one in act.annexes],
             }
-            if act.data["circuit"] == PES:
+            if act.circuit == PES:
                 found.append(sent | {"genre": PES})
             else:
-                code, kind = nature(act.data)
-                found.append(sent | {"genre": "acte" if goes(act.data) else KEPT, "nature": code, "type": kind})
+                code, kind = nature(act)
+                found.append(sent | {"genre": "acte" if act.goes else KEPT, "nature": code, "type": kind})
         return found
 
     def document(self, commune: Commune, sha256: str) -> Path | None:
@@ -86,12 +88,12 @@ class Connectors:
         sent = place("teletransmission") <= place(act.step) < place(FINISHED)
         if not sent or (state in FAILED and act.reached("acquittee")):
             raise BadRequest(f"« {reference} » n'est pas à transmettre (étape : {act.step}).", 409)
-        if state == "versee" and act.data["circuit"] != PES and goes(act.data) and not tdt.get("id_acte"):
+        if state == "versee" and act.circuit != PES and act.goes and not tdt.get("id_acte"):
             # Nothing would be published, nor its ARActe filed. No final refusal: it is said again, in order.
             raise BadRequest(f"« {reference} » : l'accusé de réception vient avant le versement.", 425)
         tdt["etat"] = state
         if state == "acquittee":
-            if act.data["circuit"] == PES:
+            if act.circuit == PES:
                 tdt["id_acte"] = _id_flow(act, said)
             else:
                 tdt |= {"id_acte": _id_acte(act, commune, said, ar_acte), "date_reception": _day(said)}
@@ -105,7 +107,7 @@ class Connectors:
             room.check_said(connection, _SAID, reference)
             track = now.track | {"tdt": tdt}
             if state in FAILED:
-                refused = "La DGFiP refuse le flux" if act.data["circuit"] == PES else "La préfecture refuse l'acte"
+                refused = "La DGFiP refuse le flux" if act.circuit == PES else "La préfecture refuse l'acte"
                 who = refused if state == "refusee" else "Le connecteur ne peut pas transmettre"
                 track["echec"] = {"etat": state, "motif": reason}
                 self._store.change(connection, reference, blocked=f"{who} : {reason}")
@@ -122,10 +124,10 @@ class Connectors:
         self._step("suivi: noté")
 
 
-def _id_acte(act: Act, commune: Commune, said: dict[str, Any], ar_acte: bytes | None) -> str:
+def _id_acte(act: Tracked, commune: Commune, said: dict[str, Any], ar_acte: bytes | None) -> str:
     """The act's identifier at the préfecture, once it is sure that the ARActe is of this act. Raises BadRequest."""
     number = str(said.get("id_acte") or "")
-    wanted = f"-{commune.siren}-{act.data['date'].replace('-', '')}-{act.data['numero']}-"
+    wanted = f"-{commune.siren}-{act.date.replace('-', '')}-{act.number}-"
     if wanted not in number:
         raise BadRequest(f"Champ « id_acte » : « {number[:60]} » est celui d'un autre acte.", 409)
     if len(number) > _NUMBER_MAX or not number.isprintable():
@@ -135,7 +137,7 @@ def _id_acte(act: Act, commune: Commune, said: dict[str, Any], ar_acte: bytes | 
     return number
 
 
-def _id_flow(act: Act, said: dict[str, Any]) -> str:
+def _id_flow(act: Tracked, said: dict[str, Any]) -> str:
     """What the connector calls a flow that Helios acknowledged: its transaction and its name. Raises BadRequest."""
     number = str(said.get("id_acte") or "")
     if hashlib.sha256(act.reference.encode()).hexdigest()[:12] not in number:

@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from creatic_agent.act import Act
+
 from .http import Body, Server
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class Deliberations:
@@ -60,11 +61,9 @@ class Deliberations:
 
 def problem(item: dict[str, Any]) -> str:
     """What is wrong with an adopted act as it is announced, or ""."""
-    for name in ("uid", "reference", "commune", "numero", "date", "objet"):
-        if not isinstance(item.get(name), str) or not item[name].strip():
-            return f"le champ « {name} » manque."
-    if not _DATE.fullmatch(item["date"][:10]):
-        return f"le champ « date » n'est pas une date : « {item['date']} »."
+    told = {name: value for name, value in item.items() if name not in ("document", "annexes")}
+    if wrong := Act.from_wire(told).problem("uid", "reference", "commune"):
+        return wrong
     for document in [item.get("document"), *(item.get("annexes") or [])]:
         if not isinstance(document, dict) or not _DIGEST.fullmatch(str(document.get("sha256"))):
             return "un document est annoncé sans son empreinte (sha256)."

@@ -22,6 +22,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -32,6 +33,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from creatic_agent import attestation
+from creatic_agent.act import File
 from creatic_agent.attestation import DELAY, Attestation, NotNow, Unproven
 from creatic_agent.reasons import reason
 
@@ -42,7 +44,7 @@ from .files import Files
 from .handovers import mark
 from .servers import Servers
 from .steps import FINISHED, PES, place
-from .store import Act, Store
+from .store import Store, Tracked
 
 log = logging.getLogger("passerelle")
 SCHEMA = """
@@ -94,7 +96,6 @@ _IDENTIFIER = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,99}")
 # accounts, both named after a digest of the act's reference, and the dossier de preuve of an act that stays.
 _ACT, _PROOF = "ACTE-", "PREUVE-"
 _BY_REFERENCE = ("ACTE-NT-", "PES-")
-_EMPTY = {"objet": "Acte éliminé", "annexes": []}
 
 
 class Elsewhere(Unproven):
@@ -237,7 +238,7 @@ class Eliminations:
         rows = self._rows("SELECT archive FROM elimination WHERE commune = %s ORDER BY archive", commune.slug)
         return [str(one["archive"]) for one in rows]
 
-    def _act(self, commune: Commune, archive: str, number: str, proven: bool = False) -> Act | None:
+    def _act(self, commune: Commune, archive: str, number: str, proven: bool = False) -> Tracked | None:
         """The act of an archive. Raises BadRequest: two have it, which a person must look at.
 
         Args:
@@ -263,7 +264,7 @@ class Eliminations:
         return self._store.get(rows[0]["reference"]) if rows else None
 
     @staticmethod
-    def _planned(act: Act | None) -> dict[str, Any]:
+    def _planned(act: Tracked | None) -> dict[str, Any]:
         if act is None:
             return {"passerelle": {"etat": ABSENT}}
         counts = {
@@ -440,7 +441,7 @@ class Eliminations:
             if now is None:
                 return None
             act = self._store.lock(connection, now["reference"]) if now["reference"] else None
-            if act is None or "eliminee" in act.data:
+            if act is None or act.eliminated:
                 return now
             own, digests = _own(act), _digests(act)
             shared = self._shared(connection, act.reference, own)
@@ -448,14 +449,11 @@ class Eliminations:
                 "document": act.document,
                 "fichiers": digests,
                 "propres": [one for one in own if one not in shared],
-                "marques": [mark(act.reference, rank) for rank in range(len(act.data.get("annexes", [])) + 2)],
+                "marques": [mark(act.reference, rank) for rank in range(len(act.annexes) + 2)],
             }
-            kept = ("circuit", "numero", "date", "matiere", "nature", "transmission")
-            data = {key: act.data[key] for key in kept if key in act.data} | _EMPTY
-            document = {"sha256": str((act.data.get("document") or {}).get("sha256") or ""), "nom": ""}
-            data |= {"eliminee": now["demande"], "document": document}
+            left = replace(_nobody(act), eliminated=now["demande"])
             self._store.change(
-                connection, act.reference, data=data, track={"tdt": {"archive": now["archive"]}}, step=FINISHED,
+                connection, act.reference, data=left.data, track={"tdt": {"archive": now["archive"]}}, step=FINISHED,
                 blocked="", late="",
             )  # fmt: skip # one call by its parts
             connection.execute("UPDATE passage SET detail = '' WHERE reference = %s", (act.reference,))
@@ -659,41 +657,46 @@ class Eliminations:
             return connection.execute(query.encode(), values).fetchall()
 
 
-def _own(act: Act) -> list[str]:
+def _nobody(act: Tracked) -> Tracked:
+    """An act without what it says of people."""
+    main = File("", act.main.sha256 if act.main else "")
+    return replace(act, uid="", subject="Acte éliminé", main=main, annexes=())
+
+
+def _own(act: Tracked) -> list[str]:
     """Digests of the act itself, before and after its signature: those that somebody may have filed by hand."""
-    found = [str((act.data.get("document") or {}).get("sha256") or ""), str(act.track.get("signe") or "")]
+    found = [act.main.sha256 if act.main else "", str(act.track.get("signe") or "")]
     return [one for one in dict.fromkeys(found) if one]
 
 
-def _digests(act: Act) -> list[str]:
+def _digests(act: Tracked) -> list[str]:
     """Digests of all its files that are here."""
-    found = [*_own(act), *(str(one.get("sha256") or "") for one in act.data.get("annexes", []))]
+    found = [*_own(act), *(one.sha256 for one in act.annexes)]
     found.append(str(act.tdt.get("ar_acte") or ""))
     return [one for one in dict.fromkeys(found) if one]
 
 
-def _check_proven(commune: Commune, act: Act, proven: Attestation, traces: dict[str, Any]) -> None:
+def _check_proven(commune: Commune, act: Tracked, proven: Attestation, traces: dict[str, Any]) -> None:
     """Check that an attestation is of that very act, and that it was archived. Raises Unproven."""
-    message, data = proven.message, act.data
+    message = proven.message
     if message.startswith(_BY_REFERENCE):
         named = message.endswith(f"-{hashlib.sha256(act.reference.encode()).hexdigest()[:12]}")
     else:
-        day = str(data.get("date") or "")[:10].replace("-", "")
-        own = f"{commune.siren}-{day}-{data.get('numero')}"
+        own = f"{commune.siren}-{act.day.replace('-', '')}-{act.number}"
         named = re.fullmatch(rf"{_ACT}[0-9A-Za-z]+-{re.escape(own)}-[A-Z]{{2}}", message) is not None
     if not named:
-        raise Unproven(f"l'attestation est celle de « {message[:100]} », et non de l'acte {data.get('numero')}.")
-    if "eliminee" in data:  # by a turn that was cut: what it was is in what finds its copies again
+        raise Unproven(f"l'attestation est celle de « {message[:100]} », et non de l'acte {act.number}.")
+    if act.eliminated:  # by a turn that was cut: what it was is in what finds its copies again
         digests = [traces["document"]] if "document" in traces else list(traces.get("fichiers", []))
     else:
         if place(act.step) < place("teletransmission"):
-            raise Unproven(f"l'acte {data.get('numero')} n'est pas encore signé : il n'a pas pu être versé.")
-        digests = [str(act.track.get("signe") or (data.get("document") or {}).get("sha256") or "")]
+            raise Unproven(f"l'acte {act.number} n'est pas encore signé : il n'a pas pu être versé.")
+        digests = [act.document]
     if not proven.digests.intersection(digests):
-        raise Unproven(f"le document de l'acte {data.get('numero')} n'est pas celui qui était dans l'archive.")
+        raise Unproven(f"le document de l'acte {act.number} n'est pas celui qui était dans l'archive.")
     if act.tdt.get("archive") not in (None, "", proven.archive):
         raise Elsewhere(
-            f"l'acte {data.get('numero')} est versé sous une autre archive, qui reste : celle-ci en était un double. "
+            f"l'acte {act.number} est versé sous une autre archive, qui reste : celle-ci en était un double. "
             "Rien n'est supprimé."
         )
 
@@ -708,12 +711,12 @@ def french(moment: datetime) -> str:
     return moment.astimezone(PARIS).strftime("%d/%m/%Y")
 
 
-def _shown(act: Act | None) -> str:
-    return f"{act.data.get('numero')} — {act.data.get('objet')}" if act else ""
+def _shown(act: Tracked | None) -> str:
+    return f"{act.number} — {act.subject}" if act else ""
 
 
-def _check_accounts(act: Act) -> None:
+def _check_accounts(act: Tracked) -> None:
     """The ordonnateur keeps flows of accounts ten years, whatever the archive did. Raises BadRequest."""
     end = act.since.year + ACCOUNTS_YEARS
-    if act.data.get("circuit") == PES and datetime.now(act.since.tzinfo).year <= end:
+    if act.circuit == PES and datetime.now(act.since.tzinfo).year <= end:
         raise BadRequest(f"Flux comptable : l'ordonnateur le garde jusqu'au 31/12/{end}, rien n'est supprimé.", 409)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import date
 from zoneinfo import ZoneInfo
 
-from .acts import DECISION, FAILED, INDIVIDUAL, NATURES, BadRequest, goes, unsaid
+from .acts import DECISION, FAILED, INDIVIDUAL, NATURES, BadRequest, unsaid
 from .config import Config
 from .steps import FINISHED, PES, place
-from .store import Act, Store
+from .store import Store, Tracked
 
 PARIS = ZoneInfo("Europe/Paris")
 # How an act is made known (CGCT, L2131-1), as the page offers it and the certificate writes it.
@@ -98,18 +98,18 @@ class Standing:
         return max(self.known, self.received) if self.received else self.known
 
 
-def offered(act: Act, config: Config) -> list[str]:
+def offered(act: Tracked, config: Config) -> list[str]:
     """Gestures that a person may make of an act."""
-    if act.data.get("circuit") == PES or _unsigned(act):
+    if act.circuit == PES or _unsigned(act):
         return []
     found = [] if _elsewhere(act, config) or _individual(act) else ["publier"]
-    found += [] if act.data.get("circuit") == "deliberation" else ["notifier"]
-    if goes(act.data) and not config.has(act.commune, "teletransmission"):
+    found += [] if act.circuit == "deliberation" else ["notifier"]
+    if act.goes and not config.has(act.commune, "teletransmission"):
         found.append("recevoir")
     return found
 
 
-def modes(act: Act, config: Config, gesture: str) -> dict[str, str]:
+def modes(act: Tracked, config: Config, gesture: str) -> dict[str, str]:
     """How a gesture may have been made of an act: keys and words.
 
     Under 3,500 inhabitants the council chooses between posting up, paper and on line, by a délibération; elsewhere, and
@@ -126,10 +126,9 @@ def modes(act: Act, config: Config, gesture: str) -> dict[str, str]:
     return {key: words + asked * (key not in (_ON_LINE, _URGENT)) for key, words in found.items()}
 
 
-def publicity(act: Act, config: Config) -> Publicity:
+def publicity(act: Tracked, config: Config) -> Publicity:
     """How an act was made known, or what is to be done for it; nothing of a flow of accounts, nor of what is no act."""
-    data = act.data
-    if data.get("circuit") not in NATURES or "eliminee" in data:
+    if act.circuit not in NATURES or act.eliminated:
         return Publicity()
     published, notified = _noted(act, "publication"), _noted(act, "notification")
     if _individual(act):
@@ -142,9 +141,9 @@ def publicity(act: Act, config: Config) -> Publicity:
     if _unsigned(act):
         return Publicity()
     received, sends = _received(act), config.has(act.commune, "teletransmission")
-    if goes(data) and sends and not received and place(act.step) <= place("aracte"):
+    if act.goes and sends and not received and place(act.step) <= place("aracte"):
         return Publicity()  # the préfecture has it first, or a person sees why it does not
-    if unsaid(data):
+    if unsaid(act):
         lacks = "nature à dire (CGCT, L2131-2) : d'elle dépend s'il se publie ou se notifie ; voyez le groupement"
     elif _individual(act):
         lacks = "à notifier à l'intéressé (CGCT, L2131-1), puis à noter, avec la date, sur la page de l'acte"
@@ -156,27 +155,27 @@ def publicity(act: Act, config: Config) -> Publicity:
     return Publicity(lacks=lacks, since=received or act.since.astimezone(PARIS).date())
 
 
-def whole_since(act: Act) -> date | None:
+def whole_since(act: Tracked) -> date | None:
     """Day on which the whole of a délibération was on line, annexes included (CGCT, R2131-1); None while a part is not.
 
     The deliberations' server tells how many annexes it put on line. What a commune publishes by its own means, its
     people say of the whole act.
     """
-    told, annexes = act.track.get("publication") or {}, act.data.get("annexes") or []
-    if "uid" not in act.data or not annexes or told.get("mode") != _ON_LINE:
+    told, annexes = act.track.get("publication") or {}, act.annexes
+    if not act.uid or not annexes or told.get("mode") != _ON_LINE:
         return day_of(told.get("le"))
     return day_of(told.get("entier_le") or told.get("le")) if told.get("annexes") == len(annexes) else None
 
 
-def unpublished(store: Store, config: Config, communes: list[str] | None) -> list[Act]:
+def unpublished(store: Store, config: Config, communes: list[str] | None) -> list[Tracked]:
     """Acts that a person has to make known now, of some communes or of all, oldest first; `WAITING_MAX` at most."""
     found = store.unknown(UNKNOWN_SQL, communes, WAITING_MAX)
     return [act for act in found if publicity(act, config).lacks]
 
 
-def standing(act: Act, config: Config) -> Standing:
+def standing(act: Tracked, config: Config) -> Standing:
     """Where an act is; a flow of accounts is none and lacks everything."""
-    if act.data.get("circuit") == PES:
+    if act.circuit == PES:
         told = "Un flux comptable n'est pas un acte : il n'a pas de caractère exécutoire."
         return Standing(None, None, None, None, (told,))
     received = _received(act)
@@ -184,9 +183,9 @@ def standing(act: Act, config: Config) -> Standing:
     lacks = []
     if _unsigned(act):
         lacks.append("La signature : l'acte n'est pas encore revenu signé du parapheur.")
-    if unsaid(act.data):
+    if unsaid(act):
         lacks.append("La nature de l'arrêté, et s'il est à transmettre (CGCT, L2131-2) : personne ne l'a dit.")
-    elif goes(act.data) and received is None:
+    elif act.goes and received is None:
         lacks.append(_transmission(act, config))
     if _individual(act):
         published = None
@@ -199,13 +198,13 @@ def standing(act: Act, config: Config) -> Standing:
     if published and not _individual(act) and whole_since(act) is None:
         lacks.append(
             f"La publication de l'acte entier, annexes comprises (CGCT, R2131-1) : rien ne dit que ses "
-            f"{len(act.data['annexes'])} annexes soient toutes en ligne. À faire : publiez-les au serveur des "
+            f"{len(act.annexes)} annexes soient toutes en ligne. À faire : publiez-les au serveur des "
             "délibérations, occultées au besoin."
         )
     known = publicity(act, config).day
     if known and known == published:
         known = max(known, whole_since(act) or known)
-    return Standing(received if goes(act.data) else None, published, notified, known, tuple(lacks))
+    return Standing(received if act.goes else None, published, notified, known, tuple(lacks))
 
 
 def note(
@@ -238,7 +237,7 @@ def note(
         allowed = modes(act, config, gesture)
         if mode not in allowed:
             raise BadRequest("Choisissez comment : " + ", ".join(allowed.values()) + ".")
-        taken = day_of(act.data.get("date"))
+        taken = day_of(act.date)
         if day > today or (taken and day < taken):
             since = f"du {taken:%d/%m/%Y}, date de l'acte, " if taken else ""
             raise BadRequest(f"Date du {day:%d/%m/%Y} : elle va {since}à aujourd'hui, {today:%d/%m/%Y}.")
@@ -247,13 +246,13 @@ def note(
         store.note(connection, reference, key, f"{word} le {day:%d/%m/%Y}, {words[mode]} (noté par {who[:200]})")
 
 
-def described(act: Act, key: str, modes: dict[str, str]) -> str:
+def described(act: Tracked, key: str, modes: dict[str, str]) -> str:
     """How something that was noted of an act was done."""
     mode = str((act.track.get(key) or {}).get("mode") or "")
     return modes.get(mode, mode)
 
 
-def _refused(act: Act, config: Config, gesture: str) -> str:
+def _refused(act: Tracked, config: Config, gesture: str) -> str:
     if _unsigned(act):
         return "Cet acte n'est pas encore signé : il n'y a rien à noter."
     if gesture == "publier" and _individual(act):
@@ -265,7 +264,7 @@ def _refused(act: Act, config: Config, gesture: str) -> str:
     return "Ce geste n'est pas de cet acte."
 
 
-def _transmission(act: Act, config: Config) -> str:
+def _transmission(act: Tracked, config: Config) -> str:
     failed = act.track.get("echec") or {}
     if failed.get("etat") in FAILED:
         return f"La transmission à la préfecture (CGCT, L2131-1), qui a échoué : {failed.get('motif') or 'sans motif'}"
@@ -274,31 +273,31 @@ def _transmission(act: Act, config: Config) -> str:
     return "La transmission à la préfecture (CGCT, L2131-1) : son accusé de réception (ARActe) n'est pas encore là."
 
 
-def _received(act: Act) -> date | None:
+def _received(act: Tracked) -> date | None:
     """Day on which the préfecture had it."""
     return day_of(act.tdt.get("date_reception")) if act.reached("acquittee") else _noted(act, "recu_papier")
 
 
-def _unsigned(act: Act) -> bool:
+def _unsigned(act: Tracked) -> bool:
     """Whether its signed file is still awaited: it is taken back at the step « reprise »."""
     return act.step != FINISHED and place(act.step) <= place("reprise")
 
 
-def _individual(act: Act) -> bool:
-    return act.data.get("circuit") == "arrete" and act.data.get("nature") == INDIVIDUAL
+def _individual(act: Tracked) -> bool:
+    return act.circuit == "arrete" and act.nature == INDIVIDUAL
 
 
-def _either(act: Act) -> bool:
+def _either(act: Tracked) -> bool:
     """Whether publication or notification, one of the two, is enough: it depends on what the act decides."""
-    return act.data.get("circuit") == "marche" or act.data.get("nature") in (DECISION, "6")
+    return act.circuit == "marche" or act.nature in (DECISION, "6")
 
 
-def _elsewhere(act: Act, config: Config) -> bool:
+def _elsewhere(act: Tracked, config: Config) -> bool:
     """Whether it is published from the deliberations' server."""
-    return "uid" in act.data and config.has(act.commune, "deliberations")
+    return bool(act.uid) and config.has(act.commune, "deliberations")
 
 
-def _noted(act: Act, key: str) -> date | None:
+def _noted(act: Tracked, key: str) -> date | None:
     return day_of((act.track.get(key) or {}).get("le"))
 
 

@@ -20,7 +20,7 @@ from creatic_agent.reasons import because
 from . import executory
 from .config import Config, is_address
 from .letters import FAILED, KINDS, PARIS, TO_SEND, Letter, Letters
-from .store import Act, Store
+from .store import Store, Tracked
 
 log = logging.getLogger("passerelle")
 UNTAKEN = (3, 7, 14)
@@ -161,10 +161,10 @@ class Recall:
             return connection.execute(query, mark).fetchone() is not None
 
 
-def _recall(acts: list[Act], config: Config) -> tuple[str, str]:
+def _recall(acts: list[Tracked], config: Config) -> tuple[str, str]:
     """Subject and text: numbers, and no word of an act."""
     count = len(acts)
-    named = ", ".join(_PLAIN.sub("_", str(one.data.get("numero") or "")) for one in acts[:_NAMED])
+    named = ", ".join(_PLAIN.sub("_", one.number) for one in acts[:_NAMED])
     lines = [
         "Bonjour,",
         "",

@@ -5,24 +5,24 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from .acts import ARRETES, goes
+from .acts import ARRETES
 from .config import Commune, Config
 from .executory import PARIS, Publicity, publicity, unpublished
 from .steps import FINISHED, PES, STAGES, STEPS, Step, place
-from .store import Act, Store
+from .store import Store, Tracked
 
 TO_DO_MAX = 200  # acts to make known, of a page
 
 
-def _stage(config: Config, act: Act, steps: tuple[Step, ...], known: Publicity) -> str:
+def _stage(config: Config, act: Tracked, steps: tuple[Step, ...], known: Publicity) -> str:
     """fait, ici, bloque, avenir or sans (the commune lacks the service, or the act has no such step).
 
     An act is published once somebody published it, wherever it is in the chain (CGCT, L2131-1).
     """
-    if steps[0].name == "publication" and act.data.get("circuit") != PES:
+    if steps[0].name == "publication" and act.circuit != PES:
         last = known.lacks and place(act.step) >= place("publication")
         return "fait" if known.day else "ici" if last else "avenir"
-    if not steps[0].concerns(config, act.commune, act.data.get("circuit", ""), goes(act.data)):
+    if not steps[0].concerns(config, act.commune, act.circuit, act.goes):
         return "sans"
     if place(act.step) > place(steps[-1].name):
         return "fait"
@@ -35,7 +35,7 @@ def _when(moment: datetime) -> str:
     return moment.astimezone(PARIS).strftime("%d/%m/%Y à %H:%M")
 
 
-def _row(config: Config, act: Act) -> dict[str, Any]:
+def _row(config: Config, act: Tracked) -> dict[str, Any]:
     commune = config.communes.get(act.commune)
     refusal, known = act.track.get("refus") or {}, publicity(act, config)
     done = f"{known.word} le {known.day:%d/%m/%Y}".capitalize() if known.day else ""
@@ -48,12 +48,12 @@ def _row(config: Config, act: Act) -> dict[str, Any]:
         state, text = ("ici", known.lacks) if known.lacks else ("fait", "au bout de la chaîne")
     else:
         step = STEPS[place(act.step)]
-        state, text = "ici", (act.data.get("circuit") == PES and step.flow) or step.text
+        state, text = "ici", (act.circuit == PES and step.flow) or step.text
     return {
         "reference": act.reference, "commune": commune.name if commune else act.commune,
-        "numero": act.data.get("numero", ""), "objet": act.data.get("objet", ""), "etat": state, "texte": text,
+        "numero": act.number, "objet": act.subject, "etat": state, "texte": text,
         "retard": act.late, "depuis": _when(act.changed), "id_acte": act.tdt.get("id_acte", ""),
-        "nature": ARRETES.get(str(act.data.get("nature")), ("", "", ""))[2], "reste": not goes(act.data),
+        "nature": ARRETES.get(act.nature, ("", "", ""))[2], "reste": not act.goes,
         "a_faire": known.lacks, "en_retard": known.late(datetime.now(PARIS).date()),
         "recu": act.tdt.get("date_reception", ""),
         "etapes": [_stage(config, act, steps, known) for _title, steps in STAGES],

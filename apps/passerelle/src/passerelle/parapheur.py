@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
+from creatic_agent.act import SERVERS, Act, File
+
 from .errors import Refused
 from .http import Server, eliminated
 
@@ -26,12 +28,12 @@ class Parapheur:
         self._server.log_in(self._login, self._password)
         return self._server
 
-    def deposit(self, act: dict[str, Any], file: Path, annexes: Sequence[tuple[str, Path]] = ()) -> int:
+    def deposit(self, act: Act, file: Path, annexes: Sequence[tuple[str, Path]] = ()) -> int:
         """Put an act in its circuit with its annexes (name, file), or find it there; gives its number there."""
-        fields = {key: act[key] for key in ("commune", "circuit", "reference", "objet", "numero", "date")}
+        fields = act.named(SERVERS, "commune", "circuit", "reference", "subject", "number", "date")
         with ExitStack() as opened:
             document = opened.enter_context(file.open("rb"))
-            files = [("fichier", (f"{act['numero']}.pdf", document, "application/pdf"))]
+            files = [("fichier", (f"{act.number}.pdf", document, "application/pdf"))]
             for name, path in annexes:
                 files.append(("annexe", (name, opened.enter_context(path.open("rb")), "application/octet-stream")))
             made = self._ready().json("POST", _DOSSIERS, data=fields, files=files)
@@ -59,15 +61,15 @@ class Parapheur:
         """Write the last file, as it is; gives its SHA-256."""
         return self._ready().fetch(f"{_DOSSIERS}{number}/fichier/", target)
 
-    def pieces(self, number: int) -> list[dict[str, Any]]:
-        """What goes to the préfecture with a contract: C(piece), its number, C(nom), C(sha256). Raises Refused."""
+    def pieces(self, number: int) -> list[File]:
+        """What goes to the préfecture with a contract. Raises Refused."""
         found = self._ready().results(f"{_DOSSIERS}{number}/pieces/")
-        told: list[dict[str, Any]] = [
-            {"piece": one.get("id"), "nom": Path(str(one.get("nom"))).name, "sha256": str(one.get("sha256"))}
+        told = [
+            File(Path(str(one.get("nom"))).name, str(one.get("sha256")), piece=one.get("id"))
             for one in found
             if one.get("transmis") is True
         ]
-        if not all(isinstance(one["piece"], int) and _SHA256.fullmatch(one["sha256"]) for one in told):
+        if not all(isinstance(one.piece, int) and _SHA256.fullmatch(one.sha256) for one in told):
             raise Refused(f"le parapheur annonce mal les pièces du dossier {number}.")
         return told
 

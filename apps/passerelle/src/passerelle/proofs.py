@@ -10,10 +10,12 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from creatic_agent.act import SERVERS
+
 from .acts import CONTRACT, BadRequest
 from .config import Commune
 from .steps import FINISHED, PES
-from .store import Act, Store
+from .store import Store, Tracked
 
 _AT_ONCE = 20
 # How long an act of which nobody noted the publication, nor the notification, waits for it: it is deposited once.
@@ -46,11 +48,11 @@ class Proofs:
         found = self._store.known([str(row["reference"]) for row in rows])
         return [self._one(act) for act in found.values()]
 
-    def _one(self, act: Act) -> dict[str, Any]:
+    def _one(self, act: Tracked) -> dict[str, Any]:
         reference = act.reference
         way = [{"le": _when(when), "etape": step} for when, step, _detail in self._store.history(reference)]
         proof = {
-            "acte": {key: str(act.data.get(key) or "") for key in ("numero", "date", "objet", "matiere", "nature")},
+            "acte": act.named(SERVERS, "number", "date", "subject", "matter", "nature"),
             "reference": reference,
             "id_acte": act.tdt.get("id_acte", ""),
             "accuse_de_reception": act.tdt.get("date_reception", ""),
@@ -60,7 +62,7 @@ class Proofs:
             "notification": act.track.get("notification") or {},
             "parcours": way,
         }
-        told = {"reference": reference, "numero": act.data.get("numero", ""), "id_acte": act.tdt.get("id_acte", "")}
+        told = {"reference": reference, "numero": act.number, "id_acte": act.tdt.get("id_acte", "")}
         return told | {"preuve": proof}
 
     def said(self, commune: Commune, said: dict[str, Any]) -> None:

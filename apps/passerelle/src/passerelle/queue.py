@@ -16,8 +16,9 @@ import psycopg
 from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision, SyncPsycopgConnector
 from procrastinate.jobs import Job, Status
 
+from creatic_agent.act import Act
+
 from . import contracts, convocations, eliminations, executory, letters, mail, metrics, register, returns
-from .acts import goes
 from .chain import Chain
 from .config import Config
 from .errors import Away, HandoverError, Refused
@@ -94,7 +95,8 @@ class Queue:
             return
         waiting = connection.execute("SELECT reference, commune, donnees FROM acte WHERE etape = 'publication'")
         for reference, commune, data in waiting.fetchall():
-            step = after("aracte", self._config, commune, data.get("circuit", ""), goes(data))
+            act = Act.from_wire(data)
+            step = after("aracte", self._config, commune, act.circuit, act.goes)
             Store.change(connection, reference, step=step)
         connection.execute(psycopg.sql.SQL("COMMENT ON TABLE acte IS {}").format(_LAST))
 

@@ -18,14 +18,14 @@ from flask import Response, redirect, render_template, request, send_file
 from creatic_agent.identity import Denied
 
 from . import executory, pdf
-from .acts import FAILED, BadRequest, goes, unsaid, words
+from .acts import FAILED, BadRequest, unsaid, words
 from .config import Commune, Config
 from .identity import Visitor
 from .letters import PARIS
 from .names import marked
 from .register import ARRETES, BOOKS, DELIBERATIONS, PDF_MAX, UNNUMBERED, Entry, Register
 from .steps import PES
-from .store import Act, Store
+from .store import Store, Tracked
 
 _YEARS = range(1800, 3000)
 
@@ -62,10 +62,10 @@ class Records:
 
     # -- an act --------------------------------------------------------------------------------------------
 
-    def _asked(self, commune: Commune) -> Act:
+    def _asked(self, commune: Commune) -> Tracked:
         reference = request.args.get("reference", "")
         act = None if "\0" in reference else self._store.get(reference)
-        if act is None or act.commune != commune.slug or "eliminee" in act.data:
+        if act is None or act.commune != commune.slug or act.eliminated:
             raise BadRequest("Cet acte n'est pas de votre commune, ou n'est pas ici.", 404)
         return act
 
@@ -82,10 +82,10 @@ class Records:
             for one in executory.offered(act, self._config)
         ]
         return render_template(
-            "acte.html.j2", commune=commune.name, act=act, nature=words(act.data), erreur=fault, gestes=gestures,
+            "acte.html.j2", commune=commune.name, act=act, nature=words(act), erreur=fault, gestes=gestures,
             manque=stands.lacks, depuis=french(stands.since), faits=self._facts(act, stands), aujourdhui=_today(),
-            lien=quote(act.reference, safe=""), flux=act.data.get("circuit") == PES,
-            objet=marked(str(act.data.get("objet", ""))),
+            lien=quote(act.reference, safe=""), flux=act.circuit == PES,
+            objet=marked(act.subject),
         )  # fmt: skip # one call by its parts
 
     def note(self) -> Response:
@@ -114,8 +114,8 @@ class Records:
         stands = executory.standing(act, self._config)
         if stands.since is None:
             lacks = " ".join(stands.lacks) or "Sa publication ou sa notification n'est pas connue."
-            raise BadRequest(f"« {act.data.get('numero')} » n'est pas exécutoire. Il manque : {lacks}", 409)
-        number, head = str(act.data.get("numero", "")), "président" if commune.host else "maire"
+            raise BadRequest(f"« {act.number} » n'est pas exécutoire. Il manque : {lacks}", 409)
+        number, head = act.number, "président" if commune.host else "maire"
         content = pdf.make(
             "Certificat de caractère exécutoire",
             commune.name,
@@ -140,17 +140,17 @@ class Records:
         )
         return _pdf(content, f"executoire-{number}")
 
-    def _facts(self, act: Act, stands: executory.Standing) -> list[tuple[str, str]]:
-        data, tdt = act.data, act.tdt
+    def _facts(self, act: Tracked, stands: executory.Standing) -> list[tuple[str, str]]:
+        tdt = act.tdt
         found = [
-            ("Numéro", str(data.get("numero", ""))),
-            ("Objet", str(data.get("objet", ""))),
-            ("Nature", words(data)),
-            ("Date de l'acte", french(executory.day_of(data.get("date")))),
+            ("Numéro", act.number),
+            ("Objet", act.subject),
+            ("Nature", words(act)),
+            ("Date de l'acte", french(executory.day_of(act.date))),
         ]
-        if data.get("matiere"):
-            found.append(("Matière", str(data["matiere"])))
-        if data.get("circuit") != PES and not unsaid(data) and not goes(data):
+        if act.matter:
+            found.append(("Matière", act.matter))
+        if act.circuit != PES and not unsaid(act) and not act.goes:
             found.append(("Transmission", "non transmissible (CGCT, L2131-2)"))
         elif stands.received:
             how = f"ARActe {tdt['id_acte']}" if tdt.get("id_acte") else executory.RECEPTION["papier"]
@@ -161,7 +161,7 @@ class Records:
         if stands.notified:
             how = executory.described(act, "notification", executory.NOTIFICATION)
             found.append(("Notifié à l'intéressé", f"le {french(stands.notified)} ({how})"))
-        if "document" in data and (act.track.get("signe") or "sha256" in data["document"]):
+        if act.document:
             found.append(("Empreinte du document (SHA-256)", act.document))
         return found
 
@@ -234,10 +234,10 @@ class Records:
             return line
         stands = executory.standing(act, self._config)
         if not one.decision:
-            line["nature"] = "À dire" if unsaid(act.data) else words(act.data)
-        if unsaid(act.data):
+            line["nature"] = "À dire" if unsaid(act) else words(act)
+        if unsaid(act):
             line["transmission"] = "à dire"
-        elif not goes(act.data):
+        elif not act.goes:
             line["transmission"] = "non transmissible"
         elif stands.received:
             line["transmission"] = f"reçu le {french(stands.received)}"

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
 import psycopg
 
+from creatic_agent.act import Act
+
 from .acts import DECISION, BadRequest
 from .config import Commune
-from .store import Act, Store, as_act
+from .store import Store, Tracked, as_act
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS registre (
@@ -75,25 +77,25 @@ class Entry:
     subject: str
     decision: bool
     reported: date | None
-    act: Act | None
+    act: Tracked | None
     left: int | None = None
 
 
-def inscribe(connection: psycopg.Connection[Any], reference: str, commune: str, data: Mapping[str, Any]) -> None:
+def inscribe(connection: psycopg.Connection[Any], act: Act) -> None:
     """Inscribe an arrêté or a décision, once, in the transaction that takes it in; nothing of other acts.
 
     Raises ValueError: its date is none.
     """
-    if data.get("circuit") != CIRCUIT:
+    if act.circuit != CIRCUIT:
         return
-    day = date.fromisoformat(str(data["date"])[:10])
-    book = DELIBERATIONS if data.get("nature") == DECISION else ARRETES
+    reference, commune, day = act.reference, act.commune, date.fromisoformat(act.day)
+    book = DELIBERATIONS if act.nature == DECISION else ARRETES
     made = connection.execute(
         "INSERT INTO registre (commune, annee, rang, reference, numero, jour, objet, decision, livre)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (reference) DO NOTHING",
         (
             commune, day.year, _next(connection, commune, day.year, book), reference,
-            str(data["numero"]).replace(UNNUMBERED, ""), day, str(data["objet"]), book == DELIBERATIONS, book,
+            act.number.replace(UNNUMBERED, ""), day, act.subject, book == DELIBERATIONS, book,
         ),
     )  # fmt: skip # a statement and its values
     if not made.rowcount:
@@ -168,11 +170,12 @@ def catch_up(connection: psycopg.Connection[Any]) -> None:
         (CIRCUIT,),
     )
     for reference, commune, data in rows.fetchall():
+        act = Act.from_wire(data, reference=reference, commune=commune)
         try:
-            date.fromisoformat(str(data.get("date"))[:10])
+            date.fromisoformat(act.day)
         except ValueError:
             continue
-        inscribe(connection, reference, commune, {"numero": "", "objet": ""} | data)
+        inscribe(connection, act)
 
 
 class Register:

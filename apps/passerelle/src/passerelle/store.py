@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,8 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
+
+from creatic_agent.act import Act
 
 from .steps import FINISHED, FOLLOWED, NAMES
 
@@ -43,13 +45,11 @@ CREATE TABLE IF NOT EXISTS connecteur (
 """
 
 
-@dataclass(frozen=True)
-class Act:
-    """An act: what it is (`data`), where it is (`step`), and what others answered (`track`)."""
+@dataclass(frozen=True, kw_only=True)
+class Tracked(Act):
+    """An act in the chain: what it is, where it is (`step`), and what others answered (`track`)."""
 
-    reference: str
-    commune: str
-    data: dict[str, Any]
+    eliminated: str  # which request of the archive had it forgotten, or ""
     step: str
     track: dict[str, Any]
     blocked: str  # why a person must look, or ""
@@ -65,7 +65,12 @@ class Act:
     @property
     def document(self) -> str:
         """SHA-256 of what is transmitted and filed: the signed file once there is one."""
-        return str(self.track.get("signe") or self.data["document"]["sha256"])
+        return str(self.track.get("signe") or (self.main.sha256 if self.main else ""))
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What it is, as its table keeps it."""
+        return self.to_wire() | ({"eliminee": self.eliminated} if self.eliminated else {})
 
     def reached(self, word: str) -> bool:
         """Whether the connector has said this, or what comes after."""
@@ -73,11 +78,13 @@ class Act:
         return said in FOLLOWED and FOLLOWED.index(said) >= FOLLOWED.index(word)
 
 
-def as_act(row: dict[str, Any]) -> Act:
+def as_act(row: dict[str, Any]) -> Tracked:
     """The act of a row of its table."""
-    return Act(
-        row["reference"], row["commune"], row["donnees"], row["etape"], row["suivi"], row["blocage"], row["retard"],
-        row["recu_le"], row["modifie_le"],
+    return Tracked.from_wire(
+        row["donnees"],
+        reference=row["reference"], commune=row["commune"], eliminated=str(row["donnees"].get("eliminee") or ""),
+        step=row["etape"], track=row["suivi"], blocked=row["blocage"], late=row["retard"],
+        since=row["recu_le"], changed=row["modifie_le"],
     )  # fmt: skip # one call by its parts
 
 
@@ -109,7 +116,7 @@ class Store:
 
     @staticmethod
     def add(connection: psycopg.Connection[Any], reference: str, commune: str, data: dict[str, Any], step: str) -> bool:
-        """Take an act in; False when its reference is known."""
+        """Take an act in, as `Tracked.to_wire` tells it; False when its reference is known."""
         made = connection.execute(
             "INSERT INTO acte (reference, commune, donnees, etape) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
             (reference, commune, Jsonb(data), step),
@@ -119,7 +126,7 @@ class Store:
         return bool(made.rowcount)
 
     @staticmethod
-    def lock(connection: psycopg.Connection[Any], reference: str) -> Act:
+    def lock(connection: psycopg.Connection[Any], reference: str) -> Tracked:
         """One act, held until the end of the transaction. Raises KeyError."""
         row = connection.execute("SELECT * FROM acte WHERE reference = %s FOR UPDATE", (reference,)).fetchone()
         if row is None:
@@ -149,12 +156,12 @@ class Store:
             "INSERT INTO passage (reference, etape, detail) VALUES (%s, %s, %s)", (reference, step, detail[:1000])
         )
 
-    def remember(self, act: Act, **values: Any) -> Act:
+    def remember(self, act: Tracked, **values: Any) -> Tracked:
         """Add to what others answered of an act, at once; gives the act as it is then."""
         with self.transaction() as connection:
             now = self.lock(connection, act.reference)
             self.change(connection, act.reference, track=now.track | values, late="")
-        return Act(**(vars(now) | {"track": now.track | values, "late": ""}))
+        return replace(now, track=now.track | values, late="")
 
     def seen(self, commune: str) -> None:
         """Note that a commune's connector asks for its acts; once an hour is enough."""
@@ -167,12 +174,12 @@ class Store:
 
     # -- reading -------------------------------------------------------------------------------------------
 
-    def get(self, reference: str) -> Act | None:
+    def get(self, reference: str) -> Tracked | None:
         """One act."""
         found = self._rows("SELECT * FROM acte WHERE reference = %s", (reference,))
         return found[0] if found else None
 
-    def at(self, step: str, commune: str | None = None) -> list[Act]:
+    def at(self, step: str, commune: str | None = None) -> list[Tracked]:
         """Acts of a step which nothing stops, oldest first."""
         return self._rows(
             "SELECT * FROM acte WHERE etape = %s AND blocage = '' AND (%s::text IS NULL OR commune = %s) "
@@ -180,7 +187,7 @@ class Store:
             (step, commune, commune),
         )
 
-    def to_send(self, commune: str) -> list[Act]:
+    def to_send(self, commune: str) -> list[Tracked]:
         """Acts of a commune which its connector has not taken yet, to be sent or only archived, oldest first."""
         return self._rows(
             "SELECT * FROM acte WHERE blocage = '' AND commune = %s AND (etape = 'teletransmission' "
@@ -189,12 +196,12 @@ class Store:
             (commune,),
         )
 
-    def known(self, references: list[str]) -> dict[str, Act]:
+    def known(self, references: list[str]) -> dict[str, Tracked]:
         """Acts that are there, by reference."""
         asked = [one for one in references if "\0" not in one]  # which no text of the database holds
         return {one.reference: one for one in self._rows("SELECT * FROM acte WHERE reference = ANY(%s)", (asked,))}
 
-    def shown(self, communes: list[str] | None, limit: int = 200) -> list[Act]:
+    def shown(self, communes: list[str] | None, limit: int = 200) -> list[Tracked]:
         """Acts to show: those that wait for a person first, of each commune in turn, then the latest."""
         return self._rows(
             "SELECT acte.* FROM acte LEFT JOIN (SELECT reference, row_number() OVER (PARTITION BY commune ORDER BY"
@@ -204,7 +211,7 @@ class Store:
             (communes, communes, FINISHED, limit),
         )
 
-    def unknown(self, where: str, communes: list[str] | None, limit: int) -> list[Act]:
+    def unknown(self, where: str, communes: list[str] | None, limit: int) -> list[Tracked]:
         """Acts that fulfil a condition (an index's, in SQL of ours), past their signature, oldest first."""
         return self._rows(
             f"SELECT * FROM acte WHERE {where} AND (%s::text[] IS NULL OR commune = ANY(%s)) AND etape <> ALL(%s)"  # noqa: S608 - ours
@@ -212,7 +219,7 @@ class Store:
             (communes, communes, list(NAMES[: NAMES.index("reprise") + 1]), limit),
         )
 
-    def partly_published(self, limit: int = 200) -> list[Act]:
+    def partly_published(self, limit: int = 200) -> list[Tracked]:
         """Some of the délibérations that went through and of which not all annexes are told to be on line.
 
         Those of a year, and those of which nothing was told at all, whatever their age: they are of before it was.
@@ -227,7 +234,7 @@ class Store:
             (FINISHED, limit),
         )
 
-    def blocked(self) -> list[Act]:
+    def blocked(self) -> list[Tracked]:
         """The dead letters, oldest first."""
         return self._rows("SELECT * FROM acte WHERE blocage <> '' ORDER BY modifie_le", ())
 
@@ -258,6 +265,6 @@ class Store:
         with self.pool.connection() as connection:
             return connection.execute(query, (seconds,)).fetchone() is not None
 
-    def _rows(self, query: str, values: tuple[Any, ...]) -> list[Act]:
+    def _rows(self, query: str, values: tuple[Any, ...]) -> list[Tracked]:
         with self.pool.connection() as connection:
             return [as_act(one) for one in connection.execute(query.encode(), values).fetchall()]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .acts import FAILED, goes
+from .acts import FAILED
 from .config import Config
 from .files import Files
 from .servers import Servers
 from .steps import place
-from .store import Act, Store
+from .store import Store, Tracked
 
 # What ends an act that does not go out, or of a commune which transmits nothing by this way: told to the deliberations'
 # server, the parapheur.
@@ -25,12 +25,12 @@ class Telling:
     ) -> None:
         self._config, self._store, self._files, self._servers, self._step = config, store, files, servers, on_step
 
-    def tell(self, act: Act) -> Act:
+    def tell(self, act: Tracked) -> Tracked:
         """Tell the parapheur and the deliberations' server where the act is, each state once and in order."""
         has = self._config.has
         path = [
             *(["au_parapheur", "signee"] * has(act.commune, "parapheur")),
-            *(["transmise", "acquittee"] if goes(act.data) and has(act.commune, "teletransmission") else [TO_PUBLISH]),
+            *(["transmise", "acquittee"] if act.goes and has(act.commune, "teletransmission") else [TO_PUBLISH]),
         ]
         for name, wanted, order in (
             ("parapheur", self.for_parapheur(act), ["teletransmis", "acquitte"]),
@@ -50,30 +50,30 @@ class Telling:
         return act
 
     @staticmethod
-    def _reason(act: Act) -> str:
+    def _reason(act: Tracked) -> str:
         failed = act.track.get("echec") or act.track.get("refus") or {}
         return str(failed.get("motif", ""))
 
-    def for_parapheur(self, act: Act) -> str:
+    def for_parapheur(self, act: Tracked) -> str:
         """The state that the parapheur must know, or ""."""
         if "dossier" not in act.track or not self._config.has(act.commune, "parapheur"):
             return ""
         if act.track.get("echec"):
             return "en_erreur"
-        if not goes(act.data) or not self._config.has(act.commune, "teletransmission"):
+        if not act.goes or not self._config.has(act.commune, "teletransmission"):
             return CLOSED * (place(act.step) > place("reprise"))
         return "acquitte" if act.reached("acquittee") else "teletransmis" * act.reached("transmise")
 
-    def for_deliberations(self, act: Act) -> str:
+    def for_deliberations(self, act: Tracked) -> str:
         """The state that the deliberations' server must know, or ""."""
-        if "uid" not in act.data or not self._config.has(act.commune, "deliberations"):
+        if not act.uid or not self._config.has(act.commune, "deliberations"):
             return ""
         if act.track.get("echec"):
             return str(act.track["echec"]["etat"])
         if place(act.step) > place("aracte"):
             if act.tdt.get("id_acte"):
                 return "acquittee"
-            if not goes(act.data) or not self._config.has(act.commune, "teletransmission"):
+            if not act.goes or not self._config.has(act.commune, "teletransmission"):
                 return TO_PUBLISH
         if act.reached("transmise"):
             return "transmise"
@@ -81,7 +81,7 @@ class Telling:
             return "refusee"
         return "signee" if "signe" in act.track else "au_parapheur" * ("dossier" in act.track)
 
-    def _tell_deliberations(self, act: Act, state: str) -> None:
+    def _tell_deliberations(self, act: Tracked, state: str) -> None:
         told: dict[str, Any] = {"etat": state}
         tdt, document = act.tdt, None
         if state in FAILED:
@@ -91,4 +91,4 @@ class Telling:
             document = self._files.path(act.document)
         elif state == TO_PUBLISH and act.track.get("signe"):
             document = self._files.path(act.track["signe"])
-        self._servers.deliberations().tell(act.data["uid"], told, document)
+        self._servers.deliberations().tell(act.uid, told, document)
