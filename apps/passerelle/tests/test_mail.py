@@ -55,7 +55,7 @@ class Known:
     def waiting(self) -> list[Letter]:
         return [letter(number=number) for number in range(5)]
 
-    def told(self, number: int, mark: str) -> None:
+    def note_mail(self, number: int, mark: str) -> None:
         """Nothing is kept."""
 
 

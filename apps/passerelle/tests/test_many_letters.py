@@ -161,7 +161,7 @@ class _Waiting:
         slugs = ["gondecourt"] * 100 + ["loos"]
         return [Letter(rank, slug, rank, data, {}, CAME, {}, run) for rank, slug in enumerate(slugs)]
 
-    def told(self, number: int, mark: str) -> None:
+    def note_mail(self, number: int, mark: str) -> None:
         """Nothing is kept."""
 
 

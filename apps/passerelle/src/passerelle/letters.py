@@ -409,7 +409,7 @@ class Letters:
         here = range(len(listed)) if kind == "reponse" else letter.track.get("ici", [])
         return (self._files.path(listed[rank]["sha256"]), listed[rank]["nom"]) if rank in here else None
 
-    def told(self, number: int, mark: str) -> None:
+    def note_mail(self, number: int, mark: str) -> None:
         """Note that somebody was written to."""
         with self._store.transaction() as connection:
             row = connection.execute("SELECT * FROM lettre WHERE numero = %s FOR UPDATE", (number,)).fetchone() or {}

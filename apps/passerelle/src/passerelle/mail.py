@@ -98,7 +98,7 @@ class Post:
                         if not _alone(error):
                             return sent
                         continue
-                    self._letters.told(letter.number, own)
+                    self._letters.note_mail(letter.number, own)
                     sent += 1
         return sent
 
