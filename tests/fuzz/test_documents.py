@@ -80,7 +80,7 @@ OFFICE = [
 
 @given(content=spoilt([*DOCUMENTS, *OFFICE], words.PDF))
 def test_files_of_the_site(content: bytes) -> None:
-    refuses(lambda: hidden.told(content), hidden.Unfit)
+    refuses(lambda: hidden.revealed(content), hidden.Unfit)
     refuses(lambda: hidden.for_everybody(content), hidden.Unfit)
     refuses(lambda: hidden.occulted(DOCUMENTS[0], content), hidden.Unfit)
     refuses(lambda: pieces.judged(content))

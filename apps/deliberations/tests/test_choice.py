@@ -32,7 +32,7 @@ def test_the_signed_document_alone() -> None:
 def test_an_annex_is_published_without_what_it_hides() -> None:
     [(name, content)] = read(annexe_u1="oui").annexes
     assert name == "plan.docx.pdf"
-    assert hidden.told(content) == []
+    assert hidden.revealed(content) == []
 
 
 def test_copies_take_the_place_of_what_names_somebody() -> None:

@@ -32,8 +32,8 @@ def locked(text: str) -> bytes:
     return written.getvalue()
 
 
-def part(title: str, data: bytes) -> dossier.Part:
-    return dossier.Part(title, len(data), lambda: data)
+def part(title: str, data: bytes) -> dossier.Paper:
+    return dossier.Paper(title, len(data), lambda: data)
 
 
 def test_papers_follow_one_another_each_with_its_bookmark() -> None:
@@ -76,7 +76,7 @@ def test_what_is_too_heavy_is_not_even_read(monkeypatch: pytest.MonkeyPatch) -> 
     def never() -> bytes:
         raise AssertionError("read")
 
-    heavy = dossier.Part("Atlas", dossier.BYTES_MAX + 1, never)
+    heavy = dossier.Paper("Atlas", dossier.BYTES_MAX + 1, never)
     made, left = dossier.bind([part("Convocation", pdf("un")), heavy])
     assert (len(PdfReader(io.BytesIO(made)).pages), left) == (1, ["Atlas : 30,0 Mo, de trop pour un seul fichier"])
     monkeypatch.setattr(dossier, "PAGES_MAX", 2)

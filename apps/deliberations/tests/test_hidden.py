@@ -49,7 +49,7 @@ NAMES = ("Anne Auteur", "Paul Titre", "Luc Responsable", "Eve Relectrice", "Max 
 
 
 def test_all_that_hides_a_name_is_told() -> None:
-    found = " / ".join(hidden.told(rich()))
+    found = " / ".join(hidden.revealed(rich()))
     for name in (*NAMES, "des fichiers joints dans le PDF"):
         assert name in found, found
 
@@ -62,19 +62,19 @@ def test_a_description_without_end_is_told_and_not_unfolded() -> None:
     written = io.BytesIO()
     writer.write(written)
     tracemalloc.start()
-    found = " / ".join(hidden.told(written.getvalue()))
+    found = " / ".join(hidden.revealed(written.getvalue()))
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert "Max Descrit" in found
     assert "description XMP : trop longue" in found
     assert most < 20_000_000
-    assert hidden.told(hidden.cleaned(written.getvalue())) == []
+    assert hidden.revealed(hidden.cleaned(written.getvalue())) == []
 
 
 def test_the_copy_shows_the_same_and_hides_nothing() -> None:
     original = rich()
     copy = hidden.cleaned(original)
-    assert hidden.told(copy) == []
+    assert hidden.revealed(copy) == []
     for name in (*NAMES, "secret de Zo"):
         assert name.encode() not in copy
     kinds = [str(one.get("/Type")) for one in hidden._dictionaries(PdfReader(io.BytesIO(copy)).trailer["/Root"])]
@@ -90,7 +90,7 @@ def test_what_was_there_before_a_correction_leaves_the_file() -> None:
     writer.pages[0][NameObject("/Contents")] = blank["/Contents"].clone(writer)
     written = io.BytesIO()
     writer.write(written)
-    assert hidden.told(written.getvalue())[-1] == "une version précédente du texte"
+    assert hidden.revealed(written.getvalue())[-1] == "une version précédente du texte"
     copy = hidden.cleaned(written.getvalue())
     assert PdfReader(io.BytesIO(copy)).pages[0].extract_text().strip() == "Occulte"
     assert copy.count(b"startxref") == 1
@@ -99,14 +99,14 @@ def test_what_was_there_before_a_correction_leaves_the_file() -> None:
 def test_word_writes_once_though_its_file_ends_twice(tmp_path: Path) -> None:
     data = word(tmp_path / "word.pdf").read_bytes()
     assert data.count(b"startxref") == 2
-    assert hidden.told(data) == ["auteur : Secretariat"]
-    assert hidden.told(hidden.cleaned(data)) == []
+    assert hidden.revealed(data) == ["auteur : Secretariat"]
+    assert hidden.revealed(hidden.cleaned(data)) == []
     # What was saved upon it is an earlier version all the same.
     writer = PdfWriter(io.BytesIO(data), incremental=True)
     writer.pages[0].rotate(90)
     again = io.BytesIO()
     writer.write(again)
-    assert "une version précédente du texte" in hidden.told(again.getvalue())
+    assert "une version précédente du texte" in hidden.revealed(again.getvalue())
 
 
 @pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\r\n\r\n", b"\0\0", b"\xef\xbb\xbf\n"])
@@ -130,7 +130,7 @@ def test_a_name_under_a_black_box_is_seen() -> None:
     original = pdf("Logement de Anne")
     with pytest.raises(hidden.Unfit, match="s'y lit encore"):
         hidden.occulted(original, pdf("Logement de Anne", Author="x"))
-    assert hidden.told(hidden.occulted(original, pdf("Logement de [occulte]", Author="Anne"))) == []
+    assert hidden.revealed(hidden.occulted(original, pdf("Logement de [occulte]", Author="Anne"))) == []
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,9 @@ def test_a_locked_document_is_refused() -> None:
     written = io.BytesIO()
     writer.write(written)
     with pytest.raises(hidden.Unfit, match="protégé par un mot de passe"):
-        hidden.told(written.getvalue())
-    assert hidden.told(hidden.occulted(written.getvalue(), pdf("Occulte"))) == []  # its copy is not
-    assert hidden.told(hidden.occulted(b"%PDF-1.4 rien", pdf("Occulte"))) == []
+        hidden.revealed(written.getvalue())
+    assert hidden.revealed(hidden.occulted(written.getvalue(), pdf("Occulte"))) == []  # its copy is not
+    assert hidden.revealed(hidden.occulted(b"%PDF-1.4 rien", pdf("Occulte"))) == []
 
 
 def test_names_in_an_office_document_are_told() -> None:
@@ -163,8 +163,8 @@ def test_names_in_an_office_document_are_told() -> None:
         names = "<dc:creator>Anne</dc:creator><cp:lastModifiedBy>Luc</cp:lastModifiedBy>"
         made.writestr("docProps/core.xml", f"<c>{names}</c>")
         made.writestr("word/document.xml", "<w:t>texte</w:t>")
-    assert hidden.told(written.getvalue()) == ["auteur : Anne", "modifié par : Luc"]
-    assert hidden.told(b"PK autre") == []
+    assert hidden.revealed(written.getvalue()) == ["auteur : Anne", "modifié par : Luc"]
+    assert hidden.revealed(b"PK autre") == []
 
 
 def office(**parts: str) -> bytes:
@@ -197,7 +197,7 @@ def office(**parts: str) -> bytes:
     ],
 )
 def test_comments_tracked_changes_and_hidden_text_are_told(parts: dict[str, str], told: list[str]) -> None:
-    assert hidden.told(office(**parts)) == told
+    assert hidden.revealed(office(**parts)) == told
 
 
 def test_a_hostile_office_document_is_read_in_a_moment() -> None:
@@ -205,9 +205,9 @@ def test_a_hostile_office_document_is_read_in_a_moment() -> None:
     hostile = office(
         word__document="<w:ins " * 400_000, content="<office:annotation " * 200_000, word__comments="<author>"
     )
-    assert hidden.told(hostile) == []
+    assert hidden.revealed(hostile) == []
     bomb = office(**{f"word__header{rank}": " " * 9_000_000 for rank in range(20)})
-    assert hidden.told(bomb) == []
+    assert hidden.revealed(bomb) == []
     assert time.process_time() - started < allowed(10)
 
 
@@ -218,7 +218,7 @@ def test_a_layer_that_is_not_shown_is_told_and_keeps_the_pdf_from_being_publishe
         writer._root_object[NameObject("/OCProperties")] = DictionaryObject({NameObject("/D"): shown})
         written = io.BytesIO()
         writer.write(written)
-        assert hidden.told(written.getvalue()) == ["un calque masqué"] * len(shown)
+        assert hidden.revealed(written.getvalue()) == ["un calque masqué"] * len(shown)
     with pytest.raises(hidden.Unfit, match="il reste dans ce PDF : un calque masqué"):
         hidden.cleaned(written.getvalue())
 
@@ -229,12 +229,12 @@ def test_an_office_document_that_is_damaged_tells_no_name_and_stops_nothing() ->
         made.writestr("docProps/core.xml", "<dc:creator>Jeanne Martin</dc:creator>" * 50)
     whole = written.getvalue()
     start = whole.index(b"core.xml") + len(b"core.xml")
-    assert hidden.told(whole[:start] + b"\xff" * 20 + whole[start + 20 :]) == []
+    assert hidden.revealed(whole[:start] + b"\xff" * 20 + whole[start + 20 :]) == []
 
 
 def test_what_a_person_publishes_by_hand_hides_nothing_either() -> None:
     clean = hidden.for_everybody(rich())
-    assert hidden.told(clean) == [] and b"Anne Auteur" not in clean
+    assert hidden.revealed(clean) == [] and b"Anne Auteur" not in clean
     drawing = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
     assert hidden.for_everybody(drawing) == drawing
     photograph = b"\xff\xd8\xff\xe0\x00\x10JFIF\0" + b"\0" * 9
@@ -260,13 +260,13 @@ def test_what_cannot_be_cleaned_is_kept_off_line_with_its_reason(data: bytes, sa
 def test_a_title_that_its_page_shows_is_not_hidden() -> None:
     """Each act bears its number as its title: told of every one, nobody reads what is told any more."""
     drawn = pdf("Registre des délibérations – N° 2026_003", Title="Délibération 2026_003", Subject="x", Author="y")
-    assert not [one for one in hidden.told(drawn) if "titre" in one]
+    assert not [one for one in hidden.revealed(drawn) if "titre" in one]
     other = pdf("Registre des délibérations – N° 2026_003", Title="Secours à Anne Cachée", Subject="x", Author="y")
-    assert "titre : Secours à Anne Cachée" in hidden.told(other)
+    assert "titre : Secours à Anne Cachée" in hidden.revealed(other)
 
 
 def test_an_author_is_told_whatever_the_page_shows() -> None:
-    assert "auteur : Anne" in hidden.told(pdf("Logement attribué à Anne Cachée", Author="Anne"))
+    assert "auteur : Anne" in hidden.revealed(pdf("Logement attribué à Anne Cachée", Author="Anne"))
 
 
 @pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\r\n", b"\0\0"])

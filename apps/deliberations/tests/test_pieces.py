@@ -249,15 +249,15 @@ def test_a_copy_to_publish_whose_text_unfolds_takes_no_time_nor_memory_of_the_si
 
 def test_what_is_said_of_a_document_apart_is_what_is_said_of_it_here() -> None:
     named = test_hidden.pdf("Plan", Author="Anne")
-    assert "auteur : Anne" in pieces.told(named) == hidden.told(named)
-    assert hidden.told(pieces.cleaned(named)) == []
-    assert hidden.told(pieces.for_everybody(named)) == []
-    assert hidden.told(pieces.occulted(named, test_hidden.pdf("[occulte]"))) == []
+    assert "auteur : Anne" in pieces.revealed(named) == hidden.revealed(named)
+    assert hidden.revealed(pieces.cleaned(named)) == []
+    assert hidden.revealed(pieces.for_everybody(named)) == []
+    assert hidden.revealed(pieces.occulted(named, test_hidden.pdf("[occulte]"))) == []
     with pytest.raises(hidden.Unfit, match="tout le texte de l'original"):
         pieces.occulted(named, named)
     for _again in range(2):
         with pytest.raises(hidden.Unfit, match="mot de passe"):
-            pieces.told(locked())
+            pieces.revealed(locked())
 
 
 def test_a_long_tagged_document_is_still_published() -> None:

@@ -62,7 +62,7 @@ def test_it_is_published(brought: Path) -> None:
     data = brought.read_bytes()
     assert hidden.is_pdf(data)
     copy = hidden.cleaned(data)
-    assert not hidden.told(copy)
+    assert not hidden.revealed(copy)
     (path := brought.with_name("publie.pdf")).write_bytes(copy)
     assert first_words(shown(path)) == TITLE
     assert len(pypdf.PdfReader(path).pages) == len(pypdf.PdfReader(brought).pages)

@@ -394,7 +394,7 @@ class Aftermath(BrowserView):
 
     def deadlines(self) -> list[dict[str, str]]:
         """What is still to be done, and until when."""
-        return told(self.context)
+        return to_show(self.context)
 
     def items(self) -> list[dict[str, Any]]:
         """Its agenda, with what was said."""
@@ -581,7 +581,7 @@ class Aftermath(BrowserView):
         return "Procès-verbal mis en ligne."
 
 
-def told(meeting: Any) -> list[dict[str, str]]:
+def to_show(meeting: Any) -> list[dict[str, str]]:
     """What is still to be done of a meeting, as pages show it."""
     today, closed = datetime.date.today(), is_closed(meeting)
     return [

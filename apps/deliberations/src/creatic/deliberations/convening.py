@@ -353,7 +353,7 @@ def _leaving(meeting: Any, url: str, now: datetime.datetime) -> dict[str, Any] |
     }  # fmt: skip # a table
 
 
-def told(meeting: Any, version: int, said: list[Mapping[str, Any]]) -> int:
+def hear_receipts(meeting: Any, version: int, said: list[Mapping[str, Any]]) -> int:
     """Note what the relay said of each; gives how many were news. Raises ValueError, KeyError for what is none."""
     [mail] = [one for one in mails(meeting) if one["version"] == version]
     news = 0

@@ -27,7 +27,7 @@ _LONGEST = 120
 
 
 @dataclass(frozen=True)
-class Part:
+class Paper:
     """A paper: what it is called, its bytes (`read` gives them, `size` says how many)."""
 
     title: str
@@ -35,7 +35,7 @@ class Part:
     read: Callable[[], bytes]
 
 
-def bind(parts: Sequence[Part]) -> tuple[bytes, list[str]]:
+def bind(parts: Sequence[Paper]) -> tuple[bytes, list[str]]:
     """Put papers one after the other.
 
     Returns:
@@ -65,7 +65,7 @@ def bind(parts: Sequence[Part]) -> tuple[bytes, list[str]]:
     return made, [f"{parts[rank].title} : {left[rank]}" for rank in sorted(left)]
 
 
-def _too_much(parts: Sequence[Part], taken: dict[int, bytes]) -> dict[int, str]:
+def _too_much(parts: Sequence[Paper], taken: dict[int, bytes]) -> dict[int, str]:
     """Which of them take too much, each by itself; what there is no time to try is not put in either."""
     found, until = {}, time.monotonic() + _LONGEST
     for rank, data in taken.items():
@@ -79,7 +79,7 @@ def _too_much(parts: Sequence[Part], taken: dict[int, bytes]) -> dict[int, str]:
     return found
 
 
-def _read(parts: Sequence[Part], taken: dict[int, bytes], seconds: int) -> tuple[bytes, dict[int, str]]:
+def _read(parts: Sequence[Paper], taken: dict[int, bytes], seconds: int) -> tuple[bytes, dict[int, str]]:
     """Have papers put together by a process of its own; gives nothing when none can be, and what is not in it.
 
     Raises:

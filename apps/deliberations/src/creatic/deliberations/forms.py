@@ -113,7 +113,7 @@ def _beside(widget: Any, said: str, form: Any) -> ErrorViewSnippet:
     return found
 
 
-class Refused(ErrorViewSnippet):
+class RefusedAsAWhole(ErrorViewSnippet):
     """What a schema refuses as a whole, beside the fields that it is about."""
 
     widget: Any

@@ -152,7 +152,7 @@ def _annotations(root: Any) -> Iterator[tuple[Any, list[Any]]]:
             yield one, [found for found in one["/Annots"] if found.get_object() is not None]
 
 
-def told(data: bytes) -> list[str]:
+def revealed(data: bytes) -> list[str]:
     """What a document says without showing it, in French; empty when it says nothing. Raises Unfit."""
     if not is_pdf(data):
         return _of_office(data)
@@ -281,7 +281,7 @@ def cleaned(data: bytes) -> bytes:
 
     if not is_pdf(data):
         raise Unfit("ce n'est pas un PDF, seul format publié (CGCT, R2131-1). À faire : enregistrez-le en PDF")
-    hides = told(data)
+    hides = revealed(data)
     if is_signed(data):
         if hides:
             raise Unfit(
@@ -307,7 +307,7 @@ def cleaned(data: bytes) -> bytes:
         written = io.BytesIO()
         writer.write(written)
     copy = written.getvalue()
-    if left := told(copy):
+    if left := revealed(copy):
         raise Unfit(f"il reste dans ce PDF : {', '.join(left)}. À faire : imprimez-le en PDF et joignez cette copie")
     return copy
 
@@ -322,7 +322,7 @@ def for_everybody(data: bytes) -> bytes:
         return cleaned(data)
     # Where a photograph was taken, when, by which device (Exif 2.3, 4.7.2).
     photographed = ["le lieu, l'appareil ou l'auteur d'une photographie (EXIF)"] * (b"Exif\0\0" in data[:_EXIF_WITHIN])
-    if hides := told(data) + photographed:
+    if hides := revealed(data) + photographed:
         raise Unfit(f"ce fichier cache : {', '.join(hides)}. À faire : enregistrez-le en PDF")
     return data
 

@@ -154,7 +154,7 @@ class SeanceView(DefaultView, _Steps):
 
     def deadlines(self) -> list[dict[str, str]]:
         """What is still to be done after it, and until when."""
-        return aftermath.told(self.context)
+        return aftermath.to_show(self.context)
 
     def is_held(self) -> bool:
         """Whether what follows it can be prepared: it is in session, or over."""
@@ -467,7 +467,7 @@ class Preparation(BrowserView):
                 "state": STATES[api.content.get_state(one)],
                 "tone": TONES.get(api.content.get_state(one), "secondary"),
                 "points": len(list(one.projets(*ON_AGENDA))),
-                "retards": [late["texte"] for late in aftermath.told(one) if late["ton"] == "danger"],
+                "retards": [late["texte"] for late in aftermath.to_show(one) if late["ton"] == "danger"],
             }
             for one in all_of_them
         ]

@@ -98,8 +98,8 @@ def problem(name: str, data: bytes) -> str:
         return str(error)
 
 
-def told(data: bytes) -> list[str]:
-    """As `hidden.told`, read apart. Raises hidden.Unfit."""
+def revealed(data: bytes) -> list[str]:
+    """As `hidden.revealed`, read apart. Raises hidden.Unfit."""
     found: list[str] = json.loads(_known(tells, data, WHOLE, 2 * SECONDS))
     return found
 
@@ -151,7 +151,7 @@ def judged(data: bytes) -> bytes:
 
 def tells(data: bytes) -> bytes:
     """What a file says without showing it, for `apart`. Raises hidden.Unfit."""
-    return json.dumps(hidden.told(data)).encode()
+    return json.dumps(hidden.revealed(data)).encode()
 
 
 def _content(data: bytes) -> str:

@@ -406,6 +406,6 @@ def _inspected(data: bytes) -> dict[str, Any]:
     """What a file hides, and why it cannot be put on line as it is."""
     refused = "" if hidden.is_pdf(data) else "ce n'est pas un PDF, seul format publié (CGCT, R2131-1)"
     try:
-        return {"cache": pieces.told(data), "refus": refused}
+        return {"cache": pieces.revealed(data), "refus": refused}
     except hidden.Unfit as error:
         return {"cache": [], "refus": str(error)}

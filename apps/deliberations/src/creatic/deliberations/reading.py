@@ -156,8 +156,8 @@ def bind(meeting: Any, drafts: Sequence[tuple[str, Any]], undrawn: Sequence[str]
     setattr(meeting, _BOUND, {**bound(meeting), len(meeting.dispatches()): kept})
 
 
-def _part(title: str, file: Any) -> dossier.Part:
-    return dossier.Part(title, file.getSize(), lambda: bytes(file.data))
+def _part(title: str, file: Any) -> dossier.Paper:
+    return dossier.Paper(title, file.getSize(), lambda: bytes(file.data))
 
 
 def bound(meeting: Any) -> dict[int, dict[str, Any]]:

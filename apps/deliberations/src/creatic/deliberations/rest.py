@@ -167,7 +167,7 @@ class Receipts(Service):
                 if meeting is None or meeting.portal_type != "seance":
                     self.request.response.setStatus(404)
                     return {"message": "uid : aucune séance n'a cet identifiant."}
-                return {"nouveaux": convening.told(meeting, int(told["version"]), told["recus"])}
+                return {"nouveaux": convening.hear_receipts(meeting, int(told["version"]), told["recus"])}
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             self.request.response.setStatus(400)
             return {"message": f"version, recus : ce qui est dit d'une convocation ne se lit pas ({error!r})."}
