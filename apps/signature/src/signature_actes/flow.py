@@ -41,7 +41,7 @@ class _Unreadable(Exception):
 
 
 @dataclass
-class Part:
+class Signable:
     """What of a flow may be signed: the flow, or one of its bordereaux.
 
     Attributes:
@@ -69,13 +69,13 @@ class Flow:
 
     path: Path
     encoding: str
-    root: Part
-    slips: list[Part]
+    root: Signable
+    slips: list[Signable]
     ids: set[str]
     astray: bool = False
 
     @property
-    def signed(self) -> list[Part]:
+    def signed(self) -> list[Signable]:
         """What of it is signed: its bordereaux when all have an Id, or else the whole.
 
         Raises:
@@ -201,8 +201,8 @@ class _Scan:
 
     def __init__(self, path: Path) -> None:
         self.parser = parser = _parser()
-        self.flow: Flow = Flow(path, "utf-8", Part(""), [], set())
-        self._open: list[tuple[str, Part | None]] = []  # local name of each, and the part it is
+        self.flow: Flow = Flow(path, "utf-8", Signable(""), [], set())
+        self._open: list[tuple[str, Signable | None]] = []  # local name of each, and the part it is
         self._scopes: list[dict[str, str]] = [{"xml": XML}]
         self._kept: list[str] | None = None  # the signature being read
         self._kept_size = self._kept_depth = 0
@@ -249,9 +249,9 @@ class _Scan:
                     f"{self.flow.path.name} : ce n'est pas un PES Aller. À faire : signez le fichier que la "
                     "comptabilité exporte"
                 )
-            part = self.flow.root = Part(identifier)
+            part = self.flow.root = Signable(identifier)
         elif depth == 2 and local == "Bordereau" and self._open[1][0] in _FLOWS:
-            part = Part(identifier)
+            part = Signable(identifier)
             self.flow.slips.append(part)
         elif self._kept is None and (uri, local) == (DS, "Signature"):
             self._kept, self._kept_size, self._kept_depth = [], 0, depth

@@ -22,7 +22,7 @@ from pyhanko.sign import signers
 from . import xades
 from .check import Signed
 from .files import MAX_BYTES, new_file
-from .flow import Flow, Part, scan
+from .flow import Flow, Signable, scan
 from .person import Person
 from .refusal import ALTERED, UNFIT, Refusal
 from .trust import Trust, common_name
@@ -152,7 +152,7 @@ async def check(
     return Signed(common_name(first.subject), f"{first.serial_number:X}", remarks=tuple(outdated))
 
 
-def _read(flow: Flow, part: Part, *, old: bool) -> xades.Reading:
+def _read(flow: Flow, part: Signable, *, old: bool) -> xades.Reading:
     if len(part.signatures) != 1:
         what = "porte plusieurs signatures" if part.signatures else "n'est pas signé"
         raise Refusal(f"{flow.path.name} : {part.name} {what}. À faire : signez le flux avec « signer-acte »")
@@ -160,7 +160,7 @@ def _read(flow: Flow, part: Part, *, old: bool) -> xades.Reading:
         return xades.read(part.signatures[0], part.name, whole=part is flow.root, old=old)
     except xades.Unfit as why:
         follow = _SIGN_AGAIN if isinstance(why, xades.Altered) else _FOLLOW
-        raise Refusal(f"{flow.path.name} : {part.name} : {xades.told(why)}. {follow}") from None
+        raise Refusal(f"{flow.path.name} : {part.name} : {xades.explained(why)}. {follow}") from None
 
 
 def _asn1(certificate: x509.Certificate) -> asn1_x509.Certificate:

@@ -348,7 +348,7 @@ async def _xades(name: str, data: bytes, document: Path, _trust: Trust, _now: dt
     try:
         reading = xades.read_detached(data)
     except xades.Unfit as why:
-        raise Refusal(f"{name} : {xades.told(why)}. {_ASK}") from None
+        raise Refusal(f"{name} : {xades.explained(why)}. {_ASK}") from None
     with document.open("rb") as stream:
         if hashlib.file_digest(stream, reading.algorithm).digest() != reading.digest:
             raise Refusal(f"{name} : {_ANOTHER}")

@@ -99,7 +99,7 @@ class Unreadable(Unfit):
     """A signature that cannot be read here; the text says why, in French."""
 
 
-def told(why: Unfit) -> str:
+def explained(why: Unfit) -> str:
     """What is said of a signature that is not taken, in French: only what was altered is said to be."""
     if isinstance(why, Altered):
         return f"{ALTERED} ({why})"
