@@ -75,7 +75,7 @@ def main() -> None:
                 f"vérification de {count} événements", count, lambda: verify_folder(folder / "export", authority.root)
             )
             if report.faults or report.events < count:
-                raise SystemExit(f"le journal mesuré n'est pas intact : {report.told()[:3]}")
+                raise SystemExit(f"le journal mesuré n'est pas intact : {report.sentences()[:3]}")
             seal = seal_of(journal, count // 2)
             if seal is None:
                 raise SystemExit("pas de sceau")

@@ -124,7 +124,7 @@ def make(document: Mapping[str, Any], account: Account, agency: str, durations: 
         ("Service d'archivage", agency),
         ("Demande", document["demande"]),
         ("Liste", document["liste"]),
-        ("Archives", f"{len(archives)}, {sizes.told(sum(one['octets'] for one in archives))}"),
+        ("Archives", f"{len(archives)}, {sizes.readable(sum(one['octets'] for one in archives))}"),
         ("Versées", f"du {_day(min(taken))} au {_day(max(taken))}"),
         ("Motif", document["motif"]),
         *([("Durées convenues", f"accord des Archives départementales : {durations}")] if durations else []),
@@ -136,7 +136,7 @@ def make(document: Mapping[str, Any], account: Account, agency: str, durations: 
             [text(one.get("titre") or one["identifiant"], small), text(one["aip"], small)],
             text(_day(one["verse_le"]), small),
             text(_day(one["conserve_jusqua"]), small),
-            text(sizes.told(one["octets"]), small),
+            text(sizes.readable(one["octets"]), small),
         ]
         for number, one in enumerate(archives, 1)
     ]

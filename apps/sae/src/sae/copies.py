@@ -234,7 +234,7 @@ class Copies:
                 found.setdefault(one.request, []).append((one, json.loads(row["lieux"] or "{}")))
         return found
 
-    def told(self, request: str) -> dict[str, dict[str, Any]]:
+    def said_of(self, request: str) -> dict[str, dict[str, Any]]:
         """What was said of the copies of a request, by archive: `etat`, `dite_le`, `lieux`."""
         with self._book() as book:
             rows = book.rows("SELECT * FROM copie WHERE demande = ? ORDER BY aip", request)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def told(octets: float) -> str:
+def readable(octets: float) -> str:
     """In French, three digits at most: ``0 o``, ``1,25 Mo``, ``999 Go``, ``5 To``."""
     shown, units = float(octets), ["o", "ko", "Mo", "Go", "To"]
     while len(units) > 1 and shown >= 999.5:  # what would round up to a thousand is one of the next unit

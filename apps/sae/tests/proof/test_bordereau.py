@@ -68,7 +68,7 @@ def test_the_bordereau_tells_what_the_law_asks() -> None:
      (1_234_567, "1,23 Mo"), (9_996_000, "10 Mo"), (99_960_000, "100 Mo"), (5 * 10**12, "5 To"), (10**16, "10000 To")],
 )  # fmt: skip # a table
 def test_sizes_are_french(size: int, told: str) -> None:
-    assert sizes.told(size) == told
+    assert sizes.readable(size) == told
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_a_journal_made_again_is_refused(archive: Archive) -> None:
         archive.journal, archive.store = other, FileStore(archive.folder / "autre-stockage")
         archive.add(30)
         archive.seal()
-        told = pull(archive).told()
+        told = pull(archive).sentences()
     assert "sceau-00000002.json : réécrit : ce n'est plus celui qui avait été copié" in told
     assert any("chaîne rompue" in line for line in told)
     assert copy.last(archive.folder / "copie") == 2
@@ -62,7 +62,7 @@ def test_a_journal_that_was_cut_is_refused(archive: Archive) -> None:
     archive.seal()
     pull(archive)
     archive.journal.query("DELETE FROM sceau WHERE numero = 3")
-    assert pull(archive).told()[-1] == (
+    assert pull(archive).sentences()[-1] == (
         "fin du journal : coupée : la porte des archives ne montre plus le sceau 3, qui avait été copié"
     )
 
@@ -72,7 +72,7 @@ def test_a_changed_event_does_not_enter(archive: Archive) -> None:
     archive.seal()
     archive.journal.query("DROP TRIGGER jamais_change")
     archive.journal.query("UPDATE evenement SET ligne = replace(ligne, 'n° 1', 'n° 9') WHERE seq = 3")
-    assert "événement 3 : modifié" in pull(archive).told()[0]
+    assert "événement 3 : modifié" in pull(archive).sentences()[0]
     assert copy.last(archive.folder / "copie") == 0
 
 

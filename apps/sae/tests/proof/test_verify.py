@@ -182,7 +182,7 @@ def test_cheating_is_seen_and_located(
 ) -> None:
     cheat(exported)
     report = verify_folder(exported, archive.root, archive.folder / "ancre")
-    assert any(line.startswith(said) for line in report.told()), report.told()
+    assert any(line.startswith(said) for line in report.sentences()), report.sentences()
 
 
 def test_a_journal_cut_after_the_anchor_is_all_that_cannot_be_seen(exported: Path, archive: Archive) -> None:
@@ -192,7 +192,7 @@ def test_a_journal_cut_after_the_anchor_is_all_that_cannot_be_seen(exported: Pat
     assert not report.faults
     assert report.anchored == 2
     later = archive.export("ancre")
-    assert verify_folder(exported, archive.root, later).told()[0].startswith("fin du journal : coupée")
+    assert verify_folder(exported, archive.root, later).sentences()[0].startswith("fin du journal : coupée")
 
 
 def test_a_whole_other_journal_made_with_the_real_unit_is_seen_with_the_anchor(
@@ -205,12 +205,12 @@ def test_a_whole_other_journal_made_with_the_real_unit_is_seen_with_the_anchor(
     other.seal()
     forged = other.export()
     assert not verify_folder(forged, archive.root).faults
-    told = verify_folder(forged, archive.root, archive.folder / "ancre").told()
+    told = verify_folder(forged, archive.root, archive.folder / "ancre").sentences()
     assert "sceau-00000001.json : réécrit : ce n'est pas celui qui avait été copié hors de la salle" in told
 
 
 def test_another_authority_proves_nothing(exported: Path, archive: Archive, stranger: Authority) -> None:
-    told = verify_folder(exported, stranger.root).told()
+    told = verify_folder(exported, stranger.root).sentences()
     assert told[0] == (
         "sceau-00000001.json : l'horodatage n'est pas valable : il ne vient pas d'une autorité de confiance"
     )
@@ -259,4 +259,4 @@ def test_what_is_not_an_export_is_said(archive: Archive, tmp_path: Path) -> None
         verify_folder(exported, tmp_path / "absent.pem")
     with pytest.raises(VerifyError, match="aucun sceau"):
         verify_folder(exported, archive.root, exported)
-    assert verify_folder(exported, archive.root).told() == ["sceaux : aucun : rien ne prouve ces événements"]
+    assert verify_folder(exported, archive.root).sentences() == ["sceaux : aucun : rien ne prouve ces événements"]

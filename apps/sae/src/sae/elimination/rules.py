@@ -505,7 +505,7 @@ class Eliminator:
         for request in self.book.requests(DONE):
             if request.id in attested or request.id in waits or not self._follows(request.account):
                 continue
-            if told := self.copies.told(request.id):
+            if told := self.copies.said_of(request.id):
                 self._certify_copies(request, told)
                 done.append(request.id)
         return done

@@ -209,7 +209,7 @@ def _verified(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(_report(report), ensure_ascii=False, indent=2))
         return int(bool(report.faults))
-    for line in report.told():
+    for line in report.sentences():
         print(f"✗ {line}")
     for line in report.warnings:
         print(f"! {line}")
@@ -274,7 +274,7 @@ def _receive(arguments: argparse.Namespace) -> int:
         received = Path(folder, "export")
         copy.unpack(arguments.export, received)
         report = copy.receive(received, arguments.copie, arguments.racine)
-    for line in report.told():
+    for line in report.sentences():
         print(f"✗ {line}")
     if report.faults:
         print(f"✗ {arguments.copie} : rien n'est ajouté, le journal reçu ne continue pas cette copie.")

@@ -305,7 +305,7 @@ def restore(path: Path, store: Store, root: Path) -> tuple[int, int]:
     lines = [line for number in numbers for line in texts.get(events_name(number), "").split("\n") if line]
     report = verify_parts(lines, {number: texts[seal_name(number)] for number in numbers}, root)
     if report.faults:
-        raise SealError("le journal conservé ne se vérifie pas : " + " ; ".join(report.told()[:5]))
+        raise SealError("le journal conservé ne se vérifie pas : " + " ; ".join(report.sentences()[:5]))
     temporary = path.with_suffix(".restauration")
     temporary.unlink(missing_ok=True)
     with Journal(temporary, opening=False) as journal, journal.transaction() as db:

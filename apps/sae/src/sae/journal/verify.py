@@ -50,7 +50,7 @@ class Report:
     last: datetime | None = None
     anchored: int = 0
 
-    def told(self) -> list[str]:
+    def sentences(self) -> list[str]:
         """The faults, one French line each."""
         return [f"{where} : {what}" for where, what in self.faults]
 

@@ -151,7 +151,7 @@ def _formats(config: Config, arguments: argparse.Namespace) -> int:
     for one in counted:
         print(
             f"{one['compte']:<30} {one['format']:<12} {one['archives']:>7} archives {one['fichiers']:>8} fichiers "
-            f"{sizes.told(one['octets']):>10}"
+            f"{sizes.readable(one['octets']):>10}"
         )
     return 0
 
@@ -161,7 +161,7 @@ def _status(config: Config, arguments: argparse.Namespace) -> int:
     usage = engine.registry.usage()
     for name, account in sorted(config.accounts.items()):
         count, size = usage.get(name, (0, 0))
-        print(f"{name:<30} {count:>7} archives {sizes.told(size):>10} sur {account.quota_mo} Mo")
+        print(f"{name:<30} {count:>7} archives {sizes.readable(size):>10} sur {account.quota_mo} Mo")
     waiting = [path for path in config.spool.iterdir() if not path.name.startswith(".")]
     print(f"Versements en attente : {len(waiting)}")
     if aside := sorted(config.set_aside.glob("*/sip")):
