@@ -432,7 +432,7 @@ def _reason(text: str) -> str:
     return reason[:1000]
 
 
-def few[**P, T](act: Callable[P, T]) -> Callable[P, T]:
+def limited[**P, T](act: Callable[P, T]) -> Callable[P, T]:
     """Keep to a person's own requests what one of theirs makes wait: the check of a file may take minutes, in threads
     that answer everybody (a commune's places: `seal.Places`).
 
@@ -556,7 +556,7 @@ def _known(deposit: Deposit, digest: str) -> Dossier | None:
     return found
 
 
-@few
+@limited
 def deposit(user: Any, told: Deposit, upload: Any, annexes: Sequence[Any] = ()) -> tuple[Dossier, bool]:
     """Put a document at the beginning of its circuit, once for a reference; gives the dossier, and whether it is new.
 
@@ -726,7 +726,7 @@ def _add_admitted(document: Document, admitted: _Admitted, user: Any, comment: s
     return added
 
 
-@few
+@limited
 def take_up(user: Any, dossier: Dossier, upload: Any, signataire: str = "", read: str = "") -> Dossier:
     """Begin a refused dossier again, with a corrected document.
 
@@ -764,7 +764,7 @@ def _same(dossier: Dossier) -> str:
 # Steps
 
 
-@few
+@limited
 def approve(user: Any, dossier: Dossier, state: str) -> Dossier:
     """Pass a control (a_controler) or give the visa (a_viser).
 
@@ -777,7 +777,7 @@ def approve(user: Any, dossier: Dossier, state: str) -> Dossier:
         return held
 
 
-@few
+@limited
 def refuse(user: Any, dossier: Dossier, motif: str, state: str = "") -> Dossier:
     """Refuse it, with a reason.
 
@@ -817,7 +817,7 @@ def _to_sign(held: Dossier, user: Any) -> _ToSign:
     return _ToSign(held.origine_id, held.depuis, people)
 
 
-@few
+@limited
 def sign(user: Any, dossier: Dossier, upload: Any) -> Dossier:
     """Hand in the signed file: it is checked, sealed and kept, and the dossier moves on; or nothing changes.
 

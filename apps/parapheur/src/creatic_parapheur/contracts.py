@@ -25,7 +25,7 @@ _NOT_YET = ("a_controler", "a_viser", "refuse")  # the document may still change
 _WAITING = ("a_teletransmettre", "en_erreur")
 
 
-@circuit.few
+@circuit.limited
 def add(user: Any, dossier: Dossier, kind: str, upload: Any) -> Piece:
     """Keep an annex, or a supplier's counter-signature, with a contract.
 
