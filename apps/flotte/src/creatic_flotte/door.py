@@ -16,7 +16,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from creatic_agent.durable import fresh
-from creatic_flotte.manifest import LARGEST, Part
+from creatic_flotte.manifest import LARGEST, VersionFile
 from creatic_flotte.settings import Away, FleetError, Refused, Rejected, Settings
 
 _TIMEOUT = 60  # seconds without a byte
@@ -78,7 +78,7 @@ class Door:
             return None
         return _signed(body, "ordre")
 
-    def fetch(self, part: Part, target: Path) -> None:
+    def fetch(self, part: VersionFile, target: Path) -> None:
         """Write a part to a new file, of which nothing stays unless it is what was signed.
 
         Raises:

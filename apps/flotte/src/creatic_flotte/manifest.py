@@ -34,7 +34,7 @@ _FIELDS = {"format", "machine", "version", "publie", "expire", "vague", "code", 
 
 
 @dataclass(frozen=True)
-class Part:
+class VersionFile:
     """One of the two files of a version: the code, the same for all; the data, encrypted for one machine."""
 
     sha256: str
@@ -51,8 +51,8 @@ class Manifest:
     published: dt.datetime
     expires: dt.datetime
     wave: str
-    code: Part
-    data: Part
+    code: VersionFile
+    data: VersionFile
 
     @property
     def identity(self) -> str:
@@ -150,7 +150,7 @@ def _read(settings: Settings, text: str) -> Manifest:
             moment(found["publie"]),
             moment(found["expire"]),
             str(found["vague"])[:80],
-            *(Part(_digest(found[name]["sha256"]), _whole(found[name]["octets"], MOST[name])) for name in MOST),
+            *(VersionFile(_digest(found[name]["sha256"]), _whole(found[name]["octets"], MOST[name])) for name in MOST),
         )
     except (ValueError, KeyError, TypeError):
         raise Refused("manifeste signé, mais illisible : le poste de commande s'est trompé") from None

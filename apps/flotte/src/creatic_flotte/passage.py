@@ -16,7 +16,7 @@ from creatic_agent.figures import Figures
 from creatic_flotte import emergency
 from creatic_flotte import manifest as manifests
 from creatic_flotte.door import Door
-from creatic_flotte.manifest import Manifest, Part
+from creatic_flotte.manifest import Manifest, VersionFile
 from creatic_flotte.run import Result, apply, asked, attested
 from creatic_flotte.settings import Away, Failed, FleetError, Refused, Rejected, Settings
 from creatic_flotte.state import State, encoded, room
@@ -137,7 +137,7 @@ class Passage:
         opened.unlink()
         return self.state.place(wanted.version, wanted.identity)
 
-    def _reuse(self, part: Part, before: int, target: Path) -> bool:
+    def _reuse(self, part: VersionFile, before: int, target: Path) -> bool:
         """Whether the code is that of the version before, whose archive is still what was signed."""
         old = self.state.versions / str(before) / "code.tar.gz"
         if not old.is_file() or old.stat().st_size != part.size:

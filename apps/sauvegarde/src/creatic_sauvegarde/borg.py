@@ -25,13 +25,13 @@ import json, os, sys
 sys.argv[0] = "borg"
 from borg import archiver
 from borg.helpers.parseformat import ItemFormatter
-def told(self, item):
+def described(self, item):
     names = [os.fsdecode(name) for name in item.get("xattrs", {})]
     names += [name for name in ("acl_access", "acl_default") if item.get(name)]
     more = {"mode": item.mode & 0o7777, "path": item.path, "source": item.get("source", ""), "xattrs": names,
             "user": item.user or "", "group": item.group or ""}
     return json.dumps(self.get_item_data(item) | more) + "\\n"
-ItemFormatter.format_item_json = told
+ItemFormatter.format_item_json = described
 sys.exit(archiver.main())
 """
 _LONGEST = 1_000_000  # bytes of a line of a list

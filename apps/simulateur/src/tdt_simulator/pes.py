@@ -23,7 +23,7 @@ _EMPTY = "ce fichier ne contient ni bordereau, ni PJ, ni marché"
 
 
 @dataclass
-class Part:
+class Answered:
     """What the DGFiP answers about: a slip, an attachment, a contract."""
 
     domain: str
@@ -42,7 +42,7 @@ class Flow:
     """
 
     headers: dict[str, str] = field(default_factory=dict)
-    parts: list[Part] = field(default_factory=list)
+    parts: list[Answered] = field(default_factory=list)
 
 
 def read(path: Path) -> Flow:
@@ -63,13 +63,13 @@ def read(path: Path) -> Flow:
             elif inside in ("BlocBordereau", "PJ"):
                 values[name] = (node.get("V") or "").strip()
             elif name == "Bordereau" and inside in _SLIPS:
-                flow.parts.append(Part(_SLIPS[inside], values.get("IdBord", ""), values.get("Exer", "")))
+                flow.parts.append(Answered(_SLIPS[inside], values.get("IdBord", ""), values.get("Exer", "")))
                 values.clear()
             elif name == "PJ":
-                flow.parts.append(Part(_ATTACHMENT, attachment=values.get("IdUnique", "")))
+                flow.parts.append(Answered(_ATTACHMENT, attachment=values.get("IdUnique", "")))
                 values.clear()
             elif name in _OTHERS and inside == "PES_Aller":
-                flow.parts.append(Part(_OTHERS[name]))
+                flow.parts.append(Answered(_OTHERS[name]))
             node.clear()
     return flow
 
