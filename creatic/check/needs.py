@@ -199,7 +199,7 @@ def compile_once() -> None:
 def main() -> None:
     """Print what an inventory lacks, as JSON. Arguments: the project, the inventory folder, whether doors are asked."""
     needs = Needs(Path(sys.argv[2]), Tree(Path(sys.argv[1])))
-    found = needs.run() + needs.shared() + needs.borrowed() + needs.approved() + needs.told()
+    found = needs.run() + needs.shared() + needs.borrowed() + needs.approved() + needs.papers()
     found += needs.doors() if sys.argv[3] else []
     problems = [asdict(problem) for problem in found]
     folders = {"secrets": needs.value("creatic_secrets_dir"), "pki": needs.value("creatic_pki_dir")}
@@ -419,7 +419,7 @@ class Needs:
                 machines[host.name] = (profile, {name: self._valued(host, name) for name in names})
         return agrement.problems(wanted, machines)
 
-    def told(self) -> list[Problem]:
+    def papers(self) -> list[Problem]:
         """Tell what is wrong with what the inventory says for the documents of auditors."""
         return papers.problems(self.value(papers.NAME))
 

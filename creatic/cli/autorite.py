@@ -61,7 +61,7 @@ def pki_list(context: Context, jours: str = "", statut: str = "") -> None:
     authority = Authority(common.home() / "pki")
     rows = authority.listing(within=within, status=statut)
     authorities = authority.authorities()
-    told = pki_renewal.told(authority)
+    told = pki_renewal.sentences(authority)
     table = Grid(
         "Titulaire", "Machine", "Profil", "Expire le", "Jours", "Statut", "Numéro", right=["Jours"], no_wrap=True
     )
@@ -92,7 +92,7 @@ def pki_verify(context: Context) -> None:
     authority = Authority(common.home() / "pki")
     problems = authority.verify()
     with contextlib.suppress(PkiError):  # it is one of the problems
-        print("".join(f"{line}\n" for line in pki_renewal.told(authority) if line not in problems), end="")
+        print("".join(f"{line}\n" for line in pki_renewal.sentences(authority) if line not in problems), end="")
     print("\n".join(f"- {problem}" for problem in problems) or "Autorité de certification : aucun défaut.")
     if problems:
         raise Exit("L'autorité de certification a des défauts.", code=1)

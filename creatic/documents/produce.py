@@ -132,7 +132,7 @@ class Order:
 
     def ignored(self) -> list[str]:
         """Fields of creatic_documents that cannot be used, and are left to complete (French)."""
-        return [str(problem) for problem in papers.problems(self._settings.one(papers.NAME))]
+        return [str(problem) for problem in papers.problems(self._settings.only(papers.NAME))]
 
     def _commune(self) -> Mapping[str, Any] | None:
         one = next((body for body in self._bodies if body["slug"] == self.commune), None)
@@ -172,7 +172,7 @@ class Order:
         templates.filters["duree"] = supports.spell
         around = self._around(commune) | {
             "enonce": _statement(register),
-            "donne": functools.partial(_given, papers.given(self._settings.one(papers.NAME)), lacking),
+            "donne": functools.partial(_given, papers.given(self._settings.only(papers.NAME)), lacking),
             "blanc": functools.partial(_blank, blanks),
         }
         module = templates.get_template(f"{name}.md").make_module(around)
@@ -203,12 +203,12 @@ class Order:
     def _around(self, commune: Mapping[str, Any] | None) -> dict[str, Any]:
         settings, shown = self._settings, self._shown
         wanted = self.year or self.now.year
-        authority = settings.one("creatic_autorite")
+        authority = settings.only("creatic_autorite")
         return {
             "organisation": (authority if isinstance(authority, dict) else {}).get(
                 "organisation", "Groupement Cre@tic"
             ),
-            "siren": settings.one("creatic_groupement_siren")
+            "siren": settings.only("creatic_groupement_siren")
             or _Marked("**[à compléter : SIREN — creatic_groupement_siren, group_vars/all.yml]**"),
             "environnement": self.environment,
             "date": f"{self.now:%d/%m/%Y}",
@@ -225,10 +225,10 @@ class Order:
             "partenaires": self._partners(),
             "regles": self._rules(),
             "lots": self._lots(),
-            "agrement": settings.one(agrement.FLAG) is True,
+            "agrement": settings.only(agrement.FLAG) is True,
             "sites": shown.sites,
             "copies": shown.copies,
-            "valeur": settings.one,
+            "valeur": settings.only,
             "valeurs": settings.values,
             "machines": settings.machines,
             "roles_archivage": _ARCHIVE_ROLES,
@@ -249,17 +249,17 @@ class Order:
 
     def _partners(self) -> list[str]:
         """Services versants that are no communes, by their name for people."""
-        found = self._settings.one("creatic_archive_partenaires")
+        found = self._settings.only("creatic_archive_partenaires")
         listed = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
         return [str(one.get("libelle") or one.get("nom")) for one in listed]
 
     def _rules(self) -> dict[str, Any]:
-        found = self._settings.one("creatic_archive_regles")
+        found = self._settings.only("creatic_archive_regles")
         return {str(name): years for name, years in found.items()} if isinstance(found, dict) else {}
 
     def _lots(self) -> list[dict[str, str]]:
         """What connectors deposit: each kind, with its rule, its years and its fate; empty when not said."""
-        found = self._settings.one("creatic_archive_versement")
+        found = self._settings.only("creatic_archive_versement")
         given = found if isinstance(found, dict) else {}
         kinds = [("Actes", "rule", "action")]
         if given.get("flow_rule"):

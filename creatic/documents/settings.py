@@ -45,7 +45,7 @@ class Settings:
                 found.append(value)
         return found
 
-    def one(self, name: str, profile: str = "") -> Any:
+    def only(self, name: str, profile: str = "") -> Any:
         """Its only value; None for none, for several, or for one that Ansible computes from others."""
         found = self.values(name, profile)
         return None if len(found) != 1 or computed(found[0]) else found[0]

@@ -185,7 +185,7 @@ class Supports:
 
     def copies(self) -> Support:
         """Whether there are as many storage nodes as copies are asked for."""
-        wanted = self.settings.one("archive_node_replicas", "archive_node")
+        wanted = self.settings.only("archive_node_replicas", "archive_node")
         nodes = len(self.settings.machines.get("archive_node", ()))
         if not isinstance(wanted, int) or not nodes:
             return Support(UNSEEN, "copies : l'inventaire n'a aucun nœud d'archives (archive_node, servers.yml)")

@@ -158,7 +158,7 @@ def _text(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).isoformat(timespec="seconds")
 
 
-def told(
+def sentences(
     record: Mapping[str, Any] | None,
     standings: Sequence[Standing],
     problems: Sequence[str],

@@ -84,7 +84,7 @@ def state(authority: Authority) -> State:
         return _state(book, ())
 
 
-def told(authority: Authority) -> list[str]:
+def sentences(authority: Authority) -> list[str]:
     """Say (French) the phase of a renewal, and which authorities near their end; empty when there is nothing to say.
 
     Raises:

@@ -138,7 +138,7 @@ def organization(commune: Mapping[str, Any]) -> str:
     return str(commune.get("organisme") or pc_organization(commune["nom"]))
 
 
-class Part(Source):
+class EntitySource(Source):
     """An entity of a commune's file, checked as a commune is: what is wrong is told at its place in that file."""
 
     def __init__(self, source: Source, index: int) -> None:
@@ -175,7 +175,7 @@ def checkable(data: Mapping[str, Any], entity: Mapping[str, Any]) -> dict[str, A
     return found
 
 
-def check(source: Part, commune: str, data: Mapping[str, Any], entity: Mapping[str, Any]) -> None:
+def check(source: EntitySource, commune: str, data: Mapping[str, Any], entity: Mapping[str, Any]) -> None:
     """Report what only an entity can have wrong.
 
     Args:

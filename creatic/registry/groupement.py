@@ -693,7 +693,7 @@ def _check_entities(source: Source, data: dict[str, Any]) -> None:
     if "entites" not in data or not entities.readable(source, data):
         return
     for index, entity in enumerate(data["entites"]):
-        part, shape = entities.Part(source, index), entities.checkable(data, entity)
+        part, shape = entities.EntitySource(source, index), entities.checkable(data, entity)
         _check_siren(part, entity["siren"])
         _check_name(part, entity["libelle"], ("libelle",))
         _check_full_names(part, entity)

@@ -155,7 +155,7 @@ def test_a_machine_for_which_nothing_can_be_made_holds_no_wave_and_is_told(world
     record, _standings, _problems = world.fleet().status()
     assert record and record["vagues"][0]["machines"] == ["bergues-connecteur", "loos-pc"]  # a canary of each profile
     assert "bergues-pc est excusée par le contrôle des fichiers : bergues-pc : le certificat a expiré" in "\n".join(
-        waves.told(record, [], [])
+        waves.sentences(record, [], [])
     )
     world.pass_(url, "bergues-connecteur", "loos-pc")
     assert "ouverte" in world.advance()[0]

@@ -185,5 +185,5 @@ def test_what_a_machine_signs_arrives_as_text(
     outgoing.add(morning, {"anor-pc": machine}, None, [one], [])
     assert len(morning.findings) == 1
     harmless_everywhere(shown(morning.findings, tmp_path, capsys), word)
-    for text in waves.told(None, [one], []):
+    for text in waves.sentences(None, [one], []):
         assert text.isprintable()

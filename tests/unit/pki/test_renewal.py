@@ -30,8 +30,8 @@ from creatic.pki.renewal import (
     SPREAD,
     Machines,
     advance,
+    sentences,
     state,
-    told,
 )
 from testbed.patience import allowed
 
@@ -410,7 +410,7 @@ def test_the_end_of_the_authorities_is_told_in_time(authority: Authority, later:
     life = pki_x509.ISSUING_DAYS
     for left, limit in ((366, 0), (364, 365), (182, 183), (89, 90)):
         later(life - left)
-        said = [line for line in told(authority) if "expire le" in line]
+        said = [line for line in sentences(authority) if "expire le" in line]
         assert len(said) == bool(limit), left
         if limit:
             assert f"moins de {limit} jours" in said[0] and "fab pki.renouveler --autorite emettrice" in said[0]
@@ -426,7 +426,7 @@ def test_the_end_of_the_authorities_is_told_in_time(authority: Authority, later:
     with pytest.raises(PkiError, match=r"trop tôt pour en porter une nouvelle : fab pki.renouveler --autorite racine"):
         advance(authority, "emettrice", Machines(ALL))
     assert go(authority, "racine", excused=(*ALL,))[1].phase in (NONE, OVERLAP)
-    assert told(authority) == [] or OVERLAP in told(authority)[0]
+    assert sentences(authority) == [] or OVERLAP in sentences(authority)[0]
     assert load_certificate(authority.published()["chain"]).not_valid_after_utc > pki_x509.utc_now()
 
 
