@@ -55,7 +55,8 @@ def tasks_and_tags() -> dict[str, list[tuple[str, set[str]]]]:
             play = {"hosts": "localhost", "tasks": [{"ansible.builtin.import_tasks": tasks}]}
             playbook.write_text(json.dumps([play]), encoding="utf-8")
         playbooks["backup_server"] = TOP / "playbooks" / "backup_server.yml"  # what it asks of its clients, too
-        listed = said("ansible-playbook", "-i", "localhost,", "--list-tasks", *map(str, playbooks.values()), seconds=120)
+        names = [str(path) for path in playbooks.values()]
+        listed = said("ansible-playbook", "-i", "localhost,", "--list-tasks", *names, seconds=120)
     found: dict[str, list[tuple[str, set[str]]]] = {}
     for part in re.split(r"^playbook: .*/", listed, flags=re.MULTILINE)[1:]:
         name, _, lines = part.partition(".yml\n")
