@@ -17,12 +17,13 @@ from typing import Any
 import pytest
 from creatic_flotte import cli, manifest
 from creatic_flotte.run import Result
-from creatic_flotte.settings import FleetError, load
+from creatic_flotte.settings import load
 from creatic_guichet.store import common_name
 
 from creatic.fleet import bundle, signing
 from creatic.fleet.signing import Signer
 from creatic.pki.keys import Passphrases
+from creatic_agent.configuration import ConfigError
 from testbed.connector import SIREN, Authority
 from testbed.fleet import DAY, Door, Machine, Publisher, ssh_key
 
@@ -507,8 +508,14 @@ def test_the_command_says_it_in_french(in_place: Machine, tmp_path: Path, capsys
     assert "en attente : le guichet ne répond pas" in capsys.readouterr().err
     config.write_text("{")
     assert cli.main(["--config", str(config), "passer"]) == 1
-    assert "configuration illisible" in capsys.readouterr().err
-    with pytest.raises(FleetError):
+    assert f"{config}, ligne 1 : ce n'est pas du JSON valide. Relancez" in capsys.readouterr().err
+    config.write_text(json.dumps(said | {"machine": NAME, "guichets": "https://localhost:1", "derive_s": 0}))
+    assert cli.main(["--config", str(config), "passer"]) == 1
+    told = capsys.readouterr().err
+    for fault in ("« guichets » : champ inconnu ; vouliez-vous dire « guichet » ?", "« derive_s » : « 0 » doit être",
+                  "« guichet » : champ obligatoire absent"):  # fmt: skip # a list of words
+        assert f"{config}, champ {fault}" in told
+    with pytest.raises(ConfigError):
         load(tmp_path / "absent.json")
     done = subprocess.run([sys.executable, "-m", "creatic_flotte", "--config", "/nulle/part", "passer"],
                           capture_output=True, text=True, check=False,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from creatic_agent import french
+from creatic_agent.configuration import ConfigError
 from creatic_flotte import emergency, passage
 from creatic_flotte.settings import CONFIG, FleetError, load
 
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(passage.journal(settings.state))
             return 0
         kind, text = passage.Passage(settings).perform()
-    except FleetError as error:
+    except (FleetError, ConfigError) as error:
         print(f"creatic-flotte : {error}", file=sys.stderr)
         return 1
     except (OSError, ValueError):

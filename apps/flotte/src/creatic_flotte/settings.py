@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from creatic_agent import configuration
+from creatic_agent.configuration import Key, positive
 
 CONFIG = Path("/etc/creatic/flotte/config.json")
 DAY = 24 * 3600
@@ -50,15 +52,15 @@ class Settings:
     """
 
     machine: str
-    door: str
-    authorities: Path
-    certificate: Path
-    signers: Path
-    revoked: Path
-    state: Path
-    metrics: Path
-    run_seconds: int = 2 * 3600
-    drift_seconds: int = DAY
+    door: Annotated[str, Key("guichet")]
+    authorities: Annotated[Path, Key("autorites")]
+    certificate: Annotated[Path, Key("certificat")]
+    signers: Annotated[Path, Key("signataires")]
+    revoked: Annotated[Path, Key("revoques")]
+    state: Annotated[Path, Key("etat")]
+    metrics: Annotated[Path, Key("metriques")]
+    run_seconds: Annotated[int, Key("duree_max_s"), positive] = 2 * 3600
+    drift_seconds: Annotated[int, Key("derive_s"), positive] = DAY
 
     @property
     def current(self) -> Path:
@@ -66,31 +68,6 @@ class Settings:
         return self.certificate / "current"
 
 
-_NAMES = {
-    "machine": "machine",
-    "guichet": "door",
-    "autorites": "authorities",
-    "certificat": "certificate",
-    "signataires": "signers",
-    "revoques": "revoked",
-    "etat": "state",
-    "metriques": "metrics",
-    "duree_max_s": "run_seconds",
-    "derive_s": "drift_seconds",
-}
-
-
 def load(path: Path = CONFIG) -> Settings:
-    """Read the configuration.
-
-    Raises:
-        FleetError: it is not there, or not as the role writes it.
-    """
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        given: dict[str, Any] = {_NAMES[key]: value for key, value in found.items()}
-        for key in ("authorities", "certificate", "signers", "revoked", "state", "metrics"):
-            given[key] = Path(given[key])
-        return Settings(**given)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FleetError(f"{path} : configuration illisible ({type(error).__name__}) ; redéployez la machine") from None
+    """Read the configuration. Raises configuration.ConfigError: it is not there, or not as the role writes it."""
+    return configuration.load(path, Settings)
