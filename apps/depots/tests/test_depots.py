@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from creatic_depots import depots, segments
-from creatic_depots.depots import Depot, DepotError, Settings, metrics
+from creatic_depots.depots import Client, Depot, DepotError, Settings, metrics
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 CONFIG = "[repository]\nversion = 1\nid = 00\nkey = clé\n"
@@ -66,7 +66,7 @@ def depot(tmp_path: Path) -> Depot:
     for name in ("etat/gel", "metriques", "racine/mairie/parole"):
         (tmp_path / name).mkdir(parents=True)
     settings = Settings(
-        tmp_path / "racine", tmp_path / "etat", tmp_path / "metriques", ME, ME, {"mairie": 20}, 2, {"mairie": 48}
+        tmp_path / "racine", tmp_path / "etat", tmp_path / "metriques", ME, ME, {"mairie": Client(20, 48)}, 2
     )
     return Depot(settings, "mairie")
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from creatic_agent.configuration import ConfigError
 from creatic_agent.durable import write
 from creatic_agent.reasons import because
 from creatic_depots import segments
@@ -64,7 +65,7 @@ def _serve(settings: Settings, client: str) -> int:
         depot.note(sys.stdin.buffer.read(_WORD))
         return 0
     arguments = ["--append-only", "--restrict-to-repository", str(depot.path)]
-    quota = ["--storage-quota", f"{settings.clients[client]}M"]
+    quota = ["--storage-quota", f"{settings.clients[client].quota_mo}M"]
     os.execv(_BORG, [_BORG, "serve", "--umask=0027", *arguments, *quota])  # noqa: S606 - no shell is the point
 
 
@@ -188,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
             metrics(settings)
         elif asked.commande == "rouvrir":
             Depot(settings, asked.client).reopen()
-    except (DepotError, segments.SegmentError, OSError) as error:
+    except (DepotError, ConfigError, segments.SegmentError, OSError) as error:
         print(f"creatic-depots : {because(error)}", file=sys.stderr)
         return 1
     return 0

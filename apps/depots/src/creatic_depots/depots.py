@@ -31,8 +31,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from creatic_agent import configuration
+from creatic_agent.configuration import Key, Whole, positive
 from creatic_agent.durable import write
 from creatic_agent.errors import CreaticError
 from creatic_depots import segments
@@ -58,6 +60,14 @@ class DepotError(CreaticError, cause="depot"):
 
 
 @dataclass(frozen=True)
+class Client:
+    """A client's quota, in megabytes, and the hours from which its last backup is too old."""
+
+    quota_mo: Annotated[Whole, positive]
+    age_max_h: Annotated[Whole, positive]
+
+
+@dataclass(frozen=True)
 class Settings:
     """Content of /etc/creatic/depots.json.
 
@@ -67,28 +77,22 @@ class Settings:
         metrics: folder of the textfile collector.
         account: the clients'.
         readers: account that restores, which may not write.
-        clients: quota in megabytes, by client.
+        clients: whose repositories they are.
         quarters: closed quarters that are kept.
-        ages: hours from which the last backup is too old, by client.
     """
 
-    root: Path
-    state: Path
-    metrics: Path
-    account: str
-    readers: str
-    clients: dict[str, int]
-    quarters: int
-    ages: dict[str, int]
+    root: Annotated[Path, Key("racine")]
+    state: Annotated[Path, Key("etat")]
+    metrics: Annotated[Path, Key("metriques")]
+    account: Annotated[str, Key("compte")]
+    readers: Annotated[str, Key("lecteurs")]
+    clients: dict[str, Client]
+    quarters: Annotated[Whole, Key("trimestres")]
 
     @classmethod
     def load(cls, path: Path) -> Settings:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return cls(
-            Path(found["racine"]), Path(found["etat"]), Path(found["metriques"]), found["compte"], found["lecteurs"],
-            {name: int(one["quota_mo"]) for name, one in found["clients"].items()}, int(found["trimestres"]),
-            {name: int(one["age_max_h"]) for name, one in found["clients"].items()},
-        )  # fmt: skip # one call by its parts
+        """Read the configuration. Raises configuration.ConfigError."""
+        return configuration.load(path, cls)
 
 
 def _read(path: Path) -> str:
@@ -176,7 +180,7 @@ class Depot:
 
     @property
     def _quota(self) -> int:
-        return self.settings.clients[self.client] * 1_000_000
+        return self.settings.clients[self.client].quota_mo * 1_000_000
 
     def _size(self, repository: Path | None = None) -> int:
         """Bytes of its segments on the disk, or of a closed quarter's; those that go meanwhile count for nothing."""
@@ -203,8 +207,8 @@ class Depot:
         return {
             "client": self.client,
             "derniere": last,
-            "age_max_h": self.settings.ages[self.client],
-            "trop_ancienne": bool(last) and _age_h(last) > self.settings.ages[self.client],
+            "age_max_h": self.settings.clients[self.client].age_max_h,
+            "trop_ancienne": bool(last) and _age_h(last) > self.settings.clients[self.client].age_max_h,
             "transactions": len(times),
             "octets": self._size(),
             "octets_clos": sum(map(self._size, closed)),

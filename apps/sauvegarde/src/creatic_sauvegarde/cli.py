@@ -9,6 +9,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from creatic_agent.configuration import ConfigError
 from creatic_agent.reasons import because
 from creatic_sauvegarde import backup, borg, keys, lots, postgresql, restore, snapshot
 from creatic_sauvegarde.settings import CONFIG, Away, BackupError, Settings
@@ -119,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Away as error:
         print(f"creatic-sauvegarde : {because(error)}", file=sys.stderr)
         return AGAIN
-    except (BackupError, OSError) as error:
+    except (BackupError, ConfigError, OSError) as error:
         print(f"creatic-sauvegarde : {because(error)}", file=sys.stderr)
         return 1
     return 0

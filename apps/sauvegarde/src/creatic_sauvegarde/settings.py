@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from creatic_agent import configuration
+from creatic_agent.configuration import From, Key
 from creatic_agent.places import Under
 
 CONFIG = Path("/etc/creatic/sauvegarde/config.json")
@@ -21,13 +22,30 @@ class Away(BackupError):
 
 
 @dataclass(frozen=True)
+class Item:
+    """What a role declared: see `backup_client_items` of role backup_client."""
+
+    name: str = ""
+    paths: list[str] = field(default_factory=list)
+    exclude: list[str] = field(default_factory=list)
+    sqlite: list[str] = field(default_factory=list)
+    lots: list[str] = field(default_factory=list)
+    postgresql: list[str] = field(default_factory=list)
+    units: list[str] = field(default_factory=list)
+
+
+def _plain(items: list[Item]) -> list[dict[str, Any]]:
+    return [asdict(one) for one in items]
+
+
+@dataclass(frozen=True)
 class Settings:
     """Content of /etc/creatic/sauvegarde/config.json.
 
     Attributes:
         client: name under which the server knows this machine.
         repository: address of its repository, for borg.
-        items: what roles declared: name, paths, exclude, sqlite, postgresql, units.
+        items: what roles declared, each as `Item` has it.
         folder: keys and passphrase.
         state: snapshots, and what borg keeps between runs.
         metrics: folder of the textfile collector.
@@ -36,21 +54,18 @@ class Settings:
     """
 
     client: str
-    repository: str
-    items: list[dict[str, Any]]
+    repository: Annotated[str, Key("depot")]
+    items: Annotated[list[dict[str, Any]], Key("elements"), From(list[Item], _plain)]
     folder: Path
-    state: Path
-    metrics: Path
+    state: Annotated[Path, Key("etat")]
+    metrics: Annotated[Path, Key("metriques")]
     base: Path = Path("/")
     borgmatic: Path = Path("/etc/borgmatic/config.yaml")
 
     @classmethod
     def load(cls, path: Path) -> Settings:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return cls(
-            found["client"], found["depot"], found["elements"],
-            path.parent, Path(found["etat"]), Path(found["metriques"]), Path(found["base"]), Path(found["borgmatic"]),
-        )  # fmt: skip # one call by its parts
+        """Read the configuration. Raises configuration.ConfigError."""
+        return configuration.load(path, cls, folder=path.parent)
 
     def all_of(self, key: str) -> list[str]:
         """What every role declared under a key."""
