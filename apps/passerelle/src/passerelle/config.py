@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from creatic_agent.reasons import reason
+from creatic_agent import configuration
+from creatic_agent.configuration import UNWRITTEN, ConfigError, From, Key, Secret, Whole, by, positive
+
+__all__ = ["DEFAULT_PATH", "Account", "Commune", "Config", "ConfigError", "is_address", "load"]
 
 log = logging.getLogger("passerelle")
 DEFAULT_PATH = Path("/etc/passerelle/config.json")
@@ -20,8 +22,20 @@ _ADDRESS = re.compile(
 )
 
 
-class ConfigError(Exception):
-    """The configuration cannot be used; the text is French."""
+def is_address(text: str) -> bool:
+    """Whether any relay takes mails for it: one address, in ASCII, that adds no header and no other recipient."""
+    return bool(_ADDRESS.fullmatch(text))
+
+
+def _texts(given: tuple[Any, ...]) -> tuple[str, ...]:
+    return tuple(map(str, given))
+
+
+def _said(given: str | None) -> str:
+    return given or ""
+
+
+_Said = Annotated[str, From(str | None, _said)]  # inventories have nulls
 
 
 @dataclass(frozen=True)
@@ -29,15 +43,27 @@ class Commune:
     """A commune that the passerelle serves."""
 
     slug: str
-    name: str
+    name: Annotated[str, Key("nom")]
     siren: str
     services: tuple[str, ...]
-    mails: tuple[str, ...] = ()  # of its DGS and maire
-    territory: str = ""
-    size: str = ""
-    host: str = ""  # the commune that hosts it, by slug, for a CCAS, a syndicat…
-    publication: str = ""  # how its council chose to publish acts (L2131-1); "" when its file does not say
-    settled: bool = True  # its formalities are done, by its file
+    mails: Annotated[tuple[str, ...], Key("courriels"), From(tuple[Any, ...], _texts)] = ()  # of its DGS and maire
+    territory: Annotated[_Said, Key("territoire")] = ""
+    size: Annotated[_Said, Key("taille")] = ""
+    host: Annotated[_Said, Key("heberge_par")] = ""  # the commune that hosts it, by slug, for a CCAS, a syndicat…
+    publication: _Said = ""  # how its council chose to publish acts (L2131-1); "" when its file does not say
+    settled: Annotated[bool, Key("formalites")] = True  # its formalities are done, by its file
+
+    def __post_init__(self) -> None:
+        """Keep the addresses that can be written to; one that cannot is told, and keeps no other."""
+        for one in self.mails:
+            if not is_address(one):
+                log.error(
+                    "%s : aucun courriel ne peut partir vers %r. À faire : corrigez le courriel de cette personne (une "
+                    "seule adresse, sans accent) dans le fichier de la commune.",
+                    self.name,
+                    one[:100],
+                )
+        object.__setattr__(self, "mails", tuple(filter(is_address, self.mails)))
 
 
 @dataclass(frozen=True)
@@ -45,32 +71,34 @@ class Account:
     """A server and the account the passerelle has there."""
 
     url: str
-    login: str
-    password: str = field(repr=False)
+    login: Annotated[str, Key("compte")]
+    password: Annotated[Secret, Key("mot_de_passe")] = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Config:
     """What the passerelle needs to know. Delays are in seconds; an absent server's steps are skipped."""
 
-    communes: dict[str, Commune]
-    siren: str = ""  # of the groupement, whose agents see every commune
-    servers: dict[str, Account] = field(default_factory=dict)  # parapheur, deliberations, ged
-    database: str = "dbname=passerelle host=/run/postgresql"
-    folder: Path = Path("/var/lib/passerelle")
-    trust: str = "/etc/creatic/pki/ca.pem"
-    crl: Path = Path("/etc/creatic/pki/crl.pem")
-    templates: Path = Path("/usr/lib/passerelle/modeles")
-    metrics: Path = Path("/var/lib/creatic/metrics/passerelle.prom")
-    look_every: int = 30  # between two looks at what others have ready
-    retry: float = 5  # before the second try, then twice as long each time
-    retry_max: float = 300
-    concurrency: int = 4
+    communes: Annotated[dict[str, Commune], From(list[Commune], by("slug"))]
+    siren: Annotated[str, Key("siren", needed=True)] = ""  # of the groupement, whose agents see every commune
+    # parapheur, deliberations, ged
+    servers: Annotated[dict[str, Account], Key("serveurs", needed=True)] = field(default_factory=dict)
+    database: Annotated[str, UNWRITTEN] = "dbname=passerelle host=/run/postgresql"
+    folder: Annotated[Path, UNWRITTEN] = Path("/var/lib/passerelle")
+    trust: Annotated[str, UNWRITTEN] = "/etc/creatic/pki/ca.pem"
+    crl: Annotated[Path, UNWRITTEN] = Path("/etc/creatic/pki/crl.pem")
+    templates: Annotated[Path, UNWRITTEN] = Path("/usr/lib/passerelle/modeles")
+    metrics: Annotated[Path, UNWRITTEN] = Path("/var/lib/creatic/metrics/passerelle.prom")
+    # between two looks at what others have ready
+    look_every: Annotated[Whole, Key("releve", needed=True), positive] = 30
+    retry: Annotated[float, UNWRITTEN] = 5  # before the second try, then twice as long each time
+    retry_max: Annotated[float, UNWRITTEN] = 300
+    concurrency: Annotated[Whole, Key("travaux", needed=True), positive] = 4
     url: str = ""  # its own address, for links
-    mail_relay: str = ""  # without one, no mail is sent
-    mail_port: int = 25
-    mail_sender: str = ""
-    reminders: tuple[int, ...] = (30, 15, 7, 2)  # days before the end of a delay
+    mail_relay: Annotated[str, Key("courriel.relais")] = ""  # without one, no mail is sent
+    mail_port: Annotated[Whole, Key("courriel.port"), positive] = 25
+    mail_sender: Annotated[str, Key("courriel.expediteur")] = ""
+    reminders: Annotated[tuple[Whole, ...], Key("rappels")] = (30, 15, 7, 2)  # days before the end of a delay
 
     def has(self, slug: str, service: str) -> bool:
         """Whether a commune has a service, and the groupement the server for it."""
@@ -89,66 +117,6 @@ class Config:
         return [commune, *sorted(hosted, key=lambda one: one.name)]
 
 
-def is_address(text: str) -> bool:
-    """Whether any relay takes mails for it: one address, in ASCII, that adds no header and no other recipient."""
-    return bool(_ADDRESS.fullmatch(text))
-
-
-def _addresses(commune: dict[str, Any]) -> tuple[str, ...]:
-    """Those that can be written to; one that cannot is told, and keeps no other."""
-    given = [str(one) for one in commune.get("courriels", ())]
-    for one in given:
-        if not is_address(one):
-            log.error(
-                "%s : aucun courriel ne peut partir vers %r. À faire : corrigez le courriel de cette personne (une "
-                "seule adresse, sans accent) dans le fichier de la commune.",
-                commune["nom"],
-                one[:100],
-            )
-    return tuple(one for one in given if is_address(one))
-
-
 def load(path: Path = DEFAULT_PATH) -> Config:
     """Read the configuration. Raises ConfigError."""
-    try:
-        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        servers = {
-            name: Account(one["url"], one["compte"], Path(one["mot_de_passe"]).read_text(encoding="utf-8").strip())
-            for name, one in raw["serveurs"].items()
-        }
-        communes = {
-            one["slug"]: Commune(
-                one["slug"],
-                one["nom"],
-                one["siren"],
-                tuple(one["services"]),
-                _addresses(one),
-                str(one.get("territoire") or ""),
-                str(one.get("taille") or ""),
-                str(one.get("heberge_par") or ""),
-                str(one.get("publication") or ""),
-                bool(one.get("formalites", True)),
-            )
-            for one in raw["communes"]
-        }
-        mail = raw.get("courriel") or {}
-        return Config(
-            communes,
-            raw["siren"],
-            servers,
-            look_every=int(raw["releve"]),
-            concurrency=int(raw["travaux"]),
-            url=str(raw.get("url", "")),
-            mail_relay=str(mail.get("relais", "")),
-            mail_port=int(mail.get("port", 25)),
-            mail_sender=str(mail.get("expediteur", "")),
-            reminders=tuple(int(days) for days in raw.get("rappels", Config.reminders)),
-        )
-    except PermissionError as error:
-        why = "votre compte n'a pas le droit de le lire. Lancez la commande avec sudo."
-        raise ConfigError(f"{error.filename} : {why}") from error
-    except OSError as error:
-        why = f"lecture impossible ({reason(error)}). Relancez le déploiement."
-        raise ConfigError(f"{error.filename} : {why}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path} : contenu inattendu ({error!r}). Relancez le déploiement.") from error
+    return configuration.load(path, Config)
