@@ -96,12 +96,12 @@ def test_help_is_in_french(capsys: pytest.CaptureFixture[str]) -> None:
     ("content", "words"),
     [
         (None, "lecture impossible"),
-        ("{", "contenu invalide"),
-        ("[]", "contenu invalide"),
-        ("{}", "contenu invalide"),
-        ('{"data_dir": "x", "authorities": [{"siren": "1"}]}', "collectivité 1 : clé inconnue ou absente"),
+        ("{", "ligne 1 : ce n'est pas du JSON valide"),
+        ("[]", "une liste n'est pas un objet"),
+        ("{}", "champ « data_dir » : champ obligatoire absent"),
+        ('{"data_dir": "x", "authorities": [{"siren": "1"}]}', "champ « authorities.1.nom » : champ obligatoire"),
         ('{"data_dir": "x", "authorities": [], "delay": -1}', "attendu 0 ou plus"),
-        ('{"data_dir": "x", "authorities": [], "accounts": [{"login": "a"}]}', "compte a : clé inconnue ou absente"),
+        ('{"data_dir": "x", "authorities": [], "accounts": [{"login": "a"}]}', "champ « accounts.1.siren » : champ"),
         (
             '{"data_dir": "x", "authorities": [],'
             ' "accounts": [{"login": "a", "siren": "1", "certificate_siren": "1"}]}',

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from creatic_agent import configuration
+from creatic_agent.configuration import ConfigError, From, by
+
+__all__ = ["MAX_ARCHIVE_BYTES", "Account", "Authority", "Config", "ConfigError", "load"]
 MAX_ARCHIVE_BYTES = 150 * 1024 * 1024
+_Text = Annotated[str, From(Any, str)]  # numbers without quotes, too
 
 
-class ConfigError(Exception):
-    """The settings file cannot be used; the text says which key and why, in French."""
+def _not_negative(seconds: float) -> float:
+    if seconds < 0:
+        raise ValueError(f"« {seconds} » secondes, attendu 0 ou plus.")
+    return seconds
 
 
 @dataclass(frozen=True)
@@ -23,11 +28,11 @@ class Authority:
     as in actesv1_1.xsd.
     """
 
-    siren: str
-    nom: str
-    departement: str
-    arrondissement: str
-    nature: str = "31"
+    siren: _Text
+    nom: _Text
+    departement: _Text
+    arrondissement: _Text
+    nature: _Text = "31"
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Account:
     login: str
     siren: str
     certificate_siren: str
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -55,11 +60,19 @@ class Config:
     """
 
     data_dir: Path
-    delay: float
-    rgs_policies: tuple[str, ...]
-    authorities: dict[str, Authority]
-    accounts: tuple[Account, ...]
+    authorities: Annotated[dict[str, Authority], From(list[Authority], by("siren"))]
+    delay: Annotated[float, _not_negative] = 1.0
+    rgs_policies: tuple[str, ...] = ()
+    accounts: tuple[Account, ...] = ()
     max_archive_bytes: int = MAX_ARCHIVE_BYTES
+
+    def __post_init__(self) -> None:
+        """Accounts are those of authorities that are there."""
+        for account in self.accounts:
+            if account.siren not in self.authorities:
+                raise ValueError(
+                    f"compte {account.login} : la collectivité {account.siren} n'est pas déclarée ; ajoutez-la."
+                )
 
     def accounts_of(self, certificate_siren: str) -> list[Account]:
         """Return the accounts opened by a certificate: the declared ones, else the commune's own."""
@@ -69,52 +82,6 @@ class Config:
         return [Account(login=certificate_siren, siren=certificate_siren, certificate_siren=certificate_siren)]
 
 
-def build(
-    data_dir: Path,
-    authorities: Sequence[dict[str, Any]],
-    *,
-    accounts: Sequence[dict[str, Any]] = (),
-    delay: float = 1.0,
-    rgs_policies: Sequence[str] = (),
-    max_archive_bytes: int = MAX_ARCHIVE_BYTES,
-) -> Config:
-    """Check the settings and return them.
-
-    Raises:
-        ConfigError: unknown key, missing key, account of an unknown authority, negative delay.
-    """
-    known: dict[str, Authority] = {}
-    for entry in authorities:
-        try:
-            authority = Authority(**{key: str(value) for key, value in entry.items()})
-        except TypeError as error:
-            raise ConfigError(f"collectivité {entry.get('siren', '?')} : clé inconnue ou absente ({error})") from error
-        known[authority.siren] = authority
-    opened = []
-    for entry in accounts:
-        try:
-            account = Account(**entry)
-        except TypeError as error:
-            raise ConfigError(f"compte {entry.get('login', '?')} : clé inconnue ou absente ({error})") from error
-        if account.siren not in known:
-            raise ConfigError(f"compte {account.login} : la collectivité {account.siren} n'est pas déclarée")
-        opened.append(account)
-    if delay < 0:
-        raise ConfigError(f"delay : {delay} secondes, attendu 0 ou plus")
-    return Config(data_dir, delay, tuple(rgs_policies), known, tuple(opened), max_archive_bytes)
-
-
 def load(path: Path) -> Config:
-    """Read the JSON settings file.
-
-    Raises:
-        ConfigError: the file is absent, is not JSON, or holds a wrong key.
-    """
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        settings["data_dir"] = Path(settings["data_dir"])
-        return build(**settings)
-    except OSError as error:
-        raise ConfigError(f"{path} : lecture impossible ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} : contenu invalide ({error})") from error
+    """Read the JSON settings file. Raises ConfigError."""
+    return configuration.load(path, Config)

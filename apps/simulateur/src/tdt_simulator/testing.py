@@ -14,6 +14,8 @@ from typing import Any
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from creatic_agent.configuration import declared
+
 from . import config as settings
 from . import prefecture, reports
 from .app import create_app
@@ -161,14 +163,15 @@ def serve(
         context.load_verify_locations(crl)
         context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_CHAIN
     context.verify_mode = ssl.CERT_REQUIRED
-    config = settings.build(
-        data_dir,
-        authorities,
-        accounts=accounts,
-        delay=delay,
-        rgs_policies=rgs_policies,
-        max_archive_bytes=max_archive_bytes,
-    )
+    given = {
+        "data_dir": str(data_dir),
+        "authorities": list(authorities),
+        "accounts": list(accounts),
+        "delay": delay,
+        "rgs_policies": list(rgs_policies),
+        "max_archive_bytes": max_archive_bytes,
+    }
+    config = declared("essai", settings.Config, given)
     server = TdtServer(config, context, port, address)
     server.start()
     try:
