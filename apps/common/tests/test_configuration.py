@@ -15,6 +15,7 @@ from creatic_agent.configuration import (
     ConfigError,
     From,
     Key,
+    Number,
     Secret,
     SomePath,
     Whole,
@@ -46,6 +47,7 @@ class Settings:
     machine: str
     communes: Annotated[dict[str, Commune], From(list[Commune], by("siren"))]
     folder: Annotated[Path, Key("dossier"), absolute]
+    rate: Annotated[Number, Key("debit")] = 1
     rules: Annotated[Mapping[str, Whole], Key("regles")] = field(default_factory=dict)
     delay: Annotated[float, Key("delai"), positive] = 2
     signed: Annotated[bool, Key("signe")] = False
@@ -60,6 +62,7 @@ class Settings:
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+FIX = "À faire : corrigez l'inventaire, puis relancez le déploiement."
 GIVEN: dict[str, Any] = {
     "machine": "passerelle",
     "communes": [{"nom": "Gondecourt", "siren": "215902669"}],
@@ -91,6 +94,7 @@ def test_what_is_declared_is_read_with_its_types(tmp_path: Path) -> None:
                 ],
                 "regles": {"ACTES-10": "10", "ACTES-5": 5},
                 "delai": 3,
+                "debit": "2.5",
                 "signe": True,
                 "sort": "detruire",
                 "autorites_web": "",
@@ -102,7 +106,8 @@ def test_what_is_declared_is_read_with_its_types(tmp_path: Path) -> None:
         Settings,
     )
     assert found.communes == {"215902669": Commune("Gondecourt", "215902669", 3900, ("ged", "archivage"))}
-    assert (found.rules, found.delay, found.signed, found.fate) == (
+    assert (found.rate, found.rules, found.delay, found.signed, found.fate) == (
+        2.5,
         {"ACTES-10": 10, "ACTES-5": 5},
         3.0,
         True,
@@ -139,7 +144,7 @@ def test_every_fault_is_told_at_once_with_its_field(tmp_path: Path) -> None:
     assert sorted(line.removeprefix(f"{path}, champ ") for line in lines) == [
         "« communes.1.siren » : ce champ est vide ; remplissez-le.",
         "« communes.2.habitants » : « trois » doit être un nombre entier, sans guillemets.",
-        "« communes.3 » : « C » n'est pas un objet ; ses champs sont nom, siren, habitants, services.",
+        "« communes.3 » : ce n'est pas un objet ; ses champs sont nom, siren, habitants, services.",
         "« courriel.hote » : champ inconnu ; retirez-le.",
         "« courriel.port » : « 25.5 » doit être un nombre entier, sans guillemets.",
         "« courriel.relais » : champ obligatoire absent ; ajoutez-le.",
@@ -158,7 +163,7 @@ def test_every_fault_is_told_at_once_with_its_field(tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"communes": [GIVEN["communes"][0]] * 2}, "« communes » : « 215902669 » y est deux fois"),
-        ({"communes": {}}, "« communes » : un objet n'est pas une liste"),
+        ({"communes": {}}, "« communes » : ce n'est pas une liste"),
         ({"communes": [GIVEN["communes"][0] | {"habitants": 10**9}]}, "« communes.1 » : il n'y a pas tant d'habitants"),
         ({"machine": None}, "« machine » : une valeur vide doit être un texte"),
         ({"machine": 59}, "« machine » : « 59 » doit être un texte ; mettez-le entre guillemets."),
@@ -169,10 +174,13 @@ def test_every_fault_is_told_at_once_with_its_field(tmp_path: Path) -> None:
         ({"delai": 10**400}, "doit être un nombre"),
         ({"delai": True}, "« delai » : « True » doit être un nombre"),
         ({"database": "x"}, "« database » : champ inconnu"),
+        ({"debit": "1e5"}, "« debit » : « 1e5 » doit être un nombre"),
+        ({"debit": "nan"}, "« debit » : « nan » doit être un nombre"),
+        ({"debit": True}, "« debit » : « True » doit être un nombre"),
         ({"signe": 1}, "« signe » : « 1 » n'est pas un choix"),
-        ({"regles": []}, "« regles » : une liste n'est pas un objet"),
+        ({"regles": []}, "« regles » : ce n'est pas un objet"),
         ({"regles": {"A": "-1"}}, "« regles.A » : « -1 » doit être un nombre entier"),
-        ({"courriel": "x"}, "« courriel » : « x » n'est pas un objet ; ses champs sont relais, port."),
+        ({"courriel": "x"}, "« courriel » : ce n'est pas un objet ; ses champs sont relais, port."),
         ({"autorites_web": ["x"]}, "« autorites_web » : une liste doit être un texte"),
     ],
 )
@@ -193,6 +201,10 @@ def test_what_is_hidden_is_in_no_message(tmp_path: Path) -> None:
     assert "champ « code » : cette valeur doit être un texte" in said
     assert "champ « keys.gondecourt » : cette valeur doit être un texte" in said
     assert "champ « mot_de_passe » : « " in said and "fichier illisible (il n'existe pas) ; vérifiez son chemin" in said
+    # In the place of an object, or of the file that has it.
+    assert "canari-61" not in told(write(tmp_path, GIVEN | {"courriel": "canari-61", "keys": "canari-61"}))
+    said = told(write(tmp_path, GIVEN | {"mot_de_passe": "canari-61"}))
+    assert said.endswith("« mot_de_passe » : ce n'est pas le chemin absolu d'un fichier ; donnez-le. " + FIX)
     (tmp_path / "binaire").write_bytes(b"\xff\xfe")
     assert "ce n'est pas du texte" in told(write(tmp_path, GIVEN | {"mot_de_passe": str(tmp_path / "binaire")}))
 
@@ -221,8 +233,8 @@ def test_who_may_not_read_is_told_to_use_sudo(tmp_path: Path, monkeypatch: pytes
     [
         (None, "lecture impossible (il n'existe pas). Relancez le déploiement."),
         ("{", "config.json, ligne 1 : ce n'est pas du JSON valide. Relancez le déploiement."),
-        ("[]", "config.json : une liste n'est pas un objet ; ses champs sont machine, communes, dossier, "),
-        ("null", "config.json : une valeur vide n'est pas un objet"),
+        ("[]", "config.json : ce n'est pas un objet ; ses champs sont machine, communes, dossier, "),
+        ("null", "config.json : ce n'est pas un objet"),
     ],
 )
 def test_a_file_that_is_none_is_told(tmp_path: Path, content: str | None, words: str) -> None:

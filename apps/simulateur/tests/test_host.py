@@ -97,7 +97,7 @@ def test_help_is_in_french(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (None, "lecture impossible"),
         ("{", "ligne 1 : ce n'est pas du JSON valide"),
-        ("[]", "une liste n'est pas un objet"),
+        ("[]", "ce n'est pas un objet"),
         ("{}", "champ « data_dir » : champ obligatoire absent"),
         ('{"data_dir": "x", "authorities": [{"siren": "1"}]}', "champ « authorities.1.nom » : champ obligatoire"),
         ('{"data_dir": "x", "authorities": [], "delay": -1}', "attendu 0 ou plus"),

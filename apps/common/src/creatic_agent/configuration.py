@@ -171,11 +171,19 @@ def one_of(words: Mapping[str, Any]) -> Callable[[str], Any]:
     return chosen
 
 
-def _number(raw: Any) -> Any:
+def _whole(raw: Any) -> Any:
     return int(raw) if isinstance(raw, str) and raw.isascii() and raw.isdecimal() else _read(int, raw)
 
 
-def _secret(file: Path) -> str:
+def _number(raw: Any) -> Any:
+    digits = raw.replace(".", "", 1) if isinstance(raw, str) else ""
+    return _read(float, float(raw) if digits.isascii() and digits.isdecimal() else raw)
+
+
+def secret(file: Path) -> str:
+    """What a file says that others may not read. One that is written here instead is not shown."""
+    if not file.is_absolute():
+        raise ValueError("ce n'est pas le chemin absolu d'un fichier ; donnez-le.")
     try:
         return file.read_text(encoding="utf-8").strip()
     except PermissionError as error:
@@ -185,9 +193,10 @@ def _secret(file: Path) -> str:
         raise ValueError(f"« {file} », fichier illisible ({why}) ; vérifiez son chemin et ses droits.") from error
 
 
-Whole = Annotated[int, From(Any, _number)]  # in quotes or not: inventories have both
+Whole = Annotated[int, From(Any, _whole)]  # in quotes or not: inventories have both
+Number = Annotated[float, From(Any, _number)]  # as well
 SomePath = Annotated[Path | None, From(str, lambda text: Path(text) if text else None)]
-Secret = Annotated[str, From(Path, _secret)]  # the file says where it is
+Secret = Annotated[str, From(Path, secret)]  # the file says where it is
 
 # -- reading -----------------------------------------------------------------------------------------------
 
@@ -233,7 +242,7 @@ def _fill(
 ) -> None:
     """Add the fields of an object to those of its dataclass."""
     if not isinstance(raw, dict):
-        raise ValueError(f"{_shown(raw)} n'est pas un objet ; ses champs sont {', '.join(tree)}.")
+        raise ValueError(f"ce n'est pas un objet ; ses champs sont {', '.join(tree)}.")
     faults = [(str(name), _unknown(str(name), tree)) for name in raw if name not in tree and name not in others]
     for name, node in tree.items():
         if isinstance(node, dict):
@@ -287,11 +296,11 @@ def _read(kind: Any, raw: Any, hidden: bool = False) -> Any:
         return _object(base, raw)
     if base in (dict, abc.Mapping):
         if not isinstance(raw, dict):
-            raise ValueError(f"{_shown(raw, hidden)} n'est pas un objet.")
+            raise ValueError("ce n'est pas un objet ; mettez-le entre accolades.")
         return _each(inner[1], {str(name): one for name, one in raw.items()}, hidden)
     if base in (tuple, list, frozenset):
         if not isinstance(raw, list):
-            raise ValueError(f"{_shown(raw, hidden)} n'est pas une liste ; mettez-le entre crochets.")
+            raise ValueError("ce n'est pas une liste ; mettez-la entre crochets.")
         return base(_each(inner[0], {str(rank): one for rank, one in enumerate(raw, 1)}, hidden).values())
     accepts, text = _PLAIN[base]
     if not accepts(raw):
