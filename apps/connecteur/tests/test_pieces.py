@@ -17,7 +17,7 @@ import requests
 import urllib3
 from tdt_connector import certificate, checks, classification, depot, receipt, storage
 from tdt_connector.client import FilePart, Multipart, explain
-from tdt_connector.config import ConfigError, Delays, load, luhn
+from tdt_connector.config import ConfigError, Delays, Line, load, luhn
 from tdt_connector.depot import DepotWatcher
 from tdt_connector.description import DescriptionError, parse
 from tdt_connector.drivers import DRIVERS
@@ -48,7 +48,7 @@ def test_config_defaults_and_paths(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "fichier vide"),
+        ("", "ce n'est pas un objet ; ses champs sont url, siren, "),
         ("a: [", "ligne 1 : ce n'est pas du YAML valide"),
         ("url: https://tdt.test\n", "champ « siren » : champ obligatoire absent"),
         (GOOD.replace(SIREN, "215902668"), "champ « siren » : « 215902668 » n'est pas un SIREN"),
@@ -56,9 +56,9 @@ def test_config_defaults_and_paths(tmp_path: Path) -> None:
         (GOOD.replace('"059"', "59"), "champ « departement » : « 59 » doit être un texte"),
         (GOOD + "urll: x\n", "champ « urll » : champ inconnu ; vouliez-vous dire « url » ?"),
         (GOOD + "dossier: relatif\n", "champ « dossier » : « relatif » doit être un chemin absolu"),
-        (GOOD + "taille_max_mo: -1\n", "champ « taille_max_mo » : « -1 » doit être un nombre supérieur à zéro"),
-        (GOOD + "delais: {depott: 1}\n", "champ « delais » : n'accepte que"),
-        (GOOD + "compte: {identifiant: a}\n", "champ « compte » : attend exactement"),
+        (GOOD + "taille_max_mo: -1\n", "champ « taille_max_mo » : « -1.0 » doit être un nombre supérieur à zéro"),
+        (GOOD + "delais: {depott: 1}\n", "champ « delais.depott » : champ inconnu ; vouliez-vous dire « depot » ?"),
+        (GOOD + "compte: {identifiant: a}\n", "champ « compte.fichier_mot_de_passe » : champ obligatoire absent"),
         (GOOD + "tdt: autre\n", "« autre » n'est pas un TdT connu ; choisissez parmi : s2low."),
     ],
 )
@@ -102,20 +102,31 @@ def test_config_archive_and_passerelle(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("archivage: x", "champ « archivage » : attend exactement certificat, regle, service, sort, url ; "),
-        ("archivage: {url: https://sae.test}", "champ « archivage » : attend exactement certificat, regle, service, "),
-        (f"archivage: {ARCHIVE.replace('SAE', '3')}", "champ « archivage » : attend exactement"),
+        ("archivage: x", "champ « archivage » : ce n'est pas un objet ; ses champs sont url, service, "),
+        (
+            f"archivage: {ARCHIVE.replace(', certificat: /c', '')}",
+            "« archivage.certificat » : champ obligatoire",
+        ),
+        (f"archivage: {ARCHIVE.replace('}', ', regle_flux: PES-10}')}", "« archivage.sort_flux » vont ensemble"),
+        (
+            f"archivage: {ARCHIVE.replace('}', ', durees: [{rule: R, action: x, access: A}]}')}",
+            "action » : « x »",
+        ),
+        (f"archivage: {ARCHIVE.replace('SAE', '3')}", "champ « archivage.service » : « 3 » doit être un texte"),
         (
             f"archivage: {ARCHIVE.replace('https', 'http')}",
             "n'est pas une adresse https ; exemple : https://sae.exemple",
         ),
         (f"archivage: {ARCHIVE.replace('detruire', 'x')}", "« x » est inconnu ; écrivez conserver ou detruire."),
-        ("passerelle: x", "champ « passerelle » : attend exactement « url » et « certificat »."),
-        ("passerelle: {url: https://p.test}", "champ « passerelle » : attend exactement « url » et « certificat »."),
+        ("passerelle: x", "champ « passerelle » : ce n'est pas un objet ; ses champs sont url, certificat."),
+        ("passerelle: {url: https://p.test}", "champ « passerelle.certificat » : champ obligatoire absent"),
         ("passerelle: {url: http://p.test, certificat: /p}", "exemple : https://passerelle.exemple.fr"),
-        ("delais: {depot: 0}", "champ « delais.depot » : « 0 » doit être un nombre supérieur à zéro."),
-        ("delais: {depot: true}", "champ « delais.depot » : « True » doit être un nombre supérieur à zéro."),
-        ("compte: {identifiant: a, fichier_mot_de_passe: /absent}", "fichier illisible ; vérifiez son chemin"),
+        ("delais: {depot: 0}", "champ « delais.depot » : « 0.0 » doit être un nombre supérieur à zéro."),
+        ("delais: {depot: true}", "champ « delais.depot » : « True » doit être un nombre, sans guillemets."),
+        (
+            "compte: {identifiant: a, fichier_mot_de_passe: /absent}",
+            "illisible (il n'existe pas) ; vérifiez son chemin",
+        ),
         ('departement: "59"', "« 59 » n'est pas un département sur 3 caractères ; exemple : 059"),
     ],
 )
@@ -142,6 +153,33 @@ def test_who_may_not_read_the_configuration_is_told_so(tmp_path: Path) -> None:
 def test_config_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent.yml : lecture impossible \(il n'existe pas\)\. Relancez"):
         load(tmp_path / "absent.yml", DRIVERS)
+
+
+def test_config_tells_every_fault_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "c.yml"
+    path.write_text("url: http://tdt.test\nsiren: 215902669\ndepartment: x\ntdt: autre\ndelais: {http: -1}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(path, DRIVERS)
+    lines = str(caught.value).splitlines()
+    assert lines.pop() == "À faire : corrigez l'inventaire, puis relancez le déploiement."
+    assert all(line.startswith(f"{path}, champ « ") for line in lines)
+    found = sorted(line.split("«")[1].split("»")[0].strip() for line in lines)
+    assert found == ["delais.http", "departement", "department", "siren", "tdt", "url"]
+
+
+def test_config_table_of_durations_as_the_role_writes_it(tmp_path: Path) -> None:
+    lines = (
+        '[{"access": "AR048", "action": "conserver", "matters": ["4.1"], "natures": [3], "rule": "LONGUE-99"}, '
+        '{"access": "AR038", "action": "detruire", "flows": true, "rule": "PES-10"}]'
+    )
+    path = tmp_path / "c.yml"
+    path.write_text(f"{GOOD}archivage: {ARCHIVE.replace('}', f', durees: {lines}}}')}\n")
+    found = load(path, DRIVERS)
+    assert found.archive_schedule == (
+        Line("LONGUE-99", "Keep", "AR048", frozenset({3}), ("4.1",)),
+        Line("PES-10", "Destroy", "AR038", flows=True),
+    )
+    assert (found.archive_flow_rule, found.archive_flow_action) == ("PES-10", "Keep")
 
 
 def test_config_secret_is_not_shown(tmp_path: Path) -> None:
