@@ -13,12 +13,12 @@ from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from creatic_agent.configuration import ConfigError
 from creatic_agent.french import speak
 from sae import config
 from sae.access import GRANTED, NAME, QUALITIES, Desk, Register, cell
 from sae.agents import trust_of
 from sae.commands import commands
-from sae.config import ConfigError
 from sae.journal import Journal, JournalError
 from sae.refusal import Refused
 from sae.rights import Verdict, day_of

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-from sae.config import TRUST, ConfigError, section
+from creatic_agent.configuration import Key, SomePath, section
+from sae.config import TRUST
 from sae.refusal import Refused
 from sae.signature import SignatureError, Signer, verify
 
@@ -21,9 +23,9 @@ class Agent:
         accounts: services versants concerned; empty for all.
     """
 
-    name: str
-    subject: str
-    accounts: frozenset[str] = frozenset()
+    name: Annotated[str, Key("nom")]
+    subject: Annotated[str, Key("sujet")]
+    accounts: Annotated[frozenset[str], Key("comptes")] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -48,20 +50,27 @@ class Trust:
         return found, signer
 
 
+@dataclass(frozen=True)
+class Given:
+    """`elimination` of the configuration."""
+
+    root: Annotated[SomePath, Key("autorites")] = None
+    crl: Annotated[SomePath, Key("revocations")] = None
+    agents: list[Agent] = field(default_factory=list)
+    certificate: Annotated[Path, Key("certificat")] = Path("/etc/creatic/pki/attestation/current")
+    verifier: Annotated[Path, Key("verificateur")] = Path("/run/sae-signature.sock")
+    durations: Annotated[str, Key("durees")] = ""
+
+    @classmethod
+    def of(cls, path: Path) -> Given:
+        """Raises ConfigError."""
+        return section(path, "elimination", cls)
+
+    def trust(self) -> Trust:
+        """Who may sign."""
+        return Trust(self.root or TRUST, self.crl, self.agents)
+
+
 def trust_of(path: Path) -> Trust:
     """Who may sign. Raises ConfigError."""
-    given = section(path, "elimination")
-    try:
-        agents = [
-            Agent(str(one["nom"]), str(one["sujet"]), frozenset(one.get("comptes", ())))
-            for one in given.get("agents", [])
-        ]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(
-            f"{path} : « elimination.agents » est incorrect ({error}). Relancez le déploiement."
-        ) from error
-    return Trust(
-        root=Path(given.get("autorites") or TRUST),
-        crl=Path(given["revocations"]) if given.get("revocations") else None,
-        agents=agents,
-    )
+    return Given.of(path).trust()

@@ -1,21 +1,33 @@
 """The gateway's configuration: /etc/sae/config.json, written by the role, checked when it is read.
 
-`load` reads what everything needs; sealing, fixity and elimination read their own `section`.
+`load` reads what everything needs; sealing, fixity, elimination and transfer read their own section of it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+from creatic_agent import configuration
+from creatic_agent.configuration import ConfigError, From, Key, SomePath, Whole, by, content
 from creatic_agent.places import Under
-from creatic_agent.reasons import reason
 from sae.commands import DEFAULT_PATH
 from sae.store import FileStore, Store, SwiftSettings, SwiftStore
 
+__all__ = [
+    "ACCESS",
+    "DEFAULT_PATH",
+    "FORMATS",
+    "HISTORY",
+    "TRUST",
+    "Account",
+    "Config",
+    "ConfigError",
+    "Limits",
+    "load",
+]
 TRUST = Path("/etc/creatic/pki/ca.pem")
 HISTORY = Path("/etc/creatic/pki/historique.pem")  # of every authority: seals outlive the one that timestamped them
 # Formats kept without question (PRONOM): PDF and PDF/A, XML, plain text, CSV, images, OpenDocument.
@@ -33,8 +45,12 @@ FORMATS = (
 ACCESS: Mapping[str, int] = {"AR038": 0, "AR048": 50}
 
 
-class ConfigError(Exception):
-    """The configuration cannot be used. Its text, in French, names the file, the field and the fix."""
+# Parts of the file that are read by who needs them: one that is wrong keeps nothing else.
+SECTIONS = ("sceaux", "fixite", "elimination", "transfert")
+
+
+def _names(given: list[str] | None) -> tuple[str, ...]:
+    return tuple(given or ())
 
 
 @dataclass(frozen=True)
@@ -48,45 +64,85 @@ class Account:
     The host, of an entity, is the account of its commune, whose PCs read it.
     """
 
-    name: str
-    label: str
+    name: Annotated[str, Key("nom")]
+    label: Annotated[str, Key("libelle")]
     siren: str
-    quota_mo: int = 100_000
-    dua_min: int = 1
-    dua_max: int = 100
-    depositors: tuple[str, ...] | None = None
-    signatory: str = ""
-    signatory_siren: str = ""
-    agreement: str = ""
-    host: str = ""
+    quota_mo: Whole = 100_000
+    dua_min: Whole = 1
+    dua_max: Whole = 100
+    depositors: Annotated[tuple[str, ...] | None, Key("deposants"), From(list[str] | None, _names)] = None
+    signatory: Annotated[str, Key("signataire")] = ""
+    signatory_siren: Annotated[str, Key("siren_signataire")] = ""
+    agreement: Annotated[str, Key("accord")] = ""
+    host: Annotated[str, Key("heberge_par")] = ""
 
 
 @dataclass(frozen=True)
 class Limits:
     """What a SIP may be. Sizes are bytes; the ratio is unpacked size over packed size."""
 
-    package: int = 2_000_000_000
-    unpacked: int = 4_000_000_000
-    files: int = 10_000
-    ratio: int = 100
-    manifest: int = 50_000_000
+    package: Whole = 2_000_000_000
+    unpacked: Whole = 4_000_000_000
+    files: Whole = 10_000
+    ratio: Whole = 100
+    manifest: Whole = 50_000_000
+
+
+def _keys(file: Path | None) -> dict[str, str]:
+    found = content(file) if file else {}
+    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+        raise ValueError(f"« {file} » ne donne pas la clé de chaque compte ; relancez le déploiement.")
+    return found
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """Where archives are: a folder here, or Swift's proxies, with the file of its accounts' keys."""
+
+    folder: Annotated[SomePath, Key("dossier")] = None
+    urls: tuple[str, ...] | None = None
+    keys: Annotated[dict[str, str], Key("cles"), From(SomePath, _keys)] = field(default_factory=dict, repr=False)
+    user: Annotated[str, Key("utilisateur")] = SwiftSettings.user
+    ca_file: Annotated[SomePath, Key("autorites")] = None
+    certificate: Annotated[SomePath, Key("certificat")] = None
+
+
+def _stored(given: _Storage) -> SwiftSettings | Path:
+    if given.folder:
+        return given.folder
+    if given.urls is None:
+        raise ValueError("« urls » ou « dossier » manque ; donnez l'un des deux.")
+    return SwiftSettings(given.urls, given.keys, given.user, given.ca_file, given.certificate)
+
+
+def _access(given: Mapping[str, int]) -> Mapping[str, int]:
+    return {**ACCESS, **given}
+
+
+def _formats(given: list[str] | None) -> frozenset[str]:
+    return frozenset(given or FORMATS)
 
 
 @dataclass(frozen=True)
 class Config:
     """What the gateway needs to know; paths are absolute."""
 
-    agency: str
-    accounts: Mapping[str, Account]
-    rules: Mapping[str, int]  # code of an appraisal rule → years
-    access: Mapping[str, int] = field(default_factory=lambda: dict(ACCESS))  # code of an access rule → years
-    folder: Path = Path("/var/lib/sae")
-    metrics: Path = Path("/var/lib/creatic/metrics")
-    formats: frozenset[str] = frozenset(FORMATS)
-    clamd: Path = Path("/run/clamav/clamd.ctl")
+    agency: Annotated[str, Key("service")]
+    accounts: Annotated[Mapping[str, Account], Key("comptes"), From(list[Account], by("name"))]
+    rules: Annotated[Mapping[str, Whole], Key("regles")]  # code of an appraisal rule → years
+    # code of an access rule → years
+    access: Annotated[Mapping[str, int], Key("acces"), From(dict[str, Whole], _access)] = field(
+        default_factory=lambda: dict(ACCESS)
+    )
+    folder: Annotated[Path, Key("dossier")] = Path("/var/lib/sae")
+    metrics: Annotated[Path, Key("metriques")] = Path("/var/lib/creatic/metrics")
+    formats: Annotated[frozenset[str], From(list[str] | None, _formats)] = frozenset(FORMATS)
+    clamd: Annotated[Path, Key("antivirus")] = Path("/run/clamav/clamd.ctl")
     signatures: Path = Path("/var/lib/clamav")
-    limits: Limits = Limits()
-    storage: SwiftSettings | Path = field(default=Path("/var/lib/sae/archives"), repr=False)
+    limits: Annotated[Limits, Key("limites")] = Limits()
+    storage: Annotated[SwiftSettings | Path, Key("stockage", needed=True), From(_Storage, _stored)] = field(
+        default=Path("/var/lib/sae/archives"), repr=False
+    )
 
     journal = Under("folder", "journal.sqlite")
     registry = Under("folder", "registre.sqlite")
@@ -109,77 +165,4 @@ class Config:
 
 def load(path: Path = DEFAULT_PATH) -> Config:
     """Read the configuration. Raises ConfigError."""
-    try:
-        raw = json.loads(path.read_bytes())
-        keys_file = raw["stockage"].get("cles")
-        keys = json.loads(Path(keys_file).read_bytes()) if keys_file else {}
-    except PermissionError as error:
-        raise ConfigError(
-            f"{error.filename} : votre compte n'a pas le droit de le lire. Lancez la commande avec sudo."
-        ) from error
-    except OSError as error:
-        raise ConfigError(
-            f"{error.filename} : lecture impossible ({reason(error)}). Relancez le déploiement."
-        ) from error
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ConfigError(f"{path} : illisible ({error}). Relancez le déploiement.") from error
-    try:
-        return _build(raw, keys)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{path} : champ absent ou incorrect ({error}). Relancez le déploiement.") from error
-
-
-def section(path: Path, name: str) -> dict[str, Any]:
-    """A part of the configuration, {} if it is not there. Raises ConfigError."""
-    try:
-        found = json.loads(path.read_bytes()).get(name, {})
-    except (OSError, ValueError, AttributeError) as error:
-        raise ConfigError(f"{path} : illisible ({error}). Relancez le déploiement.") from error
-    if not isinstance(found, dict):
-        raise ConfigError(f"{path} : le champ « {name} » doit être un objet. Relancez le déploiement.")
-    return found
-
-
-def _build(raw: Mapping[str, Any], keys: Mapping[str, str]) -> Config:
-    accounts = {
-        one["nom"]: Account(
-            name=one["nom"],
-            label=one["libelle"],
-            siren=one["siren"],
-            quota_mo=int(one.get("quota_mo", Account.quota_mo)),
-            dua_min=int(one.get("dua_min", Account.dua_min)),
-            dua_max=int(one.get("dua_max", Account.dua_max)),
-            depositors=tuple(str(name) for name in one["deposants"] or ()) if "deposants" in one else None,
-            signatory=str(one.get("signataire", "")),
-            signatory_siren=str(one.get("siren_signataire", "")),
-            agreement=str(one.get("accord", "")),
-            host=str(one.get("heberge_par", "")),
-        )
-        for one in raw["comptes"]
-    }
-    given = raw["stockage"]
-    storage: SwiftSettings | Path
-    if given.get("dossier"):
-        storage = Path(given["dossier"])
-    else:
-        storage = SwiftSettings(
-            urls=tuple(given["urls"]),
-            keys=dict(keys),
-            user=given.get("utilisateur", SwiftSettings.user),
-            ca_file=Path(given["autorites"]) if given.get("autorites") else None,
-            certificate=Path(given["certificat"]) if given.get("certificat") else None,
-        )
-    limits = {name: int(value) for name, value in raw.get("limites", {}).items()}
-    return Config(
-        agency=raw["service"],
-        accounts=accounts,
-        rules={code: int(years) for code, years in raw["regles"].items()},
-        access={**ACCESS, **{code: int(years) for code, years in raw.get("acces", {}).items()}},
-        folder=Path(raw.get("dossier", Config.folder)),
-        metrics=Path(raw.get("metriques", Config.metrics)),
-        formats=frozenset(raw.get("formats") or FORMATS),
-        clamd=Path(raw.get("antivirus", Config.clamd)),
-        signatures=Path(raw.get("signatures", Config.signatures)),
-        limits=Limits(**limits),
-        storage=storage,
-    )
+    return configuration.load(path, Config, others=SECTIONS)

@@ -29,12 +29,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from creatic_agent.configuration import ConfigError
 from creatic_agent.errors import CreaticError
 from creatic_agent.seda import Writer
 from sae import config as settings
 from sae import inventory, rights
 from sae.commands import commands
-from sae.config import Account, Config, ConfigError
+from sae.config import Account, Config
 from sae.converter import CONVERTIBLE, Converted, Converter, NotConverted
 from sae.inventory import CONVERSION, CONVERTED, Known
 from sae.journal import JournalError

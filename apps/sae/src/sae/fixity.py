@@ -22,15 +22,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 from creatic_agent import durable
 from creatic_agent.book import Book
+from creatic_agent.configuration import ConfigError, Key, Number, positive, section
 from creatic_agent.figures import Figures, labels
 from creatic_agent.reasons import because
 from sae import config, export, inventory, ocfl
 from sae.commands import DEFAULT_PATH
-from sae.config import Config, ConfigError, section
+from sae.config import Config
 from sae.journal import Journal, JournalError
 from sae.journal.seal import ACCOUNT as SEALS_ACCOUNT
 from sae.journal.seal import CONTAINER as SEALS
@@ -72,6 +73,17 @@ class _Audited(Protocol):
 
 
 @dataclass(frozen=True)
+class _Given:
+    """`fixite` of the configuration, with its own units: megabytes a second."""
+
+    days: Annotated[Number, Key("jours"), positive] = 30
+    exceptions: Annotated[dict[str, Annotated[Number, positive]], Key("comptes")] = field(default_factory=dict)
+    rate: Annotated[Number, Key("mo_par_seconde"), positive] = 20
+    seconds: Annotated[Number, Key("duree"), positive] = 3000
+    patience: Annotated[Number, Key("attente")] = 120
+
+
+@dataclass(frozen=True)
 class Plan:
     """What the check must achieve.
 
@@ -94,18 +106,10 @@ class Plan:
     @classmethod
     def of(cls, path: Path, config: Config) -> Plan:
         """The plan of a configuration. Raises ConfigError."""
-        given = section(path, "fixite")
-        try:
-            return cls(
-                accounts=tuple(config.accounts),
-                days=float(given.get("jours", cls.days)),
-                exceptions={name: float(days) for name, days in given.get("comptes", {}).items()},
-                rate=float(given.get("mo_par_seconde", cls.rate / 1e6)) * 1e6,
-                seconds=float(given.get("duree", cls.seconds)),
-                patience=float(given.get("attente", cls.patience)),
-            )
-        except (TypeError, ValueError, AttributeError) as error:
-            raise ConfigError(f"{path} : « fixite » est incorrect ({error}). Relancez le déploiement.") from error
+        given = section(path, "fixite", _Given)
+        return cls(
+            tuple(config.accounts), given.days, given.exceptions, given.rate * 1e6, given.seconds, given.patience
+        )
 
     def interval(self, account: str) -> float:
         """Seconds within which an archive of this account is read again."""

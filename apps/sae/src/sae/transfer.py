@@ -25,17 +25,17 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
 from lxml import etree
 
 from creatic_agent.book import Book
+from creatic_agent.configuration import ConfigError, From, Key, SomePath, one_of, section
 from creatic_agent.durable import whole
 from creatic_agent.seda import Writer
 from sae import config, inventory, signature
 from sae.agents import Trust, trust_of
 from sae.commands import commands
-from sae.config import ConfigError, section
 from sae.elimination.command import chosen, show_due
 from sae.inventory import TRANSFERRED, Known
 from sae.journal import Journal, JournalError
@@ -83,29 +83,31 @@ class Service:
     root: Path | None = None
 
 
+@dataclass(frozen=True)
+class _Given:
+    """`transfert` of the configuration; without a service, nobody is known to transfer to."""
+
+    service: str = ""
+    agreement: Annotated[str, Key("accord")] = ""
+    version: Annotated[str, Key("seda"), From(str, one_of({one: one for one in seda.VERSIONS}))] = seda.SEDA_VERSION
+    deposit: Annotated[bool, Key("nature"), From(str, one_of({"depot": True, "cession": False}))] = True
+    signer: Annotated[str, Key("signataire")] = ""
+    root: Annotated[SomePath, Key("autorites")] = None
+
+    def __post_init__(self) -> None:
+        if bool(self.signer) != bool(self.root):
+            raise ValueError("« signataire » et « autorites » vont ensemble.")
+
+
 def service_of(path: Path) -> Service:
     """The service of the configuration. Raises Refused if there is none, ConfigError."""
-    given = section(path, "transfert")
-    if not given.get("service"):
+    given = section(path, "transfert", _Given)
+    if not given.service:
         raise Refused(
             "aucun service public d'archives n'est connu : donnez « archive_gateway_transfer_agency » et relancez le "
             "déploiement de la porte des archives"
         )
-    version, nature = given.get("seda", seda.SEDA_VERSION), given.get("nature", "depot")
-    signer, root = str(given.get("signataire", "")), given.get("autorites")
-    if version not in seda.VERSIONS or nature not in ("depot", "cession") or bool(signer) != bool(root):
-        raise ConfigError(
-            f"{path} : « transfert » est incorrect : « seda » est l'un de {', '.join(seda.VERSIONS)}, « nature » est "
-            "depot ou cession, « signataire » et « autorites » vont ensemble. Relancez le déploiement."
-        )
-    return Service(
-        str(given["service"]),
-        version,
-        str(given.get("accord", "")),
-        nature == "depot",
-        signer,
-        Path(root) if root else None,
-    )
+    return Service(given.service, given.version, given.agreement, given.deposit, given.signer, given.root)
 
 
 class Transfers(Book):

@@ -97,17 +97,21 @@ def test_all_that_may_be_said_is_taken(tmp_path: Path) -> None:
         True,
     )
     assert "secret" not in repr(loaded)
-    assert config._build(GIVEN | {"stockage": {"urls": ["x"]}}, {}).storage.ca_file is None  # type: ignore[union-attr] # Swift's
+    assert config.load(write(tmp_path, stockage={"urls": ["x"]})).storage.ca_file is None  # type: ignore[union-attr] # Swift's
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (None, r"config.json : lecture impossible \(il n'existe pas\)\. Relancez le déploiement\.$"),
-        ("oups", r"config.json : illisible \("),
-        ("[]", r"config.json : illisible \("),
-        ('{"stockage": {}}', r"config.json : champ absent ou incorrect \('comptes'\)\. Relancez le déploiement\.$"),
-        (json.dumps(GIVEN | {"limites": {"x": 1}}), r"config.json : champ absent ou incorrect \("),
+        ("oups", r"config.json, ligne 1 : ce n'est pas du JSON valide\. Relancez le déploiement\.$"),
+        ("[]", r"config.json : ce n'est pas un objet ; ses champs sont service, comptes, "),
+        ('{"stockage": {}}', r"config.json, champ « comptes » : champ obligatoire absent"),
+        (json.dumps(GIVEN | {"stockage": {}}), r"champ « stockage » : « urls » ou « dossier » manque"),
+        (json.dumps(GIVEN | {"limites": {"x": 1}}), r"config.json, champ « limites\.x » : champ inconnu"),
+        (json.dumps(GIVEN | {"regles": {"ACTES-10": "dix"}}), r"« regles\.ACTES-10 » : « dix » doit être un nombre"),
+        (json.dumps(GIVEN | {"compte": []}), r"« compte » : champ inconnu ; vouliez-vous dire « comptes » \?"),
+        (json.dumps(GIVEN | {"comptes": GIVEN["comptes"] * 2}), r"« comptes » : « gondecourt » y est deux fois"),
     ],
 )
 def test_a_configuration_that_cannot_be_used_is_told(tmp_path: Path, content: str | None, said: str) -> None:
@@ -116,6 +120,18 @@ def test_a_configuration_that_cannot_be_used_is_told(tmp_path: Path, content: st
         path.write_text(content)
     with pytest.raises(ConfigError, match=said):
         config.load(path)
+
+
+def test_keys_are_never_shown(tmp_path: Path) -> None:
+    (tmp_path / "cles.json").write_text('{"gondecourt": ["canari-59"]}')
+    storage = {"urls": ["https://sae1.test"], "cles": str(tmp_path / "cles.json")}
+    with pytest.raises(ConfigError, match=r"champ « stockage\.cles » : .*cles\.json » ne donne pas la clé") as told:
+        config.load(write(tmp_path, stockage=storage))
+    assert "canari" not in str(told.value)
+
+
+def test_a_part_that_is_wrong_keeps_nothing_else(tmp_path: Path) -> None:
+    assert config.load(write(tmp_path, fixite={"jours": "x"}, sceaux=[])).accounts
 
 
 def test_who_may_not_read_the_configuration_is_told_so(tmp_path: Path) -> None:
@@ -145,7 +161,7 @@ def test_seals_are_timestamped_here_or_elsewhere(tmp_path: Path, monkeypatch: py
         ("https://tsa.test", "i", "mot", Path("/w")),
         ("https://tsa.test", "", "", None),
     ]
-    with pytest.raises(ConfigError, match=r"absent : lecture impossible \(il n'existe pas\)\.$"):
+    with pytest.raises(ConfigError, match=r"« sceaux\.mot_de_passe » : .*absent », fichier illisible"):
         sealing(write(tmp_path, sceaux={"url": "x", "mot_de_passe": str(tmp_path / "absent")}))
 
 
@@ -158,13 +174,13 @@ def test_fixity_has_its_plan(tmp_path: Path) -> None:
     assert found == Plan(("gondecourt",), 7.0, {"gondecourt": 3.0}, 2e6, 9.0, 8.0)
     wrongs: list[dict[str, Any]] = [{"jours": "x"}, {"comptes": []}]
     for wrong in wrongs:
-        with pytest.raises(ConfigError, match="« fixite » est incorrect"):
+        with pytest.raises(ConfigError, match=r"champ « fixite\.(jours|comptes) » : .+ À faire : "):
             Plan.of(write(tmp_path, fixite=wrong), loaded)
-    with pytest.raises(ConfigError, match="le champ « fixite » doit être un objet"):
+    with pytest.raises(ConfigError, match="champ « fixite » : ce n'est pas un objet"):
         Plan.of(write(tmp_path, fixite=[]), loaded)
     (tmp_path / "config.json").write_text("oups")
-    with pytest.raises(ConfigError, match=r"illisible \("):
-        config.section(tmp_path / "config.json", "fixite")
+    with pytest.raises(ConfigError, match="ligne 1 : ce n'est pas du JSON valide"):
+        Plan.of(tmp_path / "config.json", loaded)
 
 
 def test_who_may_eliminate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +197,7 @@ def test_who_may_eliminate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     trust, proof, verifier = parties(write(tmp_path))
     assert verifier.socket == Path("/run/sae-signature.sock")
     assert (trust.crl, proof.certificate) == (None, Path("/etc/creatic/pki/attestation/current"))
-    with pytest.raises(ConfigError, match=r"« elimination.agents » est incorrect \('sujet'\)"):
+    with pytest.raises(ConfigError, match=r"« elimination\.agents\.1\.sujet » : champ obligatoire absent"):
         parties(write(tmp_path, elimination={"agents": [{"nom": "x"}]}))
 
 

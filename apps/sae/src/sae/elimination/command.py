@@ -11,12 +11,12 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from creatic_agent.configuration import ConfigError
 from sae import config
 from sae import copies as following
-from sae.agents import Trust, trust_of
+from sae.agents import Given, Trust
 from sae.bordereau import Verifier
 from sae.commands import commands
-from sae.config import section
 from sae.elimination.attestation import Proof, verify_certificate, verify_copies
 from sae.elimination.ledger import DONE, Requests
 from sae.elimination.rules import CONTAINER, Eliminator, day
@@ -57,21 +57,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Refused as error:
         print(f"sae-elimination : {error}", file=sys.stderr)
         return 1
+    except ConfigError as error:
+        print(f"sae-elimination : {error}", file=sys.stderr)
     except (StoreError, JournalError, timestamp.TimestampError, SignatureError, sqlite3.Error, OSError) as error:
         print(f"sae-elimination : interrompu : {_why(error, arguments)}", file=sys.stderr)
-    except Exception as error:
-        if type(error).__name__ != "ConfigError":
-            raise
-        print(f"sae-elimination : {error}", file=sys.stderr)
     return 2
 
 
 def parties(path: Path) -> tuple[Trust, Proof, Verifier]:
     """Who may eliminate, how it is certified, and what judges a maire's signature. Raises ConfigError."""
-    given = section(path, "elimination")
-    certificate = Path(given.get("certificat", "/etc/creatic/pki/attestation/current"))
-    verifier = Verifier(Path(given.get("verificateur", "/run/sae-signature.sock")))
-    return trust_of(path), Proof(certificate, sealing(path).stamper), verifier
+    given = Given.of(path)
+    return given.trust(), Proof(given.certificate, sealing(path).stamper), Verifier(given.verifier)
 
 
 @contextmanager
@@ -94,7 +90,7 @@ def _eliminator(path: Path) -> Iterator[Eliminator]:
             accounts=loaded.accounts,
             agency=loaded.agency,
             title=registry.title,
-            durations=str(section(path, "elimination").get("durees", "")),
+            durations=Given.of(path).durations,
         )
 
 

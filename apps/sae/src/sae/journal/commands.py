@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sae-journal : {because(error)}", file=sys.stderr)
     except Exception as error:
         # Errors of the storage and of the configuration have their own French text; anything else must show.
-        if not type(error).__module__.startswith("sae."):
+        if not type(error).__module__.startswith(("sae.", "creatic_agent.")):
             raise
         print(f"sae-journal : {error}", file=sys.stderr)
     return 1

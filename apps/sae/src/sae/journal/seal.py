@@ -7,13 +7,14 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from typing import Annotated
 
-from creatic_agent.reasons import reason
-from sae.config import HISTORY, ConfigError, section
+from creatic_agent.configuration import From, Key, SomePath, secret, section
+from sae.config import HISTORY
 from sae.journal import canonical, merkle, timestamp
 from sae.journal.format import SKEW, Seal, SealError, events_name, seal_name
 from sae.journal.log import CLOCK, TOLERANCE, Event, Journal, JournalError, format_time
@@ -33,20 +34,29 @@ class Sealing:
     root: Path
 
 
+def _password(file: Path | None) -> str:
+    return secret(file) if file else ""
+
+
+@dataclass(frozen=True)
+class _Given:
+    """`sceaux` of the configuration: the groupement's own authority, or one that is asked by its address."""
+
+    url: str = ""
+    login: Annotated[str, Key("identifiant")] = ""
+    password: Annotated[str, Key("mot_de_passe"), From(SomePath, _password)] = field(default="", repr=False)
+    root: Annotated[SomePath, Key("autorites")] = None
+    web: Annotated[SomePath, Key("autorites_web")] = None
+    unit: Annotated[Path, Key("unite")] = Path("/etc/creatic/pki/horodatage/current")
+
+
 def sealing(path: Path) -> Sealing:
     """Raises ConfigError."""
-    given = section(path, "sceaux")
-    root = Path(given.get("autorites") or HISTORY)
-    if not given.get("url"):
-        return Sealing(timestamp.local_unit(Path(given.get("unite", "/etc/creatic/pki/horodatage/current"))), root)
-    password = ""
-    if given.get("mot_de_passe"):
-        try:
-            password = Path(given["mot_de_passe"]).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConfigError(f"{given['mot_de_passe']} : lecture impossible ({reason(error)}).") from error
-    web = Path(given["autorites_web"]) if given.get("autorites_web") else None
-    return Sealing(timestamp.remote_unit(str(given["url"]), str(given.get("identifiant", "")), password, web), root)
+    given = section(path, "sceaux", _Given)
+    root = given.root or HISTORY
+    if not given.url:
+        return Sealing(timestamp.local_unit(given.unit), root)
+    return Sealing(timestamp.remote_unit(given.url, given.login, given.password, given.web), root)
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from creatic_agent.configuration import ConfigError
 from creatic_agent.french import speak
 from creatic_agent.reasons import because
 from sae import config as settings
 from sae import metrics, sizes
 from sae.commands import commands
-from sae.config import Account, Config, ConfigError
+from sae.config import Account, Config
 from sae.journal import JournalError
 from sae.store import StoreError
 from sae.versement import antivirus
