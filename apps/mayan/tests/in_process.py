@@ -29,7 +29,8 @@ from typing import Any, ClassVar
 from unittest import mock
 
 TOP = Path(__file__).resolve().parents[3]
-sys.path[:0] = [str(TOP / one) for one in ("", "collections", "apps/mayan/src", "apps/parapheur/src")]
+OURS = ("", "collections", "apps/common/src", "apps/mayan/src", "apps/parapheur/src")
+sys.path[:0] = [str(TOP / one) for one in OURS]
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_api, mayan_config
 

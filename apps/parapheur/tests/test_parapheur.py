@@ -14,6 +14,7 @@ from creatic_parapheur import configuration, transmission
 
 from creatic.applications import parapheur
 from creatic.registry import groupement
+from creatic_agent.configuration import ConfigError
 
 LAB = Path(__file__).parents[3] / "inventories" / "lab"
 LOOS: dict[str, Any] = {
@@ -119,6 +120,25 @@ def test_the_application_knows_who_passes_each_step(tmp_path: Path) -> None:
     assert known.commune_of("paul.petit") is None
     # Names are the file's; of who has no part, the login alone.
     assert [known.name(login) for login in ("zoee.petit", "paul.petit", "")] == ["Zoee Petit", "paul.petit", ""]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"url": None}, "« url » : une valeur vide doit être un texte"),
+        ({"marches": {}}, "« marches » : champ inconnu ; vouliez-vous dire « marche » ?"),
+        ({"marche": {"jours": "quinze", "pieces": []}}, "« marche.jours » : « quinze » doit être un nombre entier"),
+        ({"marche": {"pieces": []}}, "« marche.jours » : champ obligatoire absent"),
+        ({"communes": {"loos": {"circuits": []}}}, "« communes.loos.circuits » : ce n'est pas un objet"),
+    ],
+)
+def test_a_file_that_is_not_the_deployments_is_told(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    file = tmp_path / "parapheur.json"
+    file.write_text(json.dumps(parapheur.application([LOOS]) | {"url": "https://p.test"} | changes))
+    with pytest.raises(ConfigError) as told:
+        configuration.read(file)
+    assert f"{file}, champ {said}" in str(told.value)
+    assert str(told.value).endswith("À faire : corrigez l'inventaire, puis relancez le déploiement.")
 
 
 def test_what_goes_with_a_public_contract_is_a_setting(tmp_path: Path) -> None:

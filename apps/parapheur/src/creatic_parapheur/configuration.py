@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from creatic_agent.configuration import UNWRITTEN, From, Key, Whole, load
 
 from .transmission import Threshold
+
+PASSED_BY_PEOPLE = ("a_controler", "a_viser", "a_signer")
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,11 @@ class Step:
 
     titulaire: str
     suppleants: tuple[str, ...]
+
+
+def _in_order(steps: dict[str, Step]) -> dict[str, Step]:
+    """Whatever the order of the file: a JSON object has none."""
+    return {state: steps[state] for state in PASSED_BY_PEOPLE if state in steps}
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,8 @@ class Circuit:
     """
 
     type: str
-    workflow: str
-    steps: dict[str, Step]
+    workflow: Annotated[str, Key("modele")]
+    steps: Annotated[dict[str, Step], Key("etapes"), From(dict[str, Step], _in_order)]
 
     def step(self, state: str) -> Step | None:
         """Who is awaited in a state. A step that the circuit no longer has falls to who signs: nothing is stuck."""
@@ -42,16 +50,12 @@ class Circuit:
         return self.steps.get(state, self.steps["a_signer"])
 
 
-PASSED_BY_PEOPLE = ("a_controler", "a_viser", "a_signer")
-
-
 @dataclass(frozen=True)
 class Commune:
     """A commune, or an entity that one hosts: its name, its SIREN, its people's names by login, who deposits, its
     circuits, who may be delegates, in what quality its head signs, and the SIREN of its host, whose certificates its
     people have."""
 
-    slug: str
     nom: str
     siren: str
     personnes: dict[str, str]
@@ -60,6 +64,7 @@ class Commune:
     delegataires: frozenset[str] = frozenset()
     qualite: str = "maire"
     siren_commune: str = ""
+    slug: Annotated[str, UNWRITTEN] = ""  # under which the file has it
 
     def people(self) -> set[str]:
         """Logins of all who have a part."""
@@ -78,6 +83,10 @@ class Commune:
                     yield name, state, step
 
 
+def _named(communes: dict[str, Commune]) -> dict[str, Commune]:
+    return {slug: replace(one, slug=slug) for slug, one in communes.items()}
+
+
 @dataclass(frozen=True)
 class Configuration:
     """All of it.
@@ -94,14 +103,14 @@ class Configuration:
     """
 
     service: str
-    states: dict[str, str]
+    states: Annotated[dict[str, str], Key("etats")]
     circuits: dict[str, str]
-    communes: dict[str, Commune]
-    mail: dict[str, Any]
+    communes: Annotated[dict[str, Commune], From(dict[str, Commune], _named)]
     url: str
-    contract_days: int
-    contract_pieces: tuple[str, ...]
-    contract_threshold: Threshold = field(default_factory=Threshold)
+    mail: Annotated[dict[str, Any], Key("courriel")] = field(default_factory=dict)
+    contract_days: Annotated[Whole, Key("marche.jours", needed=True)] = 15
+    contract_pieces: Annotated[tuple[str, ...], Key("marche.pieces", needed=True)] = ()
+    contract_threshold: Annotated[Threshold, Key("marche.seuil")] = field(default_factory=Threshold)
 
     def communes_of(self, login: str) -> list[Commune]:
         """Where a person has a part: in a commune, and in the entities that it hosts. Logins are unique in the
@@ -119,51 +128,8 @@ class Configuration:
 
 
 def read(path: Path) -> Configuration:
-    """Read the file.
-
-    Raises:
-        OSError, ValueError, KeyError: it is not what the deployment writes.
-    """
-    data = json.loads(path.read_text(encoding="utf-8"))
-    contracts = data.get("marche", {"jours": 15, "pieces": []})  # of an older deployment
-    communes = {}
-    for slug, one in data["communes"].items():
-        circuits = {
-            name: Circuit(
-                circuit["type"],
-                circuit["modele"],
-                {  # in order, whatever that of the file: a JSON object has none
-                    state: Step(circuit["etapes"][state]["titulaire"], tuple(circuit["etapes"][state]["suppleants"]))
-                    for state in PASSED_BY_PEOPLE
-                    if state in circuit["etapes"]
-                },
-            )
-            for name, circuit in one["circuits"].items()
-        }
-        communes[slug] = Commune(
-            slug,
-            one["nom"],
-            one["siren"],
-            dict(one["personnes"]),
-            frozenset(one["redacteurs"]),
-            circuits,
-            frozenset(one.get("delegataires", [])),
-            one.get("qualite", "maire"),
-            one.get("siren_commune", ""),
-        )
-    return Configuration(
-        data["service"],
-        data["etats"],
-        data["circuits"],
-        communes,
-        data.get("courriel", {}),
-        data["url"],
-        contracts["jours"],
-        tuple(contracts["pieces"]),
-        Threshold(int(contracts["seuil"]["euros"]), str(contracts["seuil"]["texte"]))
-        if "seuil" in contracts
-        else Threshold(),
-    )
+    """Read the file. Raises configuration.ConfigError."""
+    return load(path, Configuration)
 
 
 @functools.cache

@@ -10,6 +10,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Annotated
+
+from creatic_agent.configuration import Key, Whole
 
 # Natures of the préfecture's nomenclature that an arrêté may have; a décision (D) goes there as 6, « Autres ».
 NATURES = {
@@ -78,8 +81,8 @@ class Threshold:
         source: article that sets it, and since when.
     """
 
-    euros: int = 0
-    source: str = "CGCT, L2131-2, I, 4°"
+    euros: Whole = 0
+    source: Annotated[str, Key("texte")] = "CGCT, L2131-2, I, 4°"
 
     def __str__(self) -> str:
         return f"{euros(Decimal(self.euros))} ({self.source})"
