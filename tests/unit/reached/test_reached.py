@@ -184,39 +184,11 @@ def test_what_no_run_reached_is_named_and_nothing_else(project: Path, reached: P
     assert f"16 tâches atteintes sur 27, {len(UNREACHED)} défauts." in output
 
 
-def test_lines_are_whole_tasks_of_the_repository_each_once(project: Path, reached: Path) -> None:
-    lines = [line for path in reached.iterdir() for line in path.read_text(encoding="utf-8").splitlines()]
-    assert len(list(reached.iterdir())) == 1
-    assert len(lines) == len(set(lines)) == 16  # every one is where the checker finds a task
-
-
 def test_check_mode_reaches_only_what_is_executed_in_it(project: Path, tmp_path: Path) -> None:
     run(project, tmp_path, "--check")
     (noted,) = [path.read_text(encoding="utf-8") for path in tmp_path.iterdir()]
     line = PLAY.splitlines().index("    - name: Even in check mode") + 1
     assert noted == f"playbooks/site.yml:{line}\n"
-
-
-def test_two_runs_at_once_never_mix(project: Path, tmp_path: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": f"{project}/tests/reached", "CREATIC_TASKS_REACHED": str(tmp_path)}
-    script = f"""
-from types import SimpleNamespace
-from reached import CallbackModule
-one = CallbackModule()
-for line in range(3000):
-    task = SimpleNamespace(get_path=lambda: f"{project}/playbooks/site.yml:{{line}}", check_mode=False)
-    one.v2_runner_on_ok(SimpleNamespace(task=task))
-"""
-    started = [subprocess.Popen([sys.executable, "-c", script], env=environment) for _ in range(2)]
-    assert [one.wait() for one in started] == [0, 0]
-    files = [path.read_text(encoding="utf-8").splitlines() for path in tmp_path.iterdir()]
-    assert files == [[f"playbooks/site.yml:{line}" for line in range(3000)]] * 2
-
-
-def test_it_is_silent_when_no_folder_is_named(project: Path) -> None:
-    before = sorted(project.rglob("*"))
-    run(project, "", playbook="more")
-    assert [path for path in sorted(project.rglob("*")) if path not in before] == []
 
 
 def test_an_excuse_with_its_reason_is_taken(project: Path, reached: Path) -> None:
@@ -258,13 +230,6 @@ def test_an_excuse_that_does_not_hold_is_a_failure(project: Path, reached: Path,
 def test_what_chance_decides_may_be_reached_or_not(project: Path, reached: Path) -> None:
     entries = ", ".join(excuse(name, chance="true") for name in ("Executed", "Skipped"))
     assert not {"Executed", "Skipped"} & set(named(check(project, reached, excused=f"[{entries}]")[1]))
-
-
-def test_a_run_that_noted_nothing_and_a_part_that_does_not_exist_are_told(project: Path, tmp_path: Path) -> None:
-    status, output = check(project, tmp_path)
-    assert status == 1 and "rien n'y est noté" in output
-    status, output = check(project, tmp_path, "nuit")
-    assert status == 2 and "partie inconnue : nuit" in output
 
 
 def test_what_whole_runs_draw_is_known_to_all_that_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,15 +309,6 @@ def test_all_is_shared_and_gone_on_with_where_it_was_left(
     for wrong in ("0/3", "4/3", "deux", "1/0"):
         with pytest.raises(SystemExit, match="il faut une part"):
             run_tests.left(wrong)
-
-
-def test_what_is_spoilt_at_random_is_a_part_by_its_name_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(REPO / "scripts")
-    run_tests = importlib.import_module("run_tests")
-    parts = run_tests.chosen(["fuzz"])
-    assert {*parts} == {"fuzz"} and {*parts} <= {*run_tests.FILES}  # no machine is made, nor taken away
-    assert (REPO / "tests" / "fuzz").is_dir() and "tests/fuzz" in parts["fuzz"].commands[0]
-    assert "fuzz" not in run_tests.whole()
 
 
 def test_each_of_the_costliest_tests_has_one_turn_of_four_and_the_others_all(tmp_path: Path) -> None:
