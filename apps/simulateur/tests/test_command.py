@@ -60,6 +60,8 @@ def test_a_status_is_given_by_hand(run: Run, client: Client, capsys: pytest.Capt
     number = json.loads(capsys.readouterr().out)[0]["transaction"]
     assert run("statut", number, 3) == 0
     assert capsys.readouterr().out.startswith(f"Transaction {number} : ")
+    assert run("statut", number, 6, "--message", "Refus") == 0
+    assert (capsys.readouterr().out, client.status(number)[0]) == (f"Transaction {number} : Refusé.\n", 6)
     for arguments, said in (((99, 3), "la transaction 99 n'existe pas"), ((number, 99), "le statut 99 n'existe pas")):
         assert run("statut", *arguments) == 1
         assert capsys.readouterr().err == f"tdt-simulator : {said}\n"
@@ -69,6 +71,9 @@ def test_the_prefecture_writes_about_an_act(run: Run, client: Client, capsys: py
     act = client.acknowledged("A1")
     assert run("lettre", act, "courrier") == 0
     assert capsys.readouterr().out == f"Lettre {act + 1} envoyée au sujet de l'acte {act}.\n"
+    assert len(client.get("/modules/actes/api/list_document_prefecture.php").json()) == 1
+    assert run("lettre", 99, "courrier") == 1
+    assert "la transaction 99 n'est pas un acte connu" in capsys.readouterr().err
 
 
 def test_a_pes_retour_is_for_a_known_commune(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,6 @@ import pytest
 from lxml import etree
 from pypdf import PdfReader, PdfWriter
 from simulator_harness import DELAY, OTHER_SIREN, PDF, XSD, Client, Clock, make_pdf
-from tdt_simulator import workflow
-from tdt_simulator.actes import _described
 from tdt_simulator.testing import TdtServer
 
 ACTES = "{http://www.interieur.gouv.fr/ACTES#v1.1-20040216}"
@@ -185,14 +183,6 @@ def test_bordereau(client: Client) -> None:
     assert client.get("/modules/actes/actes_create_pdf.php?trans_id=99").status_code == 302
 
 
-@pytest.mark.parametrize(
-    ("message", "told"),
-    [("", "Refusé"), ("Refusé", "Refusé"), ("hors délai", "Refusé : hors délai")],
-)
-def test_a_step_of_the_bordereau_says_what_its_name_does_not(message: str, told: str) -> None:
-    assert _described(workflow.Step(6, 0.0, message)) == told
-
-
 def test_envelope_holds_valid_messages(client: Client) -> None:
     identifier = with_annexes(client)
     answer = client.get(f"/modules/actes/actes_download_file.php?env={identifier}")
@@ -278,14 +268,6 @@ def test_classification_is_valid_and_dated(client: Client) -> None:
     assert root.findtext(f"{ACTES}DateClassification") == f"{time.localtime().tm_year}-01-01"
     assert answer.content == client.get("/modules/actes/actes_classification_fetch.php?api=1").content
     validate(answer.content)
-
-
-def test_classification_request_is_answered(client: Client, platform: TdtServer) -> None:
-    verdict, identifier = client.get("/modules/actes/actes_classification_request.php?api=1").text.split("\n")[:2]
-    assert verdict == "OK"
-    platform.wait_status(int(identifier), 4)
-    message = platform.store.content(platform.store.files(int(identifier))[0]["sha256"])
-    assert validate(message).tag == f"{ACTES}DemandeClassification"
 
 
 def test_unknown_account_is_told_in_the_form_of_the_call(connect: Callable[..., Client]) -> None:

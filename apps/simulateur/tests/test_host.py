@@ -1,95 +1,16 @@
-"""What the host's administrator uses: command line, administration over HTTP, settings, page."""
+"""What the host's administrator uses beside the command: administration over HTTP, settings, page."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from simulator_harness import AUTHORITIES, OTHER_SIREN, SIREN, Client
-from tdt_simulator import app, cli, config
+from simulator_harness import AUTHORITIES, Client
+from tdt_simulator import app, config
 from tdt_simulator.testing import TdtServer
-
-
-@pytest.fixture
-def command(platform: TdtServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """Return a function that runs tdt-simulator on the running platform."""
-    settings = tmp_path / "config.json"
-    kept = platform.store.config
-    settings.write_text(
-        json.dumps(
-            {
-                "data_dir": str(kept.data_dir),
-                "delay": kept.delay,
-                "rgs_policies": list(kept.rgs_policies),
-                "authorities": AUTHORITIES,
-                "accounts": [],
-            }
-        )
-    )
-
-    def run(*arguments: object) -> tuple[int, str]:
-        status = cli.main(["--config", str(settings), *map(str, arguments)])
-        output = capsys.readouterr()
-        return status, output.out + output.err
-
-    return run
-
-
-def test_acts_are_listed(client: Client, command: Callable[..., tuple[int, str]]) -> None:
-    assert command("actes") == (0, "Aucun acte reçu.\n")
-    client.acknowledged("A1")
-    client.deposited("A2", en_attente="1")
-    status, text = command("actes")
-    assert status == 0
-    assert re.search(r"215902669  A1 +4 Acquittement reçu +Subvention à l'école d'été", text)
-    found = json.loads(command("actes", "--json", "--siren", SIREN, "--numero", "A2")[1])
-    assert [(act["numero"], act["statut"]) for act in found] == [("A2", 17)]
-    assert json.loads(command("actes", "--json", "--siren", OTHER_SIREN)[1]) == []
-
-
-def test_faults_are_turned_on_and_off(platform: TdtServer, command: Callable[..., tuple[int, str]]) -> None:
-    assert command("faute") == (0, "Aucune faute en cours.\n")
-    assert command("faute", "coupure", "--fois", 2)[1] == "coupure         encore 2 fois\n"
-    assert "lent            1.5 s, sur create" in command("faute", "lent", "--secondes", "1.5", "--sur", "create")[1]
-    assert set(platform.store.faults()) == {"coupure", "lent"}
-    command("faute", "lent", "--retirer")
-    assert set(platform.store.faults()) == {"coupure"}
-    assert command("faute", "--retirer") == (0, "Aucune faute en cours.\n")
-
-
-def test_slow_without_duration_is_refused(command: Callable[..., tuple[int, str]]) -> None:
-    status, text = command("faute", "lent")
-    assert status == 1
-    assert "donner la durée avec --secondes" in text
-
-
-def test_letter_status_and_pes_retour(
-    client: Client, platform: TdtServer, command: Callable[..., tuple[int, str]]
-) -> None:
-    identifier = client.acknowledged()
-    assert command("lettre", identifier, "observations", "--motif", "Revoir l'article 3")[0] == 0
-    assert len(client.get("/modules/actes/api/list_document_prefecture.php").json()) == 1
-    assert "la transaction 99 n'est pas un acte connu" in command("lettre", 99, "courrier")[1]
-    assert command("statut", identifier, 6, "--message", "Refus")[1] == f"Transaction {identifier} : Refusé.\n"
-    assert client.status(identifier)[0] == 6
-    assert command("statut", identifier, 42)[0] == 1
-    assert command("statut", 99, 6)[0] == 1
-    assert command("pes-retour", SIREN)[0] == 0
-    assert len(platform.store.pes_retours(SIREN)) == 1
-    assert command("pes-retour", "000000000")[0] == 1
-
-
-def test_help_is_in_french(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["faute", "--help"])
-    assert stop.value.code == 0
-    text = capsys.readouterr().out
-    assert "coupure" in text
-    assert "APRÈS" in text
 
 
 @pytest.mark.parametrize(
@@ -169,16 +90,3 @@ def test_page_shows_who_is_connected(client: Client, platform: TdtServer) -> Non
         assert expected in page.text
     assert '<html lang="fr">' in page.text
     assert not re.search(r"(src|href)=", page.text)  # nothing is fetched from elsewhere
-
-
-def test_page_for_unknown_people(connect: Callable[..., Client]) -> None:
-    page = connect("215999999", None).get("/connexion-status")
-    assert page.status_code == 403
-    assert "Accès refusé" in page.text
-    assert "215999999" in page.text
-
-
-def test_unknown_address_has_a_french_page(client: Client) -> None:
-    page = client.get("/modules/inconnu.php")
-    assert page.status_code == 404
-    assert "Page introuvable" in page.text
