@@ -164,21 +164,6 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("rapport.html", "rapport.pdf", "resultats.json", "oscal-assessment-results.json"),
-        *("signature.p7s", "horodatage.tsr", "junit/tdt_connector.xml"),
-    ],
-)
-def test_one_changed_byte_is_named(bundle: Path, name: str) -> None:
-    flip(bundle / name)
-    status, output = verify(bundle)
-    assert status == 1, output
-    assert f"{bundle.name}/{name} : " in output
-    assert output.count("✗") == 1, output
-
-
 def test_a_removed_and_an_added_file_are_named(bundle: Path) -> None:
     (bundle / "rapport.pdf").unlink()
     (bundle / "note.txt").write_text("x", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Folders that an earlier version sealed, two of each kind: they verify, and copies that were tampered with do not.
+"""Folders that an earlier version sealed, two of each kind: they verify, and what comes after them is seen to go.
 
 sealed_before.tar.gz is frozen: a control node's state, without keys, by an authority that was thrown away.
 """
@@ -14,12 +14,7 @@ import pytest
 from creatic.evidence import store as evidence_store
 from creatic.evidence.seal import SealKeys
 
-KINDS = {
-    "evidence": ("2026-11-24T080000Z", "2026-11-25T010504Z", "gondecourt/preuve.json"),
-    "audits": ("2026-11-24T000000Z", "2026-11-24T010000Z", "machines/gondecourt-connecteur/openscap-arf.xml.gz"),
-    "correctifs": ("2026-11-24T020000Z", "2026-11-24T030000Z", "correctifs.json"),
-    "exercices": ("2026-11-24T040000Z", "2026-11-24T050000Z", "essais.xml"),
-}
+KINDS = ("evidence", "audits", "correctifs", "exercices")
 
 
 @pytest.fixture
@@ -42,41 +37,7 @@ def test_what_was_sealed_before_verifies(home: Path) -> None:
     assert [name for name, one in found.items() if not one.intact] == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_one_folder_that_was_carried_away_verifies(home: Path, tmp_path: Path, kind: str) -> None:
-    copy = (home / kind / KINDS[kind][0]).rename(tmp_path / "copie")
-    assert evidence_store.verify_one(copy, home / "racine.pem").intact
-    (copy / KINDS[kind][2]).write_bytes(b"")
-    assert not evidence_store.verify_one(copy, home / "racine.pem").intact
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_changed_byte_is_named(home: Path, kind: str) -> None:
-    name, _, file = KINDS[kind]
-    path = home / kind / name / file
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    assert [f"{name}/{file} : modifié" in line for line in wrong(home, kind)] == [True]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_added_and_a_lost_file_are_named(home: Path, kind: str) -> None:
-    name, _, file = KINDS[kind]
-    (home / kind / name / file).rename(home / kind / name / "ailleurs")
-    told = "\n".join(wrong(home, kind))
-    assert f"{name}/{file} : absent" in told and f"{name}/ailleurs : inconnu" in told
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_lost_folder_is_seen_by_the_next(home: Path, kind: str) -> None:
-    lost, after, _ = KINDS[kind]
-    shutil.rmtree(home / kind / lost)
-    [line] = [line for line in wrong(home, kind) if after in line]
-    assert "chaîne rompue" in line
-
-
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "evidence"])
+@pytest.mark.parametrize("kind", KINDS[1:])
 def test_a_kind_without_an_entry_has_one_from_the_next_run(home: Path, keys: SealKeys, kind: str) -> None:
     base = home / kind
     _, staging = evidence_store.open_run(base, "alice", "2027-01-01T080000Z")
