@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ import yaml
 from creatic.applications import ged, parapheur
 from creatic.check import inspection
 from creatic.registry import entities, formalities, groupement, wiring
-from creatic.registry.checked_yaml import dotted
 
 SETTINGS = """---
 plugin: cdg59.creatic.groupement
@@ -308,49 +305,6 @@ def test_what_the_schema_refuses_is_told_without_more(tmp_path: Path) -> None:
         told = groupement.check(write(tmp_path, COMMUNE + wrong))
         assert told
         assert all(problem.field.startswith("entites") and problem.fix for problem in told)
-
-
-def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in parts:
-        yield from leaves(inner, (*path, key))
-    if isinstance(value, str):
-        yield path
-
-
-def test_no_field_of_an_entity_lets_a_template_in(tmp_path: Path) -> None:
-    """The plugin vouches for its variables (trusted_by_default): none may hold braces."""
-    whole = yaml.safe_load(COMMUNE + CCAS)
-    whole["services"].append("archivage")
-    entity = whole["entites"][0]
-    paper = {"date": "2026-01-02", "document": "d.pdf"}
-    role = {"titulaire": "paul.renard", "suppleants": ["odile.faure"]}
-    entity |= {
-        "accord_versement": "AD59-18",
-        "connecteur": {"certificat": {"fichier": "a.p12", "secret": "a.pass"}},
-        "formalites": {
-            **dict.fromkeys(("deliberation", "convention_prefet", "compte_tdt"), paper),
-            "accord_dgfip": {"sans_objet": "aucun flux"},
-        },
-        "ged": {"services": [{"nom": "Accueil", "agents": ["odile.faure"], "types": ["deliberation"]}]},
-    }
-    entity["parapheur"] |= {"delegataires": ["paul.renard"], "dgs": role, "controles": {"pes": role, "marche": role}}
-    assert groupement.check(write(tmp_path, json.dumps(whole))) == []
-    tried = set()
-    for path in [*leaves(entity)]:
-        bad = json.loads(json.dumps(whole))
-        place = bad["entites"][0]
-        for key in path[:-1]:
-            place = place[key]
-        place[path[-1]] = "{{ x }}"
-        field = dotted(("entites", 0, *path))
-        assert field in {one.field for one in groupement.check(write(tmp_path, json.dumps(bad)))}, field
-        tried.add(re.sub(r"\[\d+\]$", "", field).replace("[0]", "[]"))
-    schema = groupement.read_schema(groupement.COMMUNE_SCHEMA)
-    texts = {name for name, about, _ in groupement.fields(schema) if about.get("type") == "string" or "enum" in about}
-    wanted = {name for name in texts if name.startswith("entites[].")}
-    # The DGFiP's agreement has a date and a document as the others do.
-    assert wanted - tried == {f"entites[].formalites.accord_dgfip.{one}" for one in ("date", "document")}
 
 
 def test_its_formalities_and_its_providers_files_are_looked_at(tmp_path: Path) -> None:
