@@ -13,7 +13,6 @@ import pytest
 from testinfra.host import Host
 
 from testbed.passerelle import Passerelle
-from testbed.patience import wait_for
 from tests.profiles.services import exposure, listens_on, there_and_closed
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
@@ -177,53 +176,6 @@ def test_memory_holds_on_a_small_machine(passerelle: Passerelle, act: str) -> No
 
 
 # -- faults -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.leaves_traces
-def test_what_the_connector_rejects_is_put_aside_with_its_reason_then_taken_up(passerelle: Passerelle) -> None:
-    reference = passerelle.deposit(number(), matter="7")
-
-    def rejected() -> bool:
-        passerelle.call_connector()
-        return "trop large" in passerelle.step(reference)
-
-    told = "« trop large » pour {}, qui en est à « {} »"
-    wait_for(rejected, lambda: told.format(reference, passerelle.step(reference)), 180, every=1)
-    assert reference in passerelle.run("passerelle lister --bloques")
-    text = passerelle.ask("poste", "/").data.decode()
-    assert "Le connecteur ne peut pas transmettre : champ « classification »" in text
-    passerelle.sql("UPDATE acte SET donnees = donnees || '{\"matiere\": \"7.5\"}' WHERE donnees->>'matiere' = '7'")
-    assert "reprend à l'étape « teletransmission »" in passerelle.run(f"passerelle relancer {reference}")
-    passerelle.wait(reference, "versement ")
-    assert len(passerelle.filed(reference)) == 2
-
-
-@pytest.mark.leaves_traces
-@pytest.mark.costly
-def test_killed_and_without_database_again_and_again_each_act_goes_through_once(passerelle: Passerelle) -> None:
-    """Five acts; meanwhile the worker is killed, PostgreSQL crashes and the document store's front door closes."""
-    references = [passerelle.deposit(number(), f"Acte {rank}") for rank in range(5)]
-    passerelle.run("systemctl kill --signal=KILL passerelle.service")
-    passerelle.run(
-        "systemctl kill --signal=KILL postgresql@17-main.service; sleep 2; systemctl start postgresql@17-main"
-    )
-    store = passerelle.store.address
-    passerelle.on_connector("systemctl stop nginx", store)
-    try:
-        for _turn in range(6):
-            passerelle.run("systemctl kill --signal=KILL passerelle.service || true")
-            passerelle.call_connector()
-            time.sleep(4)  # of work, more or less, before it is killed again: nothing is waited for
-        passerelle.run("systemctl restart postgresql.service")
-    finally:
-        passerelle.on_connector("systemctl start nginx", store)
-    for reference in references:
-        passerelle.wait(reference, "versement ", 400)
-        assert len(passerelle.filed(reference)) == 2, reference
-        sent = passerelle.on_connector(f"tdt-connector status --json {reference.rpartition(':')[2]}")
-        assert [one["etat"] for one in json.loads(sent)] == ["acquitte"]
-    assert passerelle.sql("SELECT count(*) FROM acte WHERE blocage <> ''").strip() == "0"
-    assert passerelle.sql("SELECT count(*) FROM procrastinate_jobs WHERE status IN ('doing', 'failed')").strip() == "0"
 
 
 @pytest.mark.leaves_traces
