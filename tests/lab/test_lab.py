@@ -20,7 +20,7 @@ from testbed.patience import wait_for
 
 from .conftest import ssh
 
-HOSTS = [Host("essai-a", "10.59.250.1", ["alias.creatic.test"]), Host("essai-b", "10.59.250.2", packages=["tree"])]
+HOSTS = [Host("essai-a", "10.59.250.1", ["alias.creatic.test"]), Host("essai-b", "10.59.250.2")]
 
 
 def make(ssh: Path, hosts: list[Host] = HOSTS, check: bool = False) -> Lab:
@@ -75,12 +75,6 @@ def test_up_from_nothing_gives_booted_machines_reached_as_in_production(folder: 
     assert ssh(folder, HOSTS[1].address, "getent hosts alias.creatic.test").split()[0] == HOSTS[0].address
 
 
-def test_packages_come_through_the_shared_cache(folder: Path) -> None:
-    answer = ssh(folder, HOSTS[0].address, "sudo apt-get update 2>&1; apt-config dump Acquire::http::Proxy")
-    assert "Err:" not in answer
-    assert ":3159" in answer
-
-
 def machine_settings() -> dict[str, str]:
     """Kernel settings of this machine which a hardened host would change."""
     keys = (
@@ -133,12 +127,6 @@ def test_a_machine_that_is_switched_off_stays_off(folder: Path) -> None:
     again = make(folder)
     again.up()
     assert again.changes == ["essai-b"]
-
-
-def test_packages_asked_for_are_in_the_image_of_that_machine_alone(folder: Path) -> None:
-    asked = "dpkg-query -W -f '${Status}' tree 2>&1 || true"
-    assert ssh(folder, HOSTS[1].address, asked) == "install ok installed"
-    assert "no packages found" in ssh(folder, HOSTS[0].address, asked)
 
 
 def test_a_scanner_takes_the_machines_for_machines(folder: Path) -> None:

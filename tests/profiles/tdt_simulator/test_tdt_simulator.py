@@ -37,28 +37,6 @@ def test_application_is_sandboxed(host: Host) -> None:
     }
 
 
-def test_workers_live(host: Host) -> None:
-    before = properties(host, "tdt-simulator", "MainPID")["MainPID"]
-    workers = host.check_output(f"pgrep --parent {before} | sort")
-    assert len(workers.split()) == 2
-    host.check_output("sleep 2")
-    assert host.check_output(f"pgrep --parent {before} | sort") == workers  # none was replaced
-
-
-def test_account_cannot_log_in(host: Host) -> None:
-    assert host.user("tdt-simulator").shell == "/usr/sbin/nologin"
-    assert host.user("tdt-simulator").groups == ["tdt-simulator"]
-
-
-def test_settings_and_data_are_private(host: Host) -> None:
-    with host.sudo():
-        settings, data = host.file("/etc/tdt-simulator/config.json"), host.file("/var/lib/tdt-simulator")
-        assert (settings.user, settings.group, settings.mode) == ("root", "tdt-simulator", 0o640)
-        assert (data.user, data.mode) == ("tdt-simulator", 0o750)
-        socket = host.file("/run/tdt-simulator.sock")
-        assert (socket.user, socket.mode) == ("www-data", 0o600)
-
-
 def test_only_https_listens_outside(host: Host) -> None:
     lines = as_root(host, "ss -Hltnp").splitlines()
     served = [line for line in lines if re.search(r"nginx|gunicorn|systemd", line)]
@@ -178,12 +156,3 @@ def test_large_requests_are_taken_up_to_the_limit(host: Host, visit: Visit, prob
     answer = visit("/modules/actes/actes_transac_create.php", probe_certificate, body=b"x" * (3 << 20))
     assert answer.status == 200
     assert answer.text.startswith("KO\n")
-
-
-def test_command_line(host: Host) -> None:
-    with host.sudo():
-        assert isinstance(json.loads(host.check_output("tdt-simulator actes --json")), list)
-        assert host.run("tdt-simulator lettre 0 courrier").rc == 1
-        assert host.run("tdt-simulator --help").stdout.startswith("usage: tdt-simulator")
-    with host.sudo("tdt-simulator"):
-        assert host.check_output("id -un") == "tdt-simulator"
