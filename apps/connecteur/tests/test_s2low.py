@@ -75,9 +75,11 @@ def test_an_id_that_is_not_one_is_never_trusted() -> None:
         (-1, RemoteState.ERROR),
         (0, RemoteState.CANCELLED),
         (1, RemoteState.WAITING),
+        (2, RemoteState.WAITING),
         (3, RemoteState.TRANSMITTED),
         (6, RemoteState.REFUSED),
         (17, RemoteState.HELD),
+        (18, RemoteState.HELD),
     ],
 )
 def test_statuses(code: int, state: RemoteState) -> None:
@@ -127,15 +129,6 @@ def test_an_act_that_moves_while_the_lists_are_read_is_found() -> None:
 def test_a_list_that_is_not_one_is_unknown_never_absent(answer: bytes) -> None:
     with pytest.raises(TdtError):
         driver(list_actes=answer).find_acts("N")
-
-
-def test_no_list_in_this_version() -> None:
-    class NotFound(Canned):
-        def get(self, path: str, params: dict[str, Any] | None = None, follow: bool = False) -> bytes:
-            raise Denied("HTTP 404", "http")
-
-    with pytest.raises(Refused):
-        S2low(NotFound()).find_acts("N")  # type: ignore[arg-type]  # a double of the client
 
 
 def test_helios_answers() -> None:
@@ -289,11 +282,6 @@ def test_statuses_of_a_flow(code: int, state: RemoteState) -> None:
     answer = f"<r><resultat>OK</resultat><status>{code}</status><message> un  texte </message></r>".encode()
     status = driver(get_status=answer).pes_status(1)
     assert (status.code, status.state, status.text) == (code, state, "un texte")
-
-
-@pytest.mark.parametrize(("code", "state"), [(2, RemoteState.WAITING), (18, RemoteState.HELD)])
-def test_other_statuses_of_an_act(code: int, state: RemoteState) -> None:
-    assert driver(get_status=f"OK\n{code}\n".encode()).act_status(1).state is state
 
 
 def test_what_is_not_there_yet_is_awaited() -> None:

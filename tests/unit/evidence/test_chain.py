@@ -85,18 +85,12 @@ def test_a_lost_folder_is_seen_by_the_next(base: Path, keys: SealKeys, lost: int
     assert faulty(base, keys) == {f"exercices/{NAMES[lost + 1]}": [RESULTS]}
 
 
-def test_a_folder_sealed_again_is_seen_by_the_next(base: Path, keys: SealKeys) -> None:
+@pytest.mark.parametrize("sealed", NAMES[1:])
+def test_a_folder_sealed_again_is_seen_by_the_next_or_by_the_entry(base: Path, keys: SealKeys, sealed: str) -> None:
     for name in SEAL_FILES:
-        (base / NAMES[1] / name).unlink()
-    seal(base / NAMES[1], keys)
-    assert faulty(base, keys) == {f"exercices/{NAMES[1]}": ["signature.p7s", "horodatage.tsr"]}
-
-
-def test_the_last_folder_sealed_again_is_seen_by_the_entry(base: Path, keys: SealKeys) -> None:
-    for name in SEAL_FILES:
-        (base / NAMES[2] / name).unlink()
-    seal(base / NAMES[2], keys)
-    assert faulty(base, keys) == {f"exercices/{NAMES[2]}": ["signature.p7s", "horodatage.tsr"]}
+        (base / sealed / name).unlink()
+    seal(base / sealed, keys)
+    assert faulty(base, keys) == {f"exercices/{sealed}": ["signature.p7s", "horodatage.tsr"]}
 
 
 def test_an_added_folder_is_seen(base: Path, keys: SealKeys) -> None:

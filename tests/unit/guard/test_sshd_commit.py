@@ -74,19 +74,19 @@ def test_not_confirmed_every_file_is_as_it_was(etc: Path, guard: Guard, systemd:
     assert sorted(path.name for path in etc.rglob("*")) == ["10.conf", "30.conf", "sshd_config", "sshd_config.d"]
 
 
-def test_what_sshd_refuses_is_never_installed(etc: Path, guard: Guard, systemd: Systemd) -> None:
-    systemd.refuses.add("sshd -t")
+@pytest.mark.parametrize(
+    ("refused", "told"),
+    [
+        ("sshd -t", "sshd refuse cette configuration, rien n'est changé : refusé"),
+        ("is-active ssh.socket", r"ni ssh\.service ni ssh\.socket"),
+    ],
+)
+def test_what_sshd_refuses_and_a_reload_that_fails_leave_the_old_files(
+    etc: Path, guard: Guard, systemd: Systemd, refused: str, told: str
+) -> None:
+    systemd.refuses.add(refused)
     drop_in = etc / "sshd_config.d" / "10.conf"
-    with pytest.raises(SshdError, match="sshd refuse cette configuration, rien n'est changé : refusé"):
-        server(etc, guard, systemd, entry(drop_in, "neuf\n")).apply("a", 20)
-    assert drop_in.read_text() == "ancien\n"
-    assert not guard.pending()
-
-
-def test_a_reload_that_fails_puts_the_old_files_back_at_once(etc: Path, guard: Guard, systemd: Systemd) -> None:
-    systemd.refuses.add("is-active ssh.socket")
-    drop_in = etc / "sshd_config.d" / "10.conf"
-    with pytest.raises(SshdError, match=r"ni ssh\.service ni ssh\.socket"):
+    with pytest.raises(SshdError, match=told):
         server(etc, guard, systemd, entry(drop_in, "neuf\n")).apply("a", 20)
     assert drop_in.read_text() == "ancien\n"
     assert not guard.pending()
@@ -99,6 +99,7 @@ def test_files_changed_by_another_hand_are_not_confirmed(etc: Path, guard: Guard
     drop_in.write_text("autre\n")
     with pytest.raises(SshdError, match="ne sont plus ceux"):
         ssh.confirm("a")
+    assert drop_in.read_text() == "autre\n"  # a confirmation writes nothing
 
 
 class Sshd:
@@ -158,16 +159,6 @@ def test_a_refused_reload_puts_the_old_files_back(
     with pytest.raises(SshdError, match=r"^sshd n'a pas pu être rechargé, l'état précédent est remis : refusé$"):
         reloaded(etc, guard, systemd, os.getpid()).apply("a", 20)
     assert (etc / "sshd_config.d" / "10.conf").read_text() == "ancien\n"
-
-
-def test_a_confirmation_writes_nothing(etc: Path, guard: Guard, systemd: Systemd) -> None:
-    drop_in = etc / "sshd_config.d" / "10.conf"
-    ssh = server(etc, guard, systemd, entry(drop_in, "neuf\n"))
-    ssh.apply("a", 20)
-    drop_in.write_text("autre\n")
-    with pytest.raises(SshdError):
-        ssh.confirm("a")
-    assert drop_in.read_text() == "autre\n"
 
 
 def test_a_folder_gets_its_mode_back(etc: Path, guard: Guard, systemd: Systemd) -> None:
