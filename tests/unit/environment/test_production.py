@@ -106,21 +106,6 @@ def test_all_that_production_imports_is_among_its_dependencies() -> None:
     assert lacking(found, _declared()) == []
 
 
-def test_an_import_is_seen_wherever_it_is(tmp_path: Path) -> None:
-    for name, text in {
-        "creatic/one.py": "def act() -> None:\n    from hypothesis import given\n",
-        "creatic/two.py": "from . import three\nfrom testbed import helped\n",
-        "creatic/three.py": "import json, mypy.api\n",
-        "testbed/helped.py": "class A:\n    import inconnu\n",
-        "testbed/alone.py": "import playwright\n",
-    }.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    found = imported(tmp_path, ["creatic"])
-    assert found.keys() == {"hypothesis", "mypy", "inconnu"}
-    assert [one.partition(" ")[0] for one in lacking(found, _declared())] == ["hypothesis", "inconnu", "mypy"]
-
-
 def test_the_locks_hold_each_package_once_and_what_judges_is_none_of_production_s() -> None:
     production, tests = _pins("requirements.lock"), _pins("requirements-essais.lock")
     assert _declared() <= production.keys()
