@@ -27,8 +27,6 @@ SIGNATORY = "Sophie Lambert"
 # Of a commune, its connector deposits.
 NAMES = {"gondecourt": "Connecteur - Commune de Gondecourt", "la-madeleine": "Connecteur - Commune de La Madeleine"}
 AGENCY = "sae-cdg59"
-# Of La Madeleine's file.
-AGREEMENT = "AD59-2026-017"
 # The public archives service of the lab, for which tests answer.
 ARCHIVES = "ad59"
 _N = f"{{{NAMESPACE}}}"

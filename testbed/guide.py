@@ -1,13 +1,10 @@
-"""The guide « Mettre en production », and somebody whose only hint it is."""
+"""The guide « Mettre en production », and the terminal of somebody whose only hint it is."""
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
-import shutil
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -16,7 +13,6 @@ from testbed.patience import allowed
 
 GUIDE = REPO / "docs/production.md"
 PASSPHRASES = tuple(word * 4 for word in ("racine", "emettrice", "acces-ssh"))
-BOOTSTRAP = "scripts/bootstrap production && . .venv/bin/activate\n"
 
 
 def blocks(step: str) -> list[str]:
@@ -27,40 +23,10 @@ def blocks(step: str) -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```", section[0], re.MULTILINE | re.DOTALL)
 
 
-def tracked(tests: bool = True) -> list[Path]:
-    """What a clone holds, relative to it; without the tests, audits cannot be made there."""
+def tracked() -> list[Path]:
+    """What a clone holds, relative to it; its tests too: audits are made of them."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=REPO, capture_output=True, text=True, check=True).stdout
-    names = [name for name in listed.split("\0") if name and (tests or not name.startswith("tests/"))]
-    return [Path(name) for name in names if (REPO / name).exists()]
-
-
-class Technician:
-    """Somebody in a clone of his own, on this very computer; the tools are there already."""
-
-    def __init__(self, folder: Path) -> None:
-        self.clone, self.home = folder / "creatic", folder / "home"
-        for name in tracked(tests=False):
-            target = self.clone / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(REPO / name, target)
-        self.home.mkdir()
-
-    def types(self, commands: str, keyboard: str = "") -> subprocess.CompletedProcess[str]:
-        """Run commands in one shell, in the clone."""
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("CREATIC_", "ANSIBLE_"))
-        }
-        return subprocess.run(
-            ["bash", "-ec", commands.replace(BOOTSTRAP, "")],
-            cwd=self.clone,
-            env=environment | {"HOME": str(self.home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-            input=keyboard,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-            timeout=allowed(180),
-        )
+    return [Path(name) for name in listed.split("\0") if name and (REPO / name).exists()]
 
 
 class Terminal:

@@ -228,11 +228,12 @@ def test_2_and_3_what_lacks_is_told_and_laid_down(site: Site) -> None:
 def test_4_the_authority_is_made(site: Site) -> None:
     [authority] = blocks("4")
     phrases, export, made, verify, check = authority.splitlines()
-    site.says(phrases, keyboard="".join(f"{one}\n" for one in PASSPHRASES))
-    site.says(export)
-    site.says(made)
-    site.says(verify, "Autorité de certification : aucun défaut.")
-    site.says(check, "aucun défaut")
+    said = site.says(phrases, keyboard="".join(f"{one}\n" for one in PASSPHRASES))
+    said += site.says(export) + site.says(made)
+    said += site.says(verify, "Autorité de certification : aucun défaut.")
+    said += site.says(check, "aucun défaut")
+    assert not [one for one in PASSPHRASES if one in said]
+    assert {*site.says(f"stat -c %a ~/{STATE} ~/{STATE}/secrets ~/{STATE}/pki").split()} == {"700"}
 
 
 def test_5_the_servers_are_deployed(site: Site) -> None:
