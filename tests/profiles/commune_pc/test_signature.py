@@ -131,31 +131,6 @@ def test_the_act_is_accepted_until_the_certificate_is_revoked(
     assert f"le certificat de {key['titulaire']} est révoqué depuis le" in done.stderr
 
 
-@pytest.mark.leaves_traces
-def test_another_s_act_is_refused(
-    signed: Path, key: dict[str, str], hostvars: dict[str, Any], creatic_home: Path
-) -> None:
-    siren = hostvars["creatic_commune"]["siren"]
-    published = creatic_home / "prestataire" / "publie"
-    done = verifier(signed, key | {"titulaire": "Karim Lefèvre"}, siren, published)
-    assert done.returncode == 1
-    assert "c'est la signature de Karim Lefèvre qui est attendue" in done.stderr
-    done = verifier(signed, key, siren, creatic_home / "pki" / "publie")
-    assert "ne vient pas d'une autorité admise" in done.stderr
-
-
-@pytest.mark.leaves_traces
-def test_a_wrong_pin_signs_nothing(
-    host: Host, hostvars: dict[str, Any], creatic_home: Path, folder: str, signed: Path
-) -> None:
-    status, shown = typing(hostvars, creatic_home, f"cd {folder} && signer-acte acte.pdf --sortie faux.pdf", "00000000")
-    assert status == 1
-    assert "code PIN refusé. Attention : la clé se bloque après quelques essais faux." in shown
-    assert "00000000" not in shown
-    with host.sudo():
-        assert not host.file(f"{folder}/faux.pdf").exists
-
-
 def test_the_key_stays_in_the_token_and_asks_for_the_pin(
     host: Host, hostvars: dict[str, Any], key: dict[str, str]
 ) -> None:
