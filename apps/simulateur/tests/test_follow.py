@@ -270,6 +270,14 @@ def test_classification_is_valid_and_dated(client: Client) -> None:
     validate(answer.content)
 
 
+def test_classification_request_is_answered(client: Client, platform: TdtServer) -> None:
+    verdict, identifier = client.get("/modules/actes/actes_classification_request.php?api=1").text.split("\n")[:2]
+    assert verdict == "OK"
+    platform.wait_status(int(identifier), 4)
+    message = platform.store.content(platform.store.files(int(identifier))[0]["sha256"])
+    assert validate(message).tag == f"{ACTES}DemandeClassification"
+
+
 def test_unknown_account_is_told_in_the_form_of_the_call(connect: Callable[..., Client]) -> None:
     stranger = connect("215999999")
     expected = "Le certificat n'est pas valide : aucun compte trouvé"

@@ -36,7 +36,7 @@ from creatic.pki.registry import Owner
 from creatic.pki.x509 import Settings
 
 sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
-from signature_actes import pades, token
+from signature_actes import pades, pes, token
 
 from testbed.communes import subscribers
 from testbed.parapheur import SIRENS, Parapheur, word
@@ -106,6 +106,17 @@ class Pens:
                 return self.sign_by(signer, document)
         finally:
             _forget_errors()
+
+    def sign_flow(self, key: token.TokenKey, document: bytes) -> bytes:
+        """What signer-acte does of a flow of accounts."""
+        source, target = self.folder / "flux.xml", self.folder / f"flux-{next(self._numbers)}.xml"
+        source.write_bytes(document)
+        try:
+            with token.signer(key, lambda: PIN) as signer:
+                pes.sign(source, target, signer, pes.Place("Gondecourt", "59147"))
+        finally:
+            _forget_errors()
+        return target.read_bytes()
 
     def sign_expired(self, model: token.TokenKey, document: bytes) -> bytes:
         """What somebody signs whose certificate expired yesterday: signer-acte would refuse, another program does not.

@@ -25,7 +25,7 @@ from creatic.pki.authority import Authority
 from creatic.pki.keys import Passphrases
 from testbed.ged import JSON
 from testbed.mail import relay
-from testbed.parapheur import SIRENS, Parapheur, pdf, word
+from testbed.parapheur import SIRENS, Parapheur, flow, pdf, word
 from tests.profiles.parapheur.conftest import Pens
 from tests.profiles.services import exposure, listens_on, memory_holds
 
@@ -154,6 +154,58 @@ def test_only_who_is_awaited_acts(store: Parapheur, opened: Opened) -> None:
     assert store.act("nadia.moreau", number, "viser").status == 404
     assert store.act("paul.renard", number, "signer", pdf("x")).status == 409
     assert store.shown(number)["etat"] == "a_viser"
+
+
+@pytest.mark.costly
+def test_a_public_contract_waits_for_its_file(
+    store: Parapheur, pens: Pens, claire: token.TokenKey, stranger: token.TokenKey
+) -> None:
+    """CGCT, R2131-5. What cannot be read, and a supplier's signature that does not count, are refused alone."""
+    karim = "karim.lefevre"
+    fields = {
+        "circuit": "marche",
+        "reference": f"parapheur:{word()}",
+        "numero": f"M{word()[-8:].upper()}",
+        "matiere": "1.1",
+    }
+    number = store.deposit_act(karim, None, **fields).json()["id"]
+    assert store.act(karim, number, "controler").status == 200
+    assert store.act("paul.renard", number, "viser").status == 200
+    signed = pens.sign(claire, store.file(number, "claire.dubois"))
+    assert store.act("claire.dubois", number, "signer", signed).json()["etat"] == "a_teletransmettre"
+    assert store.shown(number)["complet"] is False
+    plan = pdf("plan")
+    assert store.act(karim, number, "pieces", plan, genre="autre").status == 201
+    for wrong, genre in (
+        (b"%PDF-1.4 coupe", "autre"),
+        (b"PK\x03\x04", "autre"),
+        (store.file(number), "contresignature"),
+        (pens.sign(stranger, store.file(number)), "contresignature"),
+    ):
+        refused = store.act(karim, number, "pieces", wrong, genre=genre)
+        assert refused.status == 400, refused.data[:300]
+    [piece] = store.api("passerelle", "GET", f"/creatic/dossiers/{number}/pieces/").json()["results"]
+    assert (piece["nom"], piece["transmis"], piece["apres_signature"]) == ("acte-signe.pdf", True, True)
+    kept = store.api("passerelle", "GET", f"/creatic/dossiers/{number}/pieces/{piece['id']}/")
+    assert bytes(kept.data) == plan
+    assert "il manque : " in store.act(karim, number, "completer").json()["message"]
+    assert store.act("claire.dubois", number, "completer", sans_pieces="oui").status == 403
+    assert store.act(karim, number, "completer", sans_pieces="oui").status == 200
+    assert store.shown(number)["complet"] is True
+    assert store.act(karim, number, "pieces", pdf("tard"), genre="autre").status == 409
+
+
+def test_a_flow_of_accounts_is_signed_part_by_part(store: Parapheur, pens: Pens, claire: token.TokenKey) -> None:
+    """By XAdES: another flow's signature, and a flow that is not signed, move nothing."""
+    fields = {"circuit": "pes", "reference": f"parapheur:{word()}", "numero": "", "objet": "Bordereau 12"}
+    number = store.deposit_act("karim.lefevre", flow("1"), **fields).json()["id"]
+    assert store.act("paul.renard", number, "viser").json()["etat"] == "a_signer"
+    document = store.file(number, "claire.dubois")
+    for wrong in (document, pens.sign_flow(claire, document.replace(b"cole", b"glise"))):
+        assert store.act("claire.dubois", number, "signer", wrong).status == 400
+    signed = pens.sign_flow(claire, document)
+    assert store.act("claire.dubois", number, "signer", signed).json()["etat"] == "a_teletransmettre"
+    assert store.file(number) == signed
 
 
 def test_a_refusal_has_a_reason_and_is_taken_up(store: Parapheur, opened: Opened) -> None:

@@ -66,6 +66,33 @@ def render(name: str, **changes: Any) -> str:
     return str(templar(variables(**changes)).template(text, overrides={"trim_blocks": True, "lstrip_blocks": True}))
 
 
+def test_chromium_shows_the_certificate_to_the_tdt_and_starts_there() -> None:
+    policy = json.loads(render("chromium.json.j2"))
+    (entry,) = policy["AutoSelectCertificateForUrls"]
+    assert json.loads(entry) == {
+        "pattern": "https://tdt.creatic.test",
+        "filter": {"ISSUER": {"CN": "AC émettrice"}, "SUBJECT": {"CN": "Secrétariat général"}},
+    }
+    assert policy["HomepageLocation"] == "https://tdt.creatic.test"
+    assert policy["SSLErrorOverrideAllowed"] is False
+
+
+def test_firefox_on_debian_selects_by_itself_and_trusts_the_root() -> None:
+    policies = json.loads(render("firefox.json.j2"))["policies"]
+    assert policies["Preferences"]["security.default_personal_cert"] == {
+        "Value": "Select Automatically",
+        "Status": "locked",
+    }
+    assert policies["Certificates"] == {"Install": ["/usr/local/share/ca-certificates/creatic-pki.crt"]}
+    assert policies["SecurityDevices"] == {"Add": {}}
+    assert policies["Preferences"]["security.osclientcerts.autoload"]["Value"] is False
+
+
+def test_firefox_is_told_of_the_token() -> None:
+    policies = json.loads(render("firefox.json.j2", commune_pc_certificates=[ISSUED, TOKEN]))["policies"]
+    assert policies["SecurityDevices"] == {"Add": {"finances": "/usr/lib/lecteur.so"}}
+
+
 def test_firefox_on_windows_uses_windows_stores() -> None:
     policies = json.loads(render("firefox.json.j2", commune_pc_system="windows"))["policies"]
     assert policies["Certificates"] == {"ImportEnterpriseRoots": True}

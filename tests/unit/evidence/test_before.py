@@ -1,4 +1,4 @@
-"""Folders that an earlier version sealed, two of each kind: they verify, and what comes after them is seen to go.
+"""Folders that an earlier version sealed, two of each kind: they verify, and what is lost of them shows.
 
 sealed_before.tar.gz is frozen: a control node's state, without keys, by an authority that was thrown away.
 """
@@ -14,7 +14,12 @@ import pytest
 from creatic.evidence import store as evidence_store
 from creatic.evidence.seal import SealKeys
 
-KINDS = ("evidence", "audits", "correctifs", "exercices")
+KINDS = {
+    "evidence": ("2026-11-24T080000Z", "2026-11-25T010504Z"),
+    "audits": ("2026-11-24T000000Z", "2026-11-24T010000Z"),
+    "correctifs": ("2026-11-24T020000Z", "2026-11-24T030000Z"),
+    "exercices": ("2026-11-24T040000Z", "2026-11-24T050000Z"),
+}
 
 
 @pytest.fixture
@@ -37,7 +42,15 @@ def test_what_was_sealed_before_verifies(home: Path) -> None:
     assert [name for name, one in found.items() if not one.intact] == []
 
 
-@pytest.mark.parametrize("kind", KINDS[1:])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lost_folder_is_seen_by_the_next(home: Path, kind: str) -> None:
+    lost, after = KINDS[kind]
+    shutil.rmtree(home / kind / lost)
+    [line] = [line for line in wrong(home, kind) if after in line]
+    assert "chaîne rompue" in line
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "evidence"])
 def test_a_kind_without_an_entry_has_one_from_the_next_run(home: Path, keys: SealKeys, kind: str) -> None:
     base = home / kind
     _, staging = evidence_store.open_run(base, "alice", "2027-01-01T080000Z")
