@@ -14,25 +14,33 @@ import unittest
 from pathlib import Path
 from typing import Any
 from unittest import mock
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import in_process
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_api, mayan_config
-from creatic_accounts import addresses, doors, guard, templating
+from creatic_accounts import addresses, doors, guard, images, templating
 from creatic_accounts.doors import Role
 from django.contrib.auth import get_user_model
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.test import RequestFactory
 from django.test.utils import setup_databases, setup_test_environment
 from django.urls import Resolver404, resolve
 from in_process import LOOS, OWN, WAVRIN, Door, Mayan, Visitor, account
-from mayan.apps.documents.models import Document, DocumentType
+from mayan.apps.converter.transformations import (
+    BaseTransformation,
+    TransformationResize,
+    TransformationRotate,
+    TransformationZoom,
+)
+from mayan.apps.converter.utils import IndexedDictionary
+from mayan.apps.documents.models import Document, DocumentFilePage, DocumentType
 from mayan.apps.messaging.models import Message
 from mayan.apps.metadata.models import MetadataType
 from mayan.apps.rest_api.classes import BatchRequestCollection
 from mayan.apps.sources.models import Source
+from PIL import Image
 from rest_framework.authtoken.models import Token
 
 from creatic.applications import ged
@@ -351,6 +359,13 @@ class Pages(Mayan):
                 "document_downloads/documents/files/<document_file_id>/download/", "indexing/instances/",
             ):  # fmt: skip # by rows
                 self.assertIn(page, seen)
+            page = DocumentFilePage(document_file=Document.objects.get(pk=made["id"]).files.get(), page_number=1)
+            page.save()
+            drawn = f"/documents/{made['id']}/files/{page.document_file_id}/pages/{page.pk}/image/"
+            huge = {"transformation_0_name": "zoom", "transformation_0_argument__percent": 100_000}
+            told = self.api("karim.roux", "GET", f"{drawn}?{urlencode(huge)}")
+            self.assertEqual(told.status_code, 400, told)
+            self.assertIn("est trop grand", told.json()["detail"])
 
     def test_of_the_parapheur(self) -> None:
         number = self.deposit()
@@ -361,6 +376,34 @@ class Pages(Mayan):
             ])  # fmt: skip # a table
             for page in ("parapheur/absences/", "parapheur/delegations/", "parapheur/dossiers/<number>/fichier/"):
                 self.assertIn(page, seen, login)
+
+
+class Images(unittest.TestCase):
+    """A page is drawn as Mayan's pages ask: one address had the only processes of the background drawing for hours."""
+
+    def test_as_pages_ask(self) -> None:
+        own = [TransformationResize(width="3600", height=""), TransformationRotate(degrees=270),
+               TransformationZoom(percent=300)]  # fmt: skip # by rows
+        for steps in ([], own[:1], own, [TransformationResize(width="50", height="50")]):
+            query = QueryDict(urlsplit(BaseTransformation.list_as_query_string(steps)).query)
+            self.assertIsNone(images.problem(IndexedDictionary(dictionary=query).as_dictionary_list()), query)
+
+    def test_and_no_other_way(self) -> None:
+        for name, argument, value in (
+            ("zoom", "percent", "301"), ("zoom", "percent", "nan"), ("zoom", "percent", "1e9"),
+            ("rotate", "degrees", "45"), ("rotate", "fillcolor", "red"), ("resize", "width", "99999"),
+            ("gaussianblur", "radius", "9"), ("draw_text", "text", "x"), ("", "percent", "100"),
+        ):  # fmt: skip # a table
+            self.assertIsNotNone(images.problem([{"name": name, "arguments": {argument: value}}]), (name, value))
+        self.assertIsNotNone(images.problem([{"name": "zoom", "arguments": {"percent": "200"}}] * 2))
+        self.assertIsNotNone(images.problem([{"arguments": {}}]))
+
+    def test_a_plan_is_not_drawn_larger_than_memory(self) -> None:
+        self.assertEqual(images.enlarged(300, (2480, 3508)), 300)
+        self.assertLess(images.enlarged(300, (9933, 14043)), 101)
+        self.assertEqual(images.enlarged(50, (9933, 14043)), 50)
+        small = TransformationZoom(percent="300").execute_on(image=Image.new("1", (9000, 9000)))
+        self.assertLess(small.size[0] * small.size[1], 91_000_000)
 
 
 if __name__ == "__main__":

@@ -22,12 +22,14 @@ class AccountsApp(MayanAppConfig):
     verbose_name = "Comptes"
 
     def ready(self) -> None:
-        """Keep accounts to what the rollout made of them, menus to what is open, templates to none."""
+        """Keep accounts to what the rollout made of them, menus to what is open, images to what pages ask of them,
+        templates to none."""
         super().ready()
-        from . import doors, elimination, guard, templating
+        from . import doors, elimination, guard, images, templating
 
         guard.connect()
         elimination.keep()
         doors.keep_links()
+        images.keep()
         if not {*sys.argv[1:2]} & {*_SETUP}:
             templating.keep()
