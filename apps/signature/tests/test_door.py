@@ -304,6 +304,48 @@ def test_a_program_packed_among_other_objects_is_seen(tmp_path: Path) -> None:
         door.admit(tmp_path / "acte.pdf", tmp_path / "ecrit.pdf")
 
 
+VISIBLE = "/Usage << /View << /ViewState /ON >> /Print << /PrintState /ON >> /Export << /ExportState /ON >> >>"
+TOLD = "/AS [<< /Event /View /Category [/View] /OCGs [%d 0 R] >> << /Event /Print /Category [/Print] /OCGs [%d 0 R] >>]"
+
+
+def layered(path: Path, group: str, configuration: str) -> Path:
+    """A document of one layer, as programs that add a watermark or export a plan write it."""
+    source = pages(path.with_name(f"sans-{path.name}"))
+    free = size_of(source)
+    known = configuration.replace("%d", str(free))
+    layers = f"/OCProperties << /OCGs [{free} 0 R] /D << /ON [{free} 0 R] {known} >> >>"
+    appended(source, path, {
+        **with_keys(source, "catalog", layers.encode()), free: f"<< /Type /OCG /Name (Montant) {group} >>".encode(),
+    })  # fmt: skip # by rows
+    return path
+
+
+@pytest.mark.parametrize(
+    ("group", "configuration"),
+    [("/Usage << /Print << /PrintState /OFF >> >>", TOLD), ("/Usage << /View << /ViewState /OFF >> >>", ""),
+     ("/Usage << /Export << /ExportState /OFF >> >>", ""), (VISIBLE, "/AS [<< /Event /View /Category [/Zoom] >>]"),
+     (VISIBLE, f"/OFF [%d 0 R] {TOLD}"), (VISIBLE, "/AS [<< /Event /View /Category /Language >>]")],
+    ids=["on paper", "on a screen", "once exported", "from a zoom on", "by some readers", "in a language"],
+)  # fmt: skip # a case a line
+@pytest.mark.parametrize("packed", ["disable", "generate"])
+def test_layers_that_some_see_and_others_do_not_are_not_let_in(
+    tmp_path: Path, group: str, configuration: str, packed: str
+) -> None:
+    """Who signs on a screen never saw what is read on paper."""
+    source, acte = layered(tmp_path / "source.pdf", group, configuration), tmp_path / "acte.pdf"
+    subprocess.run(["qpdf", f"--object-streams={packed}", source, acte], check=True)
+    with pytest.raises(Refusal, match=r"^acte.pdf : ce PDF a des calques .* À faire : imprimez-le"):
+        door.admit(acte, tmp_path / "ecrit.pdf")
+    door.admit(acte, tmp_path / "piece.pdf", door.Form.KEPT)
+
+
+@pytest.mark.parametrize(("group", "configuration"), [("", ""), (VISIBLE, TOLD), ("", "/OFF []"), ("", "/AS []")])
+def test_layers_that_everybody_sees_are(tmp_path: Path, group: str, configuration: str) -> None:
+    source, target = layered(tmp_path / "acte.pdf", group, configuration), tmp_path / "ecrit.pdf"
+    assert door.admit(source, target)
+    assert not door.admit(target, tmp_path / "encore.pdf")
+
+
 def test_a_signed_form_is_only_a_contract_s(issuer: Issuer, tmp_path: Path) -> None:
     """Nobody writes it again: what a supplier signed stays, an act is exported from its text."""
     signed, target = sign(issuer, form(tmp_path / "acte.pdf")), tmp_path / "ecrit.pdf"

@@ -35,6 +35,11 @@ _PROGRAM = (
     "format PDF »), et déposez le fichier obtenu"
 )
 _TWO = "{} : d'un logiciel à l'autre, ce PDF ne montre pas le même document. À faire : " + files.REMAKE
+_LAYERS = (
+    "{} : ce PDF a des calques qui se voient ou non selon le logiciel, à l'écran ou sur le papier : on n'y signerait "
+    "pas forcément ce qu'un autre y lit. À faire : imprimez-le au format PDF (« Imprimer », « Enregistrer au format "
+    "PDF »), et déposez le fichier obtenu"
+)
 _LACKING = (
     "{} : ce PDF est à écrire de nouveau, et « qpdf » manque ici. À faire : installez le paquet qpdf, puis relancez"
 )
@@ -80,6 +85,8 @@ def admit(source: Path, target: Path, form: Form = Form.DRAWN) -> bool:
     except files.Ambiguous as refusal:
         told = refusal
     draws = (layout is None or layout.living) and form is not Form.KEPT
+    if layout:
+        _check_layers(source, layout, form, stays)
     if layout and layout.is_plain and not draws:
         return False
     _write_again(source, target)
@@ -93,6 +100,7 @@ def admit(source: Path, target: Path, form: Form = Form.DRAWN) -> bool:
     try:
         with files.open_pdf(target):
             written = files.check_clear(target, files.REMAKE)
+        _check_layers(source, written, form, stays)
         rereading.check(target, source)
         if draws and written.living:
             written = _draw(source, target)
@@ -101,6 +109,11 @@ def admit(source: Path, target: Path, form: Form = Form.DRAWN) -> bool:
     if draws and written.programs:  # fields that the structure of a text still names are in no form, on no page
         raise Refusal(_PROGRAM.format(source.name))
     return True
+
+
+def _check_layers(source: Path, layout: structure.Layout, form: Form, stays: bool) -> None:
+    if layout.layers and form is not Form.KEPT and not stays:
+        raise Refusal(_LAYERS.format(source.name))
 
 
 def _draw(source: Path, target: Path) -> structure.Layout:

@@ -32,6 +32,8 @@ _MOST = 8_388_608  # objects, beyond which readers give up (ISO 32000-1, annex C
 _SPAN = 1 << 20
 _OVERLAP = 200  # bytes looked at again where two spans meet
 _ACTS = {b"/JavaScript", b"/Hide", b"/SetOCGState", b"/ImportData"}  # actions that change what is shown
+_SEEN = (b"/ViewState", b"/PrintState", b"/ExportState")  # of a layer: what a reader shows of it on each occasion
+_OCCASIONS = (b"/View", b"/Print", b"/Export")
 _FREE = ("f", 0, 0)  # an entry of a table
 _WORDS: dict[bytes, Any] = {b"true": True, b"false": False, b"null": None}
 _PACKED_BY_OTHERS = {b"/DCTDecode", b"/JPXDecode", b"/CCITTFaxDecode", b"/JBIG2Decode"}  # of images: nothing below
@@ -91,6 +93,7 @@ class Layout:
         linearized: it says where its first page is apart from its tables.
         fields: it has some to fill in, of which a browser shows the value, a printer the drawing.
         programs: it has some, which change what is shown.
+        layers: some are shown or not by what a reader is, or does: on paper alone, from a zoom on, in a language.
     """
 
     revisions: int
@@ -98,6 +101,7 @@ class Layout:
     linearized: bool
     fields: bool = False
     programs: bool = False
+    layers: bool = False
 
     @property
     def living(self) -> bool:
@@ -174,7 +178,7 @@ class Parser:
         self.size = len(data)
         self.remarks: list[int] = []  # where comments are
         self.links = set[Link]()
-        self.fields = self.programs = False
+        self.fields = self.programs = self.layers = False
 
     def blank(self, at: int) -> int:
         """Skip blanks and harmless comments."""
@@ -233,6 +237,7 @@ class Parser:
         acts = found.get(b"/S")
         self.fields |= found.get(b"/FT", b"/Sig") != b"/Sig"
         self.programs |= not found.keys().isdisjoint((b"/JS", b"/XFA")) or (isinstance(acts, bytes) and acts in _ACTS)
+        self.layers |= _depends(found)
         return found, at + 2
 
     def _text(self, at: int) -> int:
@@ -245,6 +250,19 @@ class Parser:
             depth += (mark == b"(") - (mark == b")")
             at += 2 if mark == b"\\" else 1
         return at
+
+
+def _depends(keys: dict[bytes, Any]) -> bool:
+    """Whether a dictionary has layers seen by some readers, or on some occasions, alone (ISO 32000-2, 8.11.4.4).
+
+    Some readers look at what a layer says of itself, others only where the document tells them to, others never.
+    """
+    if any(keys.get(name, b"/ON") != b"/ON" for name in _SEEN):
+        return True
+    if b"/Event" in keys and b"/Category" in keys:
+        named = keys[b"/Category"]
+        return not isinstance(named, list) or any(one not in _OCCASIONS for one in named)
+    return all(keys.get(name, []) != [] for name in (b"/AS", b"/OFF"))
 
 
 def _name(said: bytes, at: int) -> bytes:
@@ -290,7 +308,7 @@ class _File(Parser):
         if any(mark >= self.revisions[0].end for mark in self.remarks):
             raise Unclear("un commentaire dans ce qui a été ajouté")
         self._nothing_elsewhere()
-        return Layout(len(self.revisions), self.hybrid, self.linearized, self.fields, self.programs)
+        return Layout(len(self.revisions), self.hybrid, self.linearized, self.fields, self.programs, self.layers)
 
     # What stands there
 
@@ -446,6 +464,7 @@ class _File(Parser):
             raise odd
         self.fields |= parser.fields
         self.programs |= parser.programs
+        self.layers |= parser.layers
 
     # What the tables say
 
