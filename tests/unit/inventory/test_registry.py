@@ -937,13 +937,13 @@ def test_a_wrong_new_commune_is_refused_and_nothing_is_written(
 
 def test_a_file_that_appears_meanwhile_is_not_overwritten(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = write()
-    real = groupement._write
+    real = groupement.write
 
-    def late(target: Path, content: bytes, *, overwrite: bool) -> None:
+    def late(target: Path, content: bytes, mode: int, *, replace: bool) -> None:
         target.write_text("someone else's", encoding="utf-8")
-        real(target, content, overwrite=overwrite)
+        real(target, content, mode, replace=replace)
 
-    monkeypatch.setattr(groupement, "_write", late)
+    monkeypatch.setattr(groupement, "write", late)
     with pytest.raises(GroupementError, match="vient d'être créé par quelqu'un d'autre"):
         groupement.new_commune(directory, "la-madeleine", **NEW)
     assert [entry.name for entry in (directory / "communes").iterdir()] == ["la-madeleine.yml"]

@@ -36,7 +36,7 @@ account:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications import account, deliberations, mayan_api
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import account
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import module
 
 
@@ -56,7 +56,6 @@ def main() -> None:
             "login": {"type": "str", "required": True},
         },
         _work,
-        (mayan_api.MayanError, deliberations.DeliberationsError),
     )
 
 

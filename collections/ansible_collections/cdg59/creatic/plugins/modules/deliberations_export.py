@@ -60,7 +60,7 @@ def main() -> None:
             "dest": {"type": "path", "required": True},
         },
         _work,
-        (deliberations.DeliberationsError, OSError),
+        OSError,
     )
 
 

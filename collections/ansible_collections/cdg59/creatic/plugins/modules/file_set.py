@@ -81,7 +81,7 @@ def _write(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run({"files": file_set.ARGUMENT}, _write, (file_set.FileSetError,))
+    run({"files": file_set.ARGUMENT}, _write)
 
 
 if __name__ == "__main__":
