@@ -166,7 +166,7 @@ def _recall(monkeypatch: pytest.MonkeyPatch, odd: str) -> Recall:
     loos = replace(GONDECOURT, slug="loos", mails=("maire@loos.test",))
     towns = {"gondecourt": replace(GONDECOURT, mails=(odd, "dgs@x.test")), "loos": loos}
     config = replace(CONFIG, communes=towns)
-    act = mock.Mock(data={"numero": "1"})
+    act = mock.Mock(number="1")
     monkeypatch.setattr("passerelle.mail.executory.unpublished", lambda *_given: [act])
     monkeypatch.setattr("passerelle.mail.executory.publicity", lambda *_given: mock.Mock(late=lambda _day: True))
     return Recall(config, cast(Store, _Store()), Post(config, cast(Letters, Known())))
