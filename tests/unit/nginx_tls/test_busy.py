@@ -336,6 +336,41 @@ def test_what_reads_sends_nothing_and_asks_for_so_much(open_door: Door) -> None:
             link.close()
 
 
+def test_what_sends_little_asks_for_so_much_too(open_door: Door) -> None:
+    """A POST of nothing is answered as a GET is, by Zope: thousands of its answers waited for who takes none."""
+    head = "HTTP/1.1\nHost: localhost\nContent-Length: 0\n\n"
+    links = [_begun(open_door, f"{('POST', 'PUT')[rank % 2]} /a{rank} {head}") for rank in range(64)]
+    try:
+        wait_for(lambda: open_door.slow.inside == 64, "all are inside", seconds=20)
+        for method, told in (("POST", "30"), ("PROPFIND", "30"), ("GET", "7")):
+            answer, _said = open_door.ask("pc", "/plein", method=method, **{"Content-Length": "0"})
+            assert answer.headers["Retry-After"] == told, method
+    finally:
+        for link in links:
+            link.close()
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 190000000", "Transfer-Encoding: chunked"])
+def test_what_asks_for_a_file_of_the_program_sends_nothing(tmp_path: Path, length: str) -> None:
+    """nginx reads what comes with a request before it looks at what it keeps: 200 MB of each, at no door's bound."""
+    block = b"%x\r\n" % 300_000 + bytes(300_000) + b"\r\n" if "chunked" in length else bytes(300_000)
+    open_door = Door(
+        tmp_path, nginx_tls_fixed=r"^/fixe/.*\.js$", nginx_tls_client_certificates="off", nginx_tls_client_requests=0
+    )
+    links = []
+    try:
+        for _rank in range(30):
+            links.append(_begun(open_door, f"GET /fixe/plein.js HTTP/1.1\nHost: localhost\n{length}\n\n"))
+            with suppress(OSError):  # it is refused before all of it left
+                links[-1].sendall(block)
+        time.sleep(1)
+        assert open_door.kept() == []
+    finally:
+        for link in links:
+            link.close()
+        open_door.close()
+
+
 def test_an_address_is_handed_on_as_it_was_asked(open_door: Door) -> None:
     """Which document it is depends on it: nothing of it is decoded, joined or lost on the way."""
     for path in ("/a%2Fb//c/../d%C3%A9?x=1&y=%2F", "/?q", "//x", "/++api++/a%3Fb"):
