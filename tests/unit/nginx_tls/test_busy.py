@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
+import resource
 import shutil
 import socket
 import socketserver
@@ -369,6 +370,37 @@ def test_what_asks_for_a_file_of_the_program_sends_nothing(tmp_path: Path, lengt
         for link in links:
             link.close()
         open_door.close()
+
+
+def _frame(kind: int, flags: int, stream: int, content: bytes) -> bytes:
+    """Of HTTP/2 (RFC 9113, 4.1)."""
+    return len(content).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + content
+
+
+def test_files_that_nobody_takes_leave_connections_to_others(door: Door) -> None:
+    """Nine connections without a certificate, of 120 refusals that nobody took, held all the files that nginx had."""
+    [most] = re.findall(r"^worker_rlimit_nofile (\d+);$", render("main.conf.j2"), re.MULTILINE)
+    hard = resource.prlimit(door._nginx.pid, resource.RLIMIT_NOFILE)[1]  # which it sets for workers alone
+    resource.prlimit(door._nginx.pid, resource.RLIMIT_NOFILE, (min(int(most), hard), hard))
+    context = ssl.create_default_context(cafile=str(door.authority.bundle))
+    context.set_alpn_protocols(["h2"])
+    # GET, https, /, localhost (RFC 7541); a client that takes nothing of any answer.
+    head, nothing = b"\x82\x87\x84\x01\x09localhost", _frame(4, 0, 0, b"\x00\x04\x00\x00\x00\x00")
+    links = []
+
+    def begun() -> None:
+        raw = socket.create_connection(("127.0.0.1", door.port), allowed(5))
+        links.append(context.wrap_socket(raw, server_hostname="localhost"))
+
+    try:
+        for _rank in range(20):
+            begun()
+            asked = b"".join(_frame(1, 5, 2 * rank + 1, head) for rank in range(120))
+            links[-1].sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + nothing + asked)
+        begun()
+    finally:
+        for link in links:
+            link.close()
 
 
 def test_an_address_is_handed_on_as_it_was_asked(open_door: Door) -> None:
