@@ -10,7 +10,11 @@ import io
 import json
 import re
 import sys
+import threading
+import time
 import unittest
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -28,6 +32,8 @@ from django.test import RequestFactory
 from django.test.utils import setup_databases, setup_test_environment
 from django.urls import Resolver404, resolve
 from in_process import LOOS, OWN, WAVRIN, Door, Mayan, Visitor, account
+from mayan.apps.converter.api_exceptions import AppImageBusy
+from mayan.apps.converter.api_view_mixins import APIImageViewMixin
 from mayan.apps.converter.transformations import (
     BaseTransformation,
     TransformationResize,
@@ -397,6 +403,38 @@ class Images(unittest.TestCase):
             self.assertIsNotNone(images.problem([{"name": name, "arguments": {argument: value}}]), (name, value))
         self.assertIsNotNone(images.problem([{"name": "zoom", "arguments": {"percent": "200"}}] * 2))
         self.assertIsNotNone(images.problem([{"arguments": {}}]))
+
+    def test_who_waits_for_images_leaves_threads_to_pages_and_images_to_others(self) -> None:
+        drawing = images.Drawing(threads=8)
+        with ExitStack() as held:
+            own = [held.enter_context(drawing.place("one")) for _ in range(12)]
+            self.assertEqual(sum(own), images.EACH, "of twelve of one person")
+            self.assertTrue(held.enter_context(drawing.place("another")))
+            others = [held.enter_context(drawing.place(f"other-{rank}")) for rank in range(12)]
+            self.assertEqual(sum(others), 1, "half of the threads in all")
+        with drawing.place("one") as has:
+            self.assertTrue(has, "places come back")
+
+    def test_one_too_many_is_asked_again(self) -> None:
+        view, request, drawn = mock.Mock(), mock.Mock(), threading.Event()
+        view.set_cache_file_generate = partial(APIImageViewMixin.set_cache_file_generate, view)
+        asked = {"maximum_layer_order": None, "request": request, "transformation_dictionary_list": []}
+        with mock.patch("mayan.apps.converter.api_view_mixins.task_content_object_image_generate") as task:
+            task.apply_async.return_value.get.side_effect = lambda **_given: drawn.wait(60)
+            first = [
+                threading.Thread(target=view.set_cache_file_generate, kwargs=asked) for _rank in range(images.EACH)
+            ]
+            for one in first:
+                one.start()
+            while task.apply_async.call_count < images.EACH:
+                time.sleep(0.01)
+            with self.assertRaises(AppImageBusy) as busy:
+                view.set_cache_file_generate(**asked)
+            drawn.set()
+            for one in first:
+                one.join()
+            self.assertTrue(busy.exception.wait, "after how long")
+            view.set_cache_file_generate(**asked)
 
     def test_a_plan_is_not_drawn_larger_than_memory(self) -> None:
         self.assertEqual(images.enlarged(300, (2480, 3508)), 300)

@@ -7,7 +7,11 @@ processes that receive, read and show everybody's documents, and in the memory t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 # What pages ask of an image, each once: by how much at most, and by how much at a time.
@@ -19,6 +23,38 @@ STEPS: Mapping[str, Mapping[str, tuple[float, float]]] = {
 _DEFAULTS = (None, "", "None")  # of Mayan's own, as its pages write them
 PIXELS = 90_000_000
 """An image is enlarged to this at most: an A4 page, as Mayan draws it, three times."""
+
+
+EACH = 2
+"""Images of one person that are drawn at a time: browsers ask for six, and ask again for those that are busy."""
+THREADS = 8  # that answer everybody, unless mayan.service says another number (CREATIC_THREADS)
+
+
+class Drawing:
+    """Whose images are drawn now: who waits for one holds a thread, of which pages keep half, and its person's second
+    place is never the last, which is another's.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        threads = int(os.environ.get("CREATIC_THREADS", THREADS)) if threads is None else threads
+        self._room = max(2, threads // 2)
+        self._held = threading.Lock()
+        self._busy: Counter[Any] = Counter()
+
+    @contextmanager
+    def place(self, person: Any) -> Iterator[bool]:
+        """Have a place while an image is drawn; tells whether there is one, without waiting."""
+        with self._held:
+            mine = self._busy[person]
+            has = mine < EACH and self._busy.total() + bool(mine) < self._room
+            self._busy[person] += has
+        try:
+            yield has
+        finally:
+            with self._held:
+                self._busy[person] -= has
+                if not self._busy[person]:
+                    del self._busy[person]
 
 
 def problem(asked: Sequence[Mapping[str, Any]]) -> str | None:
@@ -56,13 +92,16 @@ def enlarged(percent: float, size: tuple[int, int]) -> float:
 
 
 def keep() -> None:
-    """Have every address that gives an image look at what it is asked first."""
+    """Have every address that gives an image look at what it is asked first, and at who asks."""
+    from mayan.apps.converter.api_exceptions import AppImageBusy
     from mayan.apps.converter.api_view_mixins import APIImageViewMixin
+    from mayan.apps.converter.settings import setting_image_generation_retry_delay
     from mayan.apps.converter.transformations import TransformationZoom
     from mayan.apps.converter.utils import IndexedDictionary
     from rest_framework.exceptions import ValidationError
 
     draw, enlarge = APIImageViewMixin.set_cache_file, TransformationZoom.execute_on
+    generate, drawing = APIImageViewMixin.set_cache_file_generate, Drawing()
 
     def bounded(step: Any, image: Any) -> Any:
         step.percent = enlarged(float(step.percent or 100), image.size)
@@ -77,4 +116,11 @@ def keep() -> None:
             raise ValidationError({"detail": f"{said[:1].upper()}{said[1:]}. À faire : rouvrez la page du document."})
         draw(view, request)
 
+    def in_turn(view: Any, maximum_layer_order: Any, request: Any, transformation_dictionary_list: Any) -> None:
+        with drawing.place(request.user.pk) as has:
+            if not has:  # which Mayan's pages ask for again by themselves
+                raise AppImageBusy(wait=setting_image_generation_retry_delay.value)
+            generate(view, maximum_layer_order, request, transformation_dictionary_list)
+
     APIImageViewMixin.set_cache_file, TransformationZoom.execute_on = checked, bounded
+    APIImageViewMixin.set_cache_file_generate = in_turn
