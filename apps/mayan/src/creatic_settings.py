@@ -25,6 +25,18 @@ REST_FRAMEWORK = REST_FRAMEWORK | {
         "creatic_accounts.doors.Found",
     )
 }
+# What reads or draws one file ends, whatever the file: told first, then killed. In seconds.
+CELERY_TASK_ANNOTATIONS = {
+    f"mayan.apps.{name}": {"soft_time_limit": limit, "time_limit": limit + 30}
+    for name, limit in {
+        "converter.tasks.task_content_object_image_generate": 120,  # for which Mayan waits as long
+        "document_parsing.tasks.task_parse_document_file": 1800,
+        "documents.tasks.document_file_tasks.task_document_file_mimetype_update": 120,
+        "documents.tasks.document_file_tasks.task_document_file_page_count_update": 120,
+        "file_metadata.tasks.task_metadata_driver_process": 300,
+        "ocr.tasks.task_document_version_page_ocr_process": 300,
+    }.items()
+}
 # French for everybody, whatever the browser asks for.
 LANGUAGE_CODE = "fr"
 LANGUAGES = (("fr", "Français"),)

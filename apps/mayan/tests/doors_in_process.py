@@ -23,6 +23,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import in_process
+import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_api, mayan_config
 from creatic_accounts import addresses, doors, guard, images, templating
 from creatic_accounts.doors import Role
@@ -46,6 +47,7 @@ from mayan.apps.messaging.models import Message
 from mayan.apps.metadata.models import MetadataType
 from mayan.apps.rest_api.classes import BatchRequestCollection
 from mayan.apps.sources.models import Source
+from mayan.celery import app as celery
 from PIL import Image
 from rest_framework.authtoken.models import Token
 
@@ -382,6 +384,25 @@ class Pages(Mayan):
             ])  # fmt: skip # a table
             for page in ("parapheur/absences/", "parapheur/delegations/", "parapheur/dossiers/<number>/fichier/"):
                 self.assertIn(page, seen, login)
+
+
+class Drawn(Mayan):
+    """A page of a kilobyte may take minutes to draw: who asks for many kept everybody from their documents."""
+
+    def test_what_a_file_makes_last_has_an_end_and_a_worker_of_its_own(self) -> None:
+        given = yaml.safe_load((in_process.TOP / "roles/mayan/vars/main.yml").read_text(encoding="utf-8"))
+        apart = {*given["__mayan_drawing"], *given["__mayan_reading"]}
+        self.assertLessEqual(apart, {queue.name for queue in celery.conf.task_queues})
+        for name in (
+            "converter.tasks.task_content_object_image_generate", "document_parsing.tasks.task_parse_document_file",
+            "documents.tasks.document_file_tasks.task_document_file_mimetype_update",
+            "documents.tasks.document_file_tasks.task_document_file_page_count_update",
+            "file_metadata.tasks.task_metadata_driver_process", "ocr.tasks.task_document_version_page_ocr_process",
+        ):  # fmt: skip # a list
+            task = celery.tasks[f"mayan.apps.{name}"]
+            self.assertLess(task.soft_time_limit, task.time_limit, name)
+            if "documents." not in name:
+                self.assertIn(celery.conf.task_routes[task.name]["queue"], apart, name)
 
 
 class Images(unittest.TestCase):

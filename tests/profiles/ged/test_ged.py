@@ -27,7 +27,8 @@ MEMORY = 700
 
 
 def test_what_runs(host: Host) -> None:
-    for unit in ("postgresql@17-main", "mayan-queue", "mayan-setup", "mayan", "mayan-worker", "nginx"):
+    for unit in ("postgresql@17-main", "mayan-queue", "mayan-setup", "mayan", "mayan-worker", "mayan-pages",
+                 "mayan-lecture", "nginx"):  # fmt: skip # a list of words
         assert host.check_output(f"systemctl is-active {unit}.service") == "active", unit
 
 
@@ -36,7 +37,10 @@ def test_only_ssh_and_https_listen(host: Host) -> None:
     listens_on(host, 22, 443)
 
 
-@pytest.mark.parametrize("unit", ["mayan", "mayan-worker", "mayan-setup", "postgresql-bases", "creatic-postgresql"])
+@pytest.mark.parametrize(
+    "unit",
+    ["mayan", "mayan-worker", "mayan-pages", "mayan-lecture", "mayan-setup", "postgresql-bases", "creatic-postgresql"],
+)
 def test_services_are_sandboxed(host: Host, unit: str) -> None:
     assert exposure(host, f"{unit}.service") < 2.0
 

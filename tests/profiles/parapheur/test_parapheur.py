@@ -42,8 +42,8 @@ MEMORY = 700
 
 def test_what_runs(host: Host) -> None:
     for unit in ("postgresql@17-main.service", "mayan-queue.service", "mayan.service", "mayan-worker.service",
-                 "nginx.service", "parapheur-sceau.socket", "parapheur-arrivees.timer",
-                 "parapheur-echeances.timer"):  # fmt: skip # a list of words
+                 "mayan-pages.service", "mayan-lecture.service", "nginx.service", "parapheur-sceau.socket",
+                 "parapheur-arrivees.timer", "parapheur-echeances.timer"):  # fmt: skip # a list of words
         assert host.check_output(f"systemctl is-active {unit}") == "active", unit
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
+import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_config
 
 from creatic.applications import ged
 from creatic.registry import groupement
 
+ROLE = Path(__file__).parents[3] / "roles/mayan"
 LAB = Path(__file__).parents[3] / "inventories" / "lab"
 PLAN = """---
 plan:
@@ -273,3 +278,44 @@ def test_an_elu_who_only_reads_the_council_s_papers_is_no_agent_of_the_ged(tmp_p
         assert (users, found["groups"]["Loos - Agents [215903600]"]) == (agents, agents)
     named = wanted(tmp_path, LOOS | {"deliberations": council, "ged": SERVICES})
     assert named["groups"]["Loos - Accueil [215903600]"] == ["luc.roux"]
+
+
+def started(unit: str) -> dict[str, str]:
+    """What systemd reads of a unit of the role, and the options of its worker."""
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True)  # noqa: S701
+    environment.filters["comment"] = "# {}".format
+    given: dict[str, Any] = {"ansible_managed": ""}
+    for name in ("defaults", "vars"):
+        given |= yaml.safe_load((ROLE / name / "main.yml").read_text(encoding="utf-8"))
+    text = environment.get_template(f"{unit}.j2").render(given)
+    found = dict(line.split("=", 1) for line in text.splitlines() if re.match(r"\w+=", line))
+    words = shlex.split(found.get("ExecStart", ""))
+    return found | {word: after for word, after in itertools.pairwise(words) if word.startswith("-")}
+
+
+def test_what_lasts_as_long_as_a_file_makes_it_keeps_no_other_from_being_received() -> None:
+    """Pages of a PDF of a kilobyte are drawn for minutes, each: two of them held the only worker of all communes."""
+    all_else, pages, reading = map(started, ("mayan-worker.service", "mayan-pages.service", "mayan-lecture.service"))
+    assert (pages["--queues"], pages["--concurrency"]) == ("converter", "2")
+    assert (reading["--queues"], reading["--concurrency"]) == ("file_metadata,ocr_slow,parsing", "1")
+    assert all_else["--exclude-queues"] == "converter,file_metadata,ocr_slow,parsing"
+    assert [("-B" in one, one.get("--hostname")) for one in (all_else, pages, reading)] == [
+        (True, None),
+        (False, "pages@%%h"),  # two of one name answer for each other
+        (False, "lecture@%%h"),
+    ]
+    for one in (all_else, pages, reading):
+        assert one["--prefetch-multiplier"] == "1"  # what one of them took waits for no long one
+        assert (one["Slice"], one["OOMPolicy"], one.get("MemoryMax")) == ("mayan.slice", "continue", None)
+    assert started("mayan.slice")["MemoryMax"] == "1500M"
+
+
+def test_its_workers_start_with_it_and_stop_for_its_backup() -> None:
+    given = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))
+    units = {
+        Path(one["path"]).name for one in given["__mayan_files"] if one.get("template", "").endswith(".service.j2")
+    }
+    workers = {unit for unit in units if "celery" in started(unit).get("ExecStart", "")}
+    assert len(workers) == 3
+    assert workers <= {*given["__mayan_units"]}
+    assert workers <= {*given["mayan_backup"][0]["units"]}

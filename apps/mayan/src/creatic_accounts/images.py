@@ -1,7 +1,9 @@
 """Images of documents' pages, drawn as Mayan's pages ask for them and no other way.
 
 Mayan draws whatever an address says: a zoom of a thousand, a blur, forty steps one after another. It does so in the few
-processes that receive, read and show everybody's documents, and in the memory that they share.
+processes that show everybody's documents, and in the memory that they share. Whoever asks waits in a thread of those
+that answer everybody, for a page that may take as long as its file makes it: two at a time for a person, and never in
+so many threads that nothing else is answered.
 """
 
 from __future__ import annotations
@@ -23,8 +25,6 @@ STEPS: Mapping[str, Mapping[str, tuple[float, float]]] = {
 _DEFAULTS = (None, "", "None")  # of Mayan's own, as its pages write them
 PIXELS = 90_000_000
 """An image is enlarged to this at most: an A4 page, as Mayan draws it, three times."""
-
-
 EACH = 2
 """Images of one person that are drawn at a time: browsers ask for six, and ask again for those that are busy."""
 THREADS = 8  # that answer everybody, unless mayan.service says another number (CREATIC_THREADS)
