@@ -11,7 +11,9 @@ is unique and tells the role's need: errors and the ruleset show it.
 Who lets anyone in over TCP serves so many connections at a time, and what holds them need not say who it is: each
 address has `EACH` of them, so that it takes none from others. So has each that SSH is opened to beside administrators:
 sshd bounds the connections of who is not let in yet, and of nobody else. ``counts: true`` says that what listens counts
-them itself, once it knows who comes: machines behind one address are many there.
+them itself, once it knows who comes: machines behind one address are many there. What is counted there is known to
+connection tracking from its third packet alone: anybody writes the first one, a SYN, under the address of somebody
+else, who would be refused for a minute by two hundred of them.
 """
 
 from __future__ import annotations
@@ -57,11 +59,32 @@ _SOURCES = """\
 
 """
 
+# A handshake's first two packets, and what ends one, belong to no connection there. On the loopback all are tracked.
+_HANDSHAKES = """\
+	chain first {{
+		type filter hook prerouting priority raw; policy accept;
+		iifname != "lo" tcp dport {{ {ports} }} tcp flags & (fin | syn | rst | ack) == syn notrack
+	}}
+
+	chain second {{
+		type filter hook output priority raw; policy accept;
+		oifname != "lo" tcp sport {{ {ports} }} tcp flags & (fin | syn | rst | ack) == (syn | ack) notrack
+	}}
+
+"""
+_ENDED = '\t\ttcp dport {{ {ports} }} ct state invalid tcp flags & rst == rst accept comment "poignées de main"\n'
+_ANSWERED = (
+    "\t\ttcp sport {{ {ports} }} ct state {{ invalid, untracked }} tcp flags & (syn | rst) != 0 accept "
+    'comment "poignées de main"\n'
+)
+
 _TABLE = """\
 table inet creatic {{
 {sets}\
+{handshakes}\
 	chain input {{
 		type filter hook input priority filter; policy drop;
+{ended}\
 		ct state vmap {{ established : accept, related : accept, invalid : drop }}
 		iifname "lo" accept
 		icmp type {{ {errors4} }} accept
@@ -77,6 +100,7 @@ table inet creatic {{
 
 	chain output {{
 		type filter hook output priority filter; policy drop;
+{answered}\
 		ct state vmap {{ established : accept, related : accept, invalid : drop }}
 {local}		oifname "lo" accept
 		icmp type {{ {errors4} }} accept
@@ -318,15 +342,18 @@ def _is_open(rule: dict[str, Any]) -> bool:
     return not peers or any(_network(one).prefixlen == 0 for one in peers)
 
 
-def _counted(rules: Sequence[dict[str, Any]], ssh: int) -> list[str]:
-    """Refusals of who has too many connections already, at what lets anyone in, and at SSH."""
+def _counting(rules: Sequence[dict[str, Any]], ssh: int) -> str:
+    """Ports where each address has its connections: what lets anyone in, and SSH; "" for none."""
     held = [one for one in rules if one["protocol"] == "tcp" and not one.get("counts")]
     entering = [(one, port) for one in held for port in one["ports"]]
     ports = [port for one, port in entering if _is_open(one) or _port(port)[0] <= ssh <= _port(port)[1]]
-    if not ports:
-        return []
+    return _port_set(ports) if ports else ""
+
+
+def _counted(ports: str) -> list[str]:
+    """Refusals of who has too many connections already."""
     return [
-        f"\t\ttcp dport {{ {_port_set(ports)} }} add @{there} {{ {source} ct count over {EACH} }} "
+        f"\t\ttcp dport {{ {ports} }} ct state new add @{there} {{ {source} ct count over {EACH} }} "
         'counter reject with tcp reset comment "trop de connexions"'
         for there, source in (("sources4", "ip saddr"), ("sources6", "ip6 saddr & ffff:ffff:ffff:ffff::"))
     ]
@@ -354,11 +381,15 @@ def render(rules: Sequence[dict[str, Any]], admin_networks: Sequence[object], ss
         for _family, match in _peer_matches(admin_networks, "daddr")
     ]
     entering = [rule for rule in rules if rule["direction"] == "in"]
-    counted, inbound = _counted(entering, _port(ssh_port)[0]), [line for rule in entering for line in _lines(rule)]
+    ports, inbound = _counting(entering, _port(ssh_port)[0]), [line for rule in entering for line in _lines(rule)]
+    counted = _counted(ports) if ports else []
     outbound = [line for rule in rules if rule["direction"] == "out" for line in _lines(rule)]
     return _TABLE.format(
         sets=(_SETS if any(RESOLVERS in (rule.get("peers") or []) for rule in rules) else "")
         + (_SOURCES if counted else ""),
+        handshakes=_HANDSHAKES.format(ports=ports) if counted else "",
+        ended=_ENDED.format(ports=ports) if counted else "",
+        answered=_ANSWERED.format(ports=ports) if counted else "",
         errors4=_ERRORS4,
         errors6=_ERRORS6,
         neighbours_in=_NEIGHBOURS_IN,

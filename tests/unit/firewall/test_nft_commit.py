@@ -240,6 +240,7 @@ def peer(machine: Machine) -> Iterator[Machine]:
         ip link add here netns {machine.name} type veth peer name there netns {other.name}
         ip -n {machine.name} address add 10.99.0.1/24 dev here
         ip -n {machine.name} link set here up
+        ip -n {machine.name} link set lo up
         ip -n {other.name} address add 10.99.0.2/24 dev there
         ip -n {other.name} address add 10.99.0.3/24 dev there
         ip -n {other.name} link set there up"""
@@ -271,6 +272,61 @@ def test_one_address_has_its_connections_and_leaves_others_theirs(
             break
     assert there
     assert not wanted.inspect()  # whom it counts is no drift
+
+
+FORGER = """
+import random, socket, struct, sys
+whose, port, kind, most = socket.inet_aton(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+there = socket.inet_aton("10.99.0.1")
+
+def total(data):
+    found = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    found = (found >> 16) + (found & 0xFFFF)
+    return ~(found + (found >> 16)) & 0xFFFF
+
+with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as line:
+    for rank in range(most):
+        fields = [20000 + rank, port, random.randrange(2**32), random.randrange(2**32), 5 << 4, kind, 64240, 0, 0]
+        segment = struct.pack("!HHLLBBHHH", *fields)
+        fields[7] = total(whose + there + struct.pack("!BBH", 0, 6, len(segment)) + segment)
+        head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 40, rank, 0, 64, 6, 0, whose, there)
+        line.sendto(head + struct.pack("!HHLLBBHHH", *fields), ("10.99.0.1", 0))
+"""
+SYN, ACK, DATA = 2, 16, 24
+
+
+@pytest.mark.parametrize("kind", [SYN, ACK, DATA], ids=["syn", "ack", "data"])
+def test_nobody_is_refused_for_packets_that_others_write_under_their_address(
+    etc: Path, machine: Machine, peer: Machine, kind: int
+) -> None:
+    """Two hundred forged SYNs a minute kept their address from every door of the groupement."""
+    wanted = firewall(etc, machine, RULE)
+    wanted.apply("a", 20)
+    wanted.confirm("a")
+    # Whose address it is says nothing: the network between drops what nobody there asked for.
+    for command in (
+        "add table inet t",
+        "add chain inet t o { type filter hook output priority 0; }",
+        "add rule inet t o tcp flags & rst == rst drop",
+    ):
+        assert peer(["nft", command]).returncode == 0
+    forged = peer([sys.executable, "-c", FORGER, "10.99.0.3", "443", str(kind), str(EACH + 100)])
+    assert forged.returncode == 0, forged.stderr
+    done = peer([sys.executable, "-c", PEER, "10.99.0.3", str(EACH - 10)])
+    assert done.stdout.split()[0] == str(EACH - 10), done.stderr
+
+
+def test_a_closed_door_says_so_at_once_and_the_machine_reaches_its_own(
+    etc: Path, machine: Machine, peer: Machine
+) -> None:
+    """What ends a handshake belongs to no connection: it must not be dropped for that."""
+    wanted = firewall(etc, machine, RULE | {"ports": [443, 444]})
+    wanted.apply("a", 20)
+    wanted.confirm("a")
+    asking = "import socket; print(socket.socket().connect_ex(('10.99.0.1', {})))"
+    for who, port, said in ((peer, 444, "111"), (peer, 443, "0"), (machine, 443, "0"), (machine, 444, "111")):
+        done = who(["timeout", "3", sys.executable, "-c", asking.format(port)])
+        assert done.stdout.strip() == said, (port, done.stderr)
 
 
 def test_machines_of_one_network_stay_connected_where_the_program_counts(

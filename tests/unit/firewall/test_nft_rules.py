@@ -136,7 +136,7 @@ def test_who_ssh_is_opened_to_has_so_many_connections(ports: list[Any], shown: s
     """sshd keeps as many as it let in, of one key: the backups of all would end with the memory of their server."""
     saved = WEB | {"name": "sauvegardes", "ports": ports, "peers": ["10.0.0.8"]}
     lines = [line.strip() for line in render([saved], ADMIN).splitlines()]
-    counting = f"tcp dport {{ {shown} }} add @sources4 {{ ip saddr ct count over {EACH} }} counter reject"
+    counting = f"tcp dport {{ {shown} }} ct state new add @sources4 {{ ip saddr ct count over {EACH} }} counter reject"
     [counted] = [rank for rank, line in enumerate(lines) if line.startswith(counting)]
     [admitted] = [rank for rank, line in enumerate(lines) if line.endswith('accept comment "sauvegardes"')]
     own = next(rank for rank, line in enumerate(lines) if line.endswith('accept comment "firewall-ssh"'))
