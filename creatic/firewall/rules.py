@@ -60,6 +60,8 @@ _SOURCES = """\
 """
 
 # A handshake's first two packets, and what ends one, belong to no connection there. On the loopback all are tracked.
+# An answer passes whatever is known of its connection: of one whose port another had two minutes before, what was known
+# ends with that other.
 _HANDSHAKES = """\
 	chain first {{
 		type filter hook prerouting priority raw; policy accept;
@@ -74,7 +76,7 @@ _HANDSHAKES = """\
 """
 _ENDED = '\t\ttcp dport {{ {ports} }} ct state invalid tcp flags & rst == rst accept comment "poignées de main"\n'
 _ANSWERED = (
-    "\t\ttcp sport {{ {ports} }} ct state {{ invalid, untracked }} tcp flags & (syn | rst) != 0 accept "
+    "\t\ttcp sport {{ {ports} }} ct state {{ invalid, new, untracked }} tcp flags & (rst | ack) != 0 accept "
     'comment "poignées de main"\n'
 )
 
