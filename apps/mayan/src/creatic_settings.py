@@ -12,9 +12,9 @@ os.register_at_fork(before=gc.freeze)
 # Its addresses stand before Mayan's.
 INSTALLED_APPS = ["creatic_accounts.apps.AccountsApp", *INSTALLED_APPS]
 MIDDLEWARE = (
-    "creatic_accounts.doors.Doors",
+    "creatic_accounts.before.Doors",
     "creatic_address.RealAddress",
-    "creatic_accounts.guard.Acting",
+    "creatic_accounts.before.Acting",
     # Nobody acts under another's name, an administrator no more than others.
     *(one for one in MIDDLEWARE if one != "mayan.apps.authentication.middleware.impersonate.ImpersonateMiddleware"),
     "creatic_passwords.ChosenPassword",

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import in_process
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_api, mayan_config
-from creatic_accounts import addresses, doors, guard, images, templating
+from creatic_accounts import addresses, before, doors, guard, images, templating
 from creatic_accounts.doors import Role
 from django.contrib.auth import get_user_model
 from django.http import HttpResponse, QueryDict
@@ -96,11 +96,11 @@ class Listed(unittest.TestCase):
 
     def test_every_other_address_is_closed_to_everybody(self) -> None:
         self.assertEqual(len(self.all), ADDRESSES)
-        middleware = doors.Doors(lambda _request: None)
+        middleware = before.Doors(lambda _request: None)
         counted: dict[bool, dict[Role, int]] = {False: {}, True: {}}
         for parapheur, counts in OPEN.items():
             doors.opened.cache_clear()
-            with kinds(parapheur), mock.patch.object(doors.pages, "refused", lambda *_: HttpResponse(status=403)):
+            with kinds(parapheur), mock.patch.object(before.pages, "refused", lambda *_: HttpResponse(status=403)):
                 for role in counts:
                     let_in = set()
                     for where in self.all:
@@ -439,7 +439,7 @@ class Images(unittest.TestCase):
     def test_one_too_many_is_asked_again(self) -> None:
         view, request, drawn = mock.Mock(), mock.Mock(), threading.Event()
         view.set_cache_file_generate = partial(APIImageViewMixin.set_cache_file_generate, view)
-        asked = {"maximum_layer_order": None, "request": request, "transformation_dictionary_list": []}
+        asked: dict[str, Any] = {"maximum_layer_order": None, "request": request, "transformation_dictionary_list": []}
         with mock.patch("mayan.apps.converter.api_view_mixins.task_content_object_image_generate") as task:
             task.apply_async.return_value.get.side_effect = lambda **_given: drawn.wait(60)
             first = [

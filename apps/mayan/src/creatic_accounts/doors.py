@@ -10,29 +10,20 @@ from __future__ import annotations
 import enum
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import creatic_passwords
 from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
-from django.contrib.auth.views import redirect_to_login
-from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
-from django.urls import URLResolver, get_resolver, reverse
+from django.urls import URLResolver, get_resolver
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import APIException
-from rest_framework.request import Request
 
-from . import addresses, pages
+from . import addresses
 from .models import login_of
 
 _API = "api/"
 _VARIABLE = re.compile(r"\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)|<(?:\w+:)?(\w+)>")
-_LOG_IN = "identifiez-vous. À faire : demandez un jeton (POST /api/v4/auth/token/obtain/)"
-_CLOSED = (
-    "cette adresse n'est pas ouverte à votre compte. À faire : revenez à l'accueil ; si votre travail la demande, "
-    "dites-le au groupement"
-)
 
 
 class Role(enum.Enum):
@@ -131,14 +122,15 @@ def leads(role: Role, name: str, method: str = "GET") -> bool:
     return any(may(role, method, where) for where in _named().get(name, ()))
 
 
-def _here(request: Any) -> bool:
+def here(request: Any) -> bool:
+    """Whether who asks is on this host."""
     return "HTTP_X_FORWARDED_FOR" not in request.META  # nginx always writes it
 
 
 def asking(request: Any) -> Role:
     """Who asks for a page; found once, for all its links."""
     if not hasattr(request, "creatic_role"):
-        request.creatic_role = role_of(getattr(request, "user", AnonymousUser()), _here(request))
+        request.creatic_role = role_of(getattr(request, "user", AnonymousUser()), here(request))
     found: Role = request.creatic_role
     return found
 
@@ -148,53 +140,6 @@ class Found(BaseAuthentication):
 
     def authenticate(self, request: Any) -> Any:
         return getattr(request._request, "creatic_found", None)
-
-
-class Doors:
-    """Opens what is listed, and says why nothing else is."""
-
-    def __init__(self, get_response: Callable[[Any], Any]) -> None:
-        self._get_response = get_response
-
-    def __call__(self, request: Any) -> Any:
-        return self._get_response(request)
-
-    def process_view(self, request: Any, _view: Any, _arguments: Any, _named: Any) -> HttpResponse | None:
-        """Before any view of Mayan's."""
-        where, here = address(request.resolver_match.route), _here(request)
-        if may(Role.VISITOR, request.method, where):
-            return None
-        user = request.user
-        if where.startswith(_API) and not user.is_authenticated:
-            try:
-                user = self._authenticated(request)
-            except APIException as error:
-                return JsonResponse({"detail": str(error.detail)}, status=error.status_code)
-        request.creatic_role = role = role_of(user, here)
-        if may(role, request.method, where):
-            return None
-        return self._refused(request, role, where)
-
-    def _authenticated(self, request: Any) -> Any:
-        """Who asks by a token, or by a name and a password."""
-        asked = Request(request)
-        for one in (creatic_passwords.Token(), creatic_passwords.Basic()):
-            found = one.authenticate(asked)
-            if found:
-                request.creatic_found = found
-                return found[0]
-        return AnonymousUser()
-
-    def _refused(self, request: Any, role: Role, where: str) -> HttpResponse:
-        change = reverse("authentication:password_change_view")
-        if where.startswith(_API):
-            said = {Role.VISITOR: _LOG_IN, Role.FIRST: creatic_passwords.WAITS}.get(role, _CLOSED)
-            return JsonResponse({"detail": said[:1].upper() + said[1:]}, status=401 if role is Role.VISITOR else 403)
-        if role is Role.VISITOR:
-            return redirect_to_login(request.get_full_path())
-        if role is Role.FIRST:
-            return HttpResponseRedirect(change)
-        return pages.refused(request, _CLOSED)
 
 
 def keep_links() -> None:

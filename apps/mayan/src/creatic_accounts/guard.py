@@ -7,7 +7,7 @@ call that makes others (`batch_requests`). What this host does itself (set-up, j
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,6 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db.models.signals import m2m_changed, pre_delete, pre_save
-from django.http import HttpResponse, JsonResponse
 from rest_framework.authtoken.models import Token
 
 # What says who somebody is, and what they may do.
@@ -39,33 +38,19 @@ class Kept(PermissionDenied):
     """What is refused; the message is French and says what to do."""
 
 
-class Acting:
-    """Knows for whom a request is answered, and says why it is refused."""
-
-    def __init__(self, get_response: Callable[[Any], Any]) -> None:
-        self._get_response = get_response
-
-    def __call__(self, request: Any) -> Any:
-        token = _request.set(request)
-        try:
-            return self._get_response(request)
-        finally:
-            _request.reset(token)
-
-    def process_exception(self, request: Any, exception: Exception) -> HttpResponse | None:
-        """Show a refusal on a page of Mayan's, or as JSON."""
-        if not isinstance(exception, Kept):
-            return None
-        if request.path.startswith("/api/"):
-            return JsonResponse({"detail": str(exception)}, status=403)
-        from .pages import refused
-
-        return refused(request, str(exception))
-
-
 def asking() -> Any:
     """The request that is answered; None for what this host does itself."""
     return _request.get()
+
+
+@contextmanager
+def answering(request: Any) -> Iterator[None]:
+    """What is done for a request."""
+    token = _request.set(request)
+    try:
+        yield
+    finally:
+        _request.reset(token)
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from mayan.apps.common.views import RootView
 from mayan.apps.views.literals import HEADER_NAME_PAGE_RELOAD, HEADER_NAME_REDIRECT_LOCATION
 from mayan.apps.views.utils import request_is_ajax
 
+from . import doors
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -55,8 +57,6 @@ def tell(request: Any, said: str) -> None:
 
 def framed(request: Any, **given: Any) -> dict[str, Any]:
     """What the frame shows around a page."""
-    from . import doors
-
     known = getattr(request, "user", None) is not None and request.user.is_authenticated
     role = doors.asking(request)
     entries = [one for told in MENU for one in told(request) if doors.leads(role, one.view)] if known else []

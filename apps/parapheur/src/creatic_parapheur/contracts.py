@@ -15,10 +15,9 @@ from django.utils import timezone
 
 from . import circuit, seal, transmission
 from .configuration import current
-from .models import CONTRACT, Dossier, Piece
+from .models import CONTRACT, COUNTER, OTHER, Dossier, Piece, label
 from .refusal import Refused
 
-OTHER, COUNTER = "autre", "contresignature"
 MOST = 60  # pieces of a dossier
 _NAME, _LABEL = 150, 200
 _NOT_YET = ("a_controler", "a_viser", "refuse")  # the document may still change
@@ -187,11 +186,6 @@ def complete(
 def kinds(dossier: Dossier) -> list[str]:
     """What may be joined now."""
     return [COUNTER] if dossier.complet else [*current().contract_pieces, OTHER, COUNTER]
-
-
-def label(kind: str) -> str:
-    """What a piece is, in French."""
-    return {OTHER: "Autre annexe", COUNTER: "Contresignature du fournisseur"}.get(kind, kind)
 
 
 def lacking(dossier: Dossier) -> list[str]:

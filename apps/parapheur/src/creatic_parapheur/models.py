@@ -16,9 +16,15 @@ from mayan.apps.documents.models import Document, DocumentFile
 from . import configuration, transmission
 
 CONTRACT = "marche"
+OTHER, COUNTER = "autre", "contresignature"  # of its pieces, besides the configuration's
 # A signed contract, of which a person says whether it goes to the préfecture, and that its file is complete
 # (contracts.py).
 TO_COMPLETE = models.Q(circuit=CONTRACT, etat="a_teletransmettre", complet__isnull=True)
+
+
+def label(kind: str) -> str:
+    """What a piece of a contract is, in French."""
+    return {OTHER: "Autre annexe", COUNTER: "Contresignature du fournisseur"}.get(kind, kind)
 
 
 class Dossier(models.Model):
@@ -353,8 +359,6 @@ class Piece(AddedOnce):
     @property
     def genre_nom(self) -> str:
         """What it is, in French."""
-        from .contracts import label
-
         return label(self.genre)
 
     @property

@@ -17,7 +17,7 @@ from django.views.generic import TemplateView, View
 
 from . import circuit, contracts, signatory, transmission
 from .configuration import Commune, current
-from .models import CONTRACT, Delegation, Dossier
+from .models import CONTRACT, Delegation, Dossier, label
 from .refusal import Refused
 
 
@@ -111,7 +111,7 @@ class OneDossier(_Page):
             "trop_tard": contracts.late(dossier),
             "seuil": current().contract_threshold,
             "joint": dossier.circuit == CONTRACT and circuit.may_deposit(user, dossier.commune),
-            "genres": [(kind, contracts.label(kind)) for kind in contracts.kinds(dossier)],
+            "genres": [(kind, label(kind)) for kind in contracts.kinds(dossier)],
             "signataires": signatory.choices(current().communes[dossier.commune])
             if people or dossier.signataire
             else [],

@@ -1,0 +1,91 @@
+"""What stands before every view of Mayan's: who may reach it, and for whom it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import creatic_passwords
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
+from django.urls import reverse
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+
+from . import doors, guard, pages
+
+_API = "api/"
+_LOG_IN = "identifiez-vous. À faire : demandez un jeton (POST /api/v4/auth/token/obtain/)"
+_CLOSED = (
+    "cette adresse n'est pas ouverte à votre compte. À faire : revenez à l'accueil ; si votre travail la demande, "
+    "dites-le au groupement"
+)
+
+
+class Acting:
+    """Knows for whom a request is answered, and says why it is refused."""
+
+    def __init__(self, get_response: Callable[[Any], Any]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        with guard.answering(request):
+            return self._get_response(request)
+
+    def process_exception(self, request: Any, exception: Exception) -> HttpResponse | None:
+        """Show a refusal on a page of Mayan's, or as JSON."""
+        if not isinstance(exception, guard.Kept):
+            return None
+        if request.path.startswith(f"/{_API}"):
+            return JsonResponse({"detail": str(exception)}, status=403)
+        return pages.refused(request, str(exception))
+
+
+class Doors:
+    """Opens what is listed, and says why nothing else is."""
+
+    def __init__(self, get_response: Callable[[Any], Any]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        return self._get_response(request)
+
+    def process_view(self, request: Any, _view: Any, _arguments: Any, _named: Any) -> HttpResponse | None:
+        """Before any view of Mayan's."""
+        where, here = doors.address(request.resolver_match.route), doors.here(request)
+        if doors.may(doors.Role.VISITOR, request.method, where):
+            return None
+        user = request.user
+        if where.startswith(_API) and not user.is_authenticated:
+            try:
+                user = self._authenticated(request)
+            except APIException as error:
+                return JsonResponse({"detail": str(error.detail)}, status=error.status_code)
+        request.creatic_role = role = doors.role_of(user, here)
+        if doors.may(role, request.method, where):
+            return None
+        return self._refused(request, role, where)
+
+    def _authenticated(self, request: Any) -> Any:
+        """Who asks by a token, or by a name and a password."""
+        asked = Request(request)
+        for one in (creatic_passwords.Token(), creatic_passwords.Basic()):
+            found = one.authenticate(asked)
+            if found:
+                request.creatic_found = found
+                return found[0]
+        return AnonymousUser()
+
+    def _refused(self, request: Any, role: doors.Role, where: str) -> HttpResponse:
+        change = reverse("authentication:password_change_view")
+        if where.startswith(_API):
+            said = {doors.Role.VISITOR: _LOG_IN, doors.Role.FIRST: creatic_passwords.WAITS}.get(role, _CLOSED)
+            return JsonResponse(
+                {"detail": said[:1].upper() + said[1:]}, status=401 if role is doors.Role.VISITOR else 403
+            )
+        if role is doors.Role.VISITOR:
+            return redirect_to_login(request.get_full_path())
+        if role is doors.Role.FIRST:
+            return HttpResponseRedirect(change)
+        return pages.refused(request, _CLOSED)
