@@ -14,6 +14,7 @@ MADE_AGAIN = {
         f"/var/lib/{name}"
         for name in ("aide", "creatic", "creatic-sauvegarde", "private", "python", "shells.state", "wtmpdb", "xfonts")
     ),
+    "/opt/formats",
     "/opt/mayan",
     "/opt/passerelle",
     "/opt/plone",
