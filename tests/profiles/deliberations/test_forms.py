@@ -6,6 +6,7 @@ import base64
 import html
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -173,3 +174,16 @@ def test_each_page_has_its_own_title(site: Site, agenda: tuple[str, str]) -> Non
     titles = [re.search(r"<title>(.*?)</title>", browser.ask("GET", path).data.decode(), re.DOTALL) for path in paths]
     found = [html.unescape(one[1]).strip() for one in titles if one]
     assert len(set(found)) == len(paths), found
+
+
+def test_files_that_come_at_once_are_each_judged(site: Site, mark: str) -> None:
+    """While one was indexed, another was found nowhere, and judged by nobody."""
+    projet = site.projet(site.meeting("2026-11-25", f"à la fois {mark} {time.time_ns()}"), f"Objet {mark}")
+
+    def send(rank: int) -> int:
+        name = f"faux-{rank}.exe"
+        told = site.api(WRITER, "POST", projet, {"@type": "File", "title": name, "file": as_json(name, PROGRAM)})
+        return int(told.status)
+
+    with ThreadPoolExecutor(3) as several:
+        assert [*several.map(send, range(24))] == [400] * 24
