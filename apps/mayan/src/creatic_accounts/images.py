@@ -2,8 +2,8 @@
 
 Mayan draws whatever an address says: a zoom of a thousand, a blur, forty steps one after another. It does so in the few
 processes that show everybody's documents, and in the memory that they share. Whoever asks waits in a thread of those
-that answer everybody, for a page that may take as long as its file makes it: two at a time for a person, and never in
-so many threads that nothing else is answered.
+that answer everybody, for a page that may take as long as its file makes it: one at a time for a person, as two
+processes draw, and never in so many threads that nothing else is answered.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -25,36 +24,31 @@ STEPS: Mapping[str, Mapping[str, tuple[float, float]]] = {
 _DEFAULTS = (None, "", "None")  # of Mayan's own, as its pages write them
 PIXELS = 90_000_000
 """An image is enlarged to this at most: an A4 page, as Mayan draws it, three times."""
-EACH = 2
-"""Images of one person that are drawn at a time: browsers ask for six, and ask again for those that are busy."""
 THREADS = 8  # that answer everybody, unless mayan.service says another number (CREATIC_THREADS)
 
 
 class Drawing:
-    """Whose images are drawn now: who waits for one holds a thread, of which pages keep half, and its person's second
-    place is never the last, which is another's.
-    """
+    """Whose images are drawn now: each person's one, who asks again for others; pages keep half of the threads."""
 
     def __init__(self, threads: int | None = None) -> None:
         threads = int(os.environ.get("CREATIC_THREADS", THREADS)) if threads is None else threads
         self._room = max(2, threads // 2)
         self._held = threading.Lock()
-        self._busy: Counter[Any] = Counter()
+        self._busy: set[Any] = set()
 
     @contextmanager
     def place(self, person: Any) -> Iterator[bool]:
         """Have a place while an image is drawn; tells whether there is one, without waiting."""
         with self._held:
-            mine = self._busy[person]
-            has = mine < EACH and self._busy.total() + bool(mine) < self._room
-            self._busy[person] += has
+            has = person not in self._busy and len(self._busy) < self._room
+            if has:
+                self._busy.add(person)
         try:
             yield has
         finally:
             with self._held:
-                self._busy[person] -= has
-                if not self._busy[person]:
-                    del self._busy[person]
+                if has:
+                    self._busy.remove(person)
 
 
 def problem(asked: Sequence[Mapping[str, Any]]) -> str | None:
