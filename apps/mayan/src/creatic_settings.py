@@ -31,12 +31,14 @@ CELERY_TASK_ANNOTATIONS = {
     for name, limit in {
         "converter.tasks.task_content_object_image_generate": 120,  # for which Mayan waits as long
         "document_parsing.tasks.task_parse_document_file": 1800,
-        "documents.tasks.document_file_tasks.task_document_file_mimetype_update": 120,
-        "documents.tasks.document_file_tasks.task_document_file_page_count_update": 120,
+        "documents.tasks.document_file_tasks.task_document_file_mimetype_update": 30,
+        "documents.tasks.document_file_tasks.task_document_file_page_count_update": 30,
         "file_metadata.tasks.task_metadata_driver_process": 300,
         "ocr.tasks.task_document_version_page_ocr_process": 300,
     }.items()
 }
+# Nobody waits for what came of a page that was read (creatic_accounts.extent).
+CELERY_TASK_ANNOTATIONS["mayan.apps.ocr.tasks.task_document_version_page_ocr_process"] |= {"ignore_result": True}
 # French for everybody, whatever the browser asks for.
 LANGUAGE_CODE = "fr"
 LANGUAGES = (("fr", "Français"),)

@@ -24,17 +24,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import in_process
 import yaml
+from actstream.models import Action
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_api, mayan_config
-from creatic_accounts import addresses, before, doors, guard, images, templating
+from celery.exceptions import SoftTimeLimitExceeded
+from creatic_accounts import addresses, before, doors, extent, guard, images, templating
 from creatic_accounts.doors import Role
 from django.contrib.auth import get_user_model
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponse, QueryDict
-from django.test import RequestFactory
+from django.test import RequestFactory, TestCase
 from django.test.utils import setup_databases, setup_test_environment
 from django.urls import Resolver404, resolve
 from in_process import LOOS, OWN, WAVRIN, Door, Mayan, Visitor, account
 from mayan.apps.converter.api_exceptions import AppImageBusy
 from mayan.apps.converter.api_view_mixins import APIImageViewMixin
+from mayan.apps.converter.classes import ConverterBase
 from mayan.apps.converter.transformations import (
     BaseTransformation,
     TransformationResize,
@@ -42,13 +46,16 @@ from mayan.apps.converter.transformations import (
     TransformationZoom,
 )
 from mayan.apps.converter.utils import IndexedDictionary
-from mayan.apps.documents.models import Document, DocumentFilePage, DocumentType
+from mayan.apps.documents.models import Document, DocumentFile, DocumentFilePage, DocumentType
+from mayan.apps.dynamic_search import tasks as search_tasks
 from mayan.apps.messaging.models import Message
 from mayan.apps.metadata.models import MetadataType
+from mayan.apps.ocr import tasks as ocr_tasks
 from mayan.apps.rest_api.classes import BatchRequestCollection
 from mayan.apps.sources.models import Source
 from mayan.celery import app as celery
 from PIL import Image
+from pypdf import PdfWriter
 from rest_framework.authtoken.models import Token
 
 from creatic.applications import ged
@@ -72,6 +79,15 @@ PAGE = (
     b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
     b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 90 90]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 )
+
+
+def endless() -> bytes:
+    """An encrypted PDF of one page: how many it has is what it says."""
+    made, written = PdfWriter(), io.BytesIO()
+    made.add_blank_page(90, 90)
+    made.encrypt("", "secret", algorithm="AES-256")
+    made.write(written)
+    return written.getvalue().replace(b"/Count 1\n", b"/Count 99999\n")
 
 
 def kinds(parapheur: bool) -> Any:
@@ -403,6 +419,64 @@ class Drawn(Mayan):
             self.assertLess(task.soft_time_limit, task.time_limit, name)
             if "documents." not in name:
                 self.assertIn(celery.conf.task_routes[task.name]["queue"], apart, name)
+
+
+class Extent(TestCase):
+    """A PDF of a kilobyte says that it has as many pages as it likes: each is a row, an event, tasks of everybody's."""
+
+    def setUp(self) -> None:
+        kind = DocumentType.objects.create(label="Acte")
+        self.file = DocumentFile(
+            document=Document.objects.create(document_type=kind, label="Acte"),
+            file=SimpleUploadedFile("acte.pdf", endless()), filename="acte.pdf", mimetype="application/pdf",
+        )  # fmt: skip # a table
+        self.file.save(skip_introspection=True)
+
+    def test_a_document_has_so_many_pages_whatever_it_says(self) -> None:
+        converter: Any = ConverterBase.get_converter_class()
+        self.assertEqual(converter(io.BytesIO(endless()), "application/pdf").get_page_count(), extent.MOST)
+        with mock.patch.object(extent, "MOST", 3):
+            self.file.page_count_update()
+            self.file.versions_new("replace", comment="")
+            self.file.versions_new("append", comment="")
+            DocumentFile.objects.get(pk=self.file.pk).document.versions.last().pages_append_all()
+        self.assertEqual(self.file.pages.count(), 3)
+        self.assertEqual({one.pages.count() for one in self.file.document.versions.all()}, {3})
+
+    def test_what_is_not_counted_in_time_has_none_and_is_kept(self) -> None:
+        self.file.mimetype = "image/tiff"
+        with mock.patch(
+            "mayan.apps.converter.backends.python.Python.get_pillow_page_count", side_effect=SoftTimeLimitExceeded
+        ):
+            self.assertIsNone(self.file.page_count_update())
+
+    def test_pages_are_read_one_after_another_and_nothing_else_is_queued_for_each(self) -> None:
+        with mock.patch.object(extent, "MOST", 3):
+            self.file.page_count_update()
+            with mock.patch.object(search_tasks.task_index_instance, "run") as indexed:
+                self.file.versions_new("replace", comment="")
+        self.assertFalse(indexed.called, "the search reads the database")
+        self.assertNotIn("documents.document_version_page_created", {*Action.objects.values_list("verb", flat=True)})
+        version, read = self.file.document.versions.get(), ocr_tasks.task_document_version_page_ocr_process
+        pages = [one.pk for one in version.pages.order_by("page_number")]
+        taken: list[int] = []
+        with (
+            mock.patch.object(read, "apply_async") as queued,
+            mock.patch.object(ocr_tasks.task_document_version_ocr_finished, "apply_async") as finished,
+            mock.patch(
+                "mayan.apps.ocr.managers.DocumentVersionPageOCRContentManager.process_document_version_page",
+                side_effect=lambda document_version_page, user: taken.append(document_version_page.pk),
+            ),
+        ):
+            ocr_tasks.task_document_version_ocr_process.run(version.pk)
+            self.assertEqual(queued.call_count, 1)
+            for page in pages:
+                self.assertFalse(finished.called)
+                read.run(page)
+            self.assertEqual([one.kwargs["kwargs"]["document_version_page_id"] for one in queued.call_args_list[1:]],
+                             pages[1:])  # fmt: skip # one call
+            finished.assert_called_once()
+        self.assertEqual(taken, pages)
 
 
 class Images(unittest.TestCase):

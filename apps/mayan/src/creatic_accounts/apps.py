@@ -23,13 +23,14 @@ class AccountsApp(MayanAppConfig):
 
     def ready(self) -> None:
         """Keep accounts to what the rollout made of them, menus to what is open, images to what pages ask of them,
-        templates to none."""
+        documents to so many pages, templates to none."""
         super().ready()
-        from . import doors, elimination, guard, images, templating
+        from . import doors, elimination, extent, guard, images, templating
 
         guard.connect()
         elimination.keep()
         doors.keep_links()
         images.keep()
+        extent.keep()
         if not {*sys.argv[1:2]} & {*_SETUP}:
             templating.keep()
