@@ -30,6 +30,7 @@ CELERY_TASK_ANNOTATIONS = {
     f"mayan.apps.{name}": {"soft_time_limit": limit, "time_limit": limit + 30}
     for name, limit in {
         "converter.tasks.task_content_object_image_generate": 120,  # for which Mayan waits as long
+        "document_downloads.tasks.task_document_file_compress": 900,
         "document_parsing.tasks.task_parse_document_file": 1800,
         "documents.tasks.document_file_tasks.task_document_file_mimetype_update": 30,
         "documents.tasks.document_file_tasks.task_document_file_page_count_update": 30,

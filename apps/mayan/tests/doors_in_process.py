@@ -27,7 +27,7 @@ import yaml
 from actstream.models import Action
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_api, mayan_config
 from celery.exceptions import SoftTimeLimitExceeded
-from creatic_accounts import addresses, before, doors, extent, guard, images, templating
+from creatic_accounts import addresses, before, bundles, doors, extent, guard, images, templating
 from creatic_accounts.doors import Role
 from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -46,6 +46,8 @@ from mayan.apps.converter.transformations import (
     TransformationZoom,
 )
 from mayan.apps.converter.utils import IndexedDictionary
+from mayan.apps.document_downloads.tasks import task_document_file_compress as compress
+from mayan.apps.document_downloads.views import DocumentDownloadView
 from mayan.apps.documents.models import Document, DocumentFile, DocumentFilePage, DocumentType
 from mayan.apps.dynamic_search import tasks as search_tasks
 from mayan.apps.messaging.models import Message
@@ -477,6 +479,35 @@ class Extent(TestCase):
                              pages[1:])  # fmt: skip # one call
             finished.assert_called_once()
         self.assertEqual(taken, pages)
+
+
+class Bundles(TestCase):
+    """Each bundle is a copy on everybody's disk, made by what receives everybody's documents."""
+
+    def test_a_person_has_so_many_copies_of_so_many_bytes(self) -> None:
+        person = get_user_model().objects.create(username="anne.petit")
+        kind = DocumentType.objects.create(label="Acte")
+        file = DocumentFile(
+            document=Document.objects.create(document_type=kind, label="Acte"),
+            file=SimpleUploadedFile("acte.pdf", PAGE), filename="acte.pdf", mimetype="application/pdf", size=len(PAGE),
+        )  # fmt: skip # a table
+        file.save(skip_introspection=True)
+        for _time in range(5):
+            compress(id_list=[file.pk], user_id=person.pk)
+        self.assertEqual(person.download_files.count(), 3)
+
+        view = DocumentDownloadView(request=mock.Mock(user=person))
+        form = mock.Mock(cleaned_data=[{"document_file_id": file.pk, "include": True}])
+        with (
+            mock.patch.object(view, "get_object_list", DocumentFile.objects.all),
+            mock.patch("mayan.apps.document_downloads.views.get_organization_installation_url", lambda **_: ""),
+            mock.patch("mayan.apps.views.generics.MultipleObjectFormActionView.view_action"),
+        ):
+            view.view_action(form=form)
+            DocumentFile.objects.update(size=bundles.MOST + 1)
+            with self.assertRaisesRegex(guard.Kept, "2.0 Go, 2 Go .* moins de documents"):
+                view.view_action(form=form)
+        self.assertEqual(person.download_files.count(), 3, "the last ones")
 
 
 class Images(unittest.TestCase):

@@ -297,8 +297,9 @@ def test_what_lasts_as_long_as_a_file_makes_it_keeps_no_other_from_being_receive
     """Pages of a PDF of a kilobyte are drawn for minutes, each: two of them held the only worker of all communes."""
     all_else, pages, reading = map(started, ("mayan-worker.service", "mayan-pages.service", "mayan-lecture.service"))
     assert (pages["--queues"], pages["--concurrency"]) == ("converter", "2")
-    assert (reading["--queues"], reading["--concurrency"]) == ("file_metadata,ocr_slow,parsing", "1")
-    assert all_else["--exclude-queues"] == "converter,file_metadata,ocr_slow,parsing"
+    apart = "documents_downloads,file_metadata,ocr_slow,parsing"
+    assert (reading["--queues"], reading["--concurrency"]) == (apart, "1")
+    assert all_else["--exclude-queues"] == f"converter,{apart}"
     assert [("-B" in one, one.get("--hostname")) for one in (all_else, pages, reading)] == [
         (True, None),
         (False, "pages@%%h"),  # two of one name answer for each other

@@ -23,14 +23,15 @@ class AccountsApp(MayanAppConfig):
 
     def ready(self) -> None:
         """Keep accounts to what the rollout made of them, menus to what is open, images to what pages ask of them,
-        documents to so many pages, templates to none."""
+        documents to so many pages, copies to so many bytes, templates to none."""
         super().ready()
-        from . import doors, elimination, extent, guard, images, templating
+        from . import bundles, doors, elimination, extent, guard, images, templating
 
         guard.connect()
         elimination.keep()
         doors.keep_links()
         images.keep()
         extent.keep()
+        bundles.keep()
         if not {*sys.argv[1:2]} & {*_SETUP}:
             templating.keep()
