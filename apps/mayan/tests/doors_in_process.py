@@ -27,7 +27,7 @@ import yaml
 from actstream.models import Action
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_api, mayan_config
 from celery.exceptions import SoftTimeLimitExceeded
-from creatic_accounts import addresses, before, bundles, doors, extent, guard, images, templating
+from creatic_accounts import addresses, before, bundles, doors, extent, guard, images, searches, templating
 from creatic_accounts.doors import Role
 from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -50,6 +50,9 @@ from mayan.apps.document_downloads.tasks import task_document_file_compress as c
 from mayan.apps.document_downloads.views import DocumentDownloadView
 from mayan.apps.documents.models import Document, DocumentFile, DocumentFilePage, DocumentType
 from mayan.apps.dynamic_search import tasks as search_tasks
+from mayan.apps.dynamic_search.search_backends import SearchBackend
+from mayan.apps.dynamic_search.search_interpreters import SearchInterpreter
+from mayan.apps.dynamic_search.search_models import SearchModel
 from mayan.apps.messaging.models import Message
 from mayan.apps.metadata.models import MetadataType
 from mayan.apps.ocr import tasks as ocr_tasks
@@ -485,7 +488,7 @@ class Bundles(TestCase):
     """Each bundle is a copy on everybody's disk, made by what receives everybody's documents."""
 
     def test_a_person_has_so_many_copies_of_so_many_bytes(self) -> None:
-        person = get_user_model().objects.create(username="anne.petit")
+        person = get_user_model().objects.create(username="une.personne")
         kind = DocumentType.objects.create(label="Acte")
         file = DocumentFile(
             document=Document.objects.create(document_type=kind, label="Acte"),
@@ -508,6 +511,39 @@ class Bundles(TestCase):
             with self.assertRaisesRegex(guard.Kept, "2.0 Go, 2 Go .* moins de documents"):
                 view.view_action(form=form)
         self.assertEqual(person.download_files.count(), 3, "the last ones")
+
+
+class Searches(TestCase):
+    """Four thousand words in one address held a thread for hours: eight of them, everybody's."""
+
+    def setUp(self) -> None:
+        self.person = get_user_model().objects.create(username="une.personne")
+        self.service = get_user_model().objects.create(username="un.programme")
+        self.addCleanup(mock.patch.stopall)
+        mock.patch("creatic_passwords.is_service", lambda user: user == self.service).start()
+
+    def search(self, user: Any, words: str = "travaux") -> Any:
+        model = SearchModel.get(name="documents.documentsearchresult")
+        return SearchBackend.get_instance().search(search_model=model, query={"q": words}, user=user)
+
+    def test_a_search_ends_and_says_what_to_do(self) -> None:
+        self.search(self.person)
+        with mock.patch.object(searches, "SECONDS", 0.1), self.assertRaisesRegex(guard.Kept, "moins de mots"):
+            self.search(self.person, " ".join(f"mot{rank}" for rank in range(400)))
+        self.search(self.person)
+
+    def test_one_of_a_person_at_a_time_and_those_of_the_passerelle(self) -> None:
+        resolve_all = SearchInterpreter.do_resolve
+
+        def meanwhile(interpreter: Any, *given: Any, **named: Any) -> Any:
+            with mock.patch.object(SearchInterpreter, "do_resolve", resolve_all):
+                with self.assertRaisesRegex(guard.Kept, "déjà en cours"):
+                    self.search(self.person)
+                self.search(self.service)
+            return resolve_all(interpreter, *given, **named)
+
+        with mock.patch.object(SearchInterpreter, "do_resolve", meanwhile):
+            self.search(self.person)
 
 
 class Images(unittest.TestCase):

@@ -23,9 +23,9 @@ class AccountsApp(MayanAppConfig):
 
     def ready(self) -> None:
         """Keep accounts to what the rollout made of them, menus to what is open, images to what pages ask of them,
-        documents to so many pages, copies to so many bytes, templates to none."""
+        documents to so many pages, copies to so many bytes, searches to so long, templates to none."""
         super().ready()
-        from . import bundles, doors, elimination, extent, guard, images, templating
+        from . import bundles, doors, elimination, extent, guard, images, searches, templating
 
         guard.connect()
         elimination.keep()
@@ -33,5 +33,6 @@ class AccountsApp(MayanAppConfig):
         images.keep()
         extent.keep()
         bundles.keep()
+        searches.keep()
         if not {*sys.argv[1:2]} & {*_SETUP}:
             templating.keep()

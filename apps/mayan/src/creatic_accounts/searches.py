@@ -1,0 +1,69 @@
+"""What people search, one thing at a time and for so long.
+
+Mayan asks each word of twenty-six columns of everybody's documents, their whole text among them: an address of eight
+kilobytes holds four thousand words, each request one of the threads that answer everybody.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import creatic_passwords
+from django.db import connection, transaction
+
+from .guard import Kept
+from .images import Drawing
+
+SECONDS = 60
+_LATE = (
+    "cette recherche dure trop longtemps. À faire : cherchez moins de mots, ou dans un seul champ (recherche avancée)"
+)
+_BUSY = "une recherche est déjà en cours. À faire : attendez sa réponse, puis recommencez"
+
+
+class _Late(Exception):
+    """A search is over."""
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    """Have the statements of a search end, each and all together. Raises Kept."""
+    end = time.monotonic() + SECONDS
+
+    def within(execute: Callable[..., Any], *given: Any) -> Any:
+        if time.monotonic() >= end:
+            raise _Late
+        return execute(*given)
+
+    try:
+        with transaction.atomic():
+            if connection.vendor == "postgresql":
+                with connection.cursor() as cursor:
+                    cursor.execute(f"SET LOCAL statement_timeout = '{SECONDS}s'")
+            with connection.execute_wrapper(within):
+                yield
+    except Exception as error:  # Mayan makes its own of any
+        if time.monotonic() >= end:
+            raise Kept(_LATE) from error
+        raise
+
+
+def keep() -> None:
+    """Bound what people search. The passerelle, which looks for marks of acts, does so as its work asks."""
+    from mayan.apps.dynamic_search.search_backends import SearchBackend
+
+    find, searching = SearchBackend.search, Drawing()
+
+    def bounded(backend: Any, *given: Any, user: Any, **named: Any) -> Any:
+        if creatic_passwords.is_service(user):
+            return find(backend, *given, user=user, **named)
+        with searching.place(user.pk) as has:
+            if not has:
+                raise Kept(_BUSY)
+            with _ending():
+                return find(backend, *given, user=user, **named)
+
+    SearchBackend.search = bounded
