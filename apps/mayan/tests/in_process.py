@@ -519,6 +519,27 @@ class Identity(Mayan):
         self.assertIn("Personne attendue : Paul Renard", html.unescape(page.content.decode()))
         self.assertEqual(Dossier.objects.get(pk=number).etat, "a_viser")
 
+    def test_a_page_that_is_out_of_date_passes_no_document_that_it_did_not_show(self) -> None:
+        """Refused and taken up meanwhile, by another tab or a deputy: it waits for the same visa, with another file."""
+        number = self.deposit()
+        browser, place = self.browser("paul.renard"), f"/parapheur/dossiers/{number}/"
+
+        def shown() -> dict[str, str]:
+            page = browser.get(place, secure=True).content.decode()
+            form = next(one for one in page.split("<form")[1:] if 'value="passer"' in one)
+            return dict(re.findall(r'<input name="(\w+)" type="hidden" value="(\w+)"', form))
+
+        old, dossier = shown(), Dossier.objects.get(pk=number)
+        made = DocumentFile(document=dossier.document, file=SimpleUploadedFile("acte.pdf", PDF), filename="acte.pdf")
+        made.save(skip_introspection=True)
+        dossier.fichier = dossier.origine = made
+        dossier.save()
+        page = browser.post(place, old, secure=True).content.decode()
+        self.assertIn("le document a été remplacé", html.unescape(page))
+        self.assertEqual(Dossier.objects.get(pk=number).etat, "a_viser")
+        browser.post(place, shown(), secure=True)
+        self.assertEqual(Dossier.objects.get(pk=number).etat, "a_signer")
+
     def test_an_administrator_changes_others_and_not_themselves(self) -> None:
         admin, other = account("admin"), account("leo.simon")
         for path in ("/users/current/", f"/users/{admin.pk}/"):

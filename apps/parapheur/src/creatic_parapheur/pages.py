@@ -123,6 +123,8 @@ class OneDossier(_Page):
         dossier, user, wish = self.dossier, request.user, request.POST.get("geste")
         state, upload = request.POST.get("etat", ""), request.FILES.get("fichier")
         try:
+            if request.POST.get("vu", str(dossier.fichier_id)) != str(dossier.fichier_id):
+                raise Refused("le document a été remplacé depuis que cette page est ouverte. À faire : relisez-le")
             if wish == "passer" and state in ("a_controler", "a_viser"):
                 after = circuit.approve(user, dossier, state)
             elif wish == "refuser":
