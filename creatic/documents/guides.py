@@ -4,7 +4,7 @@
 
 Design notes stay out, they are for who develops; a link to a file of the clone becomes its words. No page has a script
 of its own: what mkdocs-material writes in each goes into files, so that the site needs no exception to the policy of
-the pages around it. Its search has a name, for who hears the page.
+the pages around it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 CONFIG = Path(__file__).with_name("guides.yml")
-_STYLE = CONFIG.with_suffix(".css")
+_OURS = (CONFIG.with_suffix(".css"), CONFIG.with_suffix(".js"))
 _AWAY = re.compile(r"\[([^\]]*)\]\((?:\.\./|design/)[^)]*\)")
 _INLINE = re.compile(r"<script>(.+?)</script>", re.DOTALL)
 _SCRIPTS = "assets/javascripts"
+# What the theme leaves without a name, for who hears the page (RGAA 11.1): names of elements, by what stands before.
+_NAMES = {'role="dialog"': "Recherche", 'id="__search"': "Recherche", 'id="__toc"': "Sommaire", 'id="__drawer"': "Menu"}
 _FIRST = """# Guides
 
 Cherchez un mot en haut de la page, ou ouvrez un guide.
@@ -43,7 +45,7 @@ def site(docs: Path, folder: Path) -> Path:
     pictures = {path.name: path.read_bytes() for path in sorted((docs / "images").glob("*")) if path.is_file()}
     made_of = [
         version("mkdocs-material"),
-        *(path.read_text(encoding="utf-8") for path in (CONFIG, _STYLE, Path(__file__))),
+        *(path.read_text(encoding="utf-8") for path in (CONFIG, *_OURS, Path(__file__))),
     ]
     named = hashlib.sha256(repr((made_of, guides, pictures)).encode()).hexdigest()[:16]
     target = folder / named
@@ -57,7 +59,8 @@ def site(docs: Path, folder: Path) -> Path:
         first = _FIRST + "\n".join(f"- [{title}]({name})" for name, title in titles.items()) + "\n"
         for name, text in {"index.md": first, **guides}.items():
             (source / name).write_text(text, encoding="utf-8")
-        shutil.copy(_STYLE, source)
+        for path in _OURS:
+            shutil.copy(path, source)
         for name, content in pictures.items():
             (source / "images" / name).write_bytes(content)
         _build(source, built)
@@ -92,7 +95,7 @@ def _build(source: Path, built: Path) -> None:
 
 
 def _amend(page: Path, built: Path) -> None:
-    """Put a page's own scripts into files, each once, and name its search."""
+    """Put a page's own scripts into files, each once, and name what has no name."""
 
     def apart(found: re.Match[str]) -> str:
         name = f"page-{hashlib.sha256(found[1].encode()).hexdigest()[:16]}.js"
@@ -101,5 +104,6 @@ def _amend(page: Path, built: Path) -> None:
         return f'<script src="{up}{_SCRIPTS}/{name}"></script>'
 
     text = _INLINE.sub(apart, page.read_text(encoding="utf-8"))
-    text = text.replace('role="dialog"', 'role="dialog" aria-label="Recherche"', 1)
+    for mark, name in _NAMES.items():
+        text = text.replace(mark, f'{mark} aria-label="{name}"', 1)
     page.write_text(text, encoding="utf-8")

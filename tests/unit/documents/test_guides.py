@@ -65,7 +65,7 @@ def address(site: Path) -> Iterator[str]:
 
 
 @pytest.mark.costly
-def test_a_browser_finds_a_word_and_nothing_is_stopped_by_the_policy(address: str, tmp_path: Path) -> None:
+def test_a_browser_finds_a_word_and_nothing_is_stopped_by_the_policy(address: str, site: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "aucune.pem"
     bundle.touch()
     with people({"guides.test": "127.0.0.1"}, str(bundle), tmp_path / "maison") as there, there.one() as person:
@@ -80,3 +80,6 @@ def test_a_browser_finds_a_word_and_nothing_is_stopped_by_the_policy(address: st
         page.wait_for_load_state()
         assert "séquestre" in page.inner_text("article").lower()
         assert refused == [] and person.faults() == []
+        for path in sorted(site.glob("*.html")):
+            page.goto(f"{address}/{path.name}")
+            assert person.faults() == [], path.name
