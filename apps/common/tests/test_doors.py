@@ -548,7 +548,9 @@ def expression(role: str, template: str) -> str:
     loader = jinja2.FileSystemLoader(TOP / "roles" / role / "templates")
     environment = jinja2.Environment(loader=loader)  # noqa: S701 - nginx's configuration, not HTML
     environment.filters |= {"comment": "# {}".format, "regex_escape": re.escape}
-    variables = yaml.safe_load((TOP / "roles" / role / "defaults/main.yml").read_text(encoding="utf-8"))
+    variables: dict[str, Any] = {}
+    for kind in ("defaults", "vars"):
+        variables |= yaml.safe_load((TOP / "roles" / role / kind / "main.yml").read_text(encoding="utf-8"))
     given = {"ansible_managed": "", "nginx_tls_site": "x", "nginx_tls_server_names": ["x"], "nginx_tls_upstream": "/x"}
     given |= {"archive_node_siren": GROUPEMENT}
     given |= {"nginx_tls_certificate_dir": "/x", "nginx_tls_client_certificates": "required"}

@@ -11,7 +11,7 @@ import yaml
 from ansible.errors import AnsibleUndefinedVariable
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
-from ansible_collections.cdg59.creatic.plugins.filter.commune_pc import FilterModule
+from ansible_collections.cdg59.creatic.plugins.filter import commune_pc, each
 
 from tests.unit.commune_pc.conftest import ISSUED, TOKEN
 
@@ -34,7 +34,7 @@ def templar(values: dict[str, Any]) -> Templar:
     Ansible's own loader of collections comes too late.
     """
     made = Templar(loader=DataLoader(), variables=values)
-    for name, function in FilterModule().filters().items():
+    for name, function in {**commune_pc.FilterModule().filters(), **each.FilterModule().filters()}.items():
         made._engine.environment.filters[f"cdg59.creatic.{name}"] = function
     return made
 

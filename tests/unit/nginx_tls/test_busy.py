@@ -83,7 +83,7 @@ def test_certificates_of_one_siren_are_one_party(subject: str, siren: str) -> No
 class _Slow(socketserver.ThreadingUnixStreamServer):
     """An application whose answers wait until they are let go."""
 
-    daemon_threads = True
+    daemon_threads, request_queue_size = True, 1024
 
     def __init__(self, path: Path) -> None:
         self.gate, self.inside = threading.Event(), 0
