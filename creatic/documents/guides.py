@@ -13,8 +13,10 @@ import hashlib
 import logging
 import re
 import shutil
+import sys
 import tempfile
 from importlib.metadata import version
+from logging.handlers import BufferingHandler
 from pathlib import Path
 
 CONFIG = Path(__file__).with_name("guides.yml")
@@ -78,19 +80,18 @@ def _build(source: Path, built: Path) -> None:
     from mkdocs.config import load_config
     from mkdocs.exceptions import MkDocsException
 
-    told: list[str] = []
-    listener = logging.Handler(logging.WARNING)
-    listener.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign] # a list is enough
+    listener = BufferingHandler(sys.maxsize)
+    listener.setLevel(logging.WARNING)
     logger = logging.getLogger("mkdocs")
     logger.addHandler(listener)
     try:
         # Not with its own "strict", which leaves what it built without a word on which page is wrong.
         build(load_config(str(CONFIG), docs_dir=str(source), site_dir=str(built)))
     except MkDocsException as error:
-        told.append(str(error))
+        logger.warning(str(error))
     finally:
         logger.removeHandler(listener)
-    if told:
+    if told := [record.getMessage() for record in listener.buffer]:
         raise RuntimeError(f"Guides : {' ; '.join(told)}. À faire : corrigez docs/ ou {CONFIG.name}, puis relancez")
 
 

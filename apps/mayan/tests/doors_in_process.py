@@ -27,7 +27,7 @@ import yaml
 from actstream.models import Action
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_api, mayan_config
 from celery.exceptions import SoftTimeLimitExceeded
-from creatic_accounts import addresses, before, bundles, doors, extent, guard, images, searches, templating
+from creatic_accounts import addresses, before, bundles, doors, extent, guard, images, places, searches, templating
 from creatic_accounts.doors import Role
 from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -567,7 +567,7 @@ class Images(unittest.TestCase):
         self.assertIsNotNone(images.problem([{"arguments": {}}]))
 
     def test_who_waits_for_images_leaves_threads_to_pages_and_images_to_others(self) -> None:
-        drawing = images.Drawing(threads=8)
+        drawing = places.Places(of=8)
         with ExitStack() as held:
             own = [held.enter_context(drawing.place("one")) for _ in range(12)]
             self.assertEqual(sum(own), 1, "of twelve of one person: there are two processes that draw")

@@ -282,7 +282,8 @@ def test_an_elu_who_only_reads_the_council_s_papers_is_no_agent_of_the_ged(tmp_p
 
 def started(unit: str) -> dict[str, str]:
     """What systemd reads of a unit of the role, and the options of its worker."""
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True)  # noqa: S701
+    loader = jinja2.FileSystemLoader(ROLE / "templates")
+    environment = jinja2.Environment(loader=loader, trim_blocks=True)  # noqa: S701 - a unit of systemd, not HTML
     environment.filters["comment"] = "# {}".format
     given: dict[str, Any] = {"ansible_managed": ""}
     for name in ("defaults", "vars"):

@@ -9,11 +9,10 @@ processes draw, and never in so many threads that nothing else is answered.
 from __future__ import annotations
 
 import math
-import os
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from .places import Places
 
 # What pages ask of an image, each once: by how much at most, and by how much at a time.
 STEPS: Mapping[str, Mapping[str, tuple[float, float]]] = {
@@ -24,31 +23,6 @@ STEPS: Mapping[str, Mapping[str, tuple[float, float]]] = {
 _DEFAULTS = (None, "", "None")  # of Mayan's own, as its pages write them
 PIXELS = 90_000_000
 """An image is enlarged to this at most: an A4 page, as Mayan draws it, three times."""
-THREADS = 8  # that answer everybody, unless mayan.service says another number (CREATIC_THREADS)
-
-
-class Drawing:
-    """Whose images are drawn now: each person's one, who asks again for others; pages keep half of the threads."""
-
-    def __init__(self, threads: int | None = None) -> None:
-        threads = int(os.environ.get("CREATIC_THREADS", THREADS)) if threads is None else threads
-        self._room = max(2, threads // 2)
-        self._held = threading.Lock()
-        self._busy: set[Any] = set()
-
-    @contextmanager
-    def place(self, person: Any) -> Iterator[bool]:
-        """Have a place while an image is drawn; tells whether there is one, without waiting."""
-        with self._held:
-            has = person not in self._busy and len(self._busy) < self._room
-            if has:
-                self._busy.add(person)
-        try:
-            yield has
-        finally:
-            with self._held:
-                if has:
-                    self._busy.remove(person)
 
 
 def problem(asked: Sequence[Mapping[str, Any]]) -> str | None:
@@ -95,7 +69,7 @@ def keep() -> None:
     from rest_framework.exceptions import ValidationError
 
     draw, enlarge = APIImageViewMixin.set_cache_file, TransformationZoom.execute_on
-    generate, drawing = APIImageViewMixin.set_cache_file_generate, Drawing()
+    generate, drawing = APIImageViewMixin.set_cache_file_generate, Places()
 
     def bounded(step: Any, image: Any) -> Any:
         step.percent = enlarged(float(step.percent or 100), image.size)

@@ -15,7 +15,7 @@ import creatic_passwords
 from django.db import connection, transaction
 
 from .guard import Kept
-from .images import Drawing
+from .places import Places
 
 SECONDS = 60
 _LATE = (
@@ -55,7 +55,7 @@ def keep() -> None:
     """Bound what people search. The passerelle, which looks for marks of acts, does so as its work asks."""
     from mayan.apps.dynamic_search.search_backends import SearchBackend
 
-    find, searching = SearchBackend.search, Drawing()
+    find, searching = SearchBackend.search, Places()
 
     def bounded(backend: Any, *given: Any, user: Any, **named: Any) -> Any:
         if creatic_passwords.is_service(user):

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
+from creatic_accounts.places import threads
+
 from .refusal import Refused
 
 SOCKET = "/run/parapheur-sceau.sock"
@@ -29,7 +31,6 @@ _DOWN = (
 PLACES = 4  # MaxConnections of parapheur-sceau.socket
 EACH = 2  # of a commune: as many are checked at a time, and as many wait
 PATIENCE = 20  # seconds
-THREADS = 8  # that answer everybody, unless mayan.service says another number (CREATIC_THREADS)
 _BUSY = (
     "d'autres documents de votre commune sont en cours de vérification, et rien n'a été changé. À faire : attendez "
     "leur réponse, puis recommencez"
@@ -51,9 +52,8 @@ class Places:
     half, all communes together, and pages the others.
     """
 
-    def __init__(self, threads: int | None = None) -> None:
-        threads = int(os.environ.get("CREATIC_THREADS", THREADS)) if threads is None else threads
-        self._room = max(0, threads - PLACES) // 2
+    def __init__(self) -> None:
+        self._room = max(0, threads() - PLACES) // 2
         self._changed = threading.Condition()
         self._busy: Counter[str] = Counter()
         self._waiting: Counter[str] = Counter()

@@ -17,7 +17,7 @@ from sae.elimination import parties
 from sae.fixity import Plan
 from sae.journal import timestamp
 from sae.journal.seal import sealing
-from sae.store import FileStore, StoreError, SwiftStore, Unavailable, clocks, reference, replicas
+from sae.store import FileStore, StoreError, SwiftSettings, SwiftStore, Unavailable, clocks, reference, replicas
 
 from testbed.forbidden import forbidden
 
@@ -97,7 +97,8 @@ def test_all_that_may_be_said_is_taken(tmp_path: Path) -> None:
         True,
     )
     assert "secret" not in repr(loaded)
-    assert config.load(write(tmp_path, stockage={"urls": ["x"]})).storage.ca_file is None  # type: ignore[union-attr] # Swift's
+    swift = config.load(write(tmp_path, stockage={"urls": ["x"]})).storage
+    assert isinstance(swift, SwiftSettings) and swift.ca_file is None
 
 
 @pytest.mark.parametrize(
