@@ -79,12 +79,15 @@ def test_the_evidence_verifies(ready: str) -> None:
 @pytest.mark.lost
 def test_a_host_lost_in_the_middle_is_reported_the_others_finish_and_a_second_run_completes(ready: str) -> None:
     assert on_host(MEETINGS, "systemctl stop nginx").returncode == 0  # a server's site too
-    status, output = followed(
-        "fab",
-        "rollout",
-        "gondecourt,avesnes-les-aubert",
-        on_line=lambda line: cut_off(PC_ADDRESS) if line.startswith("Déploiement") else None,
-    )
+    try:
+        status, output = followed(
+            "fab",
+            "commune.deployer",
+            "gondecourt,avesnes-les-aubert",
+            on_line=lambda line: cut_off(PC_ADDRESS) if line.startswith("Déploiement") else None,
+        )
+    finally:
+        assert on_host(MEETINGS, "systemctl start nginx").returncode == 0
     assert status != 0, output
 
     report = reports(last_run())["gondecourt"]
@@ -97,7 +100,6 @@ def test_a_host_lost_in_the_middle_is_reported_the_others_finish_and_a_second_ru
     assert reports(last_run())["avesnes-les-aubert"]["prete"], output
     assert f"{PC} : injoignable" in " ".join(output.split())
 
-    assert on_host(MEETINGS, "systemctl start nginx").returncode == 0
     wait_for_return(PC_ADDRESS)
     status, output = rollout("gondecourt")
     assert status == 0, output
