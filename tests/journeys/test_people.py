@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
+from playwright.sync_api import Route
 
 from scripts import demo_chaine
 from testbed.browser import Person
@@ -225,8 +226,15 @@ def kind(address: str) -> str:
 def drawn(server: Passerelle, who: str, reader: Person, most: int = 12) -> dict[str, list[str]]:
     """What is wrong with the pages of a server that asks for a certificate, one of each kind that the first leads to.
 
-    They have no script: what the server gives is put in a browser.
+    The browser has no certificate: what it asks of the server, styles and scripts too, is asked for it.
     """
+
+    def answer(route: Route) -> None:
+        said = server.ask(who, route.request.url.removeprefix(base))
+        route.fulfill(status=said.status, headers=dict(said.headers), body=said.data)
+
+    base = f"https://{server.name}"
+    reader.page.route(f"{base}/**", answer)
     found: dict[str, list[str]] = {}
     waiting = ["/"]
     while waiting and len(found) < most:
@@ -236,13 +244,13 @@ def drawn(server: Passerelle, who: str, reader: Person, most: int = 12) -> dict[
         given = server.ask(who, address)
         if given.status != 200 or not given.headers["Content-Type"].startswith("text/html"):
             continue
-        reader.page.set_content(given.data.decode())
+        reader.go(base + address)
         found[kind(address)] = reader.faults(f"{server.name.partition('.')[0]}_{who}{kind(address).replace('/', '_')}")
         links = reader.page.locator("a[href]").evaluate_all("all => all.map(one => one.getAttribute('href'))")
         for one in links:
-            there = urljoin(f"https://{server.name}{address}", one)
-            if there.startswith(f"https://{server.name}/"):
-                waiting.append(there.removeprefix(f"https://{server.name}"))
+            there = urljoin(base + address, one)
+            if there.startswith(f"{base}/"):
+                waiting.append(there.removeprefix(base))
     return found
 
 
