@@ -29,8 +29,8 @@ def run_by(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         words = node.args if isinstance(node, ast.Call) else node.elts if isinstance(node, ast.List | ast.Tuple) else ()
-        values = [word.value if isinstance(word, ast.Constant) else None for word in words]
-        found |= {str(then) for word, then in pairwise(values) if word == "fab" and str(then)[0] != "-"}
+        values = [str(word.value) if isinstance(word, ast.Constant) else "-" for word in words]
+        found |= {then for word, then in pairwise(values) if word == "fab" and not then.startswith("-")}
     return found
 
 
