@@ -19,7 +19,9 @@ from tests.profiles.services import as_root, exposure, properties
 Visit = Callable[..., Any]
 
 
-@pytest.mark.parametrize("unit", ["tdt-simulator.socket", "tdt-simulator.service", "nginx", "nginx-tls-trust.path"])
+@pytest.mark.parametrize(
+    "unit", ["tdt-simulator.socket", "tdt-simulator.service", "nginx", "nginx-tls-trust.path", "nginx-tls-connexions"]
+)
 def test_units_run_now_and_after_a_reboot(host: Host, unit: str) -> None:
     assert properties(host, unit, "ActiveState", "UnitFileState") == {
         "ActiveState": "active",
