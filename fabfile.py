@@ -27,6 +27,7 @@ namespace.add_collection(
         exploitation.backup_move_,
     )
 )
+namespace.add_collection(Collection("version", exploitation.version_pass))
 namespace.add_collection(Collection("agent", technicien.agent_depart))
 namespace.add_collection(Collection("comptes", autorite.accounts_renew))
 namespace.add_collection(Collection("acces", autorite.access_grant, autorite.access_list, autorite.access_revoke))

@@ -63,6 +63,7 @@ AUDIENCES = {
         "matin",
         "serveurs",
         "correctifs",
+        "version",
         "supervision",
         "historique",
     ),

@@ -28,17 +28,8 @@ from creatic.terminal import Grid
 @task("fab archive.etat", reads=True, name="etat", help={"json": "écran et défauts en JSON"})
 def archive_status(context: Context, json: bool = False) -> None:
     """Montre la salle d'archives : nœuds, copies, capacité, fixité, sceaux."""
-    with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        asked = ["playbooks/journeys/archive_status.yml", *common.variables(archive_status_file=file.name)]
-        # Nothing on the output but the screen, which « --json » gives to a program.
-        with waiting("réponse des nœuds d'archives", common.aside):
-            done = common.answer(context, "ansible-playbook", *asked)
-        text = Path(file.name).read_text(encoding="utf-8")
-    if not text:
-        common.aside(done.stdout + done.stderr)
-        raise Exit("La salle d'archives n'a pas pu être interrogée : la raison est affichée au-dessus.", code=2)
-    found = from_json(text)
-    print(text if json else "\n".join(found["ecran"]))
+    found = common.archive_room(context)
+    print(to_json(found, ensure_ascii=False) if json else "\n".join(found["ecran"]))
     if found["defauts"]:
         raise Exit("", code=1)
 

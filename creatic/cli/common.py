@@ -13,6 +13,7 @@ import builtins
 import contextlib
 import datetime as dt
 import functools
+import json
 import os
 import shlex
 import sys
@@ -375,6 +376,21 @@ def on_supervision(context: Context, argv: list[str]) -> str:
         aside(done.stdout + done.stderr)
         raise Exit("La supervision ne répond pas, ou n'est pas déployée : fab serveurs supervision", code=2)
     return str(done.stdout)
+
+
+def archive_room(context: Context) -> dict[str, Any]:
+    """What there is to say of the archive room: its screen (``ecran``), and its faults (``defauts``)."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        asked = ["playbooks/journeys/archive_status.yml", *variables(archive_status_file=file.name)]
+        # Nothing on the output but the screen, which « --json » gives to a program.
+        with waiting("réponse des nœuds d'archives", aside):
+            done = answer(context, "ansible-playbook", *asked)
+        text = Path(file.name).read_text(encoding="utf-8")
+    if not text:
+        aside(done.stdout + done.stderr)
+        raise Exit("La salle d'archives n'a pas pu être interrogée : la raison est affichée au-dessus.", code=2)
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def fleet() -> Fleet:

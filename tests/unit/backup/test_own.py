@@ -77,13 +77,13 @@ def test_what_makes_it_is_renewed_first_and_one_of_before_saves_all_the_same(
         asked.append(" ".join(command))
         return renewed
 
-    def run(command: str, warn: bool) -> bool:
+    def run(command: str, warn: bool) -> SimpleNamespace:
         asked.append(command)
-        return warn
+        return SimpleNamespace(stdout=f"Sauvegarde poste : {warn}")
 
     monkeypatch.setattr(common, "must_have", lambda _profile: None)
     monkeypatch.setattr(common, "home", lambda: tmp_path)
     monkeypatch.setattr(common, "answer", answer)
-    assert exploitation._save(SimpleNamespace(run=run))
+    assert exploitation._save(SimpleNamespace(run=run)) == "Sauvegarde poste : True"
     assert asked == ["ansible-playbook playbooks/journeys/own_backup.yml", f"{program} faire"]
     assert ("n'a pu être mis à jour" in capsys.readouterr().err) is not renewed
