@@ -49,7 +49,9 @@ MAILED = "tests/profiles/supervision/test_supervision.py::test_a_unit_that_faile
 # Machines that are alike on the site, and how many: check mode and the profile's tests ask the one that is drawn.
 TWINS = {"archive_node": 3, "commune_pc": 3, "tdt_connector": 3}
 # The last would take a whole run over its limit.
-LONG = (*dict.fromkeys(name for line in DRAWN for name in line), "drills", "production", "closing")
+LONG = (*dict.fromkeys(name for line in DRAWN for name in line), "drills", "production", "closing", "upgrade")
+# These have machines of their own, on a network of their own; after what else has so many.
+OWN: dict[str, tuple[str, ...]] = {"production": (), "upgrade": ("production",)}
 BY_NAME = ("fuzz",)  # no machine is in it, and each of its runs is another: none of a whole run's
 # Test machines beside the site: a control node that several share, and two with kernels of their own, slow, each on one
 # core. What the lab itself says of such machines is asked with them.
@@ -138,11 +140,11 @@ def journeys(mark: str, *after: str) -> Part:
 
 
 def long(name: str) -> Part:
-    """A part of LONG; « production » has machines of its own, on a network of its own."""
+    """A part of LONG."""
     if name in BENCHES:
         return bench(*BENCHES[name])
-    if name == "production":
-        return Part([(*PYTEST, "-v", "tests/production", "--durations", "20")], after=("journeys",))
+    if name in OWN:
+        return Part([(*PYTEST, "-v", f"tests/{name}", "--durations", "20")], after=("journeys", *OWN[name]))
     return journeys(name, "journeys", *LONG[: LONG.index(name)])  # one at a time: they break the same site
 
 

@@ -37,6 +37,7 @@ PARTS = (
     "alertes",
     "fleet_pull",
     "production",
+    "upgrade",
 )
 # Ansible replaces the imports by what they name before a run, and tells callbacks nothing of a meta.
 STATIC = {"import_tasks", "import_role", "import_playbook", "meta"}
