@@ -6,7 +6,7 @@ Which version a server has is what the sealed records of ``fab serveurs`` say of
 
 Layout, in the control node's state::
 
-    versions/en-cours.json               a passage that goes on, or was interrupted: the next run takes it up
+    versions/en-cours.json               an upgrade that goes on, or was interrupted: the next run takes it up
     versions/2026-11-25T010504Z.json     each that ended: its checkpoint is what the way back needs
 """
 
@@ -179,7 +179,7 @@ def known(home: Path, servers: Mapping[str, str]) -> list[Machine]:
     for run in store.runs(home / evidence_servers.FOLDER):
         facts = store.facts_of(run)
         for one in facts.get("machines", ()):
-            machine, spent = found.get(one["nom"]), one["secondes"].get("deploiement")
+            machine, spent = found.get(one["nom"]), one.get("secondes", {}).get("deploiement")
             if machine and spent is not None:
                 whole = one["pret"] and not facts.get("restriction")
                 code = str(facts.get("code", ""))
@@ -251,13 +251,21 @@ def rows(machines: Iterable[Machine], clone: Clone) -> Iterator[tuple[str, ...]]
     changed = dict[str, set[str]]()
     for number, step in enumerate(steps(machines), 1):
         for one in step:
-            paths = changed.setdefault(one.code, clone.changed(one.code))
+            if one.code not in changed:
+                changed[one.code] = clone.changed(one.code)
             spent = duration(one.seconds) if one.seconds else ""
             versions = (clone.name(one.code), clone.name(clone.code))
-            yield str(number), one.name, one.profile, *versions, spent, coming(paths, made_of(clone.top, one.profile))
+            yield (
+                str(number),
+                one.name,
+                one.profile,
+                *versions,
+                spent,
+                coming(changed[one.code], made_of(clone.top, one.profile)),
+            )
 
 
-# -- The passage ------------------------------------------------------------------------------------------------
+# -- The upgrade ------------------------------------------------------------------------------------------------
 
 
 def checkpoint(
@@ -290,16 +298,26 @@ def checkpoint(
     return good, wrong
 
 
-class Passage:
-    """A passage from one version to the next, on disk at each step.
+class Upgrade:
+    """An upgrade from one version to the next, on disk at each step.
 
     Args:
         home: state of the control node.
+
+    Raises:
+        UpgradeError: what was noted of one that goes on cannot be read.
     """
 
     def __init__(self, home: Path) -> None:
         self._home, self._path = home, home / FOLDER / "en-cours.json"
-        self.record: dict[str, Any] = store.read_json(self._path) or {}
+        read = store.read_json(self._path)
+        if self._path.exists() and not (isinstance(read, dict) and isinstance(read.get("machines"), dict)):
+            raise UpgradeError(
+                f"{self._path} est abîmé : les sauvegardes d'avant ne sont plus connues, rien n'est fait. À faire : "
+                "restaurez-le de la sauvegarde du poste de commande, ou supprimez-le, et l'on recommence par une "
+                "sauvegarde de ce qui n'est pas encore passé"
+            )
+        self.record: dict[str, Any] = read or {}
 
     @contextlib.contextmanager
     def alone(self, operator: str) -> Iterator[None]:
@@ -360,7 +378,7 @@ class Passage:
 
 
 def last(home: Path) -> dict[str, Any]:
-    """The passage that goes on, else the last one that ended; empty for none."""
+    """The upgrade that goes on, else the last one that ended; empty for none."""
     folder = home / FOLDER
     ended = sorted(path for path in folder.glob("*.json") if path.name != "en-cours.json")
     return dict(next(filter(None, map(store.read_json, [folder / "en-cours.json", *reversed(ended)])), {}))
@@ -370,7 +388,7 @@ def way_back(record: Mapping[str, Any], clone: Clone) -> list[str]:
     """What a person does to have the version before again (French); nothing when no server was changed.
 
     Args:
-        record: of a passage.
+        record: of an upgrade.
     """
     machines = record.get("machines", {})
     begun = {name: one for name, one in machines.items() if one["commencee"]}

@@ -195,25 +195,25 @@ def test_a_checkpoint_is_what_the_backup_server_has_received(
     assert len(told) == bool(wrong) and all(wrong in one and one.startswith("relais : ") for one in told)
 
 
-def test_an_interrupted_passage_goes_on_and_keeps_the_backup_of_what_was_changed(tmp_path: Path, top: Path) -> None:
+def test_an_interrupted_upgrade_goes_on_and_keeps_the_backup_of_what_was_changed(tmp_path: Path, top: Path) -> None:
     first = commit(top, **{"CHANGELOG.md": OLD})
     second = commit(top, **{"CHANGELOG.md": NEW})
     relais, ged = Machine("relais", "passerelle", first, first), Machine("documents", "ged", first, first)
-    passage = upgrade.Passage(tmp_path)
-    with passage.alone("lea@poste"):
-        passage.begin(second, [ged, relais], "lea@poste")
-        assert passage.to_save(["documents", "relais"]) == ["documents", "relais"]
-        passage.saved({"documents": "d-1", "relais": "r-1", "poste-de-commande": "p-1"})
+    under_way = upgrade.Upgrade(tmp_path)
+    with under_way.alone("lea@poste"):
+        under_way.begin(second, [ged, relais], "lea@poste")
+        assert under_way.to_save(["documents", "relais"]) == ["documents", "relais"]
+        under_way.saved({"documents": "d-1", "relais": "r-1", "poste-de-commande": "p-1"})
         assert upgrade.way_back(upgrade.last(tmp_path), Clone(top)) == []
-        passage.step([ged])
+        under_way.step([ged])
 
-    again = upgrade.Passage(tmp_path)
+    again = upgrade.Upgrade(tmp_path)
     again.begin(second, [replace_code(ged, second), relais], "camille@poste")
     assert again.to_save(["documents", "relais"]) == ["relais"]
     again.saved({"relais": "r-2"})
     again.step([relais])
     again.close()
-    assert not (tmp_path / "versions/en-cours.json").exists() and upgrade.Passage(tmp_path).record == {}
+    assert not (tmp_path / "versions/en-cours.json").exists() and upgrade.Upgrade(tmp_path).record == {}
     kept = json.loads(next((tmp_path / "versions").glob("2*.json")).read_text(encoding="utf-8"))
     assert len(kept["reprises"]) == 1 and kept == upgrade.last(tmp_path)
     head, *lines = upgrade.way_back(kept, Clone(top))
@@ -226,15 +226,24 @@ def test_an_interrupted_passage_goes_on_and_keeps_the_backup_of_what_was_changed
     ]
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"machines": 3}'])
+def test_what_cannot_be_read_is_told_and_nothing_is_begun(tmp_path: Path, text: str) -> None:
+    path = _folder(tmp_path / "versions") / "en-cours.json"
+    path.write_text(text)
+    with pytest.raises(UpgradeError, match="est abîmé"):
+        upgrade.Upgrade(tmp_path)
+    assert path.read_text() == text
+
+
 def test_a_server_that_went_back_is_backed_up_again_before_it_is_taken_forward(tmp_path: Path) -> None:
-    passage = upgrade.Passage(tmp_path)
+    under_way = upgrade.Upgrade(tmp_path)
     before = Machine("relais", "passerelle", "commit a", "commit a", "2026-01-01T00:00:00+00:00")
-    passage.begin("commit b", [before], "lea@poste")
-    passage.saved({"relais": "r-1"})
-    passage.step([before])
+    under_way.begin("commit b", [before], "lea@poste")
+    under_way.saved({"relais": "r-1"})
+    under_way.step([before])
     for code, met, kept in (("a", "a", True), ("a", "b", True), ("a", "a", False)):
         moment = "2026-01-01T00:00:00+00:00" if kept and met == "a" else "2126-01-01T00:00:00+00:00"
-        again = upgrade.Passage(tmp_path)
+        again = upgrade.Upgrade(tmp_path)
         again.begin(
             "commit b", [Machine("relais", "passerelle", f"commit {code}", f"commit {met}", moment)], "lea@poste"
         )
@@ -252,7 +261,7 @@ def test_two_people_do_not_pass_at_once(tmp_path: Path) -> None:
         assert other.stdout and other.stdin and other.stdout.readline() == "go\n"
         store.lock_commune(tmp_path / "verrous", upgrade.LOCK, other.pid, "lea@poste", "un passage")
         refused = pytest.raises(store.LockRefused, match=r"nouvelle version est déjà en cours, lancé par lea@poste")
-        with refused, upgrade.Passage(tmp_path).alone("camille@poste"):
+        with refused, upgrade.Upgrade(tmp_path).alone("camille@poste"):
             raise AssertionError
         other.stdin.close()
 

@@ -111,6 +111,8 @@ def test_what_fails_stops_what_follows_and_the_next_run_goes_on(site: Site, caps
     assert site.calls[-1] == "deploy documents" and "sauvegarde documents-1" in capsys.readouterr().out
     site.calls.clear()
     site.failing = set()
+    passed()
+    assert "documents : était à inconnue, sauvegarde documents-1" in capsys.readouterr().out
     passed(oui=True)
     # What was begun keeps its backup of before; the room is done.
     assert site.calls == [
