@@ -17,6 +17,7 @@ from testinfra.host import Host
 from testbed.patience import wait_for
 
 RULES_FILE = "/etc/nftables.conf"
+SETTINGS_FILE = "/etc/sysctl.d/99-creatic.conf"
 # Folders on disks of their own, or in memory, whose programs may not run.
 NO_EXECUTION = ["/tmp", "/dev/shm", "/boot", "/home", "/var/log", "/var/log/audit", "/var/tmp"]
 NO_PRIVILEGE = [*NO_EXECUTION, "/opt", "/srv", "/var"]
@@ -96,6 +97,15 @@ class TestAfterAStart:
         for answer in answers[:2]:
             assert answer.endswith("Operation not permitted")
         assert "kernel.modules_disabled" in answers[2]
+
+    def test_the_kernel_has_the_settings_that_are_written(self, host: Host) -> None:
+        """R9, R12 and others of ANSSI: what the role set while the machine ran, the start set too."""
+        # What this kernel does not have is marked so.
+        lines = [line for line in as_root(host, f"cat {SETTINGS_FILE}").splitlines() if line[0] not in "#-"]
+        written = dict(line.split(" = ") for line in lines)
+        assert len(written) > 20
+        lived = as_root(host, f"sysctl --values {' '.join(written)}").splitlines()
+        assert {key: " ".join(one.split()) for key, one in zip(written, lived, strict=True)} == written
 
     def test_the_kernel_has_every_audit_rule_and_gives_up_none(self, host: Host) -> None:
         loaded = as_root(host, "auditctl -l").splitlines()
