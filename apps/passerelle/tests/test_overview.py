@@ -9,7 +9,8 @@ from typing import Any
 
 import odfdo
 import pytest
-from passerelle import contracts, overview, spreadsheet
+from creatic_agent import spreadsheet
+from passerelle import contracts, overview
 from passerelle.acts import BadRequest
 from passerelle.letters import PARIS, Letters
 from passerelle.overview import period, reckon

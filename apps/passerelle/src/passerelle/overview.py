@@ -16,9 +16,10 @@ from typing import Any
 import psycopg
 from flask import Response, render_template, request
 
+from creatic_agent import spreadsheet
 from creatic_agent.identity import Denied
 
-from . import contracts, spreadsheet
+from . import contracts
 from .acts import ARRETES, INDIVIDUAL, NATURES, BadRequest
 from .arrivals import fairly
 from .clocks import after
