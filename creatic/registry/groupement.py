@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import names as naming
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
@@ -40,6 +39,7 @@ from creatic.registry.checked_yaml import (
     quote,
     read_schema,
 )
+from creatic.registry.edited_yaml import scalar
 
 COMMUNE_SCHEMA = Path(__file__).with_name("commune.schema.json")
 _SETTINGS_SCHEMA = Path(__file__).with_name("groupement.schema.json")
@@ -215,7 +215,7 @@ def new_commune(
         GroupementError: an argument is wrong, the file exists, or the registry already has problems.
     """
     source = Source(f"communes/{slug}.yml", b"")
-    _check_slug(source, slug)
+    check_slug(source, slug)
     target = directory / "communes" / f"{slug}.yml"
     if not source.problems and os.path.lexists(target):
         source.report("ce fichier existe déjà", "modifiez-le, ou choisissez un autre nom")
@@ -226,12 +226,12 @@ def new_commune(
     machines = [(name, address) for name, _equal, address in (poste.partition("=") for poste in postes)]
     if connecteur is None and "teletransmission" in services:
         connecteur = ""  # to be given
-    machines, connecteur = _give_addresses(settings, communes, machines, connecteur, _servers_addresses(directory))
-    source.raw = _render(
+    machines, connecteur = give_addresses(settings, communes, machines, connecteur, servers_addresses(directory))
+    source.raw = render(
         {
             "nom": nom or _proper_name(slug),
             "siren": siren,
-            "insee": insee or (siren[2:4] + siren[5:8] if re.fullmatch(r"21\d{7}", siren) else ""),
+            "insee": insee or insee_of(siren),
             "territoire": territoire,
             "agents": _number(agents),
             "vague": _number(vague),
@@ -242,6 +242,11 @@ def new_commune(
     ).encode()
     _write_new(directory, target, source)
     return target
+
+
+def insee_of(siren: str) -> str:
+    """Give the INSEE code that the SIREN of a commune holds (21, department, 0, commune); "" when it holds none."""
+    return siren[2:4] + siren[5:8] if re.fullmatch(r"21\d{7}", siren) else ""
 
 
 def _write_new(directory: Path, target: Path, source: Source) -> None:
@@ -286,20 +291,20 @@ def _load(
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Give the settings, and the data of each commune by slug; `new` is a commune not yet on disk."""
     problems: list[Problem] = []
-    settings = _read_settings(directory, problems)
+    settings = read_settings(directory, problems)
     store = _Store(cache if settings else None, directory)
     checked: list[tuple[Source, dict[str, Any]]] = []
-    sources = _sources(directory / "communes", problems) + ([new] if new else [])
+    sources = read_sources(directory / "communes", problems) + ([new] if new else [])
     for source in sources:
         misnamed = bool(source.problems)
         data = store.get(source)
         if data is None and source.raw:
-            data = _check_commune(source, settings)
+            data = check_commune(source, settings)
             if data is not None and not source.problems:
                 store.put(source, data)
         if data is not None and not misnamed:  # a copy under another extension would clash everywhere
             checked.append((source, data))
-    _check_unique(checked)
+    check_unique(checked)
     for source in sources:
         problems += source.problems
     if problems or settings is None:
@@ -308,7 +313,7 @@ def _load(
     return settings, {Path(source.label).stem: data for source, data in checked}
 
 
-def _read_settings(directory: Path, problems: list[Problem]) -> dict[str, Any] | None:
+def read_settings(directory: Path, problems: list[Problem]) -> dict[str, Any] | None:
     source = Source("groupement.yml", b"")
     try:
         source.raw = (directory / "groupement.yml").read_bytes()
@@ -326,7 +331,7 @@ def _read_settings(directory: Path, problems: list[Problem]) -> dict[str, Any] |
     return None
 
 
-def _sources(folder: Path, problems: list[Problem]) -> list[Source]:
+def read_sources(folder: Path, problems: list[Problem]) -> list[Source]:
     """Read communes/*.yml; what looks like a commune but would be left out is a problem."""
     sources = []
     try:
@@ -338,7 +343,7 @@ def _sources(folder: Path, problems: list[Problem]) -> list[Source]:
     for path in paths:
         source = Source(f"communes/{path.name}", b"")
         if path.suffix.lower() in (".yml", ".yaml"):
-            _check_slug(source, path.stem)
+            check_slug(source, path.stem)
             if path.suffix != ".yml" and not source.problems:
                 source.report("l'extension du fichier n'est pas .yml", f"renommez-le en {path.stem}.yml")
             source.load(path, 64, "le fichier d'une commune")
@@ -351,17 +356,17 @@ def _sources(folder: Path, problems: list[Problem]) -> list[Source]:
     return sources
 
 
-def _check_slug(source: Source, slug: str) -> None:
+def check_slug(source: Source, slug: str) -> None:
     if not _SLUG.fullmatch(slug):
         fix = "nommez-le en minuscules, chiffres et traits d'union, sans accent ni espace"
-        if _slugify(slug):
-            fix += f" : {_slugify(slug)}.yml"
+        if slugify(slug):
+            fix += f" : {slugify(slug)}.yml"
         source.report("le nom du fichier n'est pas admis", fix)
     elif slug in _RESERVED_SLUGS:
         source.report("ce nom de fichier est réservé", f"donnez un autre nom, par exemple {slug}-commune.yml")
 
 
-def _check_commune(source: Source, settings: dict[str, Any] | None) -> dict[str, Any] | None:
+def check_commune(source: Source, settings: dict[str, Any] | None) -> dict[str, Any] | None:
     data = source.read()
     if data is None:
         return None
@@ -760,7 +765,7 @@ def _check_range(source: Source, addresses: str) -> None:
         source.report(f"la plage {quote(addresses)} est trop grande ou trop petite", fix, ("adresses",))
 
 
-def _check_unique(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
+def check_unique(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
     """Report what two communes, or two machines, cannot share."""
     owners: dict[tuple[str, str], str] = {}
 
@@ -900,7 +905,7 @@ class _Store:
 # Writing
 
 
-def _slugify(text: str) -> str:
+def slugify(text: str) -> str:
     ascii_text = unicodedata.normalize("NFKD", text.replace("œ", "oe").replace("Œ", "oe"))
     plain = "".join(char for char in ascii_text if not unicodedata.combining(char)).lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
@@ -920,7 +925,7 @@ def _number(value: int | str) -> int | str:
     return int(value) if str(value).isdecimal() else value
 
 
-def _give_addresses(
+def give_addresses(
     settings: dict[str, Any],
     communes: dict[str, dict[str, Any]],
     postes: Sequence[tuple[str, str]],
@@ -939,7 +944,7 @@ def _give_addresses(
     return [(name, address or next(free, "")) for name, address in postes], connector
 
 
-def _servers_addresses(directory: Path) -> list[str]:
+def servers_addresses(directory: Path) -> list[str]:
     """Give the addresses of the machines of no commune, whatever else their file says."""
     return [found for path in directory.glob("*.y*ml") for found in _SERVER.findall(path.read_text("utf-8", "replace"))]
 
@@ -966,9 +971,9 @@ def _free_network(settings: dict[str, Any], taken: Iterable[str]) -> str:
     raise GroupementError([Problem("groupement.yml", None, "adresses", message, fix)])
 
 
-def _render(commune: dict[str, Any], postes: Sequence[tuple[str, str]], connector: str | None) -> str:
-    value = {name: _scalar(each) for name, each in commune.items() if name != "services"}
-    services = ", ".join(map(_scalar, commune["services"]))
+def render(commune: dict[str, Any], postes: Sequence[tuple[str, str]], connector: str | None) -> str:
+    value = {name: scalar(each) for name, each in commune.items() if name != "services"}
+    services = ", ".join(map(scalar, commune["services"]))
     lines = [
         "---",
         "# Fiche de la commune. Chaque champ est expliqué dans docs/communes.md.",
@@ -985,21 +990,13 @@ def _render(commune: dict[str, Any], postes: Sequence[tuple[str, str]], connecto
         "postes:" if postes else "postes: []",
     ]
     for name, address in postes:
-        lines += [
-            f"  - nom: {_scalar(name)}",
-            f"    adresse: {_scalar(address)}",
-            "    systeme: debian   # ou windows",
-            "    certificats:",
-            "      - titulaire: Secrétariat général   # la personne ou le service",
-            "        usage: authentification   # ou signature",
-            "        source: groupement   # ou fichier (.p12 d'un prestataire), ou jeton (clé USB)",
-        ]
+        lines += [f"  {line}" for line in poste_lines(name, address)]
     if connector is not None:
         lines += [
             "",
             "# La machine qui envoie les actes au tiers de télétransmission.",
             "connecteur:",
-            f"  adresse: {_scalar(connector)}",
+            f"  adresse: {scalar(connector)}",
             "  tdt: s2low",
             "",
             "# Ce que la commune règle avant de télétransmettre : retirez le # de chaque ligne à mesure ; le document",
@@ -1010,10 +1007,14 @@ def _render(commune: dict[str, Any], postes: Sequence[tuple[str, str]], connecto
     return "\n".join(lines) + "\n"
 
 
-def _scalar(value: Any) -> str:
-    """Write a value so that YAML reads it back the same: bare when that is enough, else quoted."""
-    text = str(value)
-    with contextlib.suppress(yaml.YAMLError):
-        if yaml.safe_load(f"field: {text}\nlist: [{text}]") == {"field": value, "list": [value]}:
-            return text
-    return json.dumps(value, ensure_ascii=False)
+def poste_lines(name: str, address: str, system: str = "debian") -> list[str]:
+    """Write a PC and its first certificate, as a list's item."""
+    return [
+        f"- nom: {scalar(name)}",
+        f"  adresse: {scalar(address)}",
+        f"  systeme: {scalar(system)}   # debian ou windows",
+        "  certificats:",
+        "    - titulaire: Secrétariat général   # la personne ou le service",
+        "      usage: authentification   # ou signature",
+        "      source: groupement   # ou fichier (.p12 d'un prestataire), ou jeton (clé USB)",
+    ]

@@ -728,13 +728,13 @@ def test_missing_parts_are_told(tmp_path: Path) -> None:
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Labels of the commune files that were parsed, not found in the cache."""
     labels: list[str] = []
-    real = groupement._check_commune
+    real = groupement.check_commune
 
     def spy(source: groupement.Source, settings: dict[str, object] | None) -> dict[str, object] | None:
         labels.append(source.label)
         return real(source, settings)
 
-    monkeypatch.setattr(groupement, "_check_commune", spy)
+    monkeypatch.setattr(groupement, "check_commune", spy)
     return labels
 
 
