@@ -31,7 +31,12 @@ from creatic.registry import environment
 TOP = Path(__file__).parents[1]
 
 # Commands whose one value may be left out, which invoke admits of options alone.
-OPTIONAL = {"environnement": "--dossier", "serveurs": "--machines", "correctifs": "--machines"}
+OPTIONAL = {
+    "environnement": "--dossier",
+    "communes.importer": "--fichier",
+    "serveurs": "--machines",
+    "correctifs": "--machines",
+}
 # Commands whose one value is a list: written with commas, or as so many words.
 SEVERAL = ("commune.deployer", "serveurs", "correctifs")
 # Names that commands had, which answer until the next version.
@@ -58,7 +63,13 @@ DAILY = (
 )
 # Who one is and what one wants: the nouns of commands, each of them once.
 AUDIENCES = {
-    "Technicien : équiper une commune, de son fichier à la preuve": ("environnement", "inventaire", "commune", "agent"),
+    "Technicien : équiper une commune, de son fichier à la preuve": (
+        "environnement",
+        "inventaire",
+        "commune",
+        "communes",
+        "agent",
+    ),
     "Exploitation : les machines, leurs correctifs, leurs alertes": (
         "matin",
         "serveurs",

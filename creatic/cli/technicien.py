@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from invoke import Context
 from rich.console import Console
@@ -29,7 +30,7 @@ from creatic.life import commune as life_commune
 from creatic.life.commune import CommuneDeparture
 from creatic.life.departure import Departure, Order
 from creatic.patience import waiting
-from creatic.registry import aim, environment, groupement, wiring
+from creatic.registry import aim, environment, groupement, importing, wiring
 
 
 @task(
@@ -104,6 +105,52 @@ def commune_new(
         connecteur=connecteur or None,
     )
     print(f"{target} est écrit. Relisez-le, puis : fab commune.deployer {slug}")
+
+
+@task(
+    "fab communes.importer liste.ods",
+    name="importer",
+    help={
+        "fichier": "la liste, une ligne par commune : ODS, ou CSV",
+        "oui": "écrit les fichiers ; sans elle, la commande montre seulement ce qu'elle écrirait",
+        "modele": "écrit là une liste vide (ODS), dont les titres de colonnes se lisent ici",
+    },
+)
+def communes_import(context: Context, fichier: str = "", oui: bool = False, modele: str = "") -> None:
+    """Écrit ou corrige les fichiers de nombreuses communes, d'après un tableau."""
+    if bool(fichier) == bool(modele):
+        raise Exit("Donnez la liste à lire, ou --modele et le nom du modèle à écrire, comme modele.ods.", code=2)
+    if modele:
+        _write_model(Path(modele))
+        return
+    plan = importing.plan(common.inventory_dir(), Path(fichier))
+    print("\n".join(importing.lines(plan)))
+    refused = list(plan.refused)
+    if not plan.new and not plan.changed:
+        print("Il n'y a rien à écrire.")
+    elif not oui:
+        print("Rien n'est écrit. À faire : relisez, puis la même commande avec --oui.")
+    else:
+        left = importing.carry_out(common.inventory_dir(), plan)
+        print("\n".join(map(str, left)) if left else "Tout ce qui précède est écrit. Puis : fab inventaire.controle")
+        refused += left
+    if refused:
+        raise Exit(f"{len(refused)} à corriger, dit au-dessus ; les autres lignes ne sont pas retenues.", code=1)
+
+
+def _write_model(path: Path) -> None:
+    """Write the empty table; never over a file."""
+    if path.suffix.lower() != ".ods":
+        raise Exit(f"--modele {path} : donnez un nom qui finit par .ods.", code=2)
+    try:
+        write(path.absolute(), importing.model(), 0o644, replace=False)
+    except FileExistsError:
+        raise Exit(f"{path} existe déjà, il n'est pas remplacé. À faire : donnez un autre nom.", code=2) from None
+    except OSError as error:
+        raise Exit(
+            f"{path} ne s'écrit pas ({error.strerror}). À faire : choisissez un dossier à vous.", code=2
+        ) from None
+    print(f"{path} est écrit : une ligne par commune, puis fab communes.importer {path}")
 
 
 @task(
