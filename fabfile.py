@@ -16,6 +16,7 @@ namespace = Collection(technicien.environnement)
 namespace.add_task(exploitation.past, name="historique")
 namespace.add_task(exploitation.servers, name="serveurs")
 namespace.add_task(exploitation.updates, name="correctifs")
+namespace.add_task(exploitation.network)
 namespace.add_collection(
     Collection(
         "sauvegarde",

@@ -75,6 +75,7 @@ AUDIENCES = {
         "serveurs",
         "correctifs",
         "version",
+        "reseau",
         "supervision",
         "historique",
     ),

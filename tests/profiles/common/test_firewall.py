@@ -10,9 +10,9 @@ import time
 from typing import Any
 
 import pytest
-from rendered_ruleset import ruleset
 from testinfra.host import Host
 
+from creatic.check.flows import ruleset
 from testbed.patience import allowed
 
 UNWANTED = 4444

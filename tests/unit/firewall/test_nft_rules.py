@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.filter.firewall import FilterModule, nft_ruleset
-from rendered_ruleset import ruleset
 
 from creatic.audit.run import profiles
+from creatic.check.flows import ruleset
 from creatic.firewall.rules import EACH, closed, problems, render
 from creatic.registry import listing
 

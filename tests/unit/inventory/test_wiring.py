@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 from ansible.template import trust_as_template
-from rendered_ruleset import trusted, wired_templar
 
 from creatic.check import needs
+from creatic.check.flows import trusted, wired_templar
 from creatic.registry import formalities, listing, wiring
 from creatic.registry.wiring import WiringError
 

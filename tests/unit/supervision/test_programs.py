@@ -22,8 +22,8 @@ import yaml
 from ansible.template import trust_as_template
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
 from cryptography.hazmat.primitives import serialization
-from rendered_ruleset import _loaded, trusted, wired_templar
 
+from creatic.check.flows import loaded, trusted, wired_templar
 from creatic.pki.authority import Authority
 from creatic.pki.keys import Passphrases
 from creatic.pki.registry import Owner
@@ -59,7 +59,7 @@ def rendered(role: str, template: str, **values: Any) -> str:
     """A template of a role, with its defaults and variables; what is undefined fails."""
     variables: dict[str, Any] = {"ansible_managed": "Ansible managed", "inventory_hostname": VEILLE}
     for kind in ("defaults", "vars"):
-        variables |= trusted(_loaded(TOP / "roles" / role / kind / "main.yml") or {})
+        variables |= trusted(loaded(TOP / "roles" / role / kind / "main.yml") or {})
     folder = TOP / "roles" / role / "templates"
     text = (folder / template).read_text(encoding="utf-8")
     text = re.sub(r"\{% include '(.+)' %\}", lambda found: (folder / found[1]).read_text(encoding="utf-8"), text)
@@ -353,7 +353,7 @@ def test_what_the_role_writes_is_what_was_made(bench: Bench) -> None:
     values = supervision(bench, 25) | {"ansible_managed": "Ansible managed", "supervision_guides": "guides"}
     variables: dict[str, Any] = {}
     for kind in ("defaults", "vars"):
-        variables |= trusted(_loaded(TOP / "roles" / "supervision" / kind / "main.yml"))
+        variables |= trusted(loaded(TOP / "roles" / "supervision" / kind / "main.yml"))
     templar = wired_templar(variables | values)
     made = {
         name: {one["path"].rpartition("/")[2]: one for one in templar.template(trust_as_template(f"{{{{ {name} }}}}"))}
