@@ -9,12 +9,12 @@ from typing import Any
 
 import odfdo
 import pytest
-from creatic_agent import spreadsheet
 from passerelle import contracts, overview
 from passerelle.acts import BadRequest
 from passerelle.letters import PARIS, Letters
 from passerelle.overview import period, reckon
 
+from creatic_agent import spreadsheet
 from testbed.chain import COMMUNES, World
 
 TODAY = datetime.now(PARIS).date()
