@@ -108,8 +108,7 @@ def pki_deadlines(context: Context, jours: str = "30") -> None:
     """Dit ce qui expire bientôt, certificats, autorités et listes de révocation ; en échec s'il y a à faire."""
     found = deadlines(Authority(common.home() / "pki"), common.whole(jours, "--jours"))
     print("\n".join(f"- {line}" for line in found) or f"Rien n'expire dans les {jours} jours.")
-    if found:
-        raise Exit(code=1)
+    common.judged("pki.echeances", found)
 
 
 @task("fab pki.revocations", name="revocations")

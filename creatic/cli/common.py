@@ -31,7 +31,7 @@ from creatic import commands
 from creatic.access import record as access_record
 from creatic.check import needs
 from creatic.evidence import held as evidence_held
-from creatic.evidence import history
+from creatic.evidence import history, recurring
 from creatic.evidence import store as evidence_store
 from creatic.fleet import assemble as fleet_assemble
 from creatic.fleet import bundle as fleet_bundle
@@ -160,6 +160,21 @@ def home() -> Path:
 
 def inventory_dir() -> Path:
     return chosen().folder
+
+
+def judged(command: str, faults: Iterable[str]) -> None:
+    """End by a failure when something is wrong; a timer's command does for what is news, and says how old the rest is.
+
+    Args:
+        command: as fab calls it.
+        faults: what is wrong, each with its machine.
+    """
+    today = words.now().date()
+    found = recurring.judge(home(), command, faults, today)
+    if evidence_store.TIMER_VARIABLE in os.environ:
+        print("".join(f"{line}\n" for line in found.lines(today)), end="")
+    if found.is_red:
+        raise Exit("", code=1)
 
 
 def whole(text: str, option: str, what: str = "de jours") -> int:
