@@ -50,7 +50,7 @@ def meetings(request: pytest.FixtureRequest) -> list[Meeting]:
 
 @pytest.fixture
 def convening(monkeypatch: pytest.MonkeyPatch) -> Any:
-    found = module(monkeypatch, "convening", "content", "gestures", "reading", "watch", "written")
+    found = module(monkeypatch, "convening", "places", "gestures", "reading", "watch", "written")
     mail = {"version": 1, "objet": "", "texte": "", "pieces": (), "le": "2026-11-30T08:00:00+00:00"}
     monkeypatch.setattr(found, "commune_of", commune_of)
     monkeypatch.setattr(found, "mails", lambda meeting: (mail,))
@@ -80,7 +80,7 @@ def test_two_at_once_are_done_again(convening: Any, monkeypatch: pytest.MonkeyPa
 def aftermath(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Lists that are all due; `put` on line."""
     found = module(
-        monkeypatch, "aftermath", "content", "convening", "documents", "gestures", "publishing", "subjects", "watch"
+        monkeypatch, "aftermath", "places", "convening", "documents", "gestures", "publishing", "subjects", "watch"
     )
     found.put = []
     monkeypatch.setattr(found, "commune_of", commune_of)

@@ -228,7 +228,7 @@ def test_a_meeting_takes_no_more_texts_than_its_note_unites(monkeypatch: pytest.
 
 @pytest.mark.parametrize("step", ["adopter", "rejeter"])
 def test_a_step_whose_document_is_not_drawn_is_not_taken(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    beside = ("content", "reading", "watch", "aftermath", "convening", "ballots")
+    beside = ("content", "places", "reading", "watch", "aftermath", "convening", "ballots")
     lifecycle = test_watch.module(monkeypatch, "lifecycle", *beside)
     refused = type("Refused", (Exception,), {})
     lifecycle.watch.undo.side_effect = refused
@@ -260,7 +260,7 @@ def test_nothing_of_a_step_that_is_undone_is_written_whatever_page_asked(monkeyp
 
 
 def test_a_draft_of_proces_verbal_that_is_not_drawn_is_named_and_the_others_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    beside = ("content", "convening", "gestures", "publishing", "subjects", "watch")
+    beside = ("content", "places", "convening", "gestures", "publishing", "subjects", "watch")
     aftermath = test_watch.module(monkeypatch, "aftermath", *beside)
     held = [
         SimpleNamespace(
@@ -285,7 +285,7 @@ def test_a_draft_of_proces_verbal_that_is_not_drawn_is_named_and_the_others_go(m
 
 
 def test_minutes_that_are_not_drawn_are_not_settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    beside = ("content", "convening", "gestures", "publishing", "subjects", "watch")
+    beside = ("content", "places", "convening", "gestures", "publishing", "subjects", "watch")
     aftermath = test_watch.module(monkeypatch, "aftermath", *beside)
 
     def minutes(_meeting: object, told: object = None) -> bytes:
@@ -308,7 +308,7 @@ def test_minutes_that_are_not_drawn_are_not_settled(monkeypatch: pytest.MonkeyPa
 
 def test_no_look_at_a_page_reads_minutes_that_do_not_go_on_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its template asks before it says that there is nothing to publish: texts without end were read at each look."""
-    beside = ("content", "convening", "gestures", "publishing", "subjects", "watch")
+    beside = ("content", "places", "convening", "gestures", "publishing", "subjects", "watch")
     aftermath = test_watch.module(monkeypatch, "aftermath", *beside)
     page = aftermath.Aftermath()
     page.context = SimpleNamespace(convoques=["Anne Petit"])
@@ -321,7 +321,7 @@ def test_no_look_at_a_page_reads_minutes_that_do_not_go_on_line(monkeypatch: pyt
 
 
 def test_minutes_that_weigh_too_much_are_said_on_the_page_that_shows_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    beside = ("content", "convening", "gestures", "publishing", "subjects", "watch")
+    beside = ("content", "places", "convening", "gestures", "publishing", "subjects", "watch")
     aftermath = test_watch.module(monkeypatch, "aftermath", *beside)
 
     def minutes_page(*_given: object, **_more: object) -> str:
@@ -340,7 +340,18 @@ def test_minutes_that_weigh_too_much_are_said_on_the_page_that_shows_the_rest(mo
 def test_a_page_says_why_a_document_is_not_drawn(
     monkeypatch: pytest.MonkeyPatch, page: str, kind: str, leads: str
 ) -> None:
-    beside = ("content", "aftermath", "convening", "gestures", "lifecycle", "publishing", "reading", "watch", "written")
+    beside = (
+        "content",
+        "places",
+        "aftermath",
+        "convening",
+        "gestures",
+        "lifecycle",
+        "publishing",
+        "reading",
+        "watch",
+        "written",
+    )
     pages = test_watch.module(monkeypatch, "pages", *beside)
 
     def draw() -> bytes:

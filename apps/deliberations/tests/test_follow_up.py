@@ -24,7 +24,7 @@ class Projet(SimpleNamespace):
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module, with what it puts on line in `put`."""
-    found = module(monkeypatch, "publishing", "content", "gestures", "subjects", "watch")
+    found = module(monkeypatch, "publishing", "places", "gestures", "subjects", "watch")
     found.put = []
     monkeypatch.setattr(found, "_put_on_line", lambda projet, what, today: found.put.append(what["objet"]))
     monkeypatch.setattr(found, "_item", lambda projet: None)

@@ -14,7 +14,7 @@ GROUPS = ["loos-redacteurs", "loos-dgs", "loos-maire", "partie-maire", "Administ
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Any:
-    return module(monkeypatch, "configuration", "content", "reading", "watch")
+    return module(monkeypatch, "configuration", "places", "reading", "watch")
 
 
 @pytest.fixture

@@ -107,13 +107,13 @@ def test_the_form_that_brings_it_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_who_did_something_is_told_by_the_communes_files_not_by_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    reading = module(monkeypatch, "reading", "content")
+    reading = module(monkeypatch, "reading", "places")
     portal = SimpleNamespace()
     reading.known_as(portal, "anne.petit", "Anne Petit")
     assert reading.name_of(portal, "anne.petit") == "Anne Petit"
     # An account that the files do not name, whatever it calls itself.
     assert [reading.name_of(one, "luca.noir") for one in (portal, SimpleNamespace())] == ["luca.noir"] * 2
-    pages = module(monkeypatch, "pages", "content", "aftermath", "convening", "watch", "lifecycle", "publishing",
+    pages = module(monkeypatch, "pages", "places", "aftermath", "convening", "watch", "lifecycle", "publishing",
                    "reading", "subjects", "gestures", "accounts", "workflows", "summons", "documents",
                    "written", "proxies")  # fmt: skip # a list of words
     member = MagicMock()
@@ -149,7 +149,7 @@ def test_a_request_is_of_the_commune_that_its_path_leads_to(watch: Any) -> None:
 def test_no_convocation_leaves_in_the_name_of_a_maire_who_did_not_approve_it(
     monkeypatch: pytest.MonkeyPatch, approved: str, sends: str, told: str
 ) -> None:
-    beside = ("content", "mailing", "reading", "watch", "aftermath", "publishing", "lifecycle")
+    beside = ("content", "places", "mailing", "reading", "watch", "aftermath", "publishing", "lifecycle")
     convening = module(monkeypatch, "convening", *beside)
     monkeypatch.setattr(convening, "substance", lambda _meeting: "same")
     meeting = MagicMock()
@@ -181,7 +181,7 @@ def test_no_convocation_leaves_in_the_name_of_a_maire_who_did_not_approve_it(
 def test_nobody_stands_in_for_a_maire_who_approves(
     monkeypatch: pytest.MonkeyPatch, approved: str, asks: str, done: bool
 ) -> None:
-    convening = module(monkeypatch, "convening", "content", "mailing", "reading", "watch")
+    convening = module(monkeypatch, "convening", "places", "mailing", "reading", "watch")
     monkeypatch.setattr(convening, "substance", lambda _meeting: "same")
     known = {"anne.petit": "Anne Petit", "luc.roux": "Luc Roux", "eve.blanc": "Eve Blanc"}
     convening.reading.name_of.side_effect = lambda _portal, login: known[login]

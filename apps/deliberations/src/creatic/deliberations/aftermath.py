@@ -35,7 +35,7 @@ from creatic.deliberations import (
     subjects,
     watch,
 )
-from creatic.deliberations.content import ON_AGENDA, commune_of, goes_on_line, names
+from creatic.deliberations.places import ON_AGENDA, commune_of, goes_on_line, names
 from plone import api
 from plone.app.textfield.value import RichTextValue
 from plone.namedfile.file import NamedBlobFile

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from creatic.deliberations import publicity, reading, watch
-from creatic.deliberations.content import MEETINGS, goes_on_line
+from creatic.deliberations.places import MEETINGS, goes_on_line
 from plone import api
 
 # Group of a commune -> its roles where meetings are prepared.

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from Acquisition import aq_base
-from creatic.deliberations import ballots, delays, documents, frozen, matters, publicity, rules, watch
+from creatic.deliberations import ballots, convocation, delays, documents, frozen, matters, publicity, rules, watch
+from creatic.deliberations.places import commune_of, meeting_of
 from plone import api
 from plone.app.dexterity.textindexer import searchable
 from plone.app.textfield import RichText
@@ -23,9 +24,6 @@ from zope import schema
 from zope.interface import Invalid, implementer, invariant, provider
 from zope.schema.interfaces import IVocabularyFactory
 from zope.schema.vocabulary import SimpleTerm, SimpleVocabulary
-
-MEETINGS = "seances"
-ON_AGENDA = ("inscrit", "adopte", "rejete", "publie")
 
 
 class Wrong(Invalid):
@@ -52,31 +50,6 @@ def _refuse(told: dict[str, list[str]]) -> None:
 
 def _listed(names: list[str]) -> SimpleVocabulary:
     return SimpleVocabulary([SimpleTerm(name, idnormalizer.normalize(name), name) for name in dict.fromkeys(names)])
-
-
-def names(commune: Any) -> dict[str, str]:
-    """What documents call a commune, or an entity that one hosts: `organisme`, its `conseil`, `qualite` of its head."""
-    return {
-        "organisme": getattr(commune, "creatic_organisme", None) or f"Commune {rules.of_commune(commune.title)}",
-        "conseil": getattr(commune, "creatic_conseil", None) or "conseil municipal",
-        "qualite": getattr(commune, "creatic_qualite", None) or "maire",
-    }
-
-
-def commune_of(context: Any) -> Any:
-    """The commune's institution above an object, or None."""
-    return next((one for one in context.aq_chain if getattr(one, "portal_type", "") == "Institution"), None)
-
-
-def goes_on_line(context: Any) -> bool:
-    """Whether the lists and procès-verbaux of an object's institution go on line: not of a CCAS, nor of what nobody
-    knows the kind of."""
-    return publicity.of(context.aq_chain)
-
-
-def meeting_of(context: Any) -> Any:
-    """The meeting an object is of, or None."""
-    return next((one for one in context.aq_chain if getattr(one, "portal_type", "") == "seance"), None)
 
 
 @provider(IVocabularyFactory)
@@ -461,13 +434,6 @@ def _mixed(item: Any) -> list[str]:
     return [f"{ballots.MODES[item.scrutin]} : « {fields[name].title} » reste vide" for name in entered]
 
 
-def _convened() -> Any:
-    """What was sent of meetings: it knows this module."""
-    from creatic.deliberations import convening
-
-    return convening
-
-
 @implementer(ISeance)
 class Seance(Container):
     """A meeting of the council."""
@@ -579,14 +545,14 @@ class Seance(Container):
                     if not (one.expose and one.expose.raw.strip())
                 ]
             # Last: whatever else is missing changes what is approved.
-            found += [] if found else _convened().approval_problems(self)
+            found += [] if found else convocation.approval_problems(self)
         elif transition == "ouvrir":
             early = rules.too_early(datetime.date.today(), self.date)
             posted = rules.posted_problem(self.affichee_le, self.sent(), datetime.date.today())
             found += [*filter(None, (early, posted)), *self.attendance().problems()]
             if not self.attendance().has_quorum() and not self.seconde_de:
                 found.append(f"le quorum n'est pas atteint : {self.attendance().count()} (L2121-17)")
-            found += _convened().problems(self)
+            found += convocation.problems(self)
             if not self.president or self.president not in (self.presents or []):
                 found.append("le président de séance n'est pas parmi les présents")
             if not self.secretaire or self.secretaire not in (self.presents or []):
@@ -598,7 +564,7 @@ class Seance(Container):
                 found.append("le quorum est atteint")
             if self.date > datetime.date.today():
                 found.append(f"la séance est le {rules.french_date(self.date)}")
-            found += _convened().problems(self)
+            found += convocation.problems(self)
         elif transition == "clore":
             found += [
                 f"« {one.title} » n'a pas été voté ni retiré" for one in self.projets("inscrit") if one.may_be_voted()

@@ -10,13 +10,25 @@ import datetime
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from creatic.deliberations import delays, frozen, gestures, mailing, naming, reading, rules, summons, watch, written
-from creatic.deliberations.content import ON_AGENDA, commune_of, names
+from creatic.deliberations import delays, frozen, gestures, mailing, reading, rules, watch, written
+from creatic.deliberations.convocation import (
+    APPROVED,
+    HEAD,
+    approval,
+    current,
+    letter,
+    mails,
+    problems,
+    receipts,
+    sendings,
+    substance,
+)
 from creatic.deliberations.mailing import ACCEPTED, HANDED, PAPER, REFUSED, UNSURE
+from creatic.deliberations.places import ON_AGENDA, commune_of
 from plone import api
 from plone.namedfile.file import NamedBlobFile
 from plone.namedfile.utils import set_headers, stream_data
@@ -30,8 +42,6 @@ _DETAIL = 300
 _DRAWN = 500_000  # bytes, or so, of a convocation and its note that are not drawn yet
 _SLOW = datetime.timedelta(hours=1)  # after which what the relay did not take is told
 _WAITING = "creatic_a_envoyer"
-_HEAD = "Maire"
-_APPROVED = "creatic_approbation"
 _ALL_PAPER = "*"
 log = logging.getLogger("creatic.deliberations")
 
@@ -76,74 +86,14 @@ class Addresses(BrowserView):
 # -- what leaves
 
 
-def mails(meeting: Any) -> tuple[dict[str, Any], ...]:
-    """What left by mail each time it was convened, oldest first."""
-    found: tuple[dict[str, Any], ...] = getattr(meeting.aq_base, "creatic_courriers", ())
-    return found
-
-
-def current(meeting: Any) -> dict[str, Any] | None:
-    """What left of the convocation as it was sent last; None before one was. On paper for everybody, when nothing left
-    from here: each hand-over is still to be noted."""
-    sent = meeting.dispatches() if meeting.convoquee_le else ()
-    if not sent:
-        return None
-    known = [one for one in mails(meeting) if one["version"] == len(sent)]
-    return known[0] if known else _letter(meeting, dict.fromkeys(meeting.convoques or [], PAPER), "", (), {}, 0)
-
-
-def sendings(meeting: Any) -> list[summons.Sending]:
-    """What became of each member's convocation."""
-    mail = current(meeting)
-    if mail is None:
-        return []
-    read = reading.received(meeting, mail["version"])
-    found = []
-    for name in meeting.convoques or []:
-        known = receipts(meeting).get((mail["version"], name), {})
-        days = [_day(when) if when else None for when in (known.get("le"), read.get(name))]
-        found.append(summons.Sending(name, mail["a"].get(name, PAPER), known.get("etat") or "", *days))
-    return found
-
-
-def problems(meeting: Any) -> list[str]:
-    """Say who was not convened, or too late (L2121-10 to L2121-12)."""
-    return summons.problems(sendings(meeting), meeting.delay(), meeting.date)
-
-
 # -- the approval of who convenes
-
-
-def substance(meeting: Any) -> str:
-    """Digest of what a convocation says, and of the papers that leave with it."""
-    told = [str(getattr(meeting, name)) for name in frozen.CONVENED]
-    for one in meeting.projets(*ON_AGENDA):
-        texts = [text.raw if text else "" for text in (one.expose, one.dispositif)]
-        files = [f"{annex.title} {watch.file_of(annex)}" for annex in one.annexes()]
-        told += [one.UID(), one.title, one.rapporteur or "", one.matiere, *texts, *files]
-    return naming.digest(*told)
-
-
-def approval(meeting: Any) -> dict[str, Any]:
-    """Who approved the convocation, as it was then: `par`, `le` (ISO 8601, UTC), `empreinte`."""
-    found: dict[str, Any] = getattr(meeting.aq_base, _APPROVED, None) or {}
-    return found
-
-
-def approval_problems(meeting: Any) -> list[str]:
-    """Say that whose name the convocation bears has not approved it; they do so by sending it themselves."""
-    if _HEAD in api.user.get_roles(obj=meeting):
-        return []
-    head, kept = names(commune_of(meeting))["qualite"], approval(meeting).get("empreinte", "")
-    said = summons.approval_problem(head, kept, substance(meeting))
-    return [said] if said else []
 
 
 def approve(meeting: Any) -> None:
     """Note that who is logged in approves the convocation as it is."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     who = str(api.user.get_current().getId())
-    setattr(meeting, _APPROVED, {"par": who, "le": now, "empreinte": substance(meeting)})
+    setattr(meeting, APPROVED, {"par": who, "le": now, "empreinte": substance(meeting)})
     watch.note(meeting, "Convocation approuvée")
 
 
@@ -152,7 +102,7 @@ def author(meeting: Any) -> str:
     kept = approval(meeting)
     if kept.get("empreinte") == substance(meeting):
         return str(kept["par"])
-    return str(api.user.get_current().getId()) if _HEAD in api.user.get_roles(obj=meeting) else ""
+    return str(api.user.get_current().getId()) if HEAD in api.user.get_roles(obj=meeting) else ""
 
 
 def takes_up(meeting: Any) -> bool:
@@ -164,7 +114,7 @@ def takes_up(meeting: Any) -> bool:
 
 def disapprove(meeting: Any) -> None:
     """What leaves next is approved anew."""
-    setattr(meeting, _APPROVED, None)
+    setattr(meeting, APPROVED, None)
 
 
 class Approval(BrowserView):
@@ -173,7 +123,7 @@ class Approval(BrowserView):
     def __call__(self) -> str:
         if self.request.method != "POST":
             raise NotFound("approuver")
-        if _HEAD not in api.user.get_roles(obj=self.context):
+        if HEAD not in api.user.get_roles(obj=self.context):
             raise Unauthorized("Qui préside le conseil approuve la convocation.")
         return gestures.answer(self.request, self._approve, self.context.absolute_url())
 
@@ -238,29 +188,12 @@ def prepare(meeting: Any) -> None:
     subjects = [one.title for one in meeting.projets(*ON_AGENDA)]
     large = delays.is_large(meeting.people())
     space = reading.space(commune_of(meeting))
-    letter = mailing.text(meeting.label(), meeting.lieu, meeting.heure, subjects, left, version, large, space, alone)
-    kept = _letter(meeting, to, letter, pieces, left, alone) | {"objet": " ".join(subject.split())}
+    text = mailing.text(meeting.label(), meeting.lieu, meeting.heure, subjects, left, version, large, space, alone)
+    kept = letter(meeting, to, text, pieces, left, alone) | {"objet": " ".join(subject.split())}
     meeting.creatic_courriers = (*mails(meeting), kept)
     if any(value != PAPER for value in to.values()):
         folder = meeting.aq_parent
         setattr(folder, _WAITING, (*getattr(folder.aq_base, _WAITING, ()), meeting.UID()))
-
-
-def _letter(
-    meeting: Any,
-    to: Mapping[str, str],
-    text: str,
-    pieces: Sequence[dict[str, Any]],
-    left: Mapping[str, int],
-    alone: int,
-) -> dict[str, Any]:
-    """What leaves of the last convocation: to whom, in which words, with what."""
-    sent = meeting.dispatches()
-    when = datetime.datetime.fromisoformat(sent[-1][0]).isoformat(timespec="seconds")
-    return {
-        "version": len(sent), "le": when, "a": dict(to), "objet": "", "texte": text, "pieces": tuple(pieces),
-        "laissees": dict(left), "sans_note": alone, "approbation": approval(meeting),
-    }  # fmt: skip # a table
 
 
 def unsent(meeting: Any, mail: Mapping[str, Any]) -> str:
@@ -282,12 +215,6 @@ def forget(meeting: Any) -> None:
     waiting = getattr(folder.aq_base, _WAITING, ())
     if meeting.UID() in waiting:
         setattr(folder, _WAITING, tuple(uid for uid in waiting if uid != meeting.UID()))
-
-
-def receipts(meeting: Any) -> dict[tuple[int, str], dict[str, Any]]:
-    """What became of each, by version and élu: `etat`, `le`, `detail`, `essai` (how many times it was to leave)."""
-    found: dict[tuple[int, str], dict[str, Any]] = getattr(meeting.aq_base, "creatic_recus", None) or {}
-    return found
 
 
 def _receive(meeting: Any, version: int, name: str, **receipt: Any) -> None:
@@ -395,10 +322,6 @@ def _late(meeting: Any, now: datetime.datetime) -> tuple[int, int]:
 def is_logged(meeting: Any) -> bool:
     """Whether there is something to say of what was sent of a meeting, or opened."""
     return bool(mails(meeting) or current(meeting) or reading.opened(meeting))
-
-
-def _day(when: str) -> datetime.date:
-    return datetime.datetime.fromisoformat(when).astimezone(_PARIS).date()
 
 
 def _moment(when: str) -> str:

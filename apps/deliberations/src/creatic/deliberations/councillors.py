@@ -15,7 +15,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from creatic.deliberations import aftermath, frozen, mailing, pages, reading, rules, watch, written
-from creatic.deliberations.content import MEETINGS, ON_AGENDA
+from creatic.deliberations.places import MEETINGS, ON_AGENDA
 from plone import api
 from plone.base.interfaces import IRedirectAfterLogin
 from plone.namedfile.utils import set_headers, stream_data

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from creatic.deliberations import apart, hidden, rules
+from creatic.deliberations.places import meeting_of
 
 _TEMPLATE = Path(__file__).with_name("templates") / "document.pt"
 _KEPT_MAX = 500_000
@@ -63,7 +64,7 @@ def page(kind: str, **given: Any) -> str:
 
     Args:
         kind: one of `KINDS`.
-        given: `commune` (its name; with `content.names` for one that is no commune), `seance` or `projet` or
+        given: `commune` (its name; with `places.names` for one that is no commune), `seance` or `projet` or
             `projets`, `draft` (not final), as the kind needs; of the convocation, `maire`, and `suppleant`, who
             sends it in their place; of the procès-verbal, `debats` (what was said, by UID),
             `arret` (how it was settled), `public`, and of each item its `objet` and why its vote alone is shown
@@ -82,7 +83,7 @@ def page(kind: str, **given: Any) -> str:
         "seance": None, "projet": None, "projets": [], "seances": [], "draft": False, "annee": None, "debats": {},
         "arret": {}, "public": False, "suppleant": "", "objet": _title, "voile": lambda _projet: "", **given,
     }  # fmt: skip # a table
-    return str(_template()(kind=kind, rules=rules, rich=_rich, meeting_of=_meeting_of, **context))
+    return str(_template()(kind=kind, rules=rules, rich=_rich, meeting_of=meeting_of, **context))
 
 
 def draw(kind: str, **given: Any) -> bytes:
@@ -242,9 +243,3 @@ def _title(projet: Any) -> str:
 def _rich(value: Any) -> str:
     """Rich text as Plone shows it: cleaned by its safe_html."""
     return str(value.output) if value else ""
-
-
-def _meeting_of(projet: Any) -> Any:
-    from creatic.deliberations.content import meeting_of
-
-    return meeting_of(projet)

@@ -6,7 +6,7 @@ from typing import Any
 
 from Acquisition import aq_base
 from creatic.deliberations import content, delays, pieces, publicity
-from creatic.deliberations.content import commune_of
+from creatic.deliberations.places import commune_of
 from plone.app.contentmenu.menu import WorkflowSubMenuItem
 from plone.dexterity.browser.edit import DefaultEditForm
 from plone.z3cform import layout

@@ -9,7 +9,8 @@ from typing import Any
 
 from Acquisition import aq_base
 from creatic.deliberations import aftermath, ballots, convening, documents, frozen, reading, rules, watch
-from creatic.deliberations.content import COUNCIL, ON_AGENDA, commune_of, meeting_of, names
+from creatic.deliberations.content import COUNCIL
+from creatic.deliberations.places import ON_AGENDA, commune_of, meeting_of, names
 from persistent.mapping import PersistentMapping
 from plone import api
 from plone.namedfile.file import NamedBlobFile

@@ -12,6 +12,7 @@ from creatic.deliberations import (
     aftermath,
     ballots,
     convening,
+    convocation,
     documents,
     frozen,
     gestures,
@@ -25,7 +26,7 @@ from creatic.deliberations import (
     workflows,
     written,
 )
-from creatic.deliberations.content import ON_AGENDA, commune_of, goes_on_line, meeting_of, names
+from creatic.deliberations.places import ON_AGENDA, commune_of, goes_on_line, meeting_of, names
 from plone import api
 from plone.app.layout.viewlets.common import ViewletBase
 from plone.dexterity.browser.view import DefaultView
@@ -141,13 +142,13 @@ class SeanceView(DefaultView, _Steps):
 
     def to_approve(self) -> str:
         """What stands for the convocation that this page shows."""
-        return convening.substance(self.context)
+        return convocation.substance(self.context)
 
     def approval(self) -> str:
         """Who approved the convocation as it is, or as it was sent, in words."""
-        found = convening.approval(self.context)
+        found = convocation.approval(self.context)
         sent = api.content.get_state(self.context) != "en_preparation"
-        if not found or (not sent and found["empreinte"] != convening.substance(self.context)):
+        if not found or (not sent and found["empreinte"] != convocation.substance(self.context)):
             return ""
         moment = datetime.datetime.fromisoformat(found["le"]).astimezone(_PARIS).strftime("%d/%m/%Y à %H:%M")
         return f"Convocation approuvée par {found['par']} le {moment} (L2121-10)."
@@ -170,7 +171,7 @@ class SeanceView(DefaultView, _Steps):
 
     def unsent(self) -> str:
         """Say, until it is held, that its last convocation left by mail without the papers."""
-        mails = convening.mails(self.context)
+        mails = convocation.mails(self.context)
         awaited = mails and api.content.get_state(self.context) == "convoquee"
         return convening.unsent(self.context, mails[-1]) if awaited else ""
 

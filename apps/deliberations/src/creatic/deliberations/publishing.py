@@ -9,7 +9,7 @@ import datetime
 from typing import Any
 
 from creatic.deliberations import choice, gestures, hidden, naming, pieces, publicity, rules, subjects, watch
-from creatic.deliberations.content import commune_of, goes_on_line, meeting_of
+from creatic.deliberations.places import commune_of, goes_on_line, meeting_of
 from plone import api
 from plone.app.textfield.value import RichTextValue
 from plone.namedfile.file import NamedBlobFile

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from Acquisition import aq_base
 from BTrees.OOBTree import OOBTree
 from creatic.deliberations import dossier, frozen
-from creatic.deliberations.content import ON_AGENDA, commune_of
+from creatic.deliberations.places import ON_AGENDA, commune_of
 from plone import api
 from plone.namedfile.file import NamedBlobFile
 

@@ -10,7 +10,7 @@ import logging
 from typing import Any
 
 from creatic.deliberations import aftermath, configuration, convening, lifecycle, publishing, rules, watch
-from creatic.deliberations.content import commune_of, meeting_of
+from creatic.deliberations.places import commune_of, meeting_of
 from plone import api
 from plone.protect.interfaces import IDisableCSRFProtection
 from plone.restapi.deserializer import json_body
