@@ -11,12 +11,18 @@ from pathlib import Path
 from creatic_agent.reasons import because
 
 
+def again(error: Exception) -> str:
+    """Say that a command was cut, and is to be run again, in French."""
+    return f"interrompu, relancez : {because(error)}"
+
+
 def run(
     program: str,
     arguments: argparse.Namespace,
     opened: Callable[[Path], AbstractContextManager[object]],
     refused: tuple[type[Exception], ...],
     broken: tuple[type[Exception], ...],
+    why: Callable[[Exception], str] = again,
 ) -> int:
     """Do what was asked.
 
@@ -26,6 +32,7 @@ def run(
         opened: what the commands work with, of a configuration.
         refused: exceptions which say, in French, why it is not done.
         broken: those after which it is to be run again.
+        why: what is said of these, in French.
 
     Returns:
         What the command gives; 1 when it is refused, 2 when it is to be run again.
@@ -37,5 +44,5 @@ def run(
         print(f"{program} : {error}", file=sys.stderr)
         return 1
     except broken as error:
-        print(f"{program} : interrompu, relancez : {because(error)}", file=sys.stderr)
+        print(f"{program} : {why(error)}", file=sys.stderr)
     return 2

@@ -7,7 +7,7 @@ import hashlib
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from sae.journal import Journal, JournalError, timestamp
 from sae.journal.seal import ACCOUNT as SEALS_ACCOUNT
 from sae.journal.seal import sealing
 from sae.refusal import Refused
+from sae.running import run
 from sae.signature import SignatureError
 from sae.store import StoreError, earliest
 from sae.versement.registry import Registry
@@ -49,19 +50,11 @@ L212-2 et R212-14), chacun signant à son poste avec son propre certificat :
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Gives 0 when it is done, 1 when it is refused, 2 when it must be run again."""
     arguments = _parser().parse_args(argv)
-    try:
-        if arguments.action is _verify:
-            return _verify(arguments)
-        with _eliminator(arguments.config) as eliminator:
-            return int(arguments.action(eliminator, arguments))
-    except Refused as error:
-        print(f"sae-elimination : {error}", file=sys.stderr)
-        return 1
-    except ConfigError as error:
-        print(f"sae-elimination : {error}", file=sys.stderr)
-    except (StoreError, JournalError, timestamp.TimestampError, SignatureError, sqlite3.Error, OSError) as error:
-        print(f"sae-elimination : interrompu : {_why(error, arguments)}", file=sys.stderr)
-    return 2
+    opened = nullcontext if arguments.action is _verify else _eliminator
+    broken = (
+        ConfigError, StoreError, JournalError, timestamp.TimestampError, SignatureError, sqlite3.Error, OSError,
+    )  # fmt: skip # a list of words
+    return run("sae-elimination", arguments, opened, (Refused,), broken, lambda error: _why(error, arguments))
 
 
 def parties(path: Path) -> tuple[Trust, Proof, Verifier]:
@@ -140,14 +133,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _why(error: Exception, arguments: argparse.Namespace) -> str:
     """A failure in French: of a file that was named, with who cannot have it."""
+    if isinstance(error, ConfigError):
+        return str(error)
     name = str(getattr(error, "filename", None) or "")
     named = {str(value) for value in vars(arguments).values() if isinstance(value, Path)}
     if not {name, str(Path(name).parent)} & named or not isinstance(error, PermissionError | FileNotFoundError):
-        return str(error)
+        return f"interrompu : {error}"
     told = "introuvable" if isinstance(error, FileNotFoundError) else "le compte sae n'y a pas accès"
     return (
-        f"{name} : {told}. À faire : cette commande travaille sous le compte sae, donnez-lui les fichiers d'un dossier "
-        "à lui (install -d -o sae /var/lib/sae/elimination), puis relancez"
+        f"interrompu : {name} : {told}. À faire : cette commande travaille sous le compte sae, donnez-lui les fichiers "
+        "d'un dossier à lui (install -d -o sae /var/lib/sae/elimination), puis relancez"
     )
 
 
@@ -285,7 +280,7 @@ def _copies(eliminator: Eliminator, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _verify(arguments: argparse.Namespace) -> int:
+def _verify(_none: object, arguments: argparse.Namespace) -> int:
     path: Path = arguments.attestation
     parts = [path, path.with_name(f"{path.name}.p7s"), path.with_name(f"{path.name}.tsr")]
     missing = [str(part) for part in (*parts, arguments.racine) if not part.is_file()]
