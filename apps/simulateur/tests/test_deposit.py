@@ -208,30 +208,6 @@ def test_detached_signature_goes_to_the_message(client: Client, platform: TdtSer
     assert "<actes:Signature>-----BEGIN PKCS7-----" in message
 
 
-def test_old_client_may_name_files_in_latin1(client: Client, platform: TdtServer) -> None:
-    mark = "----frontiere"
-    head = {"Content-Type": f"multipart/form-data; boundary={mark}"}
-    fields = {
-        "api": "1",
-        "nature_code": "1",
-        "number": "L1",
-        "subject": "Été",
-        "decision_date": "2025-01-15",
-        "classif1": "7",
-        "classif2": "5",
-        "type_acte": "99_DE",
-    }
-    parts = [f'--{mark}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()]
-    parts.append(
-        f'--{mark}\r\nContent-Disposition: form-data; name="acte_pdf_file"; filename="délibération.pdf"\r\n\r\n'
-    )
-    body = "".join(parts).encode("latin-1") + PDF + f"\r\n--{mark}--\r\n".encode()
-    answer = client.post("/modules/actes/actes_transac_create.php", data=body, headers=head)
-    assert answer.content == b"OK\n1\n\n"
-    assert platform.acts()[0]["objet"] == "Été"
-    assert platform.store.files(1)[1]["posted_filename"] == "délibération.pdf"
-
-
 @pytest.mark.parametrize(
     "body",
     [b"", b'--x\r\nContent-Disposition: form-data; name="api"\r\n\r\n1', b"garbage"],
@@ -247,30 +223,3 @@ def test_form_without_boundary_or_with_a_huge_field(client: Client) -> None:
     head = {"Content-Type": "multipart/form-data"}
     assert client.post("/modules/actes/actes_transac_create.php", data=b"x", headers=head).status_code == 400
     assert client.deposit(subject="x" * (600 * 1024)).status_code == 400
-
-
-def test_pastells_own_multipart_is_read(client: Client, platform: TdtServer) -> None:
-    """With several annexes, Pastell writes the form itself: names without quotes, the same name repeated."""
-    mark = "-----------------------------pastell"
-    fields = [*Client.form("P1").items(), ("type_pj[]", "21_RP"), ("type_pj[]", "99_AU")]
-    files = [
-        ("acte_pdf_file", "acte.pdf", PDF),
-        ("acte_attachments[]", "un.pdf", make_pdf("Un")),
-        ("acte_attachments[]", "deux.pdf", make_pdf("Deux")),
-    ]
-    lines: list[bytes] = []
-    for name, value in fields:
-        content = value if isinstance(value, bytes) else str(value).encode()
-        lines += [f"--{mark}".encode(), f"Content-Disposition: form-data; name={name}".encode(), b"", content]
-    for name, filename, content in files:
-        disposition = f'Content-Disposition: form-data; name={name}; filename="{filename}"'
-        lines += [f"--{mark}".encode(), disposition.encode(), b"Content-Type: application/octet-stream"]
-        lines += [b"Content-Transfer-Encoding: binary", b"", content]
-    lines += [f"--{mark}--".encode(), b""]
-    head = {"Content-Type": f"multipart/form-data; boundary={mark}"}
-    answer = client.post("/modules/actes/actes_transac_create.php", data=b"\r\n".join(lines), headers=head)
-    assert answer.content == b"OK\n1\n\n"
-    assert platform.acts()[0]["objet"] == "Subvention à l'école d'été"
-    stored = [(row["posted_filename"], row["code_pj"]) for row in platform.store.files(1)[1:]]
-    assert stored == [("acte.pdf", "99_DE"), ("un.pdf", "21_RP"), ("deux.pdf", "99_AU")]
-    assert platform.store.content(platform.store.files(1)[3]["sha256"]) == make_pdf("Deux")

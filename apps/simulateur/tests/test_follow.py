@@ -165,14 +165,6 @@ def test_unreadable_pdf_is_not_stamped(client: Client) -> None:
     assert (answer.status_code, answer.headers["Location"]) == (302, "/modules/actes/index.php")
 
 
-def test_former_address_of_the_stamped_act(client: Client) -> None:
-    address = "/modules/actes/actes_transac_get_tampon.php?transaction={}"
-    stamped = client.get(address.format(client.acknowledged()))
-    assert stamped.headers["Location"] == "/modules/actes/actes_download_file.php?file=2&tampon=true"
-    waiting = client.deposited("2025_002", en_attente="1")  # no receipt comes before a person posts it
-    assert client.get(address.format(waiting)).text.startswith("KO\n")
-
-
 def test_bordereau(client: Client) -> None:
     identifier = with_annexes(client)
     answer = client.get(f"/modules/actes/actes_create_pdf.php?trans_id={identifier}")

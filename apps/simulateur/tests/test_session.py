@@ -1,8 +1,7 @@
-"""Who is connected: certificates, accounts, RGS, nounces, TLS."""
+"""Who is connected: certificates, accounts, RGS, TLS."""
 
 from __future__ import annotations
 
-import hashlib
 import html
 import socket
 from collections.abc import Callable
@@ -22,7 +21,6 @@ def test_connection_rgs_and_login(client: Client) -> None:
     assert client.get("/api/test-connexion.php").text == "OK"
     assert client.get("/api/test-rgs.php").text == "OK"
     assert client.get("/admin/users/api-list-login.php").text == f"{SIREN}\n"
-    assert client.get("/api/info-connexion.php").json()["authority_info"]["name"] == "Commune de Gondecourt"
 
 
 def test_certificate_without_the_policy_is_not_rgs(connect: Callable[..., Client]) -> None:
@@ -74,34 +72,6 @@ def test_wrong_password(connect: Callable[..., Client], login: tuple[str, str]) 
 def test_login_of_somebody_elses_certificate(client: Client) -> None:
     client.session.auth = ("avesnes", "secret-a")
     assert client.get("/api/test-connexion.php").text.startswith("KO\n")
-
-
-def test_nounce_replaces_the_password(connect: Callable[..., Client]) -> None:
-    group = connect(GROUP_SIREN)
-    group.session.auth = ("avesnes", "secret-a")
-    nounce = group.get("/api/get-nounce.php").json()["nounce"]
-    group.session.auth = None
-    right = {"nounce": nounce, "login": "avesnes", "hash": hashlib.sha256(f"secret-a:{nounce}".encode()).hexdigest()}
-    assert group.get("/api/test-connexion.php", params=right).text == "OK"
-    assert group.get("/api/info-connexion.php", params=right).json()["user_info"]["login"] == "avesnes"
-    wrong = right | {"hash": hashlib.sha256(f"secret-g:{nounce}".encode()).hexdigest()}
-    assert group.get("/api/test-connexion.php", params=wrong).text.startswith("KO\n")
-
-
-def test_nounce_dies_after_five_minutes(
-    connect: Callable[..., Client], platform: TdtServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nounce = platform.store.create_nounce("avesnes", "secret-a", OTHER_SIREN)
-    digest = hashlib.sha256(f"secret-a:{nounce}".encode()).hexdigest()
-    assert platform.store.check_nounce("avesnes", nounce, digest) == OTHER_SIREN
-    monkeypatch.setattr("tdt_simulator.store.NOUNCE_SECONDS", -1)
-    assert platform.store.check_nounce("avesnes", nounce, digest) is None
-
-
-def test_nounce_needs_a_login(client: Client) -> None:
-    answer = client.get("/api/get-nounce.php")
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == 'Basic realm="API S2low"'
 
 
 def refused_in_tls(server: TdtServer, pki: Pki, cert: tuple[str, str] | None) -> bool:

@@ -380,17 +380,6 @@ def download_file() -> Response:
     return attachment(store().content(file["sha256"]), name, file["mimetype"])
 
 
-@blueprint.route("/actes_transac_get_tampon.php", methods=METHODS)
-@authenticated
-def get_stamped() -> Response:
-    """Send to the stamped act (former address of the same thing)."""
-    found = _requested()
-    if found.reached(workflow.ACKNOWLEDGED) is None:
-        return refused_plainly("Pas d'acquittement recu")
-    act = next(file for file in store().files(found.id) if file["mimetype"] == "application/pdf")
-    return moved(f"/modules/actes/actes_download_file.php?file={act['id']}&tampon=true")
-
-
 @blueprint.route("/actes_create_pdf.php", methods=METHODS)
 @authenticated
 def bordereau() -> Response:

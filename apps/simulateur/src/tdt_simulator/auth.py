@@ -9,7 +9,6 @@ from flask import Request
 
 from .config import Account, Config
 from .identity import Identity, read
-from .store import Store
 
 CERTIFICATE_HEADER = "X-SSL-Client-Cert"
 """Set by nginx to $ssl_client_escaped_cert; nginx drops the client's own."""
@@ -58,13 +57,7 @@ def accounts_of(identity: Identity | None, config: Config) -> list[Account]:
     return config.accounts_of(identity.siren)
 
 
-def _chosen(request: Request, accounts: list[Account], store: Store) -> list[Account]:
-    query = request.args
-    if query.get("nounce"):
-        siren = store.check_nounce(query.get("login", ""), query["nounce"], query.get("hash", ""))
-        matching = [account for account in accounts if account.siren == siren]
-        if matching:
-            return matching
+def _chosen(request: Request, accounts: list[Account]) -> list[Account]:
     basic = request.authorization
     if basic is not None and basic.type == "basic" and basic.username:
         return [
@@ -75,14 +68,14 @@ def _chosen(request: Request, accounts: list[Account], store: Store) -> list[Acc
     return accounts
 
 
-def visitor(request: Request, config: Config, store: Store) -> Visitor:
+def visitor(request: Request, config: Config) -> Visitor:
     """Return who sends the request.
 
     Raises:
         AuthError: the certificate opens no account, or several.
     """
     identity = identity_of(request)
-    accounts = _chosen(request, accounts_of(identity, config), store)
+    accounts = _chosen(request, accounts_of(identity, config))
     if identity is None or not accounts:
         raise AuthError("Le certificat n'est pas valide : aucun compte trouvé")
     if len(accounts) > 1:

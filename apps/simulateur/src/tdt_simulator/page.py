@@ -50,7 +50,7 @@ def index() -> Response:
     """Show who is connected."""
     identity, found, several = identity_of(request), None, False
     try:
-        found = visitor(request, config(), store())
+        found = visitor(request, config())
     except AuthError as failure:
         several = failure.several
     authority = config().authorities[found.account.siren] if found else None

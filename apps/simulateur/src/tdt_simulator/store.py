@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,6 @@ from . import classification, messages, workflow
 from .config import Authority, Config
 from .workflow import Kind, Step
 
-NOUNCE_SECONDS = 300
 _CHUNK = 1 << 20
 
 _SCHEMA = """
@@ -86,7 +84,6 @@ CREATE TABLE IF NOT EXISTS pes_retour (
   created REAL NOT NULL,
   read INTEGER NOT NULL DEFAULT 0
 );
-CREATE TABLE IF NOT EXISTS nounces (nounce TEXT PRIMARY KEY, login TEXT, hash TEXT, siren TEXT, created REAL);
 CREATE TABLE IF NOT EXISTS faults (
   name TEXT PRIMARY KEY, value REAL, remaining INTEGER, target TEXT NOT NULL, since REAL NOT NULL
 );
@@ -264,28 +261,6 @@ class Store:
                 db.execute("UPDATE faults SET remaining = remaining - 1 WHERE name = ?", (name,))
                 db.execute("DELETE FROM faults WHERE name = ? AND remaining <= 0", (name,))
         return Fault(**row)
-
-    # Nounces
-
-    def create_nounce(self, login: str, password: str, siren: str) -> str:
-        """Return a nounce, good for five minutes, to be hashed with the password by the client."""
-        nounce = secrets.token_hex(16)
-        digest = hashlib.sha256(f"{password}:{nounce}".encode()).hexdigest()
-        with self._write() as db:
-            db.execute("DELETE FROM nounces WHERE created < ?", (self.clock() - NOUNCE_SECONDS,))
-            db.execute("INSERT INTO nounces VALUES (?, ?, ?, ?, ?)", (nounce, login, digest, siren, self.clock()))
-        return nounce
-
-    def check_nounce(self, login: str, nounce: str, digest: str) -> str | None:
-        """Return the SIREN of the authority for which the nounce was asked, None when it is not good."""
-        with self._connect() as db:
-            row = db.execute(
-                "SELECT siren, hash FROM nounces WHERE nounce = ? AND login = ? AND created >= ?",
-                (nounce, login, self.clock() - NOUNCE_SECONDS),
-            ).fetchone()
-        if row is None or not secrets.compare_digest(row["hash"].encode(), digest.encode()):
-            return None
-        return str(row["siren"])
 
     # ACTES
 

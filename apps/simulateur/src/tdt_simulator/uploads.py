@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from flask import Request
-from werkzeug.datastructures import Headers
 from werkzeug.exceptions import BadRequest
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
@@ -14,13 +13,6 @@ from .store import Store, StoredFile
 
 _BUFFER = 256 * 1024
 _FIELD_BYTES = 512 * 1024
-
-
-class _Latin1Decoder(MultipartDecoder):
-    """Old clients write file names in ISO-8859-1, which the library refuses."""
-
-    def _parse_headers(self, data: bytes | bytearray) -> Headers:
-        return super()._parse_headers(bytes(data).decode("latin-1").encode())
 
 
 @dataclass(frozen=True)
@@ -56,7 +48,7 @@ class _Reader:
         boundary = request.mimetype_params.get("boundary", "").encode("ascii", "replace")
         if not boundary:
             raise BadRequest("formulaire sans délimiteur")
-        self._decoder = _Latin1Decoder(boundary)
+        self._decoder = MultipartDecoder(boundary)
         self._stream = request.stream
         self._store = store
 

@@ -97,7 +97,7 @@ def authenticated(view: Callable[..., Response]) -> Callable[..., Response]:
     @wraps(view)
     def wrapped(*args: Any, **kwargs: Any) -> Response:
         try:
-            g.visitor = visitor(request, config(), store())
+            g.visitor = visitor(request, config())
         except AuthError as error:
             if request.method == "POST" or request.args.get("api") == "1" or request.path.startswith("/api/"):
                 return refused(str(error))
