@@ -138,7 +138,7 @@ def assessment_results(results: Mapping[str, Any]) -> str:
     document: dict[str, Any] = {
         "uuid": _id(audit, "document"),
         "metadata": {
-            "title": f"Audit Cre@tic {audit} : ANSSI-BP-028 v2",
+            "title": f"Audit {audit} : ANSSI-BP-028 v2",
             "last-modified": _moment(results["fin"]),
             "version": audit,
             "oscal-version": OSCAL_VERSION,

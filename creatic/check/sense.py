@@ -78,7 +78,9 @@ def faults(name: str, value: Any, known: Callable[[str], Any]) -> Iterator[str]:
         yield from _devices(value, known("encrypted_raid_volumes"), known("archive_node_mounted"))
     elif name == "archive_gateway_agents":
         accounts = known("archive_gateway_accounts") or []
-        yield from _agents(value, str(known("archive_gateway_siren") or ""), {str(one["nom"]) for one in accounts})
+        organization = str(known("archive_gateway_organization") or "")
+        siren, names = str(known("archive_gateway_siren") or ""), {str(one["nom"]) for one in accounts}
+        yield from _agents(value, organization, siren, names)
 
 
 def disks(volumes: Any) -> list[str]:
@@ -135,7 +137,7 @@ def _devices(devices: Sequence[Mapping[str, Any]], volumes: Any, mounted: Any) -
             )
 
 
-def _agents(agents: Sequence[Mapping[str, Any]], siren: str, accounts: set[str]) -> Iterator[str]:
+def _agents(agents: Sequence[Mapping[str, Any]], organization: str, siren: str, accounts: set[str]) -> Iterator[str]:
     for rank, agent in enumerate(agents, 1):
         name, subject = str(agent["name"]), str(agent["subject"])
         who = f"l'agent {quote(name)}" if name.strip() else f"l'agent n° {rank}"
@@ -154,6 +156,13 @@ def _agents(agents: Sequence[Mapping[str, Any]], siren: str, accounts: set[str])
             yield (
                 f"le sujet du certificat de {who} n'est pas celui d'une personne du groupement (CN= et son nom, "
                 f"OU=0002 et le SIREN {siren}) : {who} ne pourrait rien signer. À faire : {_COPIED}"
+            )
+        elif organization and [organization] != [
+            str(one.value) for one in read.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+        ]:
+            yield (
+                f"le sujet du certificat de {who} n'est pas de l'organisation {quote(organization)} "
+                f"(creatic_autorite) : {who} ne pourrait rien signer. À faire : {_COPIED}"
             )
         elif written != subject:
             yield (

@@ -205,9 +205,8 @@ class Order:
         wanted = self.year or self.now.year
         authority = settings.only("creatic_autorite")
         return {
-            "organisation": (authority if isinstance(authority, dict) else {}).get(
-                "organisation", "Groupement Cre@tic"
-            ),
+            "organisation": (authority if isinstance(authority, dict) else {}).get("organisation")
+            or _Marked("**[à compléter : organisation — creatic_autorite, group_vars/all.yml]**"),
             "siren": settings.only("creatic_groupement_siren")
             or _Marked("**[à compléter : SIREN — creatic_groupement_siren, group_vars/all.yml]**"),
             "environnement": self.environment,

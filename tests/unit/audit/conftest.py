@@ -22,7 +22,7 @@ T = "tests/profiles/common/test_hardening.py::"
 def waiver() -> Waiver:
     """One in force, of whatever it is asked for."""
     return Waiver(
-        "R9", (), False, (), (), "le noyau est celui de la machine hôte", "RSSI du CDG59", dt.date(2027, 11, 1)
+        "R9", (), False, (), (), "le noyau est celui de la machine hôte", "RSSI du groupement", dt.date(2027, 11, 1)
     )
 
 

@@ -182,7 +182,7 @@ def test_groups_sum_up() -> None:
     assert results["derogations"] == [
         {
             "motif": "le noyau est celui de la machine hôte",
-            "responsable": "RSSI du CDG59",
+            "responsable": "RSSI du groupement",
             "fin": "2027-11-01",
             "objets": ["sysctl_kptr"],
             "machines": ["gondecourt-connecteur"],

@@ -16,7 +16,7 @@ from creatic.audit.controls import ControlsError
 TODAY = dt.date(2026, 11, 25)
 REAL = Path(__file__).parents[3] / "roles" / "hardening" / "files" / "controls.yml"
 VARIABLES = REAL.parents[1] / "meta" / "argument_specs.yml"
-WAIVER = {"motif": "noyau de l'hôte", "responsable": "RSSI du CDG59", "fin": "2027-06-30"}
+WAIVER = {"motif": "noyau de l'hôte", "responsable": "RSSI du groupement", "fin": "2027-06-30"}
 
 
 def entries() -> list[dict[str, Any]]:
@@ -138,7 +138,7 @@ def test_waiver_covers_its_rules_where_it_says(top: Path) -> None:
     catalogue = load(top, changed("R15", derogations=[scoped]), site={"derogations": [whole]})
     found = catalogue.waiver("kernel_config_debug_fs", "high", "archive_node", True)
     assert found is not None
-    assert (found.control, found.responsable, found.fin) == ("R15", "RSSI du CDG59", dt.date(2027, 6, 30))
+    assert (found.control, found.responsable, found.fin) == ("R15", "RSSI du groupement", dt.date(2027, 6, 30))
     assert catalogue.waiver("test_r15", "high", "archive_node", True)
     assert not catalogue.waiver("kernel_config_debug_fs", "high", "archive_node", False)
     assert not catalogue.waiver("kernel_config_debug_fs", "enhanced", "archive_node", True)

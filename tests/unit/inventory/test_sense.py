@@ -182,3 +182,11 @@ def test_an_inventory_s_are_told_together_with_its_file_and_its_machines(
         "group_vars/archive_gateway.yml, archive_gateway_agents : le sujet du certificat de l'agent « Camille Delattre",
     ):
         assert sum(one.startswith(said) for one in found) == 1, (said, found)
+
+
+def test_an_agent_of_another_organization_could_sign_nothing() -> None:
+    """« O= » is the authority's own, or eliminations are refused, years later."""
+    agents = [{"name": "Camille Delattre", "subject": CAMILLE}]
+    assert told("archive_gateway_agents", agents, archive_gateway_organization="Groupement Cre@tic") == []
+    [fault] = told("archive_gateway_agents", agents, archive_gateway_organization="Centre de gestion de la Somme")
+    assert "« Centre de gestion de la Somme » (creatic_autorite)" in fault and "fab pki.personne" in fault

@@ -140,7 +140,7 @@ def test_no_machine_of_a_commune_has_the_groupement_s_siren(authority: Authority
 
 
 def _ca(directory: Path, *, check: bool = False, **args: Any) -> dict[str, Any]:
-    given = {"dir": str(directory), "generate_passphrases": True} | args
+    given = {"dir": str(directory), "organization": "Groupement d'essai", "generate_passphrases": True} | args
     result: dict[str, Any] = _action(pki_ca.ActionModule, given, check).run(None, {})
     return result
 
@@ -199,3 +199,15 @@ def test_errors_are_french_and_change_nothing(directory: Path) -> None:
         _ca(directory, certificates=[SERVER.to_dict() | {"dns": list(SERVER.dns)}])
     with pytest.raises(AnsibleActionFail, match="n'est pas un OID"):
         _ca(directory, policy_arc="x")
+
+
+def test_a_new_authority_is_named_by_who_makes_it(directory: Path, tmp_path: Path) -> None:
+    with pytest.raises(AnsibleActionFail, match="creatic_autorite"):
+        _ca(directory, organization=None)
+    assert not directory.exists()
+    entry = {key: value for key, value in CERTIFICATE.items() if key != "organization"} | {"profile": "tsa"}
+    given: dict[str, Any] = {"certificates": [entry], "certificates_dir": str(tmp_path / "certificats")}
+    path = _ca(directory, **given)["certificates"][0]["path"]
+    subject = openssl("x509", "-in", Path(path) / "cert.pem", "-noout", "-issuer", "-subject")
+    assert subject.count("Groupement d'essai") >= 2 and "Cre@tic" not in subject
+    assert _ca(directory, organization=None, **given)["changed"] is False

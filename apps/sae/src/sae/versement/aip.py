@@ -184,7 +184,7 @@ def _premis(
         add(linked, "linkingAgentIdentifierValue", AGENT)
     agent = add(root, "agent")
     identified(agent, "agent", AGENT)
-    add(agent, "agentName", "Cre@tic, porte de la salle d'archives")
+    add(agent, "agentName", "Porte de la salle d'archives")
     add(agent, "agentType", "software")
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)
 

@@ -21,7 +21,7 @@ from creatic.pki.renewal import Machines, advance
 from creatic.pki.x509 import Settings, ensure_p12
 
 CONTROL_NODE = "localhost"
-DEFAULT = Settings("Groupement Cre@tic", "Cre@tic", "1.3.6.1.4.1.59999.59.1")
+POLICY_ARC = "1.3.6.1.4.1.59999.59.1"
 SETTINGS = [field.name for field in fields(Settings)]
 
 
@@ -37,7 +37,7 @@ class ActionModule(OwnState):
 
     def _run(self, authority: Authority, args: dict[str, Any]) -> dict[str, Any]:
         check = self._task.check_mode
-        settings = authority.settings() or DEFAULT
+        settings = authority.settings() or _new(args)
         settings = replace(settings, **{name: args[name] for name in SETTINGS if args[name] is not None})
         report = authority.ensure(settings, check, args["replace_issuing"])
         result: dict[str, Any] = {"certificates": [], "revoked": [], "expiring": [], "renewal": {}}
@@ -84,8 +84,12 @@ class ActionModule(OwnState):
         store = HostStore(folder, self._task.check_mode)
         chain = authority.published()["chain"]
         known = authority.known_to(CONTROL_NODE)
+        own = authority.settings()
         found = []
-        for entry in args["certificates"]:
+        for given in args["certificates"]:
+            entry = given
+            if own and entry["profile"] != "server" and not entry["organization"]:
+                entry = entry | {"organization": own.organization}
             request = Request.from_dict(entry)
             wanted = Wanted.from_dict({"request": request.to_dict(), "group": ""} | known.get(request.name, {}))
             state = store.inspect(wanted, chain, args["renew_days"])
@@ -101,6 +105,17 @@ class ActionModule(OwnState):
             found.append({key: state[key] for key in ("name", "serial", "not_after", "path")})
         changes += [f"{change.path} : {change.after.strip()}" for change in store.changes]
         return found
+
+
+def _new(args: dict[str, Any]) -> Settings:
+    """What an authority that is not made yet begins with: its organization is the inventory's, never another's."""
+    if not args["organization"]:
+        raise PkiError(
+            "l'autorité de certification n'est pas encore faite, et rien ne dit de qui elle est. À faire : écrivez "
+            "creatic_autorite: {organisation: …} dans group_vars/all.yml, et faites l'autorité (docs/production.md, "
+            "étape 4)"
+        )
+    return Settings(args["organization"], args["organization"], POLICY_ARC)
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -12,8 +12,8 @@ description:
   - Makes the authority when there is none, renews the issuing CA and the CRLs when they near their end.
   - Has certificates whose key lives on the control node (signature, time-stamping, PKCS#12 to hand out).
   - Revokes.
-  - What I(organization), I(label), I(policy_arc), I(crl_url) and I(leaf_days) do not say stays as it is, or is
-    "Groupement Cre@tic", "Cre@tic", 1.3.6.1.4.1.59999.59.1, none and 365 for a new authority.
+  - What I(organization), I(label), I(policy_arc), I(crl_url) and I(leaf_days) do not say stays as it is. A new
+    authority must be given its organization; the others are then it, 1.3.6.1.4.1.59999.59.1, none and 365.
 options:
   dir: {description: Folder of the authority., type: path, required: true}
   organization: {description: O of the authority's certificates., type: str}
@@ -51,7 +51,7 @@ options:
         description: Who bears it; a person by default, who bears none of the names of machines and services.
         type: str
         choices: [person, connector, machine, service]
-      organization: {description: O. Required except for a server., type: str}
+      organization: {description: O. The authority's own by default; a server has none., type: str}
       siren: {description: SIREN of the organization. Required for a client., type: str}
       dns: {description: DNS names of a server., type: list, elements: str, default: []}
       key_type: {description: Type of the key., type: str, choices: [ecdsa, rsa], default: ecdsa}
