@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import day_and_hour
 
 from creatic.fleet import attested, bundle, emergency, waves
 from creatic.fleet.signing import FleetError, Signer, manifest
@@ -316,7 +317,8 @@ class Fleet:
             how = "pas encore au guichet : fab flotte.avancer"
             if here["numero"] == one["numero"]:
                 how = "le tunnel est ouvert" if here["jointe"] else "elle ne l'a pas encore ouverte"
-            problems.append(f"porte de secours n° {one['numero']} de {name}, jusqu'au {one['fin']} (UTC) : {how}")
+            end = day_and_hour(one["fin"]).removeprefix("le ")
+            problems.append(f"porte de secours n° {one['numero']} de {name}, jusqu'au {end} : {how}")
         return self._publication(), list(self._standings(listing).values()), problems
 
     def asked(self) -> dict[str, dict[str, str]]:
@@ -639,7 +641,7 @@ def _is_row(one: Any) -> bool:
 def _stopped(record: Mapping[str, Any]) -> str:
     stop = record["arret"]
     return (
-        f"v{record['version']} est arrêtée depuis le {stop['le']} par {stop['par']} : {stop['motif']}. Aucune vague ne "
-        "s'ouvre plus. À faire : fab flotte.revenir, une autre publication une fois la cause corrigée, ou fab "
-        "flotte.excuser si c'est une machine qu'on renonce à attendre"
+        f"v{record['version']} est arrêtée depuis {day_and_hour(stop['le'])} par {stop['par']} : {stop['motif']}. "
+        "Aucune vague ne s'ouvre plus. À faire : fab flotte.revenir, une autre publication une fois la cause corrigée, "
+        "ou fab flotte.excuser si c'est une machine qu'on renonce à attendre"
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import day_and_hour
 
 from creatic.evidence import follow, store
 from creatic.fleet import waves
@@ -233,7 +234,7 @@ class Pushed:
             elif going:
                 found.append(Standing(slug, waves.EXPECTED, 0, f"sa vague est en cours, {going}"))
             else:
-                why = f"sa vague a commencé le {opened[slug]} et n'en a rien prouvé : interrompue"
+                why = f"sa vague a commencé {day_and_hour(opened[slug])} et n'en a rien prouvé : interrompue"
                 found.append(Standing(slug, waves.LATE, 0, why))
         return found
 

@@ -58,4 +58,4 @@ def unsaved(
 
 def lines(found: Mapping[str, str]) -> list[str]:
     """What is said of them, a line each (French)."""
-    return [f"{name} : non sauvegardée, parce que {why}" for name, why in found.items()]
+    return [f"{name} : non sauvegardée : {why}" for name, why in found.items()]

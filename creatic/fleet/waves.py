@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.words import day_and_hour
+
 from creatic.fleet.attested import CLOCKS
 from creatic.fleet.signing import FleetError
 from creatic.registry.groupement import Commune
@@ -115,7 +117,7 @@ def standing(
         return Standing(machine, NEVER, 0)
     seen = dt.datetime.fromisoformat(row["vue"])
     if now - seen > 2 * INTERVAL:
-        return Standing(machine, LATE, version, f"vue pour la dernière fois le {seen:%d/%m/%Y à %H:%M} (UTC)")
+        return Standing(machine, LATE, version, f"vue pour la dernière fois {day_and_hour(seen)}")
     if row.get("refus"):
         return Standing(machine, BLOCKED, 0, str(row["refus"]))
     wanted = int((record or {}).get("version", 0))
@@ -154,6 +156,11 @@ def counted(things: Sized, noun: str) -> str:
     return f"{len(things)} {noun}{'s' * (len(things) > 1)}"
 
 
+def _agreed(number: int, state: str) -> str:
+    """« 1 jamais vue », « 2 jamais vues », « 2 à jour »."""
+    return f"{number} {state}{'s' * (number > 1 and state in (NEVER, BLOCKED, EXPECTED))}"
+
+
 def _text(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).isoformat(timespec="seconds")
 
@@ -173,13 +180,14 @@ def sentences(
     """
     lines = [f"- {one}" for one in problems]
     if record:
-        lines.append(f"v{record['version']}, {began} le {record['le']} par {record['par']}, par {record['decoupage']}.")
+        when = f"{began} {day_and_hour(record['le'])}"
+        lines.append(f"v{record['version']}, {when} par {record['par']}, par {record['decoupage']}.")
         lines += [
             f"  {'ouverte' if one['ouverte'] else 'à venir':8} {one['nom']} ({counted(one['machines'], noun)})"
             for one in record["vagues"]
         ]
         if stop := record["arret"]:
-            lines.append(f"  ARRÊTÉE le {stop['le']} par {stop['par']} : {stop['motif']}")
+            lines.append(f"  ARRÊTÉE {day_and_hour(stop['le'])} par {stop['par']} : {stop['motif']}")
         lines += [
             f"  {name} est excusée par {one['par']} : {one['motif']}" for name, one in sorted(record["excuses"].items())
         ]
@@ -189,6 +197,6 @@ def sentences(
         state: sum(one.state == state for one in standings) for state in (UP_TO_DATE, EXPECTED, BLOCKED, LATE, NEVER)
     }
     lines.append(
-        f"{noun.capitalize()}s : " + ", ".join(f"{count} {state}" for state, count in standing_so.items() if count)
+        f"{noun.capitalize()}s : " + ", ".join(_agreed(count, state) for state, count in standing_so.items() if count)
     )
     return lines + [f"  {one}" for one in standings if one.state != UP_TO_DATE]

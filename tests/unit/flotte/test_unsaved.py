@@ -29,7 +29,7 @@ def test_each_is_told_with_why(tmp_path: Path) -> None:
     assert "creatic_sauvegarde_sorties" in found["inscrite"]
     assert "ses clés n'ont pas été remises à l'atelier" in found["neuve"]
     assert "ne connaît pas encore sa clé" in found["remise"]
-    assert all(" : non sauvegardée, parce que " in line for line in outgoing.lines(found))
+    assert all(" : non sauvegardée : " in line for line in outgoing.lines(found))
     # A server that lost its depot, and does not know it any more, is no proof that it is saved.
     assert list(outgoing.unsaved(machines, tmp_path, [])) == ["inscrite", "neuve", "remise", "sauvee"]
     # What is known without asking the server.
