@@ -40,7 +40,9 @@ _HARMLESS += " | reReplaceAll `^(.{120}).+$` `${1}`"
 _WORDS = {
     "valeur": '{{ printf "%.0f" $value }}',
     # A date of 1970 is none: what it dates never was.
-    "age": f"{{{{ if gt $value 1e9 }}}}toujours{{{{ else }}}}{{{{ {_DURATION} }}}}{{{{ end }}}}",
+    "age": f"{{{{ if gt $value 1e9 }}}}{figures.NEVER['age']}{{{{ else }}}}{{{{ {_DURATION} }}}}{{{{ end }}}}",
+    "quand": f"{{{{ if gt $value 1e9 }}}}{figures.NEVER['quand']}"
+    f"{{{{ else }}}}il y a {{{{ {_DURATION} }}}}{{{{ end }}}}",
     "reste": f"{{{{ if lt $value 0.0 }}}}0 s{{{{ else }}}}{{{{ {_DURATION} }}}}{{{{ end }}}}",
     "duree": f"{{{{ {_DURATION} }}}}",
 }

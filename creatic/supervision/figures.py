@@ -16,6 +16,8 @@ from typing import Any
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.harmless import line as one_line
 
+NEVER = {"age": "le début", "quand": "jamais"}
+"""What is said of what never was, by place: « depuis le début », « dernier audit : jamais »."""
 _LINE = re.compile(r"([A-Za-z_:][A-Za-z0-9_:]*)(?:\{(.*)\})? ([^ ]+)(?: [0-9]+)?")
 _LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"(?:,|$)')
 _CONDITION = re.compile(r"(sur|sous|egal|age|reste) ([0-9.]+)|part ([0-9.]+) de (\w+)|(age_de) (\w+)|(monte)")
@@ -102,7 +104,8 @@ class Rule:
         if word == "age" or limit:
             most = float(bound) if bound else others.get((limit, figure.labels), math.inf)
             since = now - value
-            shown = {**_shown(value), "age": span(since) if value else "toujours"}
+            said = {"age": span(since), "quand": f"il y a {span(since)}"} if value else NEVER
+            shown = {**_shown(value), **said}
             return shown if since > most else None
         held = {"sur": value > float(bound), "sous": value < float(bound), "egal": value == float(bound)}[word]
         return {**_shown(value), "duree": span(max(value, 0))} if held else None

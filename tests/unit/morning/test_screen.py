@@ -205,8 +205,8 @@ def test_the_supervision_is_told_of_the_control_node_s_own_records(home: Path) -
     told = [said for _, said, _ in figures.judge(figures.parse(text), {}, MOMENT.timestamp())]
     assert told == [
         "dernier exercice de restauration de « sae » en échec",
-        "dernier audit : rien depuis 180 jours",
-        "dernier exercice de restauration : rien depuis toujours",
+        "dernier audit : il y a 180 jours",
+        "dernier exercice de restauration : jamais",
     ]
     fixes = [fix for _, _, fix in figures.judge(figures.parse(text), {}, MOMENT.timestamp())]
     assert fixes[1:] == ["fab audit", "fab sauvegarde.exercice tous"]
