@@ -105,6 +105,11 @@ def commune_new(
         connecteur=connecteur or None,
     )
     print(f"{target} est écrit. Relisez-le, puis : fab commune.deployer {slug}")
+    if "teletransmission" in services.split(","):
+        print(
+            "Un TdT de production n'admet que des certificats RGS d'un prestataire : écrivez celui du connecteur, sans "
+            "lequel la commune n'est pas prête, et ceux des postes, que le fichier donne au groupement."
+        )
 
 
 @task(

@@ -228,6 +228,7 @@ def new_commune(
         connecteur = ""  # to be given
     machines, connecteur = give_addresses(settings, communes, machines, connecteur, servers_addresses(directory))
     source.raw = render(
+        slug,
         {
             "nom": nom or _proper_name(slug),
             "siren": siren,
@@ -971,7 +972,7 @@ def _free_network(settings: dict[str, Any], taken: Iterable[str]) -> str:
     raise GroupementError([Problem("groupement.yml", None, "adresses", message, fix)])
 
 
-def render(commune: dict[str, Any], postes: Sequence[tuple[str, str]], connector: str | None) -> str:
+def render(slug: str, commune: dict[str, Any], postes: Sequence[tuple[str, str]], connector: str | None) -> str:
     value = {name: scalar(each) for name, each in commune.items() if name != "services"}
     services = ", ".join(map(scalar, commune["services"]))
     lines = [
@@ -998,6 +999,11 @@ def render(commune: dict[str, Any], postes: Sequence[tuple[str, str]], connector
             "connecteur:",
             f"  adresse: {scalar(connector)}",
             "  tdt: s2low",
+            "  # Son certificat RGS** d'un prestataire, sans lequel la commune n'est jamais prête : déposez les deux",
+            "  # fichiers dans secrets/ du poste de commande, et retirez le # de ces trois lignes.",
+            "  # certificat:",
+            f"  #   fichier: {slug}-connecteur.p12",
+            f"  #   secret: {slug}-connecteur.mdp",
             "",
             "# Ce que la commune règle avant de télétransmettre : retirez le # de chaque ligne à mesure ; le document",
             "# va dans formalites/. Sans elles, la commune est équipée, mais pas prête.",
@@ -1016,5 +1022,8 @@ def poste_lines(name: str, address: str, system: str = "debian") -> list[str]:
         "  certificats:",
         "    - titulaire: Secrétariat général   # la personne ou le service",
         "      usage: authentification   # ou signature",
-        "      source: groupement   # ou fichier (.p12 d'un prestataire), ou jeton (clé USB)",
+        # A TdT of production refuses the groupement's (RGS): nothing is chosen silently.
+        "      # groupement : un TdT de production (RGS) le refuse. Chez lui, source: fichier (.p12 d'un",
+        "      # prestataire, avec fichier: et secret:) ou source: jeton (clé USB).",
+        "      source: groupement",
     ]

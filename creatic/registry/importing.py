@@ -294,7 +294,7 @@ class _Reading:
         if found := [*faults, *self._faults(slug, cells, values, data)]:
             raise _RowRefused(*found)
         label = f"communes/{slug}.yml"
-        raw = source.raw if source else self._new(values).encode()
+        raw = source.raw if source else self._new(slug, values).encode()
         start = data if data is not None else Source(label, raw).read() or {}
         edited = Edited(raw.decode("utf-8-sig"), start)
         columns = _write(edited, values, slug, self._logins)
@@ -339,7 +339,7 @@ class _Reading:
             fix = "recopiez les deux, par exemple depuis annuaire-entreprises.data.gouv.fr"
             yield "insee", f"le SIREN {siren} est celui de la commune {held}, non {quote(code)}", fix
 
-    def _new(self, values: Mapping[str, Any]) -> str:
+    def _new(self, slug: str, values: Mapping[str, Any]) -> str:
         """Give the file that ``fab commune.nouvelle`` would write of a row."""
         siren, services = values["siren"], values.get("services", ["teletransmission"])
         connector = values.get("connecteur", "" if "teletransmission" in services else None)
@@ -354,7 +354,7 @@ class _Reading:
             "vague": values.get("vague", 1),
             "services": services,
         }
-        return groupement.render(fields, postes, connector)
+        return groupement.render(slug, fields, postes, connector)
 
     def _agreeing(self, left: list[Planned]) -> list[Planned]:
         """Give the rows that agree with all files and with each other; the others are refused."""

@@ -851,6 +851,20 @@ def test_a_new_commune_is_written_and_loads(write: Write) -> None:
     assert sorted(entry.name for entry in path.parent.iterdir()) == ["gondecourt.yml", "la-madeleine.yml"]
 
 
+def test_what_makes_a_new_commune_ready_is_in_its_file(write: Write) -> None:
+    """Without its comments, the file names the connector's own certificate; the PC's source says who refuses it."""
+    directory = write()
+    path = groupement.new_commune(directory, "la-madeleine", **NEW)
+    text = path.read_text(encoding="utf-8")
+    assert "un TdT de production (RGS) le refuse" in text
+    path.write_text(
+        re.sub(r"^  # (certificat:|  fichier: |  secret: )", r"  \1", text, flags=re.MULTILINE), encoding="utf-8"
+    )
+    [commune] = groupement.load(directory)
+    wanted = {"fichier": "la-madeleine-connecteur.p12", "secret": "la-madeleine-connecteur.mdp"}
+    assert commune.data["connecteur"]["certificat"] == wanted
+
+
 def test_addresses_are_given_in_the_next_free_network(write: Write) -> None:
     directory = write(gondecourt=changed("10.59.2.10", "10.59.1.10"))
     groupement.new_commune(directory, "la-madeleine", **NEW, postes=["pc-a", "pc-b"])
