@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -188,6 +188,20 @@ def restriction(arguments: Mapping[str, Any]) -> str:
         options.append("--tags")
     options += [f"--{name.replace('_', '-')}" for name in ("skip_tags", "start_at_task") if arguments.get(name)]
     return f"lancé avec {' et '.join(options)} : une partie des tâches n'a pas été faite" if options else ""
+
+
+def standing(state: Mapping[str, Mapping[str, Any]], outgoing: Collection[str]) -> str:
+    """How many communes are equipped and ready, of those whose machines are reached (French, one line).
+
+    Args:
+        state: last known state of every commune.
+        outgoing: slugs of those that nobody reaches: their reports, not this state, say where they are.
+    """
+    known = [one for slug, one in state.items() if slug not in outgoing]
+    ready, equipped = (sum(one[key] for one in known) for key in ("prete", "equipee"))
+    apart = len(state) - len(known)
+    told = f"Groupement, dernier état connu : équipées {equipped} / {len(known)}, prêtes {ready} / {len(known)}"
+    return told + (f", sans compter {apart} en accès sortant (fab flotte.etat)." if apart else ".")
 
 
 def table(reports: Mapping[str, Mapping[str, Any]], width: int, color: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from creatic.evidence import follow
 from creatic.evidence.follow import Follower, table
 from creatic.evidence.rollout import HostRun, assess
 
@@ -62,3 +63,13 @@ def test_the_table_says_what_is_missing(follower: Follower) -> None:
     follower.conclude({PC, CONNECTOR})
     shown = table({"gondecourt": assess(GONDECOURT, follower.run, {})}, 200, color=False)
     assert "Gondecourt" in shown and "une tâche commune à tous les hôtes a échoué" in shown.replace("│", "")
+
+
+def test_communes_that_nobody_reaches_are_not_counted_by_a_state_that_does_not_know_them() -> None:
+    """Their reports are: the line said « prêtes 1 / 2 » above a table where both were."""
+    state = {"loos": {"equipee": True, "prete": True}, "bergues": {"equipee": False, "prete": False}}
+    assert follow.standing(state, {"bergues"}) == (
+        "Groupement, dernier état connu : équipées 1 / 1, prêtes 1 / 1, sans compter 1 en accès sortant "
+        "(fab flotte.etat)."
+    )
+    assert follow.standing(state, ()).endswith("équipées 1 / 2, prêtes 1 / 2.")

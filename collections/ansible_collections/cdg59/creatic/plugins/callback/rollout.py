@@ -278,13 +278,8 @@ class CallbackModule(Listener):
         # Communes that nobody reaches have their table elsewhere, with what their machines reported.
         if reached := {slug: one for slug, one in outcome.reports.items() if slug not in run.outgoing}:
             self._say(follow.table(reached, width, color))
-        ready = sum(state["prete"] for state in outcome.state.values())
-        equipped = sum(state["equipee"] for state in outcome.state.values())
-        self._say(
-            f"Groupement, dernier état connu : équipées {equipped} / {len(outcome.state)}, "
-            f"prêtes {ready} / {len(outcome.state)}. "
-            f"Durée : {duration(time.monotonic() - self._clock)}."
-        )
+        standing = follow.standing(outcome.state, {one.slug for one in self.communes if one.outgoing})
+        self._say(f"{standing} Durée : {duration(time.monotonic() - self._clock)}.")
         if outcome.folder is None:
             self._say("Aucune preuve écrite : ce passage n'a rien pu constater.", C.COLOR_ERROR)
             return
