@@ -12,6 +12,7 @@ import posixpath
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import siren_is_valid
@@ -74,6 +75,8 @@ def faults(name: str, value: Any, known: Callable[[str], Any]) -> Iterator[str]:
             )
     elif name == "encrypted_raid_volumes":
         yield from _volumes(value)
+    elif name == "commune_pc_tdt_authorities":
+        yield from _authorities([str(one) for one in value])
     elif name == "archive_node_devices":
         yield from _devices(value, known("encrypted_raid_volumes"), known("archive_node_mounted"))
     elif name == "archive_gateway_agents":
@@ -187,6 +190,20 @@ def _operators(names: Sequence[str]) -> Iterator[str]:
             )
     for name in _repeated(names):
         yield f"le compte {quote(name)} y est deux fois. À faire : gardez-en un"
+
+
+def _authorities(files: Sequence[str]) -> Iterator[str]:
+    for one in files:
+        path = Path(one).expanduser()
+        if not path.is_file():  # told of every file of the control node
+            continue
+        try:
+            x509.load_pem_x509_certificates(path.read_bytes())
+        except (OSError, ValueError):
+            yield (
+                f"{one} ne se lit pas comme un certificat PEM. À faire : convertissez-le (openssl x509 -inform DER "
+                "-in …), ou redemandez-le"
+            )
 
 
 def _repeated(names: Sequence[str]) -> list[str]:

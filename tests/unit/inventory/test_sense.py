@@ -190,3 +190,9 @@ def test_an_agent_of_another_organization_could_sign_nothing() -> None:
     assert told("archive_gateway_agents", agents, archive_gateway_organization="Groupement Cre@tic") == []
     [fault] = told("archive_gateway_agents", agents, archive_gateway_organization="Centre de gestion de la Somme")
     assert "« Centre de gestion de la Somme » (creatic_autorite)" in fault and "fab pki.personne" in fault
+
+
+def test_the_tdts_authority_is_a_certificate(tmp_path: Path) -> None:
+    (tmp_path / "tdt.pem").write_bytes(b"0\x82\x01")
+    [fault] = told("commune_pc_tdt_authorities", [str(tmp_path / "tdt.pem"), str(tmp_path / "absent.pem")])
+    assert "ne se lit pas comme un certificat PEM" in fault

@@ -20,6 +20,11 @@ options:
       C(historique.pem) beside it that it holds no more are taken out.
     type: path
     required: true
+  others:
+    description: Other trust bundles (PEM texts), as that of a site which the account visits; none is taken out.
+    type: list
+    elements: str
+    default: []
   certificates:
     description: The account's certificates. Each has one of I(folder), I(pkcs12) and I(token).
     type: list
@@ -103,6 +108,7 @@ def _with_material(entry: dict[str, str | None]) -> dict[str, str | None]:
 SPEC: dict[str, Any] = {
     "account": {"type": "str", "required": True},
     "authorities": {"type": "path", "required": True},
+    "others": {"type": "list", "elements": "str", "default": []},
     "certificates": entries(
         {
             "name": {"type": "str", "required": True},
@@ -134,7 +140,7 @@ def _store(module: AnsibleModule) -> dict[str, Any]:
         for entry in module.params["certificates"]
         if not (module.check_mode and entry["folder"] and not Path(entry["folder"]).is_dir())
     ]
-    authorities = bundle.read_text(encoding="ascii")
+    authorities = "\n".join([bundle.read_text(encoding="ascii"), *module.params["others"]])
     past = bundle.with_name("historique.pem")
     history = past.read_text(encoding="ascii") if past.is_file() else ""
     result = as_account(account, lambda: nss.converge(Path.home(), authorities, entries, module.check_mode, history))
