@@ -17,7 +17,7 @@ from creatic.supervision import alerts, figures
 
 MINUTES = 5
 MACHINE = {"machine": "gondecourt-connecteur", "profil": "tdt_connector", "commune": "gondecourt"}
-WORDS = {"valeur", "age", "reste", "duree"}
+WORDS = {"valeur", "age", "quand", "reste", "duree"}
 
 
 @dataclass(frozen=True)

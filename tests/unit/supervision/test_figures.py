@@ -106,7 +106,7 @@ def test_what_the_councils_owe_is_told() -> None:
 
 def test_what_never_was_is_told() -> None:
     text = 'creatic_depot_last_transaction_timestamp_seconds{client="a"} 0\ncreatic_depot_max_age_seconds{client="a"} 9'
-    assert [said for _, said, _ in told(text)] == ["« a » : dernière sauvegarde : jamais"]
+    assert [said for _, said, _ in told(text)] == ["dernière sauvegarde de « a » : jamais"]
 
 
 @pytest.mark.parametrize(
