@@ -82,6 +82,7 @@ namespace.add_collection(
         "pki",
         autorite.pki_list,
         autorite.pki_deadlines,
+        autorite.pki_make,
         autorite.pki_verify,
         autorite.pki_person,
         autorite.pki_rotate,

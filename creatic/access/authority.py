@@ -51,7 +51,7 @@ _MOST_PRINCIPALS = 200  # OpenSSH takes 256
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600}
 # Types as ssh-keygen shows them, and the least bits of a key.
 _KEYS = {"ED25519": 256, "ED25519-SK": 256, "ECDSA": 256, "ECDSA-SK": 256, "RSA": 3072}
-_CREATE = "lancez d'abord « ansible-playbook playbooks/authority.yml »"
+_CREATE = "lancez d'abord « fab pki.creer »"
 
 DOOR = "porte"
 """Event of an emergency door, which no certificate opens (creatic/fleet/emergency.py)."""

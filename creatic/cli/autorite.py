@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, person_name
@@ -21,6 +23,7 @@ from creatic.life import files as life_files
 from creatic.pki import renewal as pki_renewal
 from creatic.pki.authority import Authority
 from creatic.pki.deadlines import deadlines
+from creatic.pki.keys import MINIMUM_PASSPHRASE
 from creatic.pki.registry import REVOKED, STATUSES
 from creatic.terminal import Grid
 
@@ -84,6 +87,37 @@ def pki_list(context: Context, jours: str = "", statut: str = "") -> None:
         above.add(one["nom"], one["titulaire"], *counted, one["etat"])
     above.show()
     print("\n".join(told))
+
+
+@task("fab pki.creer", name="creer")
+def pki_make(context: Context) -> None:
+    """Fait l'autorité de certification et celle des accès, la première fois ; les tient ensuite à jour."""
+    home = common.home()
+    asked: dict[str, str] = {}
+    for role, title in (("RACINE", "de la racine"), ("EMETTRICE", "de l'émettrice"), ("SSH", "des accès SSH")):
+        folder = "ACCES" if role == "SSH" else "PKI"
+        name, file = f"CREATIC_{folder}_{role}", home / "secrets" / f"{folder.lower()}_{role.lower()}"
+        if not common.chosen().lab and not os.environ.get(name) and not file.is_file():
+            asked[name] = passphrase(f"Phrase secrète {title}", getpass.getpass)
+    common.must(common.playbook(context, "authority.yml", env=asked), "Autorité de certification")
+
+
+def passphrase(title: str, read: Callable[[str], str]) -> str:
+    """Ask for a passphrase twice: an error of typing would show the day when the root is needed, a year later.
+
+    Args:
+        title: whose it is (French).
+        read: reads what is typed, without showing it.
+
+    Raises:
+        Exit: they differ, or it is too short.
+    """
+    given = read(f"{title} ({MINIMUM_PASSPHRASE} caractères au moins) : ")
+    if len(given) < MINIMUM_PASSPHRASE:
+        raise Exit(f"{title} : {MINIMUM_PASSPHRASE} caractères au moins. Rien n'est fait.", code=2)
+    if read(f"{title}, de nouveau : ") != given:
+        raise Exit(f"{title} : les deux saisies diffèrent. Rien n'est fait, relancez la même commande.", code=2)
+    return given
 
 
 @task("fab pki.verifier", reads=True, name="verifier")

@@ -166,7 +166,7 @@ def seal(folder: Path, keys: SealKeys) -> None:
     if not keys.root.is_file():
         raise SealError(
             f"l'autorité du groupement n'existe pas encore ({keys.root} est introuvable). "
-            "À faire : ansible-playbook playbooks/authority.yml, puis relancez"
+            "À faire : fab pki.creer, puis relancez"
         )
     for path in (keys.chain, *credentials):
         if not path.is_file():

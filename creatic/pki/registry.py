@@ -38,7 +38,7 @@ from creatic.pki.x509 import (
 
 STATUSES = VALID, REPLACED, REVOKED, EXPIRED = "valide", "remplace", "revoque", "expire"
 
-UNFINISHED = "autorité de certification inachevée : relancez « ansible-playbook playbooks/authority.yml »"
+UNFINISHED = "autorité de certification inachevée : relancez « fab pki.creer »"
 _SHOWN = (
     *("serie", "titulaire", "organisme", "siren", "commune", "hote", "nom", "profil", "sujet"),
     *("debut", "fin", "motif", "revoque_le", "pem"),
@@ -108,7 +108,7 @@ class Registry:
                 )
             raise PkiError(
                 f"aucune autorité de certification dans {self.directory} : "
-                "lancez d'abord « ansible-playbook playbooks/authority.yml »"
+                "lancez d'abord « fab pki.creer »"
             )
         connection = sqlite3.connect(
             f"{self.path.absolute().as_uri()}?mode=rw", uri=True, timeout=60, isolation_level=None

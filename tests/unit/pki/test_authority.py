@@ -769,7 +769,7 @@ def test_an_authority_without_its_parts_says_so(authority: Authority) -> None:
         registry.execute("DELETE FROM certificat")
     with pytest.raises(PkiError) as without_certificate:
         issue(authority)
-    said = "autorité de certification inachevée : relancez « ansible-playbook playbooks/authority.yml »"
+    said = "autorité de certification inachevée : relancez « fab pki.creer »"
     assert str(without_settings.value) == str(without_certificate.value) == said
 
 
