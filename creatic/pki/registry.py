@@ -106,10 +106,7 @@ class Registry:
                     f"registre des certificats absent : {self.path}. Restaurez-le depuis la sauvegarde ; "
                     "sans lui, les révocations seraient perdues, donc rien n'est émis"
                 )
-            raise PkiError(
-                f"aucune autorité de certification dans {self.directory} : "
-                "lancez d'abord « fab pki.creer »"
-            )
+            raise PkiError(f"aucune autorité de certification dans {self.directory} : lancez d'abord « fab pki.creer »")
         connection = sqlite3.connect(
             f"{self.path.absolute().as_uri()}?mode=rw", uri=True, timeout=60, isolation_level=None
         )

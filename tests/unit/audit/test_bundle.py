@@ -218,7 +218,11 @@ def test_the_page_says_it_all_and_escapes() -> None:
     for words in (
         *("Audit de Gondecourt", "Non conforme", "3 écarts sans dérogation", "1 machine n’a pas pu être auditée"),
         *("gondecourt-pc-secretariat", "Vérifier que la machine est allumée", "Premier audit de ce poste"),
-        *("accordée par RSSI du groupement jusqu’au 1er novembre 2027", "assert 'sha512' == 'yescrypt'", "/etc/localtime"),
+        *(
+            "accordée par RSSI du groupement jusqu’au 1er novembre 2027",
+            "assert 'sha512' == 'yescrypt'",
+            "/etc/localtime",
+        ),
         *("Attestations à signer", "Je certifie que <b>les comptes</b>…", "Nom et fonction", "openssl ts -verify"),
         *("grub2_password", "variable hardening_yescrypt", "3.5.1-1+deb13u1", "sysctl_value = 2", "tcp 22 (sshd)"),
     ):
