@@ -123,12 +123,6 @@ class FrenchParser(Parser):
             raise ParseError(f"« {told} » n'est pas un nombre entier, que son option attend. {_HELP}.", None) from None
         for one in found:
             one.name = one.name and today(one.name)
-        first, *more = [one.name for one in found if one.name] or [""]
-        if more:
-            raise ParseError(
-                f"fab {first} : « {more[0]} » est de trop. Une commande à la fois ; si c'est un nom de machine ou de "
-                f"commune, « fab {first} --help » montre où il s'écrit.", None
-            )  # fmt: skip # one sentence
         if not any(one.name is None and one.args["help"].value for one in found):
             for one in found:
                 _must_be_whole(one)
@@ -149,7 +143,7 @@ class FrenchParser(Parser):
         return now
 
     def _is_value(self, word: str) -> bool:
-        return not word.startswith("-")
+        return not word.startswith("-") and word not in self.contexts and word not in FORMER
 
     def _asking(self, argv: list[str]) -> list[str]:
         """Have a command's --help explain it: invoke takes it for the first value that the command awaits."""
