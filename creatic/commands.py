@@ -123,36 +123,41 @@ class FrenchParser(Parser):
             raise ParseError(f"« {told} » n'est pas un nombre entier, que son option attend. {_HELP}.", None) from None
         for one in found:
             one.name = one.name and today(one.name)
+        asked = [one for one in found if one.name]
+        if len(asked) > 1:
+            raise ParseError(_one_of(asked[0].name, asked[1].name), asked[0])
         if not any(one.name is None and one.args["help"].value for one in found):
             for one in found:
                 _must_be_whole(one)
         return found
 
     def _joined(self, argv: Sequence[str]) -> list[str]:
-        """Have the words after a command be the one value that invoke takes: its option's, or a list."""
-        now, place = list[str](), 0
-        while place < len(argv):
-            name = FORMER.get(argv[place], argv[place])
-            now.append(argv[place])
-            place += 1
-            if name in OPTIONAL or name in SEVERAL:
-                words = [*itertools.takewhile(self._is_value, argv[place:])][: None if name in SEVERAL else 1]
-                now += [OPTIONAL[name]] if words and name in OPTIONAL else []
-                now += [",".join(words)] if words else []
-                place += len(words)
-        return now
+        """Have the words after a command be the one value that invoke takes: its option's, or a list.
 
-    def _is_value(self, word: str) -> bool:
-        return not word.startswith("-") and word not in self.contexts and word not in FORMER
+        A word there is never a command: a server may be called as one is.
+        """
+        place = self._command_at(argv)
+        name = FORMER.get(argv[place], argv[place]) if place < len(argv) else ""
+        if name not in OPTIONAL and name not in SEVERAL:
+            return [*argv]
+        after = place + 1
+        words = [*itertools.takewhile(_is_value, argv[after:])][: None if name in SEVERAL else 1]
+        given = [OPTIONAL[name]] if words and name in OPTIONAL else []
+        given += [",".join(words)] if words else []
+        return [*argv[:after], *given, *argv[after + len(words) :]]
+
+    def _command_at(self, argv: Sequence[str]) -> int:
+        """Where the command of a line is: its first word that is one."""
+        known = (at for at, word in enumerate(argv) if FORMER.get(word, word) in self.contexts)
+        return next(known, len(argv))
 
     def _asking(self, argv: list[str]) -> list[str]:
         """Have a command's --help explain it: invoke takes it for the first value that the command awaits."""
-        name = ""
-        for token in argv:
-            command = self.contexts.get(FORMER.get(name, name))
+        place = self._command_at(argv)
+        command = self.contexts.get(FORMER.get(argv[place], argv[place])) if place < len(argv) else None
+        for token in argv[place + 1 :]:
             if token in ("-h", "--help") and command and token not in command.flags:
-                return [today(name), *("…" for _value in command.missing_positional_args), "--help"]
-            name = token if FORMER.get(token, token) in self.contexts else name
+                return [today(argv[place]), *("…" for _value in command.missing_positional_args), "--help"]
         return argv
 
     def _explained(self, told: str, context: object) -> str:
@@ -167,8 +172,7 @@ class FrenchParser(Parser):
                 nearest = _nearest(word, getattr(context, "flags", ()))
                 return f"{of_command}l'option « {word} » n'existe pas.{nearest} {aid}."
             if name:
-                nearest = _nearest(word, self.contexts)
-                return f"{of_command}« {word} » est de trop : ni une de ses valeurs, ni une commande.{nearest} {aid}."
+                return f"{of_command}« {word} » est de trop : ce n'est pas une de ses valeurs. {aid}."
             return f"La commande « {word} » n'existe pas.{_nearest(word, self.contexts)} {_HELP}."
         if found := re.fullmatch(r"'(.+)' did not receive required positional arguments: (.+)", told):
             return f"fab {name} : il manque {found[2].replace("'", '')}. « fab {name} --help » les explique."
@@ -403,6 +407,18 @@ def _must_be_whole(command: ParserContext) -> None:
     if command.name and lacking:
         name = command.name
         raise ParseError(f"fab {name} : il manque {lacking}. « fab {name} --help » les explique.", command)
+
+
+def _is_value(word: str) -> bool:
+    return not word.startswith("-")
+
+
+def _one_of(name: str, other: str) -> str:
+    """What is said of a word that is a command's name, after a command that has no use for it."""
+    return (
+        f"fab {name} : « {other} » est de trop : ce n'est pas une de ses valeurs, et une ligne ne fait qu'une commande. "
+        f"Rien n'est fait. « fab {name} --help » montre ses options."
+    )
 
 
 def _nearest(word: str, known: Iterable[str], like: float = 0.5) -> str:

@@ -74,12 +74,12 @@ def parser() -> FrenchParser:
         ("--jours 3 pki.registre", "L'option « --jours » s'écrit après sa commande : fab pki.registre --jours …"),
         (
             "pki.registre 3",
-            "fab pki.registre : « 3 » est de trop : ni une de ses valeurs, ni une commande. "
+            "fab pki.registre : « 3 » est de trop : ce n'est pas une de ses valeurs. "
             "« fab pki.registre --help » montre ses options.",
         ),
         (
             "pki.registre --tous=3",
-            "fab pki.registre : « 3 » est de trop : ni une de ses valeurs, ni une commande. "
+            "fab pki.registre : « 3 » est de trop : ce n'est pas une de ses valeurs. "
             "« fab pki.registre --help » montre ses options.",
         ),
         ("commune.nouvelle", "fab commune.nouvelle : il manque slug. « fab commune.nouvelle --help » les explique."),
@@ -101,13 +101,51 @@ def test_what_is_not_understood_is_told_in_french(parser: FrenchParser, line: st
         ("environnement", ""),
         ("environnement inventories/lab", "inventories/lab"),
         ("environnement --dossier inventories/lab", "inventories/lab"),
-        ("environnement pki.registre", ""),
+        ("environnement pki.registre", "pki.registre"),
     ],
 )
 def test_a_folder_may_be_given_or_not(parser: FrenchParser, line: str, given: str) -> None:
-    [found, *others] = parser.parse_argv(line.split(" "))
-    assert found.as_kwargs["dossier"] == given
-    assert [one.name for one in others] == (["pki.registre"] if line.endswith("registre") else [])
+    [found] = parser.parse_argv(line.split(" "))
+    assert (found.name, found.as_kwargs["dossier"]) == ("environnement", given)
+
+
+@pytest.mark.parametrize(
+    ("line", "first", "other"),
+    [
+        ("pki.registre environnement", "pki.registre", "environnement"),
+        ("pki.registre --jours 3 pki.listes", "pki.registre", "pki.revocations"),
+        ("environnement inventories/lab pki.registre", "environnement", "pki.registre"),
+        ("commune.nouvelle loos --siren 1 environnement", "commune.nouvelle", "environnement"),
+    ],
+)
+def test_a_line_does_one_command(line: str, first: str, other: str) -> None:
+    pki = Collection("pki", listing)
+    pki.add_task(listing, name="revocations")
+    known = Collection(environnement, pki, commune=Collection(new)).to_contexts()
+    with pytest.raises(ParseError) as refused:
+        FrenchParser(contexts=known).parse_argv(line.split())
+    assert str(refused.value) == (
+        f"fab {first} : « {other} » est de trop : ce n'est pas une de ses valeurs, et une ligne ne fait qu'une "
+        f"commande. Rien n'est fait. « fab {first} --help » montre ses options."
+    )
+
+
+@pytest.mark.parametrize("line", ["serveurs documents", "serveurs ged documents", "serveurs --machines documents"])
+def test_a_server_called_as_a_command_is_no_command(line: str) -> None:
+    @task(name="serveurs")
+    def servers(_context: Context, machines: str = "tous") -> None:
+        """Déploie."""
+
+    @task(name="documents")
+    def documents(_context: Context) -> None:
+        """Écrit."""
+
+    known = Collection(servers, documents).to_contexts()
+    [found] = FrenchParser(contexts=known).parse_argv(line.split())
+    assert found.name == "serveurs"
+    assert found.as_kwargs["machines"].split(",") == [word for word in line.split()[1:] if word != "--machines"]
+    asked = FrenchParser(initial=Fab(name="Fabric", version="1").initial_context, contexts=known)
+    assert asked.parse_argv([*line.split(), "--help"])[0].args["help"].value == "serveurs"
 
 
 @pytest.mark.parametrize("line", ["pki.listes --jours=3", "pki.listes --jours 3"])
@@ -140,14 +178,14 @@ def test_a_former_name_is_a_word_as_others_where_no_command_is(capsys: pytest.Ca
         ("commune.deployer loos, anor", "loos,,anor"),  # a comma more is none
         ("communes loos anor", "loos,anor"),
         ("commune.deployer --communes loos", "loos"),
+        ("commune.deployer loos environnement", "loos,environnement"),
     ],
 )
 def test_several_communes_are_so_many_words(line: str, given: str) -> None:
     parser = FrenchParser(contexts=Collection(environnement, commune=Collection(deployer=deploy)).to_contexts())
-    found, *others = parser.parse_argv([*line.split(), "environnement"])
+    [found] = parser.parse_argv(line.split())
     assert (found.name, found.as_kwargs["communes"]) == ("commune.deployer", given)
     assert found.as_kwargs["limite"] == ("vague_2" if "--limite" in line else "")
-    assert [one.name for one in others] == ["environnement"]
 
 
 @cache
@@ -333,8 +371,7 @@ def test_what_repeats_a_program_may_be_left_too() -> None:
     assert (program.returncode, told) == (141, "")
 
 
-def test_a_command_after_one_that_may_go_alone_is_one(parser: FrenchParser) -> None:
-    """Before commands are known, nothing is taken for the value of one."""
+def test_nothing_is_a_value_before_commands_are_known() -> None:
     before = FrenchParser(initial=Fab(name="Fabric", version="1").initial_context, ignore_unknown=True)
     assert before.parse_argv(["environnement", "pki.listes"]).unparsed == ["environnement", "pki.listes"]
 
