@@ -416,8 +416,8 @@ def _is_value(word: str) -> bool:
 def _one_of(name: str, other: str) -> str:
     """What is said of a word that is a command's name, after a command that has no use for it."""
     return (
-        f"fab {name} : « {other} » est de trop : ce n'est pas une de ses valeurs, et une ligne ne fait qu'une commande. "
-        f"Rien n'est fait. « fab {name} --help » montre ses options."
+        f"fab {name} : « {other} » est de trop : ce n'est pas une de ses valeurs, et une ligne ne fait qu'une "
+        f"commande. Rien n'est fait. « fab {name} --help » montre ses options."
     )
 
 

@@ -43,6 +43,9 @@ from creatic.registry.checked_yaml import (
 
 _GROUP_KEYS = ("hosts", "children", "vars")
 _BUILT_IN = ("all", "ungrouped", profiles.BENCH)
+# Words of the command line. A GED called « documents », as the example's is, serves already: it cannot change its name,
+# and after a command no word is another (commands.FrenchParser).
+_WORDS = {*groupement.COMMANDS, *groupement.EVERY} - {"documents"}
 # Groups that communes come to need, and no longer: the example has what PCs under Windows ask.
 _SOMETIMES = {"systeme_debian", "systeme_windows"}
 _NAME = re.compile(r"\bcreatic_[a-z0-9_]+")
@@ -226,7 +229,7 @@ class Inspection:
         if not _MACHINE.fullmatch(key.value) or is_nothing(key):
             fix = "nommez-la en minuscules sans accent, chiffres et traits d'union, 63 caractères au plus"
             source.report(f"le nom de machine {quote(key.value)} n'est pas admis", fix, line=line)
-        elif key.value in (*_BUILT_IN, "localhost", *profiles.load()):
+        elif key.value in (*_BUILT_IN, "localhost", *profiles.load(), *_WORDS):
             fix = "donnez-lui un autre nom"
             source.report(f"le nom de machine {quote(key.value)} est réservé", fix, line=line)
         machine = self.machines.setdefault(key.value, Machine(key.value, source, key.start_mark.line + 1))

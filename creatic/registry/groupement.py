@@ -46,6 +46,10 @@ _SETTINGS_SCHEMA = Path(__file__).with_name("groupement.schema.json")
 _SERVER = re.compile(r"\bansible_host:\s*[\"']?(\d+\.\d+\.\d+\.\d+)")
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _RESERVED_SLUGS = ("pc",)  # its group would be commune_pc, which is a profile
+COMMANDS = ("audit", "correctifs", "documents", "environnement", "historique", "matin", "serveurs")
+"""Commands of one word; neither a commune nor, « documents » apart, a machine is called as they are."""
+EVERY = ("tous", "toutes")
+"""Words that stand for all machines or all communes, where names of some are written."""
 OUTGOING = "acces_sortant"
 """Group of the communes' machines that nobody can reach."""
 # Accounts of the applications that are no person's, and groups of each institution on the site of the délibérations.
@@ -363,7 +367,7 @@ def check_slug(source: Source, slug: str) -> None:
         if slugify(slug):
             fix += f" : {slugify(slug)}.yml"
         source.report("le nom du fichier n'est pas admis", fix)
-    elif slug in _RESERVED_SLUGS:
+    elif slug in (*_RESERVED_SLUGS, *COMMANDS, *EVERY):
         source.report("ce nom de fichier est réservé", f"donnez un autre nom, par exemple {slug}-commune.yml")
 
 

@@ -18,6 +18,7 @@ from invoke.exceptions import Exit, ParseError
 
 from creatic import commands as spoken
 from creatic.commands import AUDIENCES, DAILY, FORMER, FrenchParser
+from creatic.registry import groupement
 from testbed.control_node import REPO
 from testbed.programs import fabs
 
@@ -204,11 +205,12 @@ def commands() -> dict[str, dict[str, Any]]:
         "import json, shlex, fabfile\n"
         "from creatic.commands import FrenchParser\n"
         "told = {}\n"
-        "for name in fabfile.namespace.task_names:\n"
+        "for name, other in fabfile.namespace.task_names.items():\n"
         "    task = fabfile.namespace[name]\n"
         "    typed = shlex.split(task.example)\n"
         "    found = FrenchParser(contexts=fabfile.namespace.to_contexts()).parse_argv(typed[1:])\n"
-        "    told[name] = {'example': typed, 'found': [one.name for one in found], 'lab': task.lab}\n"
+        "    told[name] = {'example': typed, 'found': [one.name for one in found], 'lab': task.lab,\n"
+        "                  'names': [name, *other]}\n"
         "print(json.dumps(told))\n"
     )
     done = subprocess.run([sys.executable, "-c", asked], cwd=REPO, capture_output=True, text=True, check=False)
@@ -252,6 +254,11 @@ def test_the_list_loads_nothing_of_ansible() -> None:
     asked = "import sys, fabfile; print([name for name in sys.modules if name.partition('.')[0] == 'ansible'])"
     done = subprocess.run([sys.executable, "-c", asked], cwd=REPO, capture_output=True, text=True, check=False)
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_names_that_no_commune_has_are_the_commands_of_one_word() -> None:
+    every = {name for one in commands().values() for name in one["names"]}
+    assert {name for name in every if "." not in name} == {*groupement.COMMANDS}
 
 
 def test_each_command_has_an_example_that_can_be_typed() -> None:
@@ -300,7 +307,7 @@ def test_options_to_repeat_and_values_without_a_name_are_options_of_their_comman
     """invoke says nothing of one that is not: the option's letters would be taken for so many values."""
     asked = (
         "import inspect, fabfile\n"
-        "for name in fabfile.namespace.task_names:\n"
+        "for name, other in fabfile.namespace.task_names.items():\n"
         "    task = fabfile.namespace[name]\n"
         "    print(name, {*task.iterable, *(task.positional or ())} - {*inspect.signature(task.body).parameters})\n"
     )

@@ -310,7 +310,15 @@ FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
             lambda f, name=name: change(f / "servers.yml", "        documents:", f"        {name}:"),
             f"servers.yml, ligne 27 : le nom de machine « {name} » est réservé",
         )
-        for name in ("localhost", "all", "ged")
+        for name in ("localhost", "all", "ged", "serveurs", "matin", "tous")
+    ),
+    *(
+        (
+            f"a commune called {name}",
+            lambda f, name=name: (f / "communes/gondecourt.yml").rename(f / f"communes/{name}.yml"),
+            f"communes/{name}.yml : ce nom de fichier est réservé",
+        )
+        for name in ("documents", "audit", "toutes")
     ),
     (
         "an inventory that Ansible does not know",
