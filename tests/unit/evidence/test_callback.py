@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.cdg59.creatic.plugins.callback.rollout import CallbackModule
 
+from creatic.evidence import servers as evidence_servers
 from creatic.evidence.failures import failure_message
 from creatic.evidence.follow import restriction
 from creatic.evidence.rollout import HostInfo
@@ -72,7 +73,7 @@ class Rollout:
         """A task's result."""
         return SimpleNamespace(
             host=SimpleNamespace(get_name=lambda: host),
-            task=SimpleNamespace(get_name=lambda: task, action=action, _role=None),
+            task=SimpleNamespace(get_name=lambda: task, action=action, _role=None, _parent=content.pop("around", None)),
             result=content,
             is_changed=lambda: bool(content.get("changed")),
         )
@@ -123,6 +124,47 @@ def test_a_server_that_is_lost_keeps_its_turn_from_nobody(rollout: Rollout) -> N
         lock_commune(locks, name, os.getpid(), "lea")
     rollout.play("deploiement")
     rollout.lost("documents")
+    assert [path.name for path in locks.glob("*.json")] == ["serveur-relais.json"]
+
+
+def around(**parts: Any) -> SimpleNamespace:
+    """A block in a role's block, as Ansible has them."""
+    return SimpleNamespace(rescue=[], always=[], _parent=SimpleNamespace(_parent=None, **parts))
+
+
+@pytest.mark.parametrize(
+    ("block", "kept"),
+    [
+        (around(rescue=[], always=[]), []),
+        (around(), []),  # an include
+        (around(rescue=["base | Put it back"], always=[]), ["serveur-documents.json"]),
+        (around(rescue=[], always=["Place | Give the server's turn back"]), ["serveur-documents.json"]),
+    ],
+)
+def test_a_server_that_failed_is_for_others_at_once(rollout: Rollout, block: SimpleNamespace, kept: list[str]) -> None:
+    """Not while what follows its failure still changes it."""
+    locks = rollout.home / "verrous"
+    lock_commune(locks, "serveur-documents", os.getpid(), "lea")
+    lock_commune(locks, "serveur-relais", os.getpid(), "lea")
+    rollout.play("deploiement")
+    rollout.failed("documents", "npm ne répond pas", around=block)
+    assert sorted(path.name for path in locks.glob("*.json")) == [*kept, "serveur-relais.json"]
+
+
+@pytest.mark.parametrize("proved", [True, False])
+def test_a_server_is_for_others_once_it_is_proved_or_not(tmp_path: Path, proved: bool) -> None:
+    run = Rollout(tmp_path, ["documents", "relais"], machines=evidence_servers, profiles={"documents": "ged"})
+    locks = tmp_path / "verrous"
+    for name in run.names:
+        lock_commune(locks, f"serveur-{name}", os.getpid(), "lea")
+    run.play("preuves")
+    run.ok("relais")
+    proof: dict[str, Any] = {"action": "cdg59.creatic.server_proof"}
+    block = around(rescue=[], always=["Servers | Prove that the server serves"])
+    if proved:
+        run.ok("documents", **proof, around=block)
+    else:
+        run.failed("documents", "rien ne répond", **proof, around=block)
     assert [path.name for path in locks.glob("*.json")] == ["serveur-relais.json"]
 
 

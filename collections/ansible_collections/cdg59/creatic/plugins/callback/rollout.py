@@ -53,6 +53,20 @@ requirements:
 
 # What keeps the record of a run that is told machine by machine, by playbook.
 _MACHINES: dict[str, Any] = {"servers.yml": evidence_servers, "updates.yml": evidence_updates}
+# The last task of `fab serveurs` on a server.
+_PROOF = "cdg59.creatic.server_proof"
+
+
+def _is_last(task: Any) -> bool:
+    """Whether nothing is run on a host after this task of its fails: no block around it has a rescue, or an always."""
+    if task.action == _PROOF:
+        return True
+    around = task._parent
+    while around is not None:
+        if getattr(around, "rescue", None) or getattr(around, "always", None):
+            return False
+        around = around._parent
+    return True
 
 
 class CallbackModule(Listener):
@@ -191,8 +205,10 @@ class CallbackModule(Listener):
         self.v2_playbook_on_task_start(task, False)
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """Count, and keep what the checks and the proofs tell."""
+        """Count, and keep what the checks and the proofs tell; a server that is proved is for others."""
         self._done(result)
+        if self.machines is evidence_servers and result.task.action == _PROOF:
+            self._free(result.host.get_name())
 
     def v2_runner_on_skipped(self, result: Any) -> None:
         """Note that the host is there."""
@@ -204,13 +220,19 @@ class CallbackModule(Listener):
         self._done(result)
         if not ignore_errors:
             self._stopped(result, reached=True)
+            if _is_last(result.task):
+                self._free(result.host.get_name())
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """Note that the host could not be reached; its turn is for the next ones."""
         self._stopped(result, reached=False)
         # Nothing of it is run any more, not even what gives its turn back (journeys/tasks/place.yml).
+        self._free(result.host.get_name())
+
+    def _free(self, host: str) -> None:
+        """Give back the lock of a server with which the run is done."""
         if self.follower and not self.check:
-            store.unlock_communes(self.home / "verrous", self._pid, f"serveur-{result.host.get_name()}")
+            store.unlock_communes(self.home / "verrous", self._pid, f"serveur-{host}")
 
     def _done(self, result: Any) -> None:
         if self.follower:
