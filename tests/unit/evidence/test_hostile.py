@@ -149,7 +149,9 @@ def heard(host: str, **content: Any) -> SimpleNamespace:
     """A result of a task."""
     return SimpleNamespace(
         host=SimpleNamespace(get_name=lambda: host),
-        task=SimpleNamespace(get_name=lambda: "Rollout | Prove", action="cdg59.creatic.proof", _role=None),
+        task=SimpleNamespace(
+            _parent=None, get_name=lambda: "Rollout | Prove", action="cdg59.creatic.proof", _role=None
+        ),
         result=content,
         is_changed=lambda: False,
     )
