@@ -121,6 +121,9 @@ def task(
             try:
                 with contextlib.nullcontext() if anywhere or (reads and not is_watched()) else noted():
                     _done(body, *arguments, **given)
+            except KeyboardInterrupt:
+                left = "rien n'est changé" if reads else "ce qui est fait reste fait. À faire : relancez-la"
+                raise Exit(f"Commande interrompue : {left}.", code=130) from None
             except PermissionError as error:
                 raise Exit(environment.closed(error.filename or home()), code=1) from None
 

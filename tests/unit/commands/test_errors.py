@@ -39,6 +39,17 @@ def test_a_command_ends_with_the_message_and_the_code(kind: type[CreaticError], 
     assert (ended.value.message, ended.value.code) == ("le registre manque", code)
 
 
+@pytest.mark.parametrize(("reads", "left"), [(True, "rien n'est changé"), (False, "ce qui est fait reste fait")])
+def test_a_command_that_is_interrupted_says_what_is_left(reads: bool, left: str) -> None:
+    def body(_context: Context) -> None:
+        raise KeyboardInterrupt
+
+    command = common.task("fab essai", anywhere=True, reads=reads)(body)
+    with pytest.raises(Exit, match=f"^Commande interrompue : {left}") as ended:
+        command.body(Context())
+    assert ended.value.code == 130
+
+
 def test_a_module_fails_with_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[str, Any] = {}
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.callback.journey import CallbackModule
+
+from testbed.control_node import REPO
 
 
 class Journey:
@@ -117,3 +124,28 @@ def test_a_single_command_shows_its_own_words_alone(journey: Journey) -> None:
     journey.failed("non-zero return code", "ansible.builtin.command", rc=1, stdout="", stderr="Journal inutilisable.")
     assert journey.lines == ['[{"a": 1}]', "Journal inutilisable."]
     assert journey.end(failures={"sae1": 1}) == "Journal inutilisable."
+
+
+def test_ctrl_c_speaks_french_and_nothing_else(tmp_path: Path) -> None:
+    """As Ansible itself runs it: its own sentence is English."""
+    play = tmp_path / "attend.yml"
+    play.write_text(
+        "- name: Attente\n  hosts: localhost\n  connection: local\n  gather_facts: false\n"
+        "  tasks:\n    - {name: Wait, ansible.builtin.command: sleep 120}\n"
+    )
+    settings = os.environ | {
+        "ANSIBLE_CONFIG": str(REPO / "ansible.cfg"),
+        "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.journey",
+        "PYTHONUNBUFFERED": "1",
+    }
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", str(play)]
+    with subprocess.Popen(command, cwd=REPO, env=settings, stdout=-1, stderr=-1, text=True) as run:
+        assert run.stdout and run.stderr
+        assert any("Attente" in line for line in iter(run.stdout.readline, ""))
+        run.send_signal(signal.SIGINT)
+        _shown, said = run.communicate(timeout=60)
+    assert run.returncode == 99
+    assert said.strip() == (
+        "Interrompu : ce qui est fait reste fait, ce qui était en cours s'arrête où il en est.\n"
+        "À faire : relancez la même commande."
+    )

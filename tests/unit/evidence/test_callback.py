@@ -322,7 +322,18 @@ def test_an_interruption_leaves_nothing(rollout: Rollout, capsys: pytest.Capture
     rollout.callback._interrupted()
     assert [path.name for path in (rollout.home / "evidence").iterdir()] == [".verrou"]
     assert not (rollout.home / "verrous" / "gondecourt.json").exists()
-    assert "Relancer : il reprend" in capsys.readouterr().err
+    assert "aucune preuve n'est écrite, ses verrous sont levés" in capsys.readouterr().err
+
+
+def test_an_interruption_says_which_machines_are_left_as_they_are(rollout: Rollout) -> None:
+    assert "restent" not in rollout.callback._left()
+    rollout.play("deploiement")
+    rollout.ok(PC.name)
+    assert rollout.callback._left() == (
+        "Interrompu : ce qui est fait reste fait.\n"
+        f"Déjà commencées, elles restent comme elles sont : {PC.name}.\n"
+        "À faire : relancez la même commande, elle reprend."
+    )
 
 
 def test_other_playbooks_are_none_of_its_business() -> None:

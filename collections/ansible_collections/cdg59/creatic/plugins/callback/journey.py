@@ -13,6 +13,7 @@ from ansible import constants as C
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, duration
+from ansible_collections.cdg59.creatic.plugins.plugin_utils import interruption
 
 from creatic.evidence.failures import explain, failure_message
 from creatic.registry import profiles
@@ -65,6 +66,15 @@ class CallbackModule(CallbackBase):
                 self._say(f"   {line}" if host == "localhost" else f"   {host} : {line}")
 
     # -- events ----------------------------------------------------------------------------------------
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        """Have Ctrl-C speak French."""
+        interruption.told(
+            lambda: (
+                "Interrompu : ce qui est fait reste fait, ce qui était en cours s'arrête où il en est.\n"
+                "À faire : relancez la même commande."
+            )
+        )
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Say what begins: by its name, which is French, or by the profile that is applied."""

@@ -20,6 +20,7 @@ from ansible import context
 from ansible.template import Templar
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, duration, now
+from ansible_collections.cdg59.creatic.plugins.plugin_utils import interruption
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
 
 from creatic.evidence import follow, store
@@ -124,6 +125,7 @@ class CallbackModule(Listener):
         self.machines = _MACHINES.get(path.name)
         self.disabled = path.parent.name != "journeys" or (path.name != "rollout.yml" and self.machines is None)
         if not self.disabled:
+            interruption.told(self._left)
             self.source = follow.code_version(path.resolve().parent)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
@@ -309,6 +311,13 @@ class CallbackModule(Listener):
             self._say(f"Preuves NON SIGNÉES : {outcome.unsealed}", C.COLOR_ERROR)
         self._say(f"Preuves : {evidence / 'index.html'} (passage {run.run_id})")
 
+    def _left(self) -> str:
+        """What is said of a run that Ctrl-C stops: where each machine is left."""
+        hosts = self.follower.run.hosts if self.follower else {}
+        begun = sorted(name for name, host in hosts.items() if host.executed)
+        where = f"\nDéjà commencées, elles restent comme elles sont : {', '.join(begun)}." if begun else ""
+        return f"Interrompu : ce qui est fait reste fait.{where}\nÀ faire : relancez la même commande, elle reprend."
+
     def _interrupted(self) -> None:
         """Ctrl-C or an error of Ansible itself: leave nothing that could pass for evidence."""
         if os.getpid() != self._pid or self.staging is None:
@@ -316,4 +325,4 @@ class CallbackModule(Listener):
         store.discard_run(self.staging)
         self.staging = None
         store.unlock_communes(self.home / "verrous", self._pid)
-        sys.stderr.write("\nDéploiement interrompu : aucune preuve n'est écrite. Relancer : il reprend.\n")
+        sys.stderr.write("Déploiement interrompu : aucune preuve n'est écrite, ses verrous sont levés.\n")

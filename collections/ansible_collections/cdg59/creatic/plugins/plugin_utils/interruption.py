@@ -1,0 +1,36 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""What Ctrl-C says of a playbook: in French and once, where Ansible says « User interrupted execution »."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
+
+STATUS = 99  # Ansible's own, of a run that somebody stops
+
+
+def told(said: Callable[[], str]) -> None:
+    """Have Ctrl-C end this process by a sentence, after what Ansible does of it: its workers stop.
+
+    Args:
+        said: gives the sentence: what is left as it is, and how to go on.
+    """
+    before, own = signal.getsignal(signal.SIGINT), os.getpid()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        try:
+            if callable(before):
+                before(number, frame)
+        except KeyboardInterrupt:
+            if os.getpid() != own:  # a worker that has not yet its own handler
+                raise
+            sys.stderr.write(f"\n{harmless.text(said())}\n")
+            raise SystemExit(STATUS) from None
+
+    signal.signal(signal.SIGINT, stop)
