@@ -336,6 +336,18 @@ def test_an_interruption_says_which_machines_are_left_as_they_are(rollout: Rollo
     )
 
 
+def test_progress_says_each_role_once_in_french(rollout: Rollout) -> None:
+    rollout.play("deploiement")
+    for role, name in (("", "Place | Take the server's turn"), ("base", "base : apt | Ensure"), ("base", "base : x")):
+        named = SimpleNamespace(get_name=lambda role=role: role) if role else None
+        rollout.callback.v2_playbook_on_task_start(
+            SimpleNamespace(get_name=lambda name=name: name, _role=named), is_conditional=False
+        )
+    [line] = [line for line in rollout.lines if "…" in line]
+    assert line.endswith("système : paquets, heure, journaux")
+    assert "base" not in rollout.output and "Take" not in rollout.output
+
+
 def test_other_playbooks_are_none_of_its_business() -> None:
     callback = CallbackModule()
     callback.v2_playbook_on_start(SimpleNamespace(_file_name="playbooks/site.yml"))

@@ -23,7 +23,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, 
 from ansible_collections.cdg59.creatic.plugins.plugin_utils import interruption
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
 
-from creatic.evidence import follow, store
+from creatic.evidence import follow, steps, store
 from creatic.evidence import servers as evidence_servers
 from creatic.evidence import updates as evidence_updates
 from creatic.evidence.rollout import Commune, HostRun, Run
@@ -107,14 +107,15 @@ class CallbackModule(Listener):
     def _progress(self, name: str, role: str) -> None:
         """Show the current task: rewritten in place on a terminal, else each role once."""
         elapsed = duration(time.monotonic() - self._clock)
+        said = steps.phrase(name, role)
         if sys.stdout.isatty():
             self._clear()
             width = os.get_terminal_size(sys.stdout.fileno()).columns - 1
-            sys.stdout.write(f"   … {elapsed:>11}  {name}"[:width])
+            sys.stdout.write(f"   … {elapsed:>11}  {said}"[:width])
             sys.stdout.flush()
             self._live = True
         elif role and role not in self._roles:
-            self._say(f"   … {elapsed:>11}  {role}")
+            self._say(f"   … {elapsed:>11}  {said}")
             self._roles.add(role)
 
     # -- Events ---------------------------------------------------------------------------------------
