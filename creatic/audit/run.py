@@ -47,6 +47,7 @@ from creatic.registry import profiles as registry
 
 # Test benches are audited when they are named.
 EVERYTHING = f"all:!{registry.BENCH}"
+_GRACE_S = 20  # that Ansible has to end its workers, which write in the folder that is sealed
 # Tests which leave something on the host, however little, are no part of an audit.
 READ_ONLY_TESTS = "not leaves_traces"
 
@@ -129,6 +130,9 @@ class Audit:
         self.operator = evidence_store.operator()
         self.seconds: dict[str, float] = {}
         self.broken: dict[str, str] = {}  # machines whose tests gave no result, and why
+        self.checks: list[Check] = []
+        self.tested: set[str] = set()  # machines whose tests are over
+        self.interrupted = ""  # the phase, of PHASES
         try:
             self.name, self.staging = evidence_store.open_run(order.home / "audits", self.operator)
         except evidence_store.EvidenceError as error:
@@ -155,15 +159,25 @@ class Audit:
         command += ["--check", "--diff", "-e", listing.given(variables)]
         command += ["--limit", self.order.limit or EVERYTHING]
         start = time.monotonic()
-        self._run(
-            command,
-            {
-                audit_store.FOLDER: str(self.staging),
-                "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.audit",
-                "ANSIBLE_LOCALHOST_WARNING": "False",
-                "ANSIBLE_HOST_PATTERN_MISMATCH": "ignore",
-            },
-        )
+        env = {
+            audit_store.FOLDER: str(self.staging),
+            "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.audit",
+            "ANSIBLE_LOCALHOST_WARNING": "False",
+            "ANSIBLE_HOST_PATTERN_MISMATCH": "ignore",
+        }
+        with (
+            aim.shortened(command) as given,
+            subprocess.Popen(given, cwd=self.order.top, env=os.environ | env) as playbook,
+        ):
+            try:
+                playbook.wait()
+            except BaseException:
+                playbook.terminate()
+                try:
+                    playbook.wait(_GRACE_S)
+                except subprocess.TimeoutExpired:
+                    playbook.kill()
+                raise
         self.seconds["constats_et_derive"] = round(time.monotonic() - start, 1)
         if not audit_store.read_plan(self.staging):
             raise AuditError("L'audit n'a pas commencé : la raison est affichée au-dessus. Rien n'a été regardé.")
@@ -176,14 +190,17 @@ class Audit:
         command += ["--profile", profile, "--environment", str(self.order.inventory), "--limit", ",".join(names)]
         command += ["-m", READ_ONLY_TESTS, "--junitxml", str(path), "-o", "junit_family=xunit2"]
         command += ["-p", "no:cacheprovider", "--tb=short"]
-        done = self._run(command, {"PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, errors="replace")
         secrets = _secrets(self.order.home)
         try:
+            done = self._run(command, {"PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, errors="replace")
             # 0: all pass, 1: some fail. Anything else is no result.
             if done.returncode not in (0, 1) or not path.is_file():
                 raise AuditError(" / ".join((done.stdout + done.stderr).strip().splitlines()[-4:]))
             path.write_text(redact(path.read_text(encoding="utf-8", errors="replace"), secrets), encoding="utf-8")
             return read_junit(path)
+        except KeyboardInterrupt:
+            path.unlink(missing_ok=True)  # its secrets may not be masked yet
+            raise
         except AuditError as error:
             path.unlink(missing_ok=True)
             if len(names) > 1:
@@ -193,13 +210,12 @@ class Audit:
             self.say(f"   ✗ {names[0]} : les essais n'ont pas pu être exécutés")
             return []
 
-    def test(self, targets: Sequence[Target]) -> list[Check]:
-        """Run the tests of the profiles and of the controls on the machines that answer."""
+    def test(self, targets: Sequence[Target]) -> None:
+        """Run the tests of the profiles and of the controls on the machines that answer (`checks`, `tested`)."""
         followed = audit_store.read_followed(self.staging)
         self.say(f"\n{PHASES['essais']}")
         folder = self.staging / "junit"
         folder.mkdir()
-        checks: list[Check] = []
         start = time.monotonic()
         for profile in sorted({target.profile for target in targets}):
             names = [
@@ -214,7 +230,8 @@ class Audit:
             clock = time.monotonic()
             with waiting(f"essais du profil {profile} ({count(len(names), 'machine')})", self.say):
                 found = self._tests(profile, names, folder)
-            checks += found
+            self.checks += found
+            self.tested |= {*names}
             results = [check.result for check in found]
             mark = "✗" if {"echec", "perdu"} & {*results} or self.broken.keys() & {*names} else "✓"
             lost = f", {results.count('perdu')} sans réponse" if "perdu" in results else ""
@@ -224,11 +241,27 @@ class Audit:
                 f"({duration(time.monotonic() - clock)})"
             )
         self.seconds["essais"] = round(time.monotonic() - start, 1)
-        return checks
 
     # -- Judging and writing --------------------------------------------------------------------------
 
-    def gather(self, targets: Sequence[Target], checks: Sequence[Check]) -> list[audit_verdict.Found]:
+    def _missing(self, target: Target, *, seen: bool, compared: bool) -> dict[str, str] | None:
+        """What an interruption kept from being looked at on a machine; None when nothing."""
+        if not self.interrupted or target.system != "debian":
+            return None
+        told = {"ses constats": seen, "sa comparaison": compared, "ses essais": target.name in self.tested}
+        left = [name for name, done in told.items() if not done]
+        if not left:
+            return None
+        missing = "tout reste à faire" if len(left) == len(told) else f"il manque {' et '.join(left)}"
+        return {
+            "phase": self.interrupted,
+            "nature": audit_verdict.INTERRUPTED,
+            "tache": "",
+            "raison": f"audit interrompu, {missing}",
+            "remede": f"fab audit --limite {target.name}",
+        }
+
+    def gather(self, targets: Sequence[Target]) -> list[audit_verdict.Found]:
         """Put together what was found of each machine."""
         followed = audit_store.read_followed(self.staging)
         secrets = _secrets(self.order.home)
@@ -248,13 +281,15 @@ class Audit:
                 reason = f"les essais n'ont pas pu être exécutés : {self.broken[target.name]}"
                 incident = {"phase": "essais", "nature": "echec", "tache": "essais", "raison": reason}
                 incident["remede"] = "Vérifier cette machine, puis relancer son audit."
-            mine = [check for check in checks if check.host == target.name]
+            mine = [check for check in self.checks if check.host == target.name]
             lost = next((check for check in mine if check.result == "perdu"), None)
             if lost and incident is None:
                 reason, remedy = explain(lost.detail or "timed out")
                 incident = {"phase": "essais", "nature": "injoignable", "tache": lost.name, "raison": reason}
                 incident["remede"] = remedy
-            drift = host.get("derive") if "derive" in host.get("phases", []) and not incident else None
+            compared = "derive" in host.get("phases", []) and self.interrupted != "constats"
+            drift = host.get("derive") if compared and not incident else None
+            incident = incident or self._missing(target, seen=collected is not None, compared=compared)
             for item in drift or []:
                 item["diff"] = redact(item["diff"], secrets)
                 item["chemins"] = [redact(path, secrets) for path in item["chemins"]]
@@ -282,6 +317,7 @@ class Audit:
             "inventaire": order.inventory.name,
             "perimetre": order.limit or WHOLE,
             "niveau_impose": order.level or None,
+            "interrompu": PHASES[self.interrupted] if self.interrupted else None,
             "contenu_openscap": {"paquet": scap.PACKAGE, "sha256": scap.DATA_STREAM_SHA256},
             "catalogue": {
                 path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(catalogue.iterdir())
@@ -320,16 +356,27 @@ class Audit:
 
         Raises:
             AuditError: nothing was published, the reason is in French.
-            KeyboardInterrupt: it was interrupted; nothing is left.
+            KeyboardInterrupt: it was interrupted before anything was found, or while it was sealed; nothing is left.
         """
         where = self.order.limit or "toutes les machines"
         self.say(f"Audit {self.name} : {where}. Lecture seule, rien n'est changé sur les machines.")
         previous = signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         try:
-            self.look()
-            targets = audit_store.read_plan(self.staging)
-            checks = self.test(targets)
-            results = self.conclude(self.gather(targets, checks))
+            try:
+                self.interrupted = "constats"
+                self.look()
+                targets = audit_store.read_plan(self.staging)
+                self.interrupted = "essais"
+                self.test(targets)
+                self.interrupted = ""
+            except KeyboardInterrupt:
+                targets = audit_store.read_plan(self.staging)
+                if not any(audit_store.read_collected(self.staging, target.name) for target in targets):
+                    raise
+                self.say(
+                    "\nAudit interrompu : ce qui est constaté est jugé et scellé (Ctrl-C encore : rien n'est gardé)."
+                )
+            results = self.conclude(self.gather(targets))
             folder = self.publish(results)
         except BaseException:
             evidence_store.discard_run(self.staging)

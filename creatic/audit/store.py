@@ -18,6 +18,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -73,7 +74,10 @@ def read_followed(folder: Path) -> dict[str, Any]:
 
 
 def clear_notes(folder: Path) -> None:
-    """Remove the working notes, whose content is in the results."""
+    """Remove the working notes, whose content is in the results, and what was being written of a machine."""
+    for path in folder.glob("machines/*/"):
+        if not (path / COLLECTED).is_file():
+            shutil.rmtree(path)
     for name in (_PLAN, _FOLLOWED):
         (folder / name).unlink(missing_ok=True)
 
@@ -128,5 +132,9 @@ def read_arf_bytes(folder: Path, name: str) -> bytes:
 
 
 def previous_results(home: Path) -> dict[str, Any] | None:
-    """Results of the last audit that can be read."""
-    return evidence_store.last_json(evidence_store.runs(home / "audits"), RESULTS)
+    """Results of the last audit that can be read, and was not interrupted."""
+    for run in reversed(evidence_store.runs(home / "audits")):
+        found = evidence_store.read_json(run / RESULTS)
+        if isinstance(found, dict) and not found.get("interrompu"):
+            return found
+    return None

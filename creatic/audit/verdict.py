@@ -35,6 +35,10 @@ STATES = {
 }
 
 
+INTERRUPTED = "interrompu"
+"""Nature of the incident of a machine whose audit a person, or the computer's stop, cut short."""
+
+
 class CatalogueLike(Protocol):
     """The catalogue: creatic/audit/controls.py."""
 
@@ -114,6 +118,8 @@ def judge_control(control: Control, found: Found, rules: Sequence[Rule], catalog
     for rule in rules:
         scale.weigh_rule(rule, waiver(rule.name) or whole)
     scale.lost |= found.state in ("injoignable", "hors_portee")
+    if found.incident and found.incident["nature"] == INTERRUPTED:  # what was to be run still: nothing is conform yet
+        scale.lost |= found.openscap is None or not {check.name for check in found.checks} >= {*control.tests}
     verdict, waived = scale.verdict(control, whole)
     if verdict == NON_VERIFIE and not scale.lost and not scale.skipped and control.tests:
         scale.proofs.append(_evidence("essai", control.tests[0], "absent", "l'essai n'a pas été exécuté"))

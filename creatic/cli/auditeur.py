@@ -145,9 +145,13 @@ def audit(context: Context, limite: str = "", niveau: str = "") -> None:
     except CreaticError as error:
         raise Exit(f"L'audit est refusé : {error}", code=2) from None
     except KeyboardInterrupt:
-        raise Exit("Audit interrompu : rien n'est gardé.", code=130) from None
+        raise Exit(
+            "Audit interrompu : rien n'était constaté, ou c'était le scellement ; rien n'est gardé.", code=130
+        ) from None
     print("\n" + "\n".join(audit_run.synthesis(results, time.monotonic() - start)))
     print(f"Rapport    : {folder / audit_store.REPORT}\nDossier    : {folder}.tar.gz")
+    if results["interrompu"]:
+        raise Exit("Audit interrompu : ce qui manque est nommé ci-dessus.", code=130)
     if not results["verdict"]["conforme"]:
         raise Exit(code=1)
 

@@ -6,6 +6,7 @@ import base64
 import gzip
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -21,12 +22,12 @@ from creatic.audit import oscal as audit_oscal
 from creatic.audit import page as audit_page
 from creatic.audit import run as audit_run
 from creatic.audit import store as audit_store
-from creatic.audit.sources import AuditError
+from creatic.audit.sources import AuditError, Check
 from creatic.evidence import store as evidence_store
 from creatic.evidence.seal import SealError, SealKeys
 from creatic.evidence.store import EvidenceError
 
-from .conftest import Catalogue, collected, example, target
+from .conftest import Catalogue, T, check, collected, entry, example, target
 
 REPO = Path(__file__).parents[3]
 NAMES = [
@@ -181,8 +182,8 @@ def test_an_interrupted_audit_leaves_nothing_that_verifies(
 
     steps: dict[str, Callable[..., Any]] = {
         "look": lambda: None,
-        "test": lambda _targets: [],
-        "gather": lambda _targets, _checks: [],
+        "test": lambda _targets: None,
+        "gather": lambda _targets: [],
         "conclude": lambda _found: {},
     }
     for name, step in steps.items():
@@ -192,6 +193,97 @@ def test_an_interrupted_audit_leaves_nothing_that_verifies(
     with pytest.raises(KeyboardInterrupt):
         audit.perform()
     assert [path.name for path in (home / "audits").iterdir() if path.name != ".verrou"] == []
+
+
+@pytest.mark.parametrize("moment", ["constats", "essais"])
+def test_an_interrupted_audit_keeps_what_was_found_and_says_what_is_missing(
+    home: Path, keys: SealKeys, arf: bytes, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    monkeypatch.setattr(evidence_store, "seal_keys", lambda _home: keys)
+    catalogue = Catalogue([entry("R80", tests=(f"{T}test_a",)), entry("R61", oscap=("sudo",))])
+    said: list[str] = []
+    order = audit_run.Order(REPO, REPO / "inventories" / "lab", home, "", "", catalogue, [])
+    audit = audit_run.Audit(order, said.append)
+    names = ["faite", "constatee", "attendue"]
+    windows = target("pc-windows", system="windows", profile="commune_pc")
+    targets = [*(target(name, profile=profile) for name, profile in zip(names, ("a", "b", "c"), strict=True)), windows]
+
+    def look() -> None:
+        audit_store.write_plan(audit.staging, targets)
+        for name in names[:2]:
+            report = collected()
+            report["openscap"]["arf_gz_b64"] = base64.b64encode(arf).decode()
+            audit_store.keep_collected(audit.staging, name, report)
+        (audit.staging / "machines" / "attendue").mkdir()
+        (audit.staging / "machines" / "attendue" / audit_store.ARF).write_bytes(b"half")
+        if moment == "constats":
+            raise KeyboardInterrupt
+        host: dict[str, Any] = {
+            "incident": None,
+            "derive": [],
+            "phases": ["constats", "derive"],
+            "secondes": {},
+            "taches": 3,
+        }
+        audit_store.write_followed(audit.staging, dict.fromkeys(names[:2], host))
+
+    def tests(profile: str, hosts: list[str], _folder: Path) -> list[Check]:
+        if profile != "a":
+            raise KeyboardInterrupt
+        return [check("test_a", host=hosts[0])]
+
+    monkeypatch.setattr(audit, "look", look)
+    monkeypatch.setattr(audit, "_tests", tests)
+    results, folder = audit.perform()
+    assert evidence_store.verify_one(folder, keys.root).intact
+    assert "Ctrl-C" in said[-1] and not (folder / "machines" / "attendue").exists()
+    machines = {one["nom"]: one for one in results["machines"]}
+    done = moment == "essais"
+    assert {name: one["etat"] for name, one in machines.items()} == {
+        "faite": "auditee" if done else "en_erreur",
+        "constatee": "en_erreur",
+        "attendue": "en_erreur",
+        "pc-windows": "hors_portee",
+    }
+    missing = "ses essais" if done else "sa comparaison et ses essais"
+    assert machines["constatee"]["incident"]["raison"] == f"audit interrompu, il manque {missing}"
+    assert machines["attendue"]["incident"]["raison"] == "audit interrompu, tout reste à faire"
+    assert "fab audit --limite attendue" in (folder / audit_store.REPORT).read_text()
+    verdicts = {
+        one["id"]: {name: what["verdict"] for name, what in one["machines"].items()} for one in results["controles"]
+    }
+    assert verdicts["R80"]["faite"] == ("conforme" if done else "non_verifie")
+    assert verdicts["R80"]["constatee"] == verdicts["R80"]["attendue"] == "non_verifie"
+    assert not results["verdict"]["conforme"] and results["interrompu"]
+    assert audit_store.previous_results(home) is None, "a trend is drawn from whole audits"
+
+
+def test_an_interruption_waits_until_nothing_is_written_any_more(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ansible is told to end, and what it writes while it does is there before the folder is sealed."""
+    playbook = tmp_path / "ansible-playbook"
+    playbook.write_text(
+        "#!/bin/sh\n"
+        f"""trap 'sleep 0.3; echo > "${audit_store.FOLDER}/ended"; exit 0' TERM\n"""
+        f"""until [ -e "${audit_store.FOLDER}/waited" ]; do sleep 0.05; done\n"""
+        "kill -INT $PPID\n"
+        "while :; do sleep 0.05; done\n"
+    )
+    playbook.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    order = audit_run.Order(REPO, REPO / "inventories" / "lab", home, "", "", Catalogue([]), [])
+    audit = audit_run.Audit(order, lambda _text: None)
+    wait = subprocess.Popen.wait
+
+    def waited(process: subprocess.Popen[Any], timeout: float | None = None) -> int:
+        (audit.staging / "waited").touch()
+        return wait(process, timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "wait", waited)
+    with pytest.raises(KeyboardInterrupt):
+        audit.look()
+    assert (audit.staging / "ended").exists()
 
 
 def test_a_collector_that_lies_is_refused(tmp_path: Path, arf: bytes) -> None:

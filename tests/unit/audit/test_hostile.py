@@ -52,7 +52,7 @@ def concluded(home: Path, folder: Path, reports: dict[str, Any]) -> dict[str, An
                 audit_store.keep_collected(audit.staging, name, report)
             except AnswerError as error:
                 assert re.match("champ « collecte", str(error)), error
-        found = audit.gather([target(name) for name in reports], [])
+        found = audit.gather([target(name) for name in reports])
         results = audit_run.audit_verdict.assess(found, order.catalogue)
         results |= {"audit": audit.name, "debut": "2026-11-25T04:00:00+00:00", "fin": "2026-11-25T04:02:30+00:00"}
         results |= {"operateur": "o", "code": "", "inventaire": "lab", "perimetre": "x", "niveau_impose": None}

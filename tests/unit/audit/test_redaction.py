@@ -288,7 +288,8 @@ def audited(home: Path, written: Sequence[str | None], monkeypatch: pytest.Monke
         return SimpleNamespace(returncode=1 if text is not None else -9, stdout="", stderr="")
 
     monkeypatch.setattr(audit, "_run", run)
-    return audit.test([target(name) for name in names])
+    audit.test([target(name) for name in names])
+    return audit.checks
 
 
 def test_an_audit_goes_on_when_a_failure_holds_a_secret(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,6 +300,20 @@ def test_an_audit_goes_on_when_a_failure_holds_a_secret(home: Path, monkeypatch:
     (report,) = home.rglob("junit/*.xml")
     assert "canary" not in report.read_text(encoding="utf-8")
     assert "canary" not in repr(checks)
+
+
+def test_tests_that_are_interrupted_leave_nothing_unmasked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = audit_run.Order(REPO, REPO / "inventories" / "lab", home, "", "", Catalogue([]), [])
+    audit = audit_run.Audit(order, lambda _text: None)
+
+    def run(command: Sequence[str], _env: Any, **_options: Any) -> SimpleNamespace:
+        Path(command[command.index("--junitxml") + 1]).write_text("canary", encoding="utf-8")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(audit, "_run", run)
+    with pytest.raises(KeyboardInterrupt):
+        audit.test([target("a")])
+    assert (audit.staging / "junit").is_dir() and not [*home.rglob("junit/*")]
 
 
 def test_a_machine_that_breaks_the_tests_does_not_hide_the_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,11 +330,12 @@ def test_a_machine_whose_tests_break_is_told(home: Path, monkeypatch: pytest.Mon
     audit = audit_run.Audit(order, lambda _text: None)
     broken = SimpleNamespace(returncode=3, stdout="", stderr="INTERNALERROR token: canary")
     monkeypatch.setattr(audit, "_run", lambda *_arguments, **_options: broken)
-    assert audit.test([target("a")]) == []
+    audit.test([target("a")])
+    assert audit.checks == []
     report = collected()
     report["openscap"]["arf_gz_b64"] = base64.b64encode(arf).decode()
     audit_store.keep_collected(audit.staging, "a", report)
-    (found,) = audit.gather([target("a")], [])
+    (found,) = audit.gather([target("a")])
     assert found.state == "en_erreur"
     assert found.incident and "les essais n'ont pas pu être exécutés : INTERNALERROR" in found.incident["raison"]
     assert "canary" not in found.incident["raison"]

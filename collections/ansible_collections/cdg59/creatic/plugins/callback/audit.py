@@ -87,9 +87,9 @@ class CallbackModule(Listener):
     def _end_phase(self) -> None:
         text, drifted = self.follower.end()
         self._say(text, C.COLOR_CHANGED if drifted else C.COLOR_OK)
+        if self.folder is not None and os.environ.get(store.FOLDER):  # an audit that is interrupted keeps it
+            store.write_followed(self.folder, self.follower.hosts)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Write what was found."""
         self._end_phase()
-        if self.folder is not None and os.environ.get(store.FOLDER):
-            store.write_followed(self.folder, self.follower.hosts)
