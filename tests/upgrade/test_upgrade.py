@@ -271,7 +271,8 @@ def test_servers_pass_and_archives_come_in_all_along(groupement: Groupement, hel
     for message, reply in {**held["archives"], **depositor.taken}.items():
         assert f"{reply.aip}.tar" in stored, message
         assert gateway.ask(f"/v1/versements/{message}", HOLDER).aip == reply.aip, message
-    assert groupement.on("versement", "sae-journal verify >/dev/null && echo entier") == "entier"
+    taken = "sae-journal exporter /var/lib/sae/essai >/dev/null && sae-journal verify /var/lib/sae/essai"
+    assert "rien n'a été retiré" in groupement.on("versement", f"{taken} --racine /etc/creatic/pki/ca.pem")
     assert groupement.sql("SELECT reference FROM acte") == held["acte"]
 
     # The checkpoint is what the way back names, and each machine can read its own again.

@@ -150,7 +150,9 @@ def test_a_correction_changes_its_field_and_keeps_all_that_people_wrote(inventor
         "   # debian ou windows\n"
         "    certificats:\n      - titulaire: Secrétariat général   # la personne ou le service\n"
         "        usage: authentification   # ou signature\n"
-        "        source: groupement   # ou fichier (.p12 d'un prestataire), ou jeton (clé USB)\n"
+        "        # groupement : un TdT de production (RGS) le refuse. Chez lui, source: fichier (.p12 d'un\n"
+        "        # prestataire, avec fichier: et secret:) ou source: jeton (clé USB).\n"
+        "        source: groupement\n"
     )
     account = (
         "\n  - {identifiant: paul.renard, prenom: Paul, nom: Renard, courriel: mairie@gondecourt.test}\n\n# Circuits"
