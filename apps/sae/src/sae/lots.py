@@ -56,11 +56,13 @@ class LotError(CreaticError, cause="lot"):
 
 @dataclass(frozen=True)
 class Lot:
-    """Archives ready to be copied: their folder, how many, and which could not be had (with why)."""
+    """Archives ready to be copied: their folder, how many, which could not be had (with why), how many wait for the
+    next lot."""
 
     folder: Path
     count: int
     failed: Mapping[str, str]
+    left: int
 
 
 class Copies:
@@ -121,7 +123,7 @@ class Copies:
             taken.append(known.aip)
             left -= known.bytes
         durable.write(self._pending, json.dumps(taken).encode())
-        return Lot(self.lot, len(taken), failed)
+        return Lot(self.lot, len(taken), failed, len(waiting) - len(taken) - len(failed))
 
     def kept(self, lot: str, depot: str) -> None:
         """The depot of this identity has the lot that was prepared last, under this name."""
@@ -317,7 +319,8 @@ def _run(given: argparse.Namespace, loaded: config.Config, journal: Journal) -> 
     copies = Copies(loaded.folder, journal, replicas(store), loaded.metrics)
     if given.command == "preparer":
         lot = copies.prepare(sys.stdin.read().split())
-        told: dict[str, Any] = {"dossier": str(lot.folder), "archives": lot.count, "manquantes": dict(lot.failed)}
+        told: dict[str, Any] = {"dossier": str(lot.folder), "archives": lot.count, "restent": lot.left}
+        told["manquantes"] = dict(lot.failed)
         print(json.dumps(told, ensure_ascii=False))
     elif given.command == "faite":
         copies.kept(given.lot, given.depot)

@@ -76,7 +76,7 @@ def depot(site: Site) -> Depot:  # noqa: F811 - the fixture
 def test_each_archive_is_copied_once_the_latest_first(depot: Depot) -> None:
     for aip in "abc":
         depot.site.keep(aip, aip.encode() * 100)
-    depot.save(count=1)
+    assert depot.save(count=1).left == 2
     assert depot.copied() == ["c"]
     depot.save(size=150)
     depot.save(size=1)  # one is taken, however large
@@ -275,7 +275,7 @@ def test_the_commands_speak_to_the_backup(
     depot.site.keep("a", b"octets")
     done, out = sae("preparer", stdin=b"copie-1\ncopie-2\n")
     told: dict[str, Any] = json.loads(out)
-    assert (done, told["archives"], told["manquantes"]) == (0, 1, {})
+    assert (done, told["archives"], told["restent"], told["manquantes"]) == (0, 1, 0, {})
     assert (Path(told["dossier"]) / "gondecourt" / "a.tar").read_bytes() == b"octets"
     assert "OCFL" in (Path(told["dossier"]) / "LISEZMOI.txt").read_text()
     assert sae("faite", "copie-3", "q1") == (0, "")

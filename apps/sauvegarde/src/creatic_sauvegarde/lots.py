@@ -2,7 +2,8 @@
 
 A role names its program (`lots`, see the role's arguments); called as root, it answers to::
 
-    PROGRAMME preparer   the depot's lots on standard input; JSON: dossier, archives (0: nothing left), manquantes
+    PROGRAMME preparer   the depot's lots on standard input; JSON: dossier, archives (0: nothing left), manquantes,
+                         restent (archives that wait for the next lot)
     PROGRAMME faite LOT DEPOT  the depot of this identity has it
     PROGRAMME besoins DEPOT  the depot's lots on standard input; JSON: depots (archives that each must be kept for, by
                          identity), sans_copie (archives that no known depot has)
@@ -30,7 +31,7 @@ BUDGET_S = 6 * 3600  # of one run; the next one goes on
 
 
 def make(settings: Settings, budget: float = BUDGET_S) -> list[str]:
-    """Copy what is not in the depot yet. Gives what was done, in French.
+    """Copy what is not in the depot yet; what comes in meanwhile is the next run's. Gives what was done, in French.
 
     Raises:
         BackupError: the depot or a program failed; what was copied before stands.
@@ -54,6 +55,8 @@ def make(settings: Settings, budget: float = BUDGET_S) -> list[str]:
             _said(program, "faite", name, depot)
             lots.append(name)
             count += found["archives"]
+            if not found["restent"]:
+                break
         told.append(f"{count} archives copiées dans le dépôt")
         told += [f"{name} n'a pas pu être copiée : {why}" for name, why in sorted(missing.items())]
     return told

@@ -1,4 +1,4 @@
-"""What the program that takes archives back says, and what becomes of each that it was handed."""
+"""What the program of lots says, and what becomes of each archive that it gives or was handed."""
 
 from __future__ import annotations
 
@@ -50,3 +50,27 @@ def test_the_program_s_own_words_are_given(
     monkeypatch.setattr(Settings, "environment", lambda self: {"PATH": "/usr/bin:/bin"})
     done, refused = lots.give_back(chosen, ["c/a.tar"])
     assert (done, refused) == (told, [text.replace("PROGRAM", str(takes)) for text in failed])
+
+
+# One more archive has come in each time that it is asked.
+COMES = """
+import json, pathlib, sys
+asked = pathlib.Path({log!r})
+with asked.open("a") as log:
+    log.write(sys.argv[1] + chr(10))
+if sys.argv[1] == "preparer":
+    left = max(0, 2 - asked.read_text().count("preparer"))
+    print(json.dumps({{"dossier": {folder!r}, "archives": 1, "restent": left, "manquantes": {{}}}}))
+"""
+
+
+def test_what_comes_in_meanwhile_is_the_next_run_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup lasted as long as archives came in: each lot of one called the next."""
+    log = tmp_path / "demandes"
+    keeps = program(tmp_path / "copie", COMES.format(log=str(log), folder=str(tmp_path)))
+    chosen = Settings("mairie", "/depot", [{"name": "sae", "lots": [str(keeps)]}], tmp_path, tmp_path, tmp_path)
+    monkeypatch.setattr(borg, "BORG", str(program(tmp_path / "borg", "")))
+    monkeypatch.setattr(borg, "depot", lambda settings: ("q1", []))
+    monkeypatch.setattr(Settings, "environment", lambda self: {"PATH": "/usr/bin:/bin"})
+    assert lots.make(chosen, budget=60) == ["2 archives copiées dans le dépôt"]
+    assert log.read_text().split() == ["preparer", "faite"] * 2
