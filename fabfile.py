@@ -21,6 +21,7 @@ namespace.add_collection(
     Collection(
         "sauvegarde",
         exploitation.backup_status,
+        exploitation.backup_enrol,
         exploitation.backup_save,
         exploitation.backup_drill_,
         exploitation.backup_rollback,
@@ -63,6 +64,7 @@ namespace.add_collection(
         archives.archive_formats_,
         archives.archive_convert,
         archives.archive_patch_,
+        archives.archive_open,
         archives.archive_seals,
         archives.archive_act,
         archives.archive_recover,

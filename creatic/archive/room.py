@@ -174,7 +174,7 @@ def _room_faults(reports: Mapping[str, Report]) -> list[Fault]:
     rings = Counter(str(sorted(state["anneaux"].items())) for state in states.values())
     for name, state in sorted(states.items()):
         if len(rings) > 1 and str(sorted(state["anneaux"].items())) != rings.most_common(1)[0][0]:
-            fix = "Lancez ansible-playbook playbooks/site.yml --limit archive_node."
+            fix = "Lancez fab serveurs archive_node."
             faults.append(Fault(name, "ses anneaux ne sont pas ceux des autres nœuds", fix))
     for name, skew in sorted(_skews(reports).items()):
         if abs(skew) > CLOCK_S:

@@ -97,7 +97,7 @@ def saved_profiles(top: Path, inventory: Path, home: Path) -> list[str]:
     known = read_inventory(top, inventory)
     found = [profile for profile in PROFILES if saved_hosts(known, home, profile)]
     if not found:
-        raise DrillError("aucune machine n'est sauvegardée : ansible-playbook playbooks/backup_server.yml")
+        raise DrillError("aucune machine n'est sauvegardée : fab sauvegarde.inscrire")
     return found
 
 
@@ -196,10 +196,7 @@ class Drill:
         if order.host and order.host not in known:
             raise DrillError(f"{order.host} n'est pas sauvegardée, ou n'est pas du profil {order.profile}")
         if not known:
-            raise DrillError(
-                f"aucune machine du profil {order.profile} n'est sauvegardée : "
-                "ansible-playbook playbooks/backup_server.yml"
-            )
+            raise DrillError(f"aucune machine du profil {order.profile} n'est sauvegardée : fab sauvegarde.inscrire")
         self.host = order.host or known[0]
         self.hostvars: dict[str, dict[str, Any]] = inventory["_meta"]["hostvars"]
         self.machine = self._machine(inventory)

@@ -15,6 +15,7 @@ from invoke import Context
 
 from creatic.archive import formats as archive_formats
 from creatic.archive import patch as archive_patch
+from creatic.check import needs
 from creatic.cli import common
 from creatic.cli.common import TOP, Exit, print, task
 from creatic.evidence import store as evidence_store
@@ -87,12 +88,18 @@ def archive_convert(
 @task(
     "fab archive.correctifs",
     name="correctifs",
-    help={"redemarrer": "redémarre chaque nœud, même si rien ne le demande"},
+    help={
+        "voir": "dit si l'on pourrait, et ne fait rien",
+        "redemarrer": "redémarre chaque nœud, même si rien ne le demande",
+    },
 )
-def archive_patch_(context: Context, redemarrer: bool = False) -> None:
+def archive_patch_(context: Context, voir: bool = False, redemarrer: bool = False) -> None:
     """Applique les correctifs aux nœuds d'archives, un à la fois, sans arrêter les versements."""
     common.must_have("archive_node")
     common.checked([])
+    if voir:
+        common.must(common.playbook(context, "journeys/patch_archive.yml", "--check"), "Correctifs de la salle")
+        return
     home = common.home()
     command = ["ansible-playbook", "-i", str(common.inventory_dir()), "playbooks/journeys/patch_archive.yml"]
     status = archive_patch.run(
@@ -108,6 +115,17 @@ def archive_patch_(context: Context, redemarrer: bool = False) -> None:
         )
     print("\n".join(archive_patch.lines(evidence_store.read_json(done[-1] / archive_patch.RESULTS))))
     print(f"Salle à jour. Preuve : {done[-1] / 'rapport.html'}")
+
+
+@task("fab archive.ouvrir --machine sae2", name="ouvrir", help={"machine": "un nœud ; sans elle, tous"})
+def archive_open(context: Context, machine: str = "") -> None:
+    """Ouvre les disques chiffrés des nœuds d'archives qui ont démarré, avec les clés de ce poste."""
+    nodes = [name for name, profile in needs.servers(common.inventory_dir(), TOP).items() if profile == "archive_node"]
+    common.must_have("archive_node")
+    if machine and machine not in nodes:
+        raise Exit(f"Nœud d'archives inconnu : {machine}. Connus : {', '.join(sorted(nodes))}", code=2)
+    chosen = ["--limit", machine] if machine else []
+    common.must(common.playbook(context, "journeys/open_disks.yml", *chosen), "Ouverture des disques")
 
 
 def _on_connector(context: Context, commune: str, *argv: str) -> bool:

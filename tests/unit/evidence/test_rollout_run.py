@@ -7,6 +7,7 @@ import datetime as dt
 import getpass
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -308,9 +309,16 @@ def test_a_killed_rollout_is_taken_over_by_the_next(project: Project) -> None:
     assert list(project.evidence.glob(".en-cours-*")) == []
 
 
-def test_a_simulation_leaves_nothing(project: Project) -> None:
+def test_a_simulation_says_what_would_change_and_leaves_nothing(project: Project) -> None:
+    made = [project.folder / "posé" / name for name in "abcdef"]
+    files = [{"path": str(one), "content": "x"} for one in made]
+    task = {"name": "Profile | Ensure files are there", "cdg59.creatic.file_set": {"files": files}}
+    (project.folder / "playbooks" / "profiles" / "tdt_connector.yml").write_text(json.dumps([task]), encoding="utf-8")
     status, output = project.run("--check", limit="commune_gondecourt,relais")
     assert status == 0, output
+    shown = ", ".join(map(str, made[:4]))
+    assert re.search(rf"^   ~ gondecourt-connecteur +{re.escape(shown)} et 2 autres$", output, re.MULTILINE), output
+    assert not made[0].exists()
     assert "aucune preuve n'est écrite" in output
     assert not project.evidence.exists()
     assert not project.locks.exists()

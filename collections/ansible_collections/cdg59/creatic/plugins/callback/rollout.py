@@ -56,6 +56,7 @@ requirements:
 _MACHINES: dict[str, Any] = {"servers.yml": evidence_servers, "updates.yml": evidence_updates}
 # The last task of `fab serveurs` on a server.
 _PROOF = "cdg59.creatic.server_proof"
+_SHOWN = 4  # files of one task
 
 
 def _is_last(task: Any) -> bool:
@@ -68,6 +69,17 @@ def _is_last(task: Any) -> bool:
             return False
         around = around._parent
     return True
+
+
+def _changes(result: Any) -> str:
+    """What a task would change, in a line: its files, else what it is part of."""
+    told = result.result.get("changed_paths")  # absent where it is a secret
+    paths = [str(path) for path in told] if isinstance(told, list) else []
+    if not paths:
+        role = result.task._role.get_name() if result.task._role else ""
+        return steps.phrase(result.task.get_name(), role)
+    more = f" et {len(paths) - _SHOWN} autres" if len(paths) > _SHOWN else ""
+    return ", ".join(paths[:_SHOWN]) + more
 
 
 class CallbackModule(Listener):
@@ -244,6 +256,8 @@ class CallbackModule(Listener):
             counts = result.task.action not in C._ACTION_ALL_INCLUDES
             changed = result.is_changed()
             self.follower.done(result.host.get_name(), result.result, changed=changed, counts=counts)
+            if self.check and changed and counts and self.follower.phase == "deploiement":
+                self._say(f"   ~ {result.host.get_name():<34} {_changes(result)}")
 
     def _stopped(self, result: Any, *, reached: bool) -> None:
         if self.follower:

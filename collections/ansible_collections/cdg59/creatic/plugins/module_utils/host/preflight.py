@@ -216,7 +216,7 @@ def check_backup(root: Path, max_age_hours: int, now: dt.datetime, *, required: 
         told = json.loads((root / "var/lib/creatic-sauvegarde/derniere.json").read_text(encoding="utf-8"))
         made = dt.datetime.fromtimestamp(told["derniere_bonne"]["le"], dt.UTC)
     except (OSError, ValueError, KeyError):
-        remedy = "ansible-playbook playbooks/backup_server.yml l'inscrit et fait la première."
+        remedy = "fab sauvegarde.inscrire l'inscrit et fait la première."
         return [check("sauvegarde", "Sauvegarde", worry, "jamais faite", remedy)]
     hours = max(0.0, (now - made).total_seconds() / 3600)
     detail = f"faite il y a {hours:.0f} h, {size(told['derniere_bonne'].get('octets', 0))}"
