@@ -27,9 +27,23 @@ ROOT = "racine.pem"
 CHAIN = "chaine.pem"
 SEVERAL = "several signers"
 SEAL_FILES = (DIGESTS, SIGNATURE, TIMESTAMP)
+SIGNER, UNIT = "Preuves de déploiement", "Horodatage du groupement"
+"""Common names of the two certificates that seal (playbooks/journeys/tasks/seal.yml): no other signs, none dates."""
+WHO = f"""\
+openssl cms -verify -binary -inform DER -in {SIGNATURE} -content {DIGESTS} \\
+    -no-CApath -no-CAstore -CAfile {ROOT} -signer /dev/stdout -out /dev/null |
+    openssl x509 -noout -subject -issuer -nameopt RFC2253,utf8,-esc_msb
+openssl ts -reply -in {TIMESTAMP} -token_out |
+    openssl cms -verify -inform DER -no-CApath -no-CAstore -CAfile {ROOT} -certfile {CHAIN} \\
+    -purpose timestampsign -signer /dev/stdout -out /dev/null |
+    openssl x509 -noout -subject -issuer -nameopt RFC2253,utf8,-esc_msb"""
+"""Commands by which a stranger sees who signed, and who dated; docs/preuves.md has them too."""
 
 # Policy of the groupement's own timestamping unit (same private arc as the lab's certificate policies).
 _TSA_POLICY = "1.3.6.1.4.1.59999.59.2.1"
+# The organization is the authority's own; versions before 1.0.0 wrote this one, whatever the authority's.
+_BEFORE = "O=Groupement Cre@tic,C=FR"
+_NAMES = ("-noout", "-subject", "-issuer", "-nameopt", "RFC2253,utf8,-esc_msb")
 _DIGEST_LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
 
@@ -68,8 +82,8 @@ class Verification:
 
     Attributes:
         faults: pairs (file, French reason); empty when everything is intact.
-        signer: subject of the signing certificate, when the signature is good.
-        sealed_at: time certified by the timestamp, when it is good.
+        signer: subject of the signing certificate, when the signature is good and the evidence's own.
+        sealed_at: time certified by the timestamp, when it is good and the groupement's own.
     """
 
     faults: list[tuple[str, str]] = field(default_factory=list)
@@ -110,18 +124,26 @@ def openssl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def signed_by(
-    signature: Path, content: Path, trusted: Path, signer: Path, *options: str | Path, form: str = "DER"
+    signature: Path,
+    content: Path | None,
+    trusted: Path,
+    signer: Path,
+    *options: str | Path,
+    form: str = "DER",
+    purpose: str = "any",
 ) -> str:
-    """Check a detached CMS signature by one person, whose certificate is judged by what we hold and nothing else.
+    """Check a CMS signature by one person, whose certificate is judged by what we hold and nothing else.
 
     openssl-cms(1) takes the revocation lists that a signature carries before ours, and the machine's own authorities
     beside ours: hence the certificate is judged apart. Those that come with it are but links to the trusted ones.
 
     Args:
+        content: what is signed; none when the signature holds it.
         trusted: PEM of the authorities, and of their revocation lists when `options` ask for them.
         signer: where the certificate is written (PEM).
         options: of openssl-verify(1).
         form: DER or PEM.
+        purpose: what the certificate must be for, as openssl-verification-options(1) names it.
 
     Returns:
         What openssl says against it; nothing when it is good.
@@ -129,17 +151,27 @@ def signed_by(
     with tempfile.TemporaryDirectory() as scratch:
         others = Path(scratch, "joints.pem")
         done = openssl(
-            *("cms", "-verify", "-noverify", "-binary", "-inform", form, "-in", signature, "-content", content),
+            *("cms", "-verify", "-noverify", "-binary", "-inform", form, "-in", signature),
+            *(("-content", content) if content else ()),
             *("-certsout", others, "-signer", signer, "-out", os.devnull),
         )
         if done.returncode:
             return done.stderr or "asn1"
         if signer.read_text(encoding="ascii").count("-----BEGIN CERTIFICATE-----") != 1:
             return SEVERAL
-        trust = ("-no-CApath", "-no-CAstore", "-CAfile", trusted, "-untrusted", others, "-purpose", "any")
+        trust = ("-no-CApath", "-no-CAstore", "-CAfile", trusted, "-untrusted", others, "-purpose", purpose)
         done = openssl("verify", *trust, *options, signer)
         # openssl-verify(1) goes on after some errors: whatever it says on the way counts.
         return (done.stderr or "asn1") if done.returncode or "depth lookup" in done.stderr else ""
+
+
+def _stranger(signer: Path, name: str) -> str:
+    """Say (French) who made it and who should have, when a certificate is not the groupement's of this name."""
+    told = dict(line.split("=", 1) for line in openssl("x509", "-in", signer, *_NAMES).stdout.splitlines())
+    organization = re.sub(r"\ACN=(?:[^,+\\]|\\.)*,", "", told["issuer"])
+    if told["subject"] in (f"CN={name},{organization}", f"CN={name},{_BEFORE}"):
+        return ""
+    return f"vient de « {told['subject']} », et non de « CN={name},{organization} »"
 
 
 def _must(what: str, *arguments: str | Path) -> None:
@@ -251,10 +283,25 @@ def _verify_timestamp(folder: Path, root: Path, result: Verification) -> None:
     done = openssl("ts", "-verify", "-digest", imprint, "-in", token, *trust)
     if done.returncode:
         result.faults.append((TIMESTAMP, f"l'horodatage n'est pas valable : {_reason(done.stderr)}"))
+    elif wrong := _dated_by(token, root, *trust[2:]):
+        result.faults.append((TIMESTAMP, wrong))
     elif imprint != sha256(folder / SIGNATURE):
         result.faults.append((SIGNATURE, "modifié : ce n'est plus la signature qui a été horodatée"))
     else:
         result.sealed_at = when
+
+
+def _dated_by(token: Path, root: Path, *options: str | Path) -> str:
+    """Say (French) what is wrong with the unit that dated, of which openssl-ts(1) asks no name; nothing when good.
+
+    Args:
+        options: of openssl-verify(1).
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        signed, signer = Path(scratch, "jeton.p7s"), Path(scratch, "unite.pem")
+        openssl("ts", "-reply", "-in", token, "-token_out", "-out", signed)
+        told = signed_by(signed, None, root, signer, *options, purpose="timestampsign")
+        return f"l'horodatage n'est pas valable : {_reason(told)}" if told else _stranger(signer, UNIT)
 
 
 def _verify_signature(folder: Path, root: Path, result: Verification) -> None:
@@ -262,7 +309,10 @@ def _verify_signature(folder: Path, root: Path, result: Verification) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         signer = Path(scratch, "signer.pem")
         at_time = ("-attime", str(int(at.timestamp())))
-        told = signed_by(folder / SIGNATURE, folder / DIGESTS, root, signer, *at_time)
+        told = signed_by(folder / SIGNATURE, folder / DIGESTS, root, signer, *at_time, purpose="smimesign")
+        if not told and (wrong := _stranger(signer, SIGNER)):
+            result.faults.append((SIGNATURE, wrong))
+            return
         if not told:
             names = ("-nameopt", "utf8,sep_comma_plus_space")
             subject = openssl("x509", "-in", signer, "-noout", "-subject", *names)
@@ -281,6 +331,7 @@ def _reason(stderr: str) -> str:
         "unable to get local issuer": "le certificat ne vient pas de l'autorité du groupement",
         "unable to get issuer": "le certificat ne vient pas de l'autorité du groupement",
         "certificate signature failure": "le certificat ne vient pas de l'autorité du groupement",
+        "certificate purpose": "le certificat n'est pas fait pour cela",
         "certificate has expired": "le certificat était expiré",
         "not yet valid": "le certificat n'était pas encore valable",
         "verification failure": "le contenu a été modifié",

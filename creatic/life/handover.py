@@ -26,6 +26,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_directory
@@ -39,7 +40,10 @@ from creatic.evidence.seal import (
     DIGESTS,
     SEVERAL,
     SIGNATURE,
+    SIGNER,
     TIMESTAMP,
+    UNIT,
+    WHO,
     SealError,
     SealKeys,
     Verification,
@@ -84,7 +88,12 @@ Vérifier, dans ce dossier, que rien n'y manque et que rien n'a changé :
     sha256sum --check --strict --quiet {digests}
     openssl ts -verify -data {signature} -in {timestamp} -CAfile racine.pem -untrusted chaine.pem
     openssl cms -verify -binary -inform DER -in {signature} -content {digests} \\
-        -no-CApath -no-CAstore -CAfile racine.pem -purpose any -out /dev/null
+        -no-CApath -no-CAstore -CAfile racine.pem -out /dev/null
+
+Voir ensuite qui a signé, et qui a daté. Les deux « subject » doivent être CN={signer} et CN={unit},
+suivis de l'organisation et du pays que montrent les « issuer », et de rien d'autre.
+
+{who}
 
 Comparez d'abord racine.pem avec celle que le groupement vous a remise par un autre canal.
 
@@ -261,7 +270,8 @@ def finish(
             for one in inside
         ]
     listed = "\n".join(f"- {part} : {_WHAT[part.rpartition('/')[2].partition('-')[0]]}" for part in parts)
-    named = {"digests": DIGESTS, "signature": SIGNATURE, "timestamp": TIMESTAMP}
+    named = {"digests": DIGESTS, "signature": SIGNATURE, "timestamp": TIMESTAMP, "signer": SIGNER, "unit": UNIT}
+    named["who"] = indent(WHO, "    ")
     text = _README.format(**whose, day=f"{datetime.now(UTC):%d/%m/%Y}", parts=listed, **named)
     (folder / "LISEZMOI.txt").write_text(text, encoding="utf-8")
     shutil.copyfile(file, folder / "commune.yml")

@@ -65,7 +65,7 @@ def test_folder_and_archive_verify(bundle: tuple[Path, Path], keys: SealKeys) ->
     for one in bundle:
         result = evidence_store.verify_one(one, keys.root)
         assert result.intact, result.faults
-        assert result.signer and "Signature des preuves" in result.signer
+        assert result.signer and "CN=Preuves de déploiement" in result.signer
         assert result.sealed_at is not None
     with tarfile.open(bundle[1]) as archive:
         inside = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}

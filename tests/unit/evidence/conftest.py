@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from creatic.evidence import store
 from creatic.evidence.follow import RUN_FOLDER, Outcome, close_run
 from creatic.evidence.rollout import Commune, HostInfo, HostRun, Run
-from creatic.evidence.seal import Credential, SealKeys
+from creatic.evidence.seal import SIGNER, UNIT, Credential, SealKeys
 from creatic.evidence.store import open_run
 from creatic.registry.wiring import REQUIRED
 from testbed.authority import Pair, certificate
@@ -36,8 +36,10 @@ def make_authority(folder: Path, name: str = "") -> SealKeys:
     root = certificate(f"Racine{name}", None, ca=True)
     issuing = certificate(f"Emettrice{name}", root, ca=True)
     return SealKeys(
-        signature=write_pem(folder / "signature", certificate("Signature des preuves", issuing)),
-        tsa=write_pem(folder / "tsa", certificate("Horodatage", issuing, usage=ExtendedKeyUsageOID.TIME_STAMPING)),
+        signature=write_pem(
+            folder / "signature", certificate(SIGNER, issuing, usage=ExtendedKeyUsageOID.EMAIL_PROTECTION)
+        ),
+        tsa=write_pem(folder / "tsa", certificate(UNIT, issuing, usage=ExtendedKeyUsageOID.TIME_STAMPING)),
         chain=write_pem(folder / "emettrice", issuing).certificate,
         root=write_pem(folder / "racine", root).certificate,
     )

@@ -1,6 +1,7 @@
 """Folders that an earlier version sealed, two of each kind: they verify, and what is lost of them shows.
 
-sealed_before.tar.gz is frozen: a control node's state, without keys, by an authority that was thrown away.
+sealed_before.tar.gz is frozen: a control node's state, without keys, by an authority that was thrown away, whose two
+certificates have names of the tests.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from creatic.evidence import seal
 from creatic.evidence import store as evidence_store
 from creatic.evidence.seal import SealKeys
 
@@ -23,8 +25,10 @@ KINDS = {
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The control node's state, to damage."""
+    monkeypatch.setattr(seal, "SIGNER", "Signature des preuves")
+    monkeypatch.setattr(seal, "UNIT", "Horodatage")
     with tarfile.open(Path(__file__).with_name("sealed_before.tar.gz")) as archive:
         archive.extractall(tmp_path, filter="data")
     return tmp_path / "avant"

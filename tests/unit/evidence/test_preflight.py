@@ -75,7 +75,7 @@ def test_certificates_are_read_and_broken_ones_are_told(tmp_path: Path, keys: Se
         (folder / "cert.pem").write_bytes(content)
     broken, good = read_certificates(tmp_path)
     assert broken == {"nom": "casse", "illisible": "ce n'est pas un certificat PEM"}
-    assert (good["nom"], good["titulaire"], good["emetteur"]) == ("tdt", "Signature des preuves", "Emettrice")
+    assert (good["nom"], good["titulaire"], good["emetteur"]) == ("tdt", "Preuves de déploiement", "Emettrice")
     assert dt.datetime.fromisoformat(good["fin"]) > dt.datetime.now(dt.UTC) + dt.timedelta(days=3600)
     assert len(good["empreinte"]) == 64
 

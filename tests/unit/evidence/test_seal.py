@@ -10,6 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from creatic.evidence.seal import (
     CHAIN,
@@ -17,13 +21,17 @@ from creatic.evidence.seal import (
     ROOT,
     SEAL_FILES,
     SIGNATURE,
+    SIGNER,
     TIMESTAMP,
+    UNIT,
+    WHO,
     SealError,
     SealKeys,
     seal,
     verify,
 )
-from tests.unit.evidence.conftest import make_authority
+from testbed.authority import certificate
+from tests.unit.evidence.conftest import make_authority, write_pem
 
 DOC = Path(__file__).parents[3] / "docs" / "preuves.md"
 
@@ -48,7 +56,7 @@ def copy(sealed: Path, tmp_path: Path) -> Path:
 def test_an_intact_folder_is_said_intact_with_its_signer_and_time(sealed: Path, keys: SealKeys) -> None:
     result = verify(sealed, keys.root)
     assert result.intact
-    assert result.signer == "C=FR, O=Groupement d'essai, CN=Signature des preuves"
+    assert result.signer == "C=FR, O=Groupement d'essai, CN=Preuves de déploiement"
     assert result.sealed_at is not None
     assert abs(datetime.now(UTC) - result.sealed_at) < timedelta(minutes=5)
 
@@ -147,6 +155,90 @@ def test_the_machines_own_authorities_do_not_count(
         # Without a good timestamp the signature itself is suspected; with one, its list is.
         suspect = DIGESTS if named == SIGNATURE else SIGNATURE
         assert "ne vient pas de l'autorité du groupement" in dict(verify(copy, keys.root).faults).get(suspect, "")
+
+
+def resealed(folder: Path, keys: SealKeys, scratch: Path, **others: tuple[str, str, str, ObjectIdentifier]) -> None:
+    """Seal again, with certificates of the same authority: by field of the keys, name, organization, unit, usage."""
+    key = load_pem_private_key(keys.chain.with_name("key.pem").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    issuing = (x509.load_pem_x509_certificate(keys.chain.read_bytes()), key)
+    made = {}
+    for field, (name, organization, unit, usage) in others.items():
+        parts = [(NameOID.COUNTRY_NAME, "FR"), (NameOID.ORGANIZATION_NAME, organization)]
+        parts += [(NameOID.ORGANIZATIONAL_UNIT_NAME, unit), (NameOID.COMMON_NAME, name)]
+        subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in parts if value])
+        made[field] = write_pem(scratch / field, certificate("", issuing, usage=usage, subject=subject))
+    for name in SEAL_FILES:
+        (folder / name).unlink()
+    seal(folder, SealKeys(**(vars(keys) | made)))
+
+
+OWN, MAIL, DATES = "Groupement d'essai", ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.TIME_STAMPING
+
+
+@pytest.mark.parametrize(
+    ("signer", "shown"),
+    [
+        (("Claire Dubois", "Commune de Loos", "0002 215903600", MAIL),
+         "CN=Claire Dubois,OU=0002 215903600,O=Commune de Loos,C=FR"),
+        ((SIGNER, "Commune de Loos", "", MAIL), f"CN={SIGNER},O=Commune de Loos,C=FR"),
+        ((SIGNER, OWN, "0002 285900015", MAIL), f"CN={SIGNER},OU=0002 285900015,O={OWN},C=FR"),
+        ((f"{SIGNER},O={OWN}", OWN, "", MAIL), f"CN={SIGNER}\\,O={OWN},O={OWN},C=FR"),
+        (("Attestations des archives", OWN, "", MAIL), f"CN=Attestations des archives,O={OWN},C=FR"),
+    ],
+)  # fmt: skip # a table
+def test_another_certificate_of_the_authority_signs_no_evidence(
+    copy: Path, keys: SealKeys, tmp_path: Path, signer: tuple[str, str, str, ObjectIdentifier], shown: str
+) -> None:
+    resealed(copy, keys, tmp_path, signature=signer)
+    result = verify(copy, keys.root)
+    assert result.faults == [(SIGNATURE, f"vient de « {shown} », et non de « CN={SIGNER},O={OWN},C=FR »")]
+    assert result.signer is None
+
+
+@pytest.mark.parametrize("organization", [OWN, "Commune de Loos"])
+def test_another_timestamping_unit_of_the_authority_dates_no_evidence(
+    copy: Path, keys: SealKeys, tmp_path: Path, organization: str
+) -> None:
+    name = "Horodatage du parapheur" if organization == OWN else UNIT
+    resealed(copy, keys, tmp_path, tsa=(name, organization, "", DATES))
+    result = verify(copy, keys.root)
+    wrong = f"vient de « CN={name},O={organization},C=FR », et non de « CN={UNIT},O={OWN},C=FR »"
+    assert result.faults == [(TIMESTAMP, wrong)]
+    assert result.sealed_at is None
+
+
+def test_a_certificate_that_is_not_for_signing_signs_no_evidence(copy: Path, keys: SealKeys, tmp_path: Path) -> None:
+    resealed(copy, keys, tmp_path, signature=(SIGNER, OWN, "", ExtendedKeyUsageOID.CLIENT_AUTH))
+    told = dict(verify(copy, keys.root).faults)
+    assert told == {DIGESTS: "la signature ne correspond pas : le certificat n'est pas fait pour cela"}
+
+
+def test_what_was_sealed_before_under_another_authority_s_name_verifies(
+    copy: Path, keys: SealKeys, tmp_path: Path
+) -> None:
+    before = "Groupement Cre@tic"  # what versions before 1.0.0 wrote, whatever the authority's organization
+    resealed(copy, keys, tmp_path, signature=(SIGNER, before, "", MAIL), tsa=(UNIT, before, "", DATES))
+    assert verify(copy, keys.root).intact
+
+
+def test_the_guide_shows_who_sealed(copy: Path, keys: SealKeys, tmp_path: Path) -> None:
+    text = DOC.read_text(encoding="utf-8").partition("**3. Quand, et par qui ?**")[2]
+    block = re.search(r"```sh\n(.*?)```", text, flags=re.DOTALL)
+    assert block and WHO in block[1]
+
+    def shown() -> str:
+        return subprocess.run(["sh", "-c", block[1]], cwd=copy, capture_output=True, text=True, check=False).stdout
+
+    def names(signer: str, unit: str) -> str:
+        return "".join(f"subject=CN={name},O={OWN},C=FR\nissuer=CN=Emettrice,O={OWN},C=FR\n" for name in (signer, unit))
+
+    assert names(SIGNER, UNIT) in shown() and "Time stamp: " in shown()
+    others = {"signature": ("Claire Dubois", OWN, "", MAIL), "tsa": ("Horodatage du parapheur", OWN, "", DATES)}
+    resealed(copy, keys, tmp_path, **others)
+    assert names("Claire Dubois", "Horodatage du parapheur") in shown()
+    (copy / ROOT).write_bytes(make_authority(tmp_path / "autre", " d'ailleurs").root.read_bytes())
+    assert "subject" not in shown()
 
 
 def test_a_certificate_that_is_not_for_timestamping_is_refused(tmp_path: Path, keys: SealKeys) -> None:

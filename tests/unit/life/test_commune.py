@@ -19,6 +19,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Re
 from cryptography.hazmat.primitives import serialization
 
 from creatic.evidence import store
+from creatic.evidence.seal import SIGNER, UNIT
 from creatic.life import handover
 from creatic.life.absent import absent
 from creatic.life.commune import CommuneDeparture, lines
@@ -81,11 +82,11 @@ class Groupement:
         self.file.write_text("nom: Loos\n", encoding="utf-8")
         (self.inventory / "group_vars").mkdir()
         self.authority.ensure(Settings("Groupement", "Essai", "1.3.6.1.4.1.59999.59.1"))
-        self.issue("preuves", "signature", "Preuves", "", self.home / "certificats" / "preuves" / "current")
-        self.issue("horodatage", "tsa", "Horodatage", "", self.home / "certificats" / "horodatage" / "current")
+        for name, profile, cn in (("preuves", "signature", SIGNER), ("horodatage", "tsa", UNIT)):
+            self.issue(name, profile, cn, "", self.home / "certificats" / name / "current", "")
 
     def issue(self, name: str, profile: str, cn: str, commune: str, folder: Path, siren: str = SIREN) -> str:
-        request = Request(name, profile, cn, "Commune de Loos", siren)
+        request = Request(name, profile, cn, "Commune de Loos" if siren else "Groupement", siren)
         key = request.new_key()
         issued = self.authority.issue(request.csr(key), request, Owner("localhost", commune))
         write_key(folder, key, issued.pem, self.authority.published()["chain"])
@@ -186,6 +187,8 @@ def test_what_is_its_own_is_in_one_folder_that_public_tools_verify(groupement: G
     )
     done = subprocess.run(["sh", "-euc", script[0]], cwd=target, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    who = [line for line in done.stdout.splitlines() if line.startswith("subject=")]
+    assert who == [f"subject=CN={name},O=Groupement,C=FR" for name in (SIGNER, UNIT)]
     [run] = store.runs(groupement.home / FOLDER)
     assert (store.facts_of(run)["genre"], store.facts_of(run)["empreinte"]) == ("remise", facts["empreinte"])
     assert "Remise de ce qui est à elle" in (run / "rapport.html").read_text(encoding="utf-8")

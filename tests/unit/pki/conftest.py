@@ -26,7 +26,7 @@ from creatic.pki.x509 import Settings
 SETTINGS = Settings("Groupement Cre@tic", "Cre@tic essai", "1.3.6.1.4.1.59999.59.1", "http://pki.creatic.test")
 CLIENT = Request("tdt", "client", "Connecteur de Gondecourt", "Commune de Gondecourt", "215902669")
 SERVER = Request("web", "server", "tdt.creatic.test", dns=("tdt.creatic.test", "www.creatic.test"))
-SIGNATURE = Request("sceau", "signature", "Sceau du groupement", "Groupement Cre@tic", "215902669")
+SIGNATURE = Request("preuves", "signature", "Preuves de déploiement", "Groupement Cre@tic")
 TSA = Request("horodatage", "tsa", "Horodatage du groupement", "Groupement Cre@tic")
 SUPERVISION = Request("supervision", "supervision", "veille", dns=("veille",))
 HOST = Owner("gondecourt-connecteur", "gondecourt")
