@@ -152,10 +152,13 @@ def test_seals_are_timestamped_here_or_elsewhere(tmp_path: Path, monkeypatch: py
     assert sealing(write(tmp_path)).root == config.HISTORY
     sealing(write(tmp_path, sceaux={"unite": "/u"}))
     (tmp_path / "secret").write_text(" mot \n")
-    given = {"url": "https://tsa.test", "identifiant": "i", "mot_de_passe": str(tmp_path / "secret"),
-             "autorites_web": "/w", "autorites": "/a"}  # fmt: skip # a table
-    assert sealing(write(tmp_path, sceaux=given)).root == Path("/a")
-    sealing(write(tmp_path, sceaux={"url": "https://tsa.test"}))
+    given = {"url": "https://tsa.test", "sujet": "O=TSA,C=FR", "identifiant": "i",
+             "mot_de_passe": str(tmp_path / "secret"), "autorites_web": "/w", "autorites": "/a"}  # fmt: skip # a table
+    how = sealing(write(tmp_path, sceaux=given))
+    assert (how.root, how.unit) == (Path("/a"), "O=TSA,C=FR")
+    sealing(write(tmp_path, sceaux={"url": "https://tsa.test", "sujet": "O=TSA,C=FR"}))
+    with pytest.raises(ConfigError, match=r"« sceaux\.sujet » : absent.+archive_gateway_tsa_subject"):
+        sealing(write(tmp_path, sceaux={"url": "https://tsa.test"}))
     assert asked == [
         (Path("/etc/creatic/pki/horodatage/current"),),
         (Path("/u"),),

@@ -64,14 +64,14 @@ def groupement(folder: Path, *agents: str) -> Authority:
     for name in agents:
         made.issue(name, ExtendedKeyUsageOID.CLIENT_AUTH)
     made.issue(ATTESTS, ExtendedKeyUsageOID.EMAIL_PROTECTION)
-    made.issue("Horodatage")
+    made.issue(timestamp.OWN)
     return made
 
 
 def proof(authority: Authority) -> Proof:
     """What the archive attests with."""
     attests = authority.folder / ATTESTS.replace(" ", "_")
-    return Proof(attests, timestamp.local_unit(authority.folder / "Horodatage"))
+    return Proof(attests, timestamp.local_unit(authority.folder / "Horodatage_des_archives"))
 
 
 def keep(

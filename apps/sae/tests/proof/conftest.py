@@ -37,7 +37,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="session")
 def unit(authority: Authority) -> Path:
     """Certificate of the timestamping unit."""
-    return authority.issue("Horodatage")
+    return authority.issue(timestamp.OWN)
 
 
 @dataclass

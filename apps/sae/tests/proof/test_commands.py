@@ -596,7 +596,7 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     for name in ("Alice Martin", "Bruno Petit"):
         made.issue(name, ExtendedKeyUsageOID.CLIENT_AUTH)
     made.issue(elimination.ATTESTS, ExtendedKeyUsageOID.EMAIL_PROTECTION)
-    made.issue("Horodatage")
+    made.issue(timestamp.OWN)
     return made
 
 
@@ -604,7 +604,7 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def office(site: Site, agents: Authority) -> Iterator[tuple[Site, Room, Run]]:
     """A gateway whose agents may eliminate, and their command."""
     site.write(
-        sceaux={"unite": str(agents.folder / "Horodatage"), "autorites": str(agents.root)},
+        sceaux={"unite": str(agents.folder / "Horodatage_des_archives"), "autorites": str(agents.root)},
         elimination={
             "autorites": str(agents.root),
             "certificat": str(agents.folder / ATTESTS),

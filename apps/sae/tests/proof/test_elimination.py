@@ -310,12 +310,15 @@ def test_a_certificate_that_was_changed_proves_nothing(room: Room) -> None:
         verify_certificate(text.replace(b"AD59", b"AD62"), signature, token, root)
     with pytest.raises(Refused, match="autre chose"):
         verify_certificate(text, signature + b"\x00", token, root)
+    other = timestamp.local_unit(room.authority.issue("Horodatage du parapheur"))(signature)
+    with pytest.raises(Refused, match=r"l'horodatage vient de « CN=Horodatage du parapheur,.+ et non de « CN="):
+        verify_certificate(text, signature, other, root)
     # The archive alone cannot make one: both agents' signatures are inside.
     document = json.loads(text)
     document["approbation_signee"]["signature"] = document["demande_signee"]["signature"]
     forged = json.dumps(document).encode()
     resigned = sign(forged, room.authority.folder / ATTESTS)
-    stamped = timestamp.local_unit(room.authority.folder / "Horodatage")(resigned)
+    stamped = timestamp.local_unit(room.authority.folder / "Horodatage_des_archives")(resigned)
     with pytest.raises(Refused, match="ne porte pas sur ce document"):
         verify_certificate(forged, resigned, stamped, root)
     document["approbation_signee"]["signature"] = base64.b64encode(
@@ -323,7 +326,7 @@ def test_a_certificate_that_was_changed_proves_nothing(room: Room) -> None:
     ).decode()
     forged = json.dumps(document).encode()
     resigned = sign(forged, room.authority.folder / ATTESTS)
-    stamped = timestamp.local_unit(room.authority.folder / "Horodatage")(resigned)
+    stamped = timestamp.local_unit(room.authority.folder / "Horodatage_des_archives")(resigned)
     with pytest.raises(Refused, match="une seule personne"):
         verify_certificate(forged, resigned, stamped, root)
 
@@ -366,7 +369,7 @@ def test_no_other_certificate_of_the_authority_attests(room: Room, kind: str) ->
     eliminator.execute(identifier)
     text = certificate(room, identifier)[0]
     signature = sign(text, folder)
-    token = timestamp.local_unit(room.authority.folder / "Horodatage")(signature)
+    token = timestamp.local_unit(room.authority.folder / "Horodatage_des_archives")(signature)
     with pytest.raises(Refused, match="expiré" if kind == "expired" else "n'est pas fait pour|et non le certificat"):
         verify_certificate(text, signature, token, room.authority.root)
 

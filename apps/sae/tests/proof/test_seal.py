@@ -207,9 +207,10 @@ class Unit:
         issuer, issuing = authority._issuing
         now = datetime.now(UTC)
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING])
+        own = x509.NameAttribute(NameOID.COMMON_NAME, timestamp.OWN)
         certificate = (
             x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Décalé")]))
+            .subject_name(x509.Name([*list(issuer.subject)[:-1], own]))
             .issuer_name(issuer.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
@@ -315,6 +316,13 @@ def test_a_clock_that_is_not_the_storage_s_disowns_no_seal(ahead: Archive) -> No
 def test_a_timestamp_of_a_stranger_is_refused(archive: Archive, stranger: Authority) -> None:
     archive.unit = stranger.issue("Horodatage pirate")
     with pytest.raises(timestamp.TimestampError, match="autorité de confiance"):
+        archive.seal()
+    assert seal.last_seal(archive.journal) is None
+
+
+def test_a_timestamp_of_another_unit_of_the_authority_is_refused(archive: Archive, authority: Authority) -> None:
+    archive.unit = authority.issue("Horodatage du parapheur")
+    with pytest.raises(timestamp.TimestampError, match=r"vient de « CN=Horodatage du parapheur,.+ et non de « CN="):
         archive.seal()
     assert seal.last_seal(archive.journal) is None
 

@@ -344,7 +344,9 @@ def test_the_command_tells_in_french(room: Room, capsys: pytest.CaptureFixture[s
     given: dict[str, Any] = {
         "service": "SAE-59", "regles": {}, "stockage": {"dossier": str(room.folder / "stockage")},
         "comptes": [{"nom": "gondecourt", "libelle": "Gondecourt", "siren": "215902669"}], "dossier": str(room.folder),
-        "sceaux": {"unite": str(room.authority.folder / "Horodatage"), "autorites": str(room.authority.root)},
+        "sceaux": {
+            "unite": str(room.authority.folder / "Horodatage_des_archives"), "autorites": str(room.authority.root)
+        },
         "elimination": {
             "autorites": str(room.authority.root), "agents": [{"nom": "Alice Martin", "sujet": subject("Alice Martin")}]
         },

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sae.journal import Journal, merkle
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+from sae.journal import Journal, copy, merkle, timestamp
 from sae.journal.format import events_name, seal_name
 from sae.journal.log import Event
 from sae.journal.seal import seal_of
@@ -246,6 +248,61 @@ def test_an_event_is_proved_alone(archive: Archive, stranger: Authority) -> None
     for text in ("", "[]", "{}", proof[:100]):
         with pytest.raises(VerifyError):
             verify_proof(text, archive.root)
+
+
+ORGANIZATION = "O=Groupement d'essai,C=FR"
+
+
+def dated_elsewhere(archive: Archive, unit: Path) -> str:
+    """Seal what waits by this unit, whatever it is; gives the proof of the last event."""
+    own, timestamp.OWN = timestamp.OWN, unit.name
+    archive.unit = unit
+    try:
+        archive.add(3)
+        archive.seal()
+    finally:
+        timestamp.OWN = own
+    seal = seal_of(archive.journal, 4)
+    assert seal
+    return make_proof(next(archive.journal.events(4, 4)).line, seal)
+
+
+def test_another_unit_of_the_same_authority_dates_no_journal(
+    archive: Archive, authority: Authority, tmp_path: Path
+) -> None:
+    proof = dated_elsewhere(archive, authority.issue("parapheur"))
+    wrong = f"l'horodatage vient de « CN=parapheur,{ORGANIZATION} », et non de « CN={timestamp.OWN},{ORGANIZATION} »"
+    with pytest.raises(VerifyError) as told:
+        verify_proof(proof, archive.root)
+    assert str(told.value) == wrong
+    exported = archive.export()
+    assert ("sceau-00000001.json", wrong) in verify_folder(exported, archive.root).faults
+    assert ("sceau-00000001.json", wrong) in copy.receive(exported, tmp_path / "copie", archive.root).faults
+    assert not (tmp_path / "copie").exists()
+
+
+def test_what_was_dated_before_under_another_authority_s_name_verifies(archive: Archive, authority: Authority) -> None:
+    before = {NameOID.COUNTRY_NAME: "FR", NameOID.ORGANIZATION_NAME: "Groupement Cre@tic"}  # before 1.0.0, by default
+    parts = [x509.NameAttribute(*one) for one in (before | {NameOID.COMMON_NAME: timestamp.OWN}).items()]
+    archive.unit = authority.issue("avant", subject=x509.Name(parts))
+    archive.add()
+    archive.seal()
+    assert verify_folder(archive.export(), archive.root).faults == []
+
+
+def test_an_outside_unit_dates_when_it_is_named(archive: Archive, stranger: Authority) -> None:
+    proof, root = "", archive.root
+    archive.root = stranger.root
+    proof = dated_elsewhere(archive, stranger.issue("TSU-2026"))
+    exported = archive.export()
+    for unit in (f"CN=TSU-2026,{ORGANIZATION}", ORGANIZATION):
+        assert verify_proof(proof, stranger.root, unit=unit)[0].seq == 4
+        assert verify_folder(exported, stranger.root, unit=unit).faults == []
+        with pytest.raises(VerifyError, match="confiance"):
+            verify_proof(proof, root, unit=unit)
+    for unit in ("", "CN=TSU-2025", f"CN=TSU-2025,{ORGANIZATION}", "essai,C=FR", f"2026,{ORGANIZATION}"):
+        with pytest.raises(VerifyError, match="l'horodatage vient de « CN=TSU-2026,"):
+            verify_proof(proof, stranger.root, unit=unit)
 
 
 def test_what_is_not_an_export_is_said(archive: Archive, tmp_path: Path) -> None:

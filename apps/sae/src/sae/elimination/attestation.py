@@ -206,7 +206,7 @@ def _attested(text: bytes, signature: bytes, root: Path, crl: Path | None = None
         raise Refused(f"« {signer.subject} » a signé, et non le certificat « {ATTESTS} » du groupement")
 
 
-def verify_certificate(text: bytes, signature: bytes, token: bytes, root: Path) -> dict[str, Any]:
+def verify_certificate(text: bytes, signature: bytes, token: bytes, root: Path, unit: str = "") -> dict[str, Any]:
     """Verify a certificate of elimination from outside: the archive's signature, its timestamp, those of both agents.
 
     The archive's is the one of its certificate of attestations; no other of the same authority attests.
@@ -216,7 +216,7 @@ def verify_certificate(text: bytes, signature: bytes, token: bytes, root: Path) 
     Raises:
         Refused: with what is wrong.
     """
-    document = _stamped(text, CERTIFICATE, signature, token, root)
+    document = _stamped(text, CERTIFICATE, signature, token, root, unit)
     try:
         signers = []
         for name in ("demande_signee", "approbation_signee"):
@@ -243,20 +243,20 @@ def verify_certificate(text: bytes, signature: bytes, token: bytes, root: Path) 
     return {**document, "signataires": [signer.subject for signer in signers]}
 
 
-def verify_copies(text: bytes, signature: bytes, token: bytes, root: Path) -> dict[str, Any]:
+def verify_copies(text: bytes, signature: bytes, token: bytes, root: Path, unit: str = "") -> dict[str, Any]:
     """Verify a certificate of copies from outside: the archive's signature, its timestamp.
 
     Raises:
         Refused: with what is wrong.
     """
-    return _stamped(text, COPIES_CERTIFICATE, signature, token, root)
+    return _stamped(text, COPIES_CERTIFICATE, signature, token, root, unit)
 
 
-def _stamped(text: bytes, kind: str, signature: bytes, token: bytes, root: Path) -> dict[str, Any]:
+def _stamped(text: bytes, kind: str, signature: bytes, token: bytes, root: Path, unit: str) -> dict[str, Any]:
     """What the archive attested, and when (`horodatage`, seconds since the epoch). Raises Refused."""
     document = read(text, kind)
     try:
-        at = int(timestamp.verify(token, signature, root).timestamp())
+        at = int(timestamp.verify(token, signature, root, unit=unit).timestamp())
         _attested(text, signature, root, at=at)
     except (timestamp.TimestampError, SignatureError) as error:
         raise Refused(str(error)) from error

@@ -128,6 +128,10 @@ def _parser() -> argparse.ArgumentParser:
     check = command("verifier", _verify, "vérifie une attestation d'élimination, sans la porte des archives")
     check.add_argument("attestation", type=Path, help="attestation-….json, ses .p7s et .tsr à côté")
     check.add_argument("--racine", type=Path, required=True, metavar="PEM", help="racine de l'autorité du groupement")
+    unit = (
+        "unité d'horodatage extérieure, en plus de celle des archives : sujet de son certificat, ou sa fin (O=…,C=FR)"
+    )
+    check.add_argument("--unite", default="", metavar="SUJET", help=unit)
     return parser
 
 
@@ -288,12 +292,12 @@ def _verify(_none: object, arguments: argparse.Namespace) -> int:
         raise Refused(f"introuvable : {', '.join(missing)}")
     text, signature, token = (part.read_bytes() for part in parts)
     if path.name.startswith("copies-"):
-        told = verify_copies(text, signature, token, arguments.racine)
+        told = verify_copies(text, signature, token, arguments.racine, arguments.unite)
         print(f"✓ les copies de {len(told['archives'])} archives du compte « {told['compte']} » sont supprimées.")
         for one in told.get("restent", ()):  # those of before say nothing of it
             print(f"  reste : {one['quoi']} ({one['pourquoi']})")
         return 0
-    found = verify_certificate(text, signature, token, arguments.racine)
+    found = verify_certificate(text, signature, token, arguments.racine, arguments.unite)
     for digest, name in (("bordereau_signe_sha512", "bordereau-signe"), ("visa_sha512", "visa")):
         beside = path.with_name(f"{name}-{found['demande']}.pdf")
         if digest in found and beside.is_file() and hashlib.sha512(beside.read_bytes()).hexdigest() != found[digest]:

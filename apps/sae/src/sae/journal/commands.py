@@ -28,6 +28,8 @@ Vérifier de l'extérieur (Python 3.11 et openssl suffisent) :
 « --racine » est la racine de l'autorité d'horodatage, « --ancre » le dossier des sceaux copiés auparavant hors de la
 salle : sans elle, un journal coupé après un sceau ne se distingue pas d'un journal plus jeune."""
 
+_UNIT = "celle d'une autorité extérieure, en plus de celle des archives : sujet de son certificat, ou sa fin (O=…,C=FR)"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Gives 0 when all is good, 1 when something is wrong, 2 for misuse."""
@@ -66,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("dossier", type=Path, nargs="?", help="dossier de « sae-journal exporter »")
     check.add_argument("--racine", type=Path, required=True, metavar="PEM", help="racine de l'autorité d'horodatage")
     check.add_argument("--ancre", type=Path, metavar="DOSSIER", help="sceaux copiés auparavant hors de la salle")
+    check.add_argument("--unite", default="", metavar="SUJET", help=_UNIT)
     check.add_argument("--intermediaires", type=Path, metavar="PEM", help="autorités absentes des jetons")
     check.add_argument("--preuve", type=Path, metavar="FICHIER", help="vérifie la preuve d'un seul événement")
     check.add_argument("--json", action="store_true", help="sortie JSON")
@@ -76,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     take.add_argument("export", type=Path, nargs="?", help="sans lui : montre le numéro du dernier sceau de la copie")
     take.add_argument("--copie", type=Path, required=True, metavar="DOSSIER", help="la copie")
     take.add_argument("--racine", type=Path, metavar="PEM", help="racine de l'autorité d'horodatage")
+    take.add_argument("--unite", default="", metavar="SUJET", help=_UNIT)
     command("attendues", _expected, "donne aux nœuds la liste des archives qu'ils doivent avoir (compressée)")
     command("restaurer", _restore, "refait le journal d'après les sceaux du stockage, sur une porte des archives neuve")
     return parser
@@ -91,7 +95,7 @@ def _seal(arguments: argparse.Namespace) -> int:
     store = loaded.store()
     with Journal(loaded.journal) as journal:
         try:
-            done = Sealer(journal, store, how.stamper, how.root, reference(store)).run()
+            done = Sealer(journal, store, how.stamper, how.root, reference(store), unit=how.unit).run()
         except (SealError, TimestampError, StoreError, JournalError) as error:
             metrics.write(loaded.metrics, journal, failed=True)
             print(f"sae-journal : {error}", file=sys.stderr)
@@ -195,7 +199,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _verified(arguments: argparse.Namespace) -> int:
     if arguments.preuve:
         text = arguments.preuve.read_text(encoding="utf-8", errors="replace")
-        event, at = verify.verify_proof(text, arguments.racine, arguments.intermediaires)
+        event, at = verify.verify_proof(text, arguments.racine, arguments.intermediaires, arguments.unite)
         print(
             f"✓ événement {event.seq} ({event.event}, {event.account}) : prouvé, "
             f"certifié existant le {at.astimezone():%d/%m/%Y à %H:%M:%S}"
@@ -205,7 +209,8 @@ def _verified(arguments: argparse.Namespace) -> int:
     if arguments.dossier is None:
         raise verify.VerifyError("donnez le dossier de « sae-journal exporter », ou --preuve FICHIER")
     start = time.monotonic()
-    report = verify.verify_folder(arguments.dossier, arguments.racine, arguments.ancre, arguments.intermediaires)
+    given = (arguments.racine, arguments.ancre, arguments.intermediaires, arguments.unite)
+    report = verify.verify_folder(arguments.dossier, *given)
     if arguments.json:
         print(json.dumps(_report(report), ensure_ascii=False, indent=2))
         return int(bool(report.faults))
@@ -273,7 +278,7 @@ def _receive(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         received = Path(folder, "export")
         copy.unpack(arguments.export, received)
-        report = copy.receive(received, arguments.copie, arguments.racine)
+        report = copy.receive(received, arguments.copie, arguments.racine, arguments.unite)
     for line in report.sentences():
         print(f"✗ {line}")
     if report.faults:
@@ -288,7 +293,8 @@ def _restore(arguments: argparse.Namespace) -> int:
     from sae.journal.seal import restore, sealing
 
     loaded = config.load(arguments.config)
-    seals, events = restore(loaded.journal, loaded.store(), sealing(arguments.config).root)
+    how = sealing(arguments.config)
+    seals, events = restore(loaded.journal, loaded.store(), how.root, how.unit)
     if os.geteuid() == 0:
         owner = loaded.folder.stat()
         os.chown(loaded.journal, owner.st_uid, owner.st_gid)

@@ -35,13 +35,14 @@ def unpack(archive: Path, folder: Path) -> None:
         raise VerifyError(f"{archive} n'est pas un export du journal : {reason(error)}") from error
 
 
-def receive(received: Path, copy: Path, root: Path) -> Report:
+def receive(received: Path, copy: Path, root: Path, unit: str = "") -> Report:
     """Add the seals that were received to the copy, if the whole verifies; otherwise nothing changes.
 
     Args:
         received: folder of `sae-journal exporter`, from the copy's last seal on, that one included.
         copy: folder of the copy; made when it is absent.
         root: PEM of the timestamping authority's root.
+        unit: the outside unit that dates beside the archives' own; see `timestamp.verify`.
 
     Returns:
         What was verified; its faults tell why nothing was taken.
@@ -60,7 +61,7 @@ def receive(received: Path, copy: Path, root: Path) -> Report:
         events[number] = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     merged, all_events = {**seals, **known}, {**events, **before}
     lines = [line for number in sorted(merged) for line in all_events[number].split("\n") if line]
-    report = verify_parts(lines, merged, root, anchor=known or None)
+    report = verify_parts(lines, merged, root, anchor=known or None, unit=unit)
     report.warnings = [line for line in report.warnings if "sans sceaux copiés" not in line]
     highest = max(known, default=0)
     if highest and highest not in seals:

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Annotated
 
-from creatic_agent.configuration import From, Key, SomePath, secret, section
+from creatic_agent.configuration import ConfigError, From, Key, SomePath, secret, section
 from sae.config import HISTORY
 from sae.journal import canonical, merkle, timestamp
 from sae.journal.format import SKEW, Seal, SealError, events_name, seal_name
@@ -28,10 +28,11 @@ RETENTION = timedelta(days=100 * 365.25)
 
 @dataclass(frozen=True)
 class Sealing:
-    """How seals are timestamped: by what, and from which authorities a timestamp is taken."""
+    """How seals are timestamped: by what, from which authorities a timestamp is taken, and from which outside unit."""
 
     stamper: timestamp.Stamper
     root: Path
+    unit: str = ""
 
 
 def _password(file: Path | None) -> str:
@@ -47,6 +48,7 @@ class _Given:
     password: Annotated[str, Key("mot_de_passe"), From(SomePath, _password)] = field(default="", repr=False)
     root: Annotated[SomePath, Key("autorites")] = None
     web: Annotated[SomePath, Key("autorites_web")] = None
+    subject: Annotated[str, Key("sujet")] = ""
     unit: Annotated[Path, Key("unite")] = Path("/etc/creatic/pki/horodatage/current")
 
 
@@ -56,7 +58,12 @@ def sealing(path: Path) -> Sealing:
     root = given.root or HISTORY
     if not given.url:
         return Sealing(timestamp.local_unit(given.unit), root)
-    return Sealing(timestamp.remote_unit(given.url, given.login, given.password, given.web), root)
+    if not given.subject:
+        raise ConfigError(
+            f"{path}, champ « sceaux.sujet » : absent, alors que « sceaux.url » est là. À faire : écrivez dans "
+            "archive_gateway_tsa_subject le sujet du certificat qui horodate, ou sa fin (O=…,C=FR), et déployez"
+        )
+    return Sealing(timestamp.remote_unit(given.url, given.login, given.password, given.web), root, given.subject)
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,7 @@ class Sealer:
         root: PEM of the authorities which the timestamps must come from, checked before a seal is kept.
         storage_clocks: the time of each node of the storage, by name; empty when it cannot be told.
         clock: for tests.
+        unit: the outside unit that dates beside the archives' own; see `timestamp.verify`.
     """
 
     def __init__(
@@ -92,7 +100,9 @@ class Sealer:
         storage_clocks: Callable[[], Mapping[str, datetime]] = dict,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         largest: int = LARGEST_BATCH,
+        unit: str = "",
     ) -> None:
+        self._unit = unit
         self._journal, self._store, self._stamper, self._root = journal, store, stamper, root
         self._storage_clocks, self._clock, self._largest = storage_clocks, clock, largest
 
@@ -203,7 +213,7 @@ class Sealer:
             }
         )
         token = self._stamper(header.encode())
-        stamped = timestamp.verify(token, header.encode(), self._root)
+        stamped = timestamp.verify(token, header.encode(), self._root, unit=self._unit)
         now = self._clock()
         if abs(stamped - now) > SKEW:
             self._note_clock(now, stamped, "horodatage")
@@ -287,12 +297,13 @@ def sealed_up_to(journal: Journal) -> int:
     return int(journal.query("SELECT COALESCE(MAX(dernier), 0) FROM sceau")[0][0])
 
 
-def restore(path: Path, store: Store, root: Path) -> tuple[int, int]:
+def restore(path: Path, store: Store, root: Path, unit: str = "") -> tuple[int, int]:
     """Make the journal's file again from what was sealed into the storage, after the gateway was lost.
 
     Args:
         path: where the journal must be; nothing may be there.
         root: PEM of the authorities of the timestamps.
+        unit: the outside unit that dates beside the archives' own; see `timestamp.verify`.
 
     Returns:
         Numbers of seals and events found.
@@ -313,7 +324,7 @@ def restore(path: Path, store: Store, root: Path) -> tuple[int, int]:
     if not numbers:
         raise SealError("aucun sceau n'est dans le stockage : il n'y a rien à restaurer")
     lines = [line for number in numbers for line in texts.get(events_name(number), "").split("\n") if line]
-    report = verify_parts(lines, {number: texts[seal_name(number)] for number in numbers}, root)
+    report = verify_parts(lines, {number: texts[seal_name(number)] for number in numbers}, root, unit=unit)
     if report.faults:
         raise SealError("le journal conservé ne se vérifie pas : " + " ; ".join(report.sentences()[:5]))
     temporary = path.with_suffix(".restauration")

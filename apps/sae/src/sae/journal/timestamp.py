@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import secrets
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from sae import openssl
 
 # Policy of the groupement's own timestamping unit (collection's evidence_seal.py).
 POLICY = "1.3.6.1.4.1.59999.59.2.1"
+OWN = "Horodatage des archives"
+"""Common name of the archives' own unit (role archive_gateway); no other unit of the authority dates what is theirs."""
+# Its organization is the authority's; versions before 1.0.0 wrote this one by default.
+_BEFORE = "O=Groupement Cre@tic,C=FR"
 _SEQUENCE, _OCTETS, _TIME, _INTEGER, _OID, _EXPLICIT = 0x30, 0x04, 0x18, 0x02, 0x06, 0xA0
 
 Stamper = Callable[[bytes], bytes]
@@ -144,13 +151,15 @@ def _only(body: bytes, tag: int = _SEQUENCE) -> bytes:
     return found[1]
 
 
-def verify(token: bytes, data: bytes, root: Path, untrusted: Path | None = None) -> datetime:
-    """Check that an authority trusted by `root` timestamped these bytes; gives when.
+def verify(token: bytes, data: bytes, root: Path, untrusted: Path | None = None, unit: str = "") -> datetime:
+    """Check that the archives' own unit, or the one that is named, timestamped these bytes; gives when.
 
     Args:
         token: TimeStampResp, DER.
         root: PEM of the authorities that the verifier trusts.
         untrusted: PEM of intermediate authorities, when the token does not carry them.
+        unit: subject of an outside authority's unit (RFC 4514), or its end (O=…,C=FR): such an authority has several,
+            one after the other.
 
     Raises:
         TimestampError: with the reason.
@@ -167,9 +176,45 @@ def verify(token: bytes, data: bytes, root: Path, untrusted: Path | None = None)
         at = ("-attime", str(int(stamp.at.timestamp())))
         try:
             _openssl("ts", "-verify", "-digest", stamp.imprint.hex(), "-in", path, *trust, *at)
+            signer = _signer(path, trust, at)
         except TimestampError as error:
             raise TimestampError(f"l'horodatage n'est pas valable : {_reason(str(error))}") from None
+    _check_unit(signer, unit)
     return stamp.at
+
+
+def _signer(path: Path, trust: Sequence[str | Path], at: Sequence[str]) -> str:
+    """The certificate (PEM) that dated, judged again with its signature: openssl-ts(1) does not tell it."""
+    signed, signer = path.with_name("token.p7s"), path.with_name("unit.pem")
+    _openssl("ts", "-reply", "-in", path, "-token_out", "-out", signed)
+    _openssl(
+        *("cms", "-verify", "-inform", "DER", "-in", signed, "-out", os.devnull, "-signer", signer),
+        *("-no-CApath", "-no-CAstore", *("-certfile" if one == "-untrusted" else one for one in trust), *at),
+        *("-purpose", "timestampsign"),
+    )
+    return signer.read_text(encoding="ascii")
+
+
+@lru_cache(64)
+def _names(certificate: str) -> tuple[str, str]:
+    """Subject and issuer (RFC 4514, UTF-8) of a certificate (PEM)."""
+    with tempfile.NamedTemporaryFile("w", encoding="ascii") as file:
+        file.write(certificate)
+        file.flush()
+        names = ("-noout", "-subject", "-issuer", "-nameopt", "RFC2253,utf8,-esc_msb")
+        told = dict(line.split("=", 1) for line in openssl.run("x509", "-in", file.name, *names).stdout.splitlines())
+    return told["subject"], told["issuer"]
+
+
+def _check_unit(certificate: str, unit: str) -> None:
+    subject, issuer = _names(certificate)
+    organization = re.sub(r"\ACN=(?:[^,+\\]|\\.)*,", "", issuer)
+    if subject in (f"CN={OWN},{organization}", f"CN={OWN},{_BEFORE}"):
+        return
+    if unit and re.search(rf"(?:\A|(?<!\\),){re.escape(unit)}\Z", subject):
+        return
+    wanted = unit or f"CN={OWN},{organization}"
+    raise TimestampError(f"l'horodatage vient de « {subject} », et non de « {wanted} »")
 
 
 def _reason(text: str) -> str:

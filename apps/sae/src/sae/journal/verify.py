@@ -80,7 +80,9 @@ def read_folder(folder: Path) -> tuple[list[str], dict[int, str]]:
     return lines, seals
 
 
-def verify_folder(folder: Path, root: Path, anchor: Path | None = None, untrusted: Path | None = None) -> Report:
+def verify_folder(
+    folder: Path, root: Path, anchor: Path | None = None, untrusted: Path | None = None, unit: str = ""
+) -> Report:
     """Verify an exported journal.
 
     Args:
@@ -88,6 +90,7 @@ def verify_folder(folder: Path, root: Path, anchor: Path | None = None, untruste
         root: PEM of the timestamping authority's root, from a trusted place (never from the export).
         anchor: folder of seals copied earlier out of the room.
         untrusted: PEM of intermediate authorities, when tokens do not carry them.
+        unit: the outside unit that dates beside the archives' own; see `timestamp.verify`.
 
     Raises:
         VerifyError: an argument is no such thing.
@@ -98,7 +101,7 @@ def verify_folder(folder: Path, root: Path, anchor: Path | None = None, untruste
     kept = read_folder(anchor)[1] if anchor else None
     if anchor and not kept:
         raise VerifyError(f"{anchor} ne contient aucun sceau : ce n'est pas une copie des sceaux")
-    return verify_parts(lines, seals, root, kept, untrusted)
+    return verify_parts(lines, seals, root, kept, untrusted, unit)
 
 
 def verify_parts(
@@ -107,6 +110,7 @@ def verify_parts(
     root: Path,
     anchor: Mapping[int, str] | None = None,
     untrusted: Path | None = None,
+    unit: str = "",
 ) -> Report:
     """Verify lines of events and texts of seals; see `verify_folder`."""
     report = Report(events=len(lines), seals=len(seals))
@@ -117,7 +121,7 @@ def verify_parts(
             read[number] = Seal.read(text)
         except SealError as error:
             report.blame(seal_name(number), str(error))
-    stamps = _stamps(read, root, untrusted, report)
+    stamps = _stamps(read, report, root, untrusted, unit)
     _chain(read, set(seals), stamps, _disowned(read, placed), report)
     covered = 0
     for number, seal in sorted(read.items()):
@@ -169,10 +173,12 @@ def _place(lines: Sequence[str], report: Report) -> dict[int, _Line]:
     return placed
 
 
-def _stamps(seals: Mapping[int, Seal], root: Path, untrusted: Path | None, report: Report) -> dict[int, datetime]:
+def _stamps(
+    seals: Mapping[int, Seal], report: Report, root: Path, untrusted: Path | None, unit: str
+) -> dict[int, datetime]:
     def check(item: tuple[int, Seal]) -> tuple[int, datetime | str]:
         try:
-            return item[0], timestamp.verify(item[1].token, item[1].header.encode(), root, untrusted)
+            return item[0], timestamp.verify(item[1].token, item[1].header.encode(), root, untrusted, unit)
         except timestamp.TimestampError as error:
             return item[0], str(error)
 
@@ -383,7 +389,7 @@ def make_proof(line: str, seal: Seal) -> str:
     return json.dumps(proof, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 
-def verify_proof(text: str, root: Path, untrusted: Path | None = None) -> tuple[Event, datetime]:
+def verify_proof(text: str, root: Path, untrusted: Path | None = None, unit: str = "") -> tuple[Event, datetime]:
     """Verify a proof; gives the event, and when it was certified to exist.
 
     Raises:
@@ -402,6 +408,6 @@ def verify_proof(text: str, root: Path, untrusted: Path | None = None) -> tuple[
     if event.seq != fields["premier"] + place or size != fields["dernier"] - fields["premier"] + 1:
         raise VerifyError("la place de l'événement n'est pas celle que dit le sceau")
     try:
-        return event, timestamp.verify(seal.token, seal.header.encode(), root, untrusted)
+        return event, timestamp.verify(seal.token, seal.header.encode(), root, untrusted, unit)
     except timestamp.TimestampError as error:
         raise VerifyError(str(error)) from error
