@@ -94,6 +94,13 @@ def token(page: str) -> dict[str, str]:
     return {"_authenticator": html.unescape(found[1])} if found else {}
 
 
+def seen(page: str, does: str) -> dict[str, str]:
+    """What a form says that its page showed, by what it does."""
+    within = r"(?:(?!</form>).)*?"
+    found = re.search(rf'name="faire" value="{does}"{within}name="vu" value="([^"]+)"', page, re.DOTALL)
+    return {"vu": found[1]} if found else {}
+
+
 @dataclass
 class Site(Server):
     """The site, and the passwords of its accounts."""

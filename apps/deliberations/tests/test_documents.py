@@ -300,7 +300,11 @@ def test_minutes_that_are_not_drawn_are_not_settled(monkeypatch: pytest.MonkeyPa
     page = aftermath.Aftermath()
     monkeypatch.setattr(aftermath.Aftermath, "may_decide", lambda _page: True)
     page.context = SimpleNamespace(president="Anne Petit", presents=[], proces_verbal=None)
-    page.request = SimpleNamespace(form={"president": "Anne Petit", "secretaire": "Luc Roux"})
+    monkeypatch.setattr(aftermath, "talks", lambda _meeting: {"": "Rien"})
+    page.request = SimpleNamespace(form={"president": "Anne Petit", "secretaire": "Luc Roux", "vu": "d'avant"})
+    with pytest.raises(ValueError, match="ses discussions ont changé"):
+        page._settle()
+    page.request.form["vu"] = page.written()
     with pytest.raises(documents.Undrawn):
         page._settle()
     assert vars(page.context) == {"president": "Anne Petit", "presents": [], "proces_verbal": None}

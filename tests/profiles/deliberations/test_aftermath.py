@@ -12,6 +12,7 @@ import pytest
 from creatic.deliberations import rules
 
 from testbed.deliberations import MANAGER, MEETINGS, STRANGER, WRITER, Site, token
+from testbed.deliberations import seen as shown_by
 from tests.profiles.deliberations.conftest import pdf, pdf_text
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
@@ -25,7 +26,10 @@ SECRET = "Ce qui s'est dit portes closes"
 def send(site: Site, login: str, meeting: str, **fields: Any) -> str:
     """Send a form of the page of what follows a meeting; gives the page then."""
     browser, page = site.browser(login), f"{meeting}/@@suites"
-    answer = browser.ask("POST", page, fields | token(browser.ask("GET", page).data.decode()))
+    shown = browser.ask("GET", page).data.decode()
+    if fields["faire"] == "arreter":
+        fields = shown_by(shown, "arreter") | fields
+    answer = browser.ask("POST", page, fields | token(shown))
     assert answer.status == 302, (answer.status, answer.data[:500])
     return str(browser.ask("GET", page).data.decode())
 
@@ -174,6 +178,9 @@ def test_the_minutes_are_settled_by_the_next_meeting_then_put_on_line(site: Site
     site.open(following, site.projet(following, f"Suite {mark}"))
     page = send(site, MANAGER, held.path, faire="arreter", president="Claire Dubois", secretaire="")
     assert "Arrêté à la séance" not in page
+    signed = {"president": "Claire Dubois", "secretaire": "Amina Benali"}
+    page = send(site, MANAGER, held.path, faire="arreter", vu="d'avant", **signed)
+    assert "ses discussions ont changé depuis que cette page les montrait" in page
     page = send(site, MANAGER, held.path, faire="arreter", president="Luc Roux", secretaire="Amina Benali")
     assert "Luc Roux n" in page and "a pas présidé cette séance (L2121-15)" in page
     page = send(site, MANAGER, held.path, faire="arreter", president="Claire Dubois", secretaire="Amina Benali",

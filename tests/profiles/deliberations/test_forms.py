@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from testbed.deliberations import MANAGER, MEETINGS, WRITER, Browser, Site, token
+from testbed.deliberations import MANAGER, MAYOR, MEETINGS, WRITER, Browser, Site, seen, token
 from tests.profiles.deliberations.conftest import pdf
 
 PROGRAM = b"MZ\x90\x00" + b"x" * 400
@@ -28,7 +28,12 @@ def step(browser: Browser, path: str, name: str) -> str:
     """Push the button of a step, as the page shows it; gives the page then."""
     shown = browser.ask("GET", path).data.decode()
     assert re.search(rf'<form[^>]* action="[^"]*/@@etape"[^>]*>(?:(?!</form>).)*value="{name}"', shown, re.DOTALL), name
-    answer = browser.ask("POST", f"{path}/@@etape", token(shown) | {"faire": name})
+    return push(browser, path, name, shown)
+
+
+def push(browser: Browser, path: str, name: str, shown: str) -> str:
+    """Push the button of a step of a page that was shown; gives the page then."""
+    answer = browser.ask("POST", f"{path}/@@etape", token(shown) | seen(shown, name) | {"faire": name})
     assert answer.status == 302, answer.data[:300]
     return html.unescape(browser.ask("GET", path).data.decode())
 
@@ -44,6 +49,31 @@ def test_a_step_is_a_form_that_is_taken_or_says_what_lacks(site: Site, agenda: t
     assert site.state(MANAGER, meeting) == "en_preparation"
     step(manager, projet, "inscrire")
     assert site.state(MANAGER, projet) == "inscrit"
+
+
+CHANGED = "le texte a changé depuis que cette page le montrait"
+
+
+def test_a_page_of_before_takes_no_step_on_a_text_that_it_did_not_show(site: Site, agenda: tuple[str, str]) -> None:
+    """A visa, and a convocation in the maire's name, were noted of what neither had read."""
+    meeting, projet = agenda
+    manager, mayor = site.browser(MANAGER), site.browser(MAYOR)
+    site.move(WRITER, projet, "soumettre")
+    before = manager.ask("GET", projet).data.decode()
+    site.move(MANAGER, projet, "renvoyer")
+    site.done(WRITER, "PATCH", projet, {"title": "Vente du stade"})
+    site.move(WRITER, projet, "soumettre")
+    assert CHANGED in push(manager, projet, "inscrire", before)
+    assert site.state(MANAGER, projet) == "a_valider"
+    step(manager, projet, "inscrire")
+    assert site.state(MANAGER, projet) == "inscrit"
+
+    before = mayor.ask("GET", meeting).data.decode()
+    assert seen(before, "convoquer")
+    site.done(MANAGER, "PATCH", projet, {"title": "Vente du stade pour un euro"})
+    page = push(mayor, meeting, "convoquer", before)
+    assert CHANGED in page and "Convocation approuvée" not in page
+    assert site.state(MANAGER, meeting) == "en_preparation"
 
 
 def test_neither_a_link_nor_a_form_from_elsewhere_changes_a_state(site: Site, agenda: tuple[str, str]) -> None:

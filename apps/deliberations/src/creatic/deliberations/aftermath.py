@@ -435,6 +435,10 @@ class Aftermath(BrowserView):
         names_found = [one for one in found if one not in council][:_SHOWN]
         return {"vu": naming.digest(body), "noms": names_found, "refus": ""}
 
+    def written(self) -> str:
+        """What stands for the discussions that this page shows."""
+        return naming.digest(*(text for item in sorted(talks(self.context).items()) for text in item))
+
     def other_talk(self) -> str:
         """What was said beside the items."""
         return talks(self.context).get("", "")
@@ -541,6 +545,11 @@ class Aftermath(BrowserView):
         wrong = rules.signs_problem(names["president"], names["secretaire"], list(dict.fromkeys(presided)), present)
         if wrong:
             raise ValueError(f"{wrong}.")
+        if form.get("vu") != self.written():
+            raise ValueError(
+                "Le procès-verbal n'est pas arrêté : ses discussions ont changé depuis que cette page les montrait. À "
+                "faire : relisez-les, puis arrêtez-le."
+            )
         remarks = str(form.get("remarques") or "").replace("\r\n", "\n").strip()[:_TALK]
         told = {"le": after.date, "remarques": remarks, **names}
         drawn = minutes(self.context, told=told)  # before anything is noted

@@ -86,10 +86,20 @@ def substance(meeting: Any) -> str:
     """Digest of what a convocation says, and of the papers that leave with it."""
     told = [str(getattr(meeting, name)) for name in frozen.CONVENED]
     for one in meeting.projets(*ON_AGENDA):
-        texts = [text.raw if text else "" for text in (one.expose, one.dispositif)]
-        files = [f"{annex.title} {watch.file_of(annex)}" for annex in one.annexes()]
-        told += [one.UID(), one.title, one.rapporteur or "", one.matiere, *texts, *files]
+        told += [one.UID(), *_read(one)]
     return naming.digest(*told)
+
+
+def _read(projet: Any) -> list[str]:
+    """What people read of a projet."""
+    texts = [text.raw if text else "" for text in (projet.expose, projet.dispositif)]
+    files = [f"{annex.title} {watch.file_of(annex)}" for annex in projet.annexes()]
+    return [projet.title, projet.rapporteur or "", projet.matiere, *texts, *files]
+
+
+def shown(thing: Any) -> str:
+    """What stands for a meeting or a projet as a page shows it: who takes a step takes it on that."""
+    return substance(thing) if thing.portal_type == "seance" else naming.digest(*_read(thing))
 
 
 def approval(meeting: Any) -> dict[str, Any]:

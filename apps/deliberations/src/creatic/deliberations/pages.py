@@ -66,6 +66,10 @@ class _Steps:
             if state in transition.origins and roles & set(transition.roles)
         ]
 
+    def shown(self) -> str:
+        """What stands for what this page shows."""
+        return convocation.shown(self.context)
+
     def badge(self, thing: Any) -> dict[str, str]:
         """State of an object, and the colour of its badge."""
         state = api.content.get_state(thing)
@@ -94,6 +98,11 @@ class Step(BrowserView, _Steps):
             raise ValueError(f"Cette étape n'est pas possible : l'état est « {now} », ou elle n'est pas la vôtre.")
         if one["obstacles"]:
             raise ValueError(f"« {one['title']} » est refusé : {' ; '.join(one['obstacles'])}.")
+        if self.request.form.get("vu") != self.shown():
+            raise ValueError(
+                f"« {one['title']} » est refusé : le texte a changé depuis que cette page le montrait. À faire : "
+                "relisez-le, puis recommencez."
+            )
         api.content.transition(self.context, transition=asked)
         return f"« {one['title']} » est fait : l'état est « {STATES[api.content.get_state(self.context)]} »."
 
