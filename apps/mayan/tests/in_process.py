@@ -536,6 +536,12 @@ class Identity(Mayan):
         dossier.save()
         page = browser.post(place, old, secure=True).content.decode()
         self.assertIn("le document a été remplacé", html.unescape(page))
+        # Who waited while another held it goes on with the dossier as it is then, not as it was read before.
+        for act in (
+            lambda: circuit.approve(account("paul.renard"), dossier, "a_viser", old["vu"]),
+            lambda: circuit.refuse(account("paul.renard"), dossier, "Trop cher", "a_viser", old["vu"]),
+        ):
+            self.assertRaisesMessage(Refused, "le document a été remplacé", act)
         self.assertEqual(Dossier.objects.get(pk=number).etat, "a_viser")
         browser.post(place, shown(), secure=True)
         self.assertEqual(Dossier.objects.get(pk=number).etat, "a_signer")

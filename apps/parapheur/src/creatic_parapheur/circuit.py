@@ -393,8 +393,12 @@ def _check_whole(dossier: Dossier) -> None:
 
 
 @contextlib.contextmanager
-def _held(dossier: Dossier, states: Sequence[str], wish: str) -> Iterator[Dossier]:
-    """The dossier, for whoever has it first; a second one waits, then is told what was done meanwhile."""
+def _held(dossier: Dossier, states: Sequence[str], wish: str, seen: str = "") -> Iterator[Dossier]:
+    """The dossier, for whoever has it first; a second one waits, then is told what was done meanwhile.
+
+    Args:
+        seen: number of the file that was shown to who acts; empty for who was shown none.
+    """
     with transaction.atomic():
         held = Dossier.objects.select_for_update(of=("self",)).get(pk=dossier.pk)
         if held.etat not in states:
@@ -404,6 +408,8 @@ def _held(dossier: Dossier, states: Sequence[str], wish: str) -> Iterator[Dossie
                 f"({held.par}). Rien n'a été changé",
                 409,
             )
+        if seen and seen != str(held.fichier_id):
+            raise Refused("le document a été remplacé depuis que cette page est ouverte. À faire : relisez-le", 409)
         _check_whole(held)
         yield held
 
@@ -765,31 +771,35 @@ def _same(dossier: Dossier) -> str:
 
 
 @limited
-def approve(user: Any, dossier: Dossier, state: str) -> Dossier:
+def approve(user: Any, dossier: Dossier, state: str, seen: str = "") -> Dossier:
     """Pass a control (a_controler) or give the visa (a_viser).
+
+    Args:
+        seen: number of the file that was shown to who passes it.
 
     Raises:
         Refused: the reason.
     """
-    with _held(dossier, [state], f"{_PASS[state].lower()} ce dossier") as held:
+    with _held(dossier, [state], f"{_PASS[state].lower()} ce dossier", seen) as held:
         _check_awaited(held, user)
         _move(held, _PASS[state], user, comment=_stands_in_for(held, user))
         return held
 
 
 @limited
-def refuse(user: Any, dossier: Dossier, motif: str, state: str = "") -> Dossier:
+def refuse(user: Any, dossier: Dossier, motif: str, state: str = "", seen: str = "") -> Dossier:
     """Refuse it, with a reason.
 
     Args:
         state: that was shown to who refuses; any that people pass by default.
+        seen: number of the file that was shown to them.
 
     Raises:
         Refused: the reason.
     """
     reason = _reason(motif)
     states = [state] if state in PASSED_BY_PEOPLE else PASSED_BY_PEOPLE
-    with _held(dossier, states, "refuser ce dossier") as held:
+    with _held(dossier, states, "refuser ce dossier", seen) as held:
         if not may_refuse(held, user):
             _check_awaited(held, user)
         _move(held, "Refuser", user, motif=reason, comment=_stands_in_for(held, user))

@@ -121,14 +121,13 @@ class OneDossier(_Page):
     def post(self, request: Any, number: int) -> HttpResponse:
         """Do what was asked."""
         dossier, user, wish = self.dossier, request.user, request.POST.get("geste")
-        state, upload = request.POST.get("etat", ""), request.FILES.get("fichier")
+        state, seen = request.POST.get("etat", ""), request.POST.get("vu", "")
+        upload = request.FILES.get("fichier")
         try:
-            if request.POST.get("vu", str(dossier.fichier_id)) != str(dossier.fichier_id):
-                raise Refused("le document a été remplacé depuis que cette page est ouverte. À faire : relisez-le")
             if wish == "passer" and state in ("a_controler", "a_viser"):
-                after = circuit.approve(user, dossier, state)
+                after = circuit.approve(user, dossier, state, seen)
             elif wish == "refuser":
-                after = circuit.refuse(user, dossier, request.POST.get("motif", ""), state)
+                after = circuit.refuse(user, dossier, request.POST.get("motif", ""), state, seen)
             elif wish == "signer":
                 after = circuit.sign(user, dossier, upload)
             elif wish == "joindre":
