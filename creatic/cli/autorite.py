@@ -92,14 +92,17 @@ def pki_list(context: Context, jours: str = "", statut: str = "") -> None:
 @task("fab pki.creer", name="creer")
 def pki_make(context: Context) -> None:
     """Fait l'autorité de certification et celle des accès, la première fois ; les tient ensuite à jour."""
-    home = common.home()
-    asked: dict[str, str] = {}
-    for role, title in (("RACINE", "de la racine"), ("EMETTRICE", "de l'émettrice"), ("SSH", "des accès SSH")):
-        folder = "ACCES" if role == "SSH" else "PKI"
-        name, file = f"CREATIC_{folder}_{role}", home / "secrets" / f"{folder.lower()}_{role.lower()}"
-        if not common.chosen().lab and not os.environ.get(name) and not file.is_file():
-            asked[name] = passphrase(f"Phrase secrète {title}", getpass.getpass)
-    common.must(common.playbook(context, "authority.yml", env=asked), "Autorité de certification")
+    home, fleet = common.home(), common.outgoing_communes()
+    titles = {"PKI_RACINE": "de la racine", "PKI_EMETTRICE": "de l'émettrice", "ACCES_SSH": "des accès SSH"}
+    if fleet and not (home / "flotte" / "cle.pem").exists():
+        titles["FLOTTE_CLE"] = "de la clé de la flotte"
+    for name, title in titles.items():
+        variable, file = f"CREATIC_{name}", home / "secrets" / name.lower()
+        if not common.chosen().lab and not os.environ.get(variable) and not file.is_file():
+            os.environ[variable] = passphrase(f"Phrase secrète {title}", getpass.getpass)  # of this command alone
+    common.must(common.playbook(context, "authority.yml"), "Autorité de certification")
+    if fleet:
+        common.fleet_does("ouverture de la clé", lambda fleet: fleet.ready())
 
 
 def passphrase(title: str, read: Callable[[str], str]) -> str:
@@ -149,6 +152,7 @@ def pki_deadlines(context: Context, jours: str = "30") -> None:
 def pki_lists(context: Context) -> None:
     """Signe de nouveau les listes de révocation qui expirent, et les donne à toutes les machines."""
     common.checked([])
+    common.unlock()
     common.must(common.playbook(context, "journeys/revocation_lists.yml"), "Listes de révocation")
 
 
@@ -159,6 +163,7 @@ def pki_rotate(context: Context, jours: str = "30") -> None:
     """Renouvelle les certificats qui expirent bientôt."""
     within = common.whole(jours, "--jours")
     common.checked([])
+    common.unlock()
     common.must(
         common.playbook(context, "journeys/rotate_certificates.yml", *common.variables(jours=within)), "Renouvellement"
     )
@@ -179,6 +184,7 @@ def pki_renew(context: Context, autorite: str, sauf: str = "") -> None:
         raise Exit(f"--autorite : « {autorite} » n'en est pas une. Attendu : emettrice ou racine.", code=2)
     common.checked([])
     given = common.variables(autorite=autorite, sauf=[name.strip() for name in sauf.split(",") if name.strip()])
+    common.unlock()
     common.must(common.playbook(context, "journeys/renew_authority.yml", *given), "Renouvellement de l'autorité")
 
 
@@ -210,6 +216,7 @@ def pki_revoke(
     except PkiError as error:
         raise Exit(f"Révocation refusée : {error}", code=2) from None
     wanted = common.variables(**target, motif=motif, **({"remplaces": True} if remplaces else {}))
+    common.unlock()
     common.must(common.playbook(context, "journeys/revoke_certificate.yml", *wanted), "Révocation")
     for path in life_files.of(common.home(), Authority(common.home() / "pki").listing(status=REVOKED)):
         life_files.remove(path)
@@ -234,6 +241,7 @@ def pki_person(context: Context, nom: str, commune: str = "") -> None:
     except PkiError as error:
         raise Exit(str(error), code=2) from None
     given = common.variables(person_name=nom, person_commune=commune)
+    common.unlock()
     common.must(common.playbook(context, "journeys/person_certificate.yml", *given), "Certificat")
 
 

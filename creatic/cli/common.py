@@ -13,6 +13,7 @@ import builtins
 import contextlib
 import datetime as dt
 import functools
+import getpass
 import json
 import os
 import shlex
@@ -25,6 +26,7 @@ from typing import Any, cast
 import invoke
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless, words
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
 from invoke import Context, Result
 
 from creatic import commands
@@ -45,7 +47,7 @@ from creatic.fleet.signing import Signer
 from creatic.life import handover as life_handover
 from creatic.morning.pages import Pages
 from creatic.patience import waiting
-from creatic.pki.keys import Passphrases
+from creatic.pki.keys import ISSUING, Keys, Passphrases
 from creatic.registry import aim, entities, environment, groupement, listing
 from creatic.registry.checked_yaml import Problem
 
@@ -239,6 +241,31 @@ def answer(context: Context, program: str, *arguments: str, env: dict[str, str] 
         command = shlex.join([program, "-i", str(inventory_dir()), *arguments])
         french = FRENCH | (ONE if program == "ansible" else {}) | (env or {})
         return cast(Result, context.run(command, hide=True, warn=True, env=french))
+
+
+def unlock(read: Callable[[str], str] = getpass.getpass) -> None:
+    """Have the issuing authority's passphrase at hand for what a command signs: asked of who is there where nothing
+    gives it, tried at once, and known to this command alone.
+
+    Args:
+        read: reads what is typed, without showing it.
+
+    Raises:
+        Exit: it opens nothing.
+    """
+    folder = home() / "pki"
+    key = max(folder.glob(f"{ISSUING}*/cle.pem"), default=None)
+    if key is None or not sys.stdin.isatty():
+        return
+    with contextlib.suppress(PkiError):
+        Passphrases(folder).get(ISSUING)
+        return
+    given = read("Phrase secrète de l'autorité émettrice : ")
+    try:
+        Keys(folder, Passphrases(folder, {ISSUING: given})).load(key.parent.name)
+    except PkiError as error:
+        raise Exit(f"Rien n'est fait : {error}.", code=2) from None
+    os.environ["CREATIC_PKI_EMETTRICE"] = given
 
 
 def aside(text: str) -> None:

@@ -346,6 +346,7 @@ def rollout(
     """Déploie des communes sur tout ce qu'elles prennent, jusqu'à la preuve : acte transmis, place sur les serveurs."""
     wanted = common.wanted(communes, "toutes")
     common.check_communes(wanted)
+    common.unlock()
     if par:
         _roll_out_in_waves(context, wanted, limite, par, canari, excuser, recommencer)
         return

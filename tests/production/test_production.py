@@ -227,9 +227,10 @@ def test_2_and_3_what_lacks_is_told_and_laid_down(site: Site) -> None:
 
 def test_4_the_authority_is_made(site: Site) -> None:
     [authority] = blocks("4")
-    phrases, export, made, verify, check = authority.splitlines()
-    said = site.says(phrases, keyboard="".join(f"{one}\n" for one in PASSPHRASES))
-    said += site.says(export) + site.says(made)
+    made, verify, check = authority.splitlines()
+    said = site.says(made, keyboard="".join(f"{one}\n{one}\n" for one in PASSPHRASES))
+    said += site.says("read -rs CREATIC_PKI_EMETTRICE", keyboard=f"{PASSPHRASES[1]}\n")
+    said += site.says("export CREATIC_PKI_EMETTRICE")
     said += site.says(verify, "Autorité de certification : aucun défaut.")
     said += site.says(check, "aucun défaut")
     assert not [one for one in PASSPHRASES if one in said]

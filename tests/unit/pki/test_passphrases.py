@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
 
+from creatic.cli import common
 from creatic.cli.autorite import passphrase
 from creatic.cli.common import Exit
+from creatic.pki.keys import Keys, Passphrases
+
+RIGHT = "la phrase de l'émettrice"
 
 
 def test_what_is_typed_twice_alike_is_taken() -> None:
@@ -25,3 +33,33 @@ def test_anything_else_does_nothing_and_shows_nothing(typed: list[str], said: st
     with pytest.raises(Exit, match=said) as refused:
         passphrase("Phrase", lambda _: next(given))
     assert typed[0] not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("typed", "there", "given"),
+    [(RIGHT, True, RIGHT), ("une autre phrase secrète", True, ""), (RIGHT, False, "")],
+    ids=["right", "wrong", "nobody"],
+)
+def test_what_signs_asks_for_it_where_nothing_gives_it_and_tries_it_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, there: bool, given: str
+) -> None:
+    (tmp_path / "pki").mkdir()
+    Keys(tmp_path / "pki", Passphrases(tmp_path / "pki", {"emettrice": RIGHT})).make("emettrice2")
+    monkeypatch.setattr(common, "home", lambda: tmp_path)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: there, raising=False)
+    monkeypatch.setenv("CREATIC_PKI_EMETTRICE", "")
+    asked: list[str] = []
+
+    def read(title: str) -> str:
+        asked.append(title)
+        return typed
+
+    if there and not given:
+        with pytest.raises(Exit, match="Rien n'est fait : clé de l'autorité « emettrice2 » illisible") as refused:
+            common.unlock(read)
+        assert typed not in str(refused.value)
+    else:
+        common.unlock(read)
+        common.unlock(read)  # once
+    assert os.environ["CREATIC_PKI_EMETTRICE"] == given
+    assert len(asked) == there
