@@ -260,7 +260,7 @@ def test_a_revocation_cut_short_is_published_by_the_next_run(
 def test_without_an_authority_the_fix_is_told(tmp_path: Path, key: PublicKey) -> None:
     none = SshAuthority(tmp_path / "acces")
     for act in (none.ensure, none.listing, lambda: none.grant(DEMAND, key), lambda: none.revoke(1, "", "")):
-        with pytest.raises(AccessError, match=r"aucune autorité SSH .* playbooks/authority\.yml"):
+        with pytest.raises(AccessError, match=r"aucune autorité SSH .* « fab pki\.creer »"):
             act()
     assert none.ensure(create=True, check=True) == ["autorité SSH à créer"]
     assert not none.directory.exists()

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -281,8 +282,12 @@ def test_an_interruption_waits_until_nothing_is_written_any_more(
         return wait(process, timeout)
 
     monkeypatch.setattr(subprocess.Popen, "wait", waited)
-    with pytest.raises(KeyboardInterrupt):
-        audit.look()
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)  # a worker of the tests takes no Ctrl-C
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            audit.look()
+    finally:
+        signal.signal(signal.SIGINT, ignored)
     assert (audit.staging / "ended").exists()
 
 

@@ -13,6 +13,7 @@ import yaml
 
 from creatic.documents import guides
 from testbed.browser import people
+from testbed.patience import wait_for
 
 REPO = Path(__file__).parents[3]
 
@@ -74,9 +75,17 @@ def test_a_browser_finds_a_word_and_nothing_is_stopped_by_the_policy(address: st
         page.on("console", lambda message: refused.append(message.text) if message.type == "error" else None)
         page.goto(f"{address}/exploitation.html")
         page.keyboard.press("f")
-        page.get_by_placeholder("Rechercher").fill("séquestre titulaire")
-        page.locator(".md-search-result__item a").first.wait_for()
-        page.locator(".md-search-result__item a").first.click()
+        asked, found = page.get_by_placeholder("Rechercher"), page.locator(".md-search-result__item a").first
+
+        def searched() -> bool:
+            """What is typed before the index is there is answered by what is typed next."""
+            asked.fill("")
+            asked.fill("séquestre titulaire")
+            page.wait_for_timeout(500)
+            return found.is_visible()
+
+        wait_for(searched, "un résultat de la recherche")
+        found.click()
         page.wait_for_load_state()
         assert "séquestre" in page.inner_text("article").lower()
         assert refused == [] and person.faults() == []

@@ -43,5 +43,5 @@ def test_each_thing_is_told_with_its_fix_and_nothing_changes(authority: Authorit
 
 
 def test_without_an_authority_it_says_how_to_make_it(directory: Path) -> None:
-    with pytest.raises(PkiError, match=r"playbooks/authority\.yml"):
+    with pytest.raises(PkiError, match=r"fab pki\.creer"):
         deadlines(Authority(directory), 30)
