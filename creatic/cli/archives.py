@@ -124,8 +124,8 @@ def archive_open(context: Context, machine: str = "") -> None:
     common.must_have("archive_node")
     if machine and machine not in nodes:
         raise Exit(f"Nœud d'archives inconnu : {machine}. Connus : {', '.join(sorted(nodes))}", code=2)
-    chosen = ["--limit", machine] if machine else []
-    common.must(common.playbook(context, "journeys/open_disks.yml", *chosen), "Ouverture des disques")
+    aimed = ["--limit", machine or "archive_node"]
+    common.must(common.playbook(context, "journeys/open_disks.yml", *aimed), "Ouverture des disques")
 
 
 def _on_connector(context: Context, commune: str, *argv: str) -> bool:
