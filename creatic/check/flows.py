@@ -428,7 +428,8 @@ def unmet(places: Mapping[str, Sequence[tuple[str, int]]], answers: Mapping[str,
         except ValueError:
             said = None
         if not isinstance(said, list) or len(said) != len(mine):
-            lines.append(f"{name} : ne répond pas au poste de commande ; ses {len(mine)} flux ne sont pas essayés")
+            left = f"ses {len(mine)} flux ne sont pas essayés" if len(mine) > 1 else "son flux n'est pas essayé"
+            lines.append(f"{name} : ne répond pas au poste de commande ; {left}")
             continue
         for (address, port), error in zip(mine, said, strict=True):
             if error:

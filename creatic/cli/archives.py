@@ -99,6 +99,7 @@ def archive_patch_(context: Context, voir: bool = False, redemarrer: bool = Fals
     common.checked([])
     if voir:
         common.must(common.playbook(context, "journeys/patch_archive.yml", "--check"), "Correctifs de la salle")
+        print("Rien ne s'oppose aux correctifs ; rien n'est fait.")
         return
     home = common.home()
     command = ["ansible-playbook", "-i", str(common.inventory_dir()), "playbooks/journeys/patch_archive.yml"]

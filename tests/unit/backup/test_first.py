@@ -28,6 +28,6 @@ def test_machines_that_nobody_reaches_are_not_asked(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    asked = done.stdout.partition("Backup clients")[2].partition("play #")[0].split()
+    asked = done.stdout.partition("Premières sauvegardes")[2].partition("play #")[0].split()
     assert "signatures" in asked
     assert "gondecourt-connecteur" not in asked
