@@ -96,13 +96,13 @@ class Step(BrowserView, _Steps):
         if one is None:
             now = STATES[api.content.get_state(self.context)]
             raise ValueError(f"Cette étape n'est pas possible : l'état est « {now} », ou elle n'est pas la vôtre.")
-        if one["obstacles"]:
-            raise ValueError(f"« {one['title']} » est refusé : {' ; '.join(one['obstacles'])}.")
         if self.request.form.get("vu") != self.shown():
             raise ValueError(
                 f"« {one['title']} » est refusé : le texte a changé depuis que cette page le montrait. À faire : "
                 "relisez-le, puis recommencez."
             )
+        if one["obstacles"]:
+            raise ValueError(f"« {one['title']} » est refusé : {' ; '.join(one['obstacles'])}.")
         api.content.transition(self.context, transition=asked)
         return f"« {one['title']} » est fait : l'état est « {STATES[api.content.get_state(self.context)]} »."
 
