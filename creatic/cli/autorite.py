@@ -23,7 +23,7 @@ from creatic.life import files as life_files
 from creatic.pki import renewal as pki_renewal
 from creatic.pki.authority import Authority
 from creatic.pki.deadlines import deadlines
-from creatic.pki.keys import MINIMUM_PASSPHRASE
+from creatic.pki.keys import MINIMUM_PASSPHRASE, Passphrases
 from creatic.pki.registry import REVOKED, STATUSES
 from creatic.terminal import Grid
 
@@ -96,10 +96,12 @@ def pki_make(context: Context) -> None:
     titles = {"PKI_RACINE": "de la racine", "PKI_EMETTRICE": "de l'émettrice", "ACCES_SSH": "des accès SSH"}
     if fleet and not (home / "flotte" / "cle.pem").exists():
         titles["FLOTTE_CLE"] = "de la clé de la flotte"
-    for name, title in titles.items():
-        variable, file = f"CREATIC_{name}", home / "secrets" / name.lower()
-        if not common.chosen().lab and not os.environ.get(variable) and not file.is_file():
-            os.environ[variable] = passphrase(f"Phrase secrète {title}", getpass.getpass)  # of this command alone
+    for name, title in titles.items() if not common.chosen().lab else ():
+        folder, role = name.lower().split("_")
+        try:
+            Passphrases(home / folder).get(role)
+        except PkiError:  # known to this command alone
+            os.environ[f"CREATIC_{name}"] = passphrase(f"Phrase secrète {title}", getpass.getpass)
     common.must(common.playbook(context, "authority.yml"), "Autorité de certification")
     if fleet:
         common.fleet_does("ouverture de la clé", lambda fleet: fleet.ready())

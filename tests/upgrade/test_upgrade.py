@@ -215,7 +215,8 @@ class Depositor:
 def groupement(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Groupement]:
     base = before()
     if not base or base == git("rev-parse", "HEAD"):
-        pytest.skip(f"la version d'avant ({BASE[:8]}, ou un tag) n'est pas dans l'historique de ce clone")
+        told = f"la version d'avant ({BASE[:8]}, ou un tag) n'est pas dans l'historique de ce clone"
+        pytest.skip(told)  # a clone without history has none to begin with
     assert not git("status", "--porcelain", "--untracked-files=no"), "des fichiers sont modifiés : validez-les d'abord"
     made = Groupement(tmp_path_factory.mktemp("upgrade"))
     try:

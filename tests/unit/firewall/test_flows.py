@@ -53,7 +53,8 @@ def _within(inner: str, outer: str) -> bool:
         small, large = ipaddress.ip_network(inner), ipaddress.ip_network(outer)
     except ValueError:
         return False
-    return small.version == large.version and small.subnet_of(large)  # type: ignore[arg-type] # of one version
+    wide = small.version == large.version and small.prefixlen >= large.prefixlen
+    return wide and small.supernet(new_prefix=large.prefixlen) == large
 
 
 def accepted(ruleset: str, chain: str) -> Iterator[Accepted]:
