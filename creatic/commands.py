@@ -38,7 +38,7 @@ OPTIONAL = {
     "correctifs": "--machines",
 }
 # Commands whose one value is a list: written with commas, or as so many words.
-SEVERAL = ("commune.deployer", "serveurs", "correctifs")
+SEVERAL = ("commune.deployer", "serveurs", "correctifs", "machine.appliquer")
 # Names that commands had, which answer until the next version.
 FORMER = {
     "communes": "commune.deployer",
@@ -73,6 +73,7 @@ AUDIENCES = {
     "Exploitation : les machines, leurs correctifs, leurs alertes": (
         "matin",
         "serveurs",
+        "machine",
         "correctifs",
         "version",
         "reseau",

@@ -36,6 +36,7 @@ from creatic.evidence.rollout import (
     merge_state,
 )
 from creatic.evidence.seal import SEAL_FILES, SealKeys, sha256
+from creatic.evidence.steps import place
 from creatic.registry import formalities, groupement, profiles, wiring
 from creatic.registry.wiring import REQUIRED
 from creatic.terminal import Grid
@@ -287,13 +288,14 @@ class Follower:
             refused = proof.get("refus") if isinstance(proof, dict) else None
             host.refused += map(str, refused if isinstance(refused, list) else [])
 
-    def stopped(self, name: str, task: str, result: Mapping[str, Any], *, reached: bool) -> list[str]:
+    def stopped(self, name: str, task: str, result: Mapping[str, Any], *, reached: bool, role: str = "") -> list[str]:
         """Note what stopped a host; gives what is said of it.
 
         Args:
             task: name of the task that failed.
             result: the task's.
             reached: the host answered.
+            role: of the task; empty for none.
         """
         host = self._event(name)
         message = failure_message(result)
@@ -306,7 +308,7 @@ class Follower:
         if host is not None:  # else the control node: what it does for the others is shown all the same
             host.incident = {"phase": phase, "nature": nature, "tache": task, "raison": reason, "remede": remedy}
         lead = {"injoignable": "injoignable", "echec": "échec", "refus": "refusé"}[nature]
-        return [f"   ✗ {name} : {lead} ({task})", f"     {reason}", f"     → {remedy}"]
+        return [f"   ✗ {name} : {lead} ({place(task, role)})", f"     {reason}", f"     → {remedy}"]
 
     def end(self) -> list[str]:
         """End the phase; says how each host went through it."""

@@ -104,8 +104,7 @@ def test_a_control_node_and_a_connector_come_back(lost: dict[str, str], holders:
     # The connector, on a new machine of the same name.
     done("fab", "banc.demarrer")
     wait_for_return(ADDRESS)  # the network remembers the lost one for a while
-    profile = ("ansible-playbook", "-i", "inventories/lab", "playbooks/site.yml", "--limit", NAME)
-    done(*profile, "-e", "backup_client_account=sauvegarde-lecture")
+    done("fab", "machine.appliquer", NAME, "--restaurer")
     # Without its journal it sends nothing, by its service or by hand, a restart included.
     idle = on_host(ADDRESS, "systemctl restart tdt-connector; systemctl is-active tdt-connector; tdt-connector status")
     assert "inactive" in idle.stdout and "le journal n'est plus là" in idle.stdout
@@ -120,9 +119,9 @@ def test_a_control_node_and_a_connector_come_back(lost: dict[str, str], holders:
     assert on_host(ADDRESS, JOURNAL).stdout == lost["journal"]
 
     # Both work, and back up again into the repositories that they had.
-    done(*profile)
+    done("fab", "machine.appliquer", NAME)
     assert on_host(ADDRESS, f"systemctl is-active tdt-connector && test ! -e {AWAITED}").returncode == 0
-    done("ansible-playbook", "-i", "inventories/lab", "playbooks/backup_server.yml")
+    done("fab", "sauvegarde.inscrire")
     done("fab", "commune.deployer", "gondecourt")
     saved = on_host(ADDRESS, "creatic-sauvegarde faire")
     assert saved.returncode == 0, saved.stdout

@@ -285,6 +285,23 @@ def test_a_command_says_what_it_awaits_and_shows_its_example() -> None:
     )
 
 
+def test_a_profile_is_applied_to_known_machines_by_known_slices_alone() -> None:
+    refused = {
+        "loos-pc-direktion": "Machine ou profil inconnu : loos-pc-direktion. À faire : vouliez-vous dire loos-pc-",
+        "zzz,sae1": "Machine ou profil inconnu : zzz. À faire : leurs noms sont dans communes/ et servers.yml.",
+        "all": "Machine ou profil inconnu : all.",
+        "sae1 --tranche firewall": "--tranche firewall : inconnue. À faire : l'une de confiance, ",
+        "toutes --restaurer": "--restaurer et --journal-neuf s'excluent, et sont d'une seule machine",
+        "archive_node --restaurer": "--restaurer et --journal-neuf s'excluent, et sont d'une seule machine",
+        "loos-connecteur --restaurer --journal-neuf": "--restaurer et --journal-neuf s'excluent",
+        "loos-connecteur --restaurer --tranche sauvegarde": "--restaurer et --journal-neuf s'excluent",
+    }
+    calls = [(["machine.appliquer", *line.split()], {}) for line in refused]
+    done = fabs(calls, REPO, os.environ | {"CREATIC_INVENTORY": "inventories/example"})
+    for said, one in zip(refused.values(), done, strict=True):
+        assert one.returncode == 2 and said in one.stderr, one
+
+
 def test_a_former_name_explains_the_command_of_today() -> None:
     calls = [line for old, new in FORMER.items() for line in (["--help", old], [old, "--help"], ["--help", new])]
     done = iter(fabs([(line, {}) for line in calls], REPO, os.environ | {"CREATIC_INVENTORY": "inventories/example"}))

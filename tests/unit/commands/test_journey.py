@@ -29,7 +29,10 @@ class Journey:
 
     def result(self, host: str, action: str, **content: Any) -> SimpleNamespace:
         task = SimpleNamespace(
-            get_name=lambda: "Seals | Bring it here", action=action, ignore_unreachable=content.pop("aside", False)
+            get_name=lambda: "Seals | Bring it here",
+            action=action,
+            _role=None,
+            ignore_unreachable=content.pop("aside", False),
         )
         return SimpleNamespace(
             host=SimpleNamespace(get_name=lambda: host),
@@ -101,7 +104,8 @@ def test_a_journey_says_what_it_does_and_what_is_to_be_read(journey: Journey) ->
 def test_a_failure_says_where_why_and_what_to_do(journey: Journey, message: str, action: str, said: list[str]) -> None:
     journey.failed(message, action)
     journey.callback.v2_runner_on_failed(journey.result("sae2", action, msg="sans suite"), ignore_errors=True)
-    assert journey.lines == ["   ✗ sae1 : échec (Seals | Bring it here)", *(f"     {line}" for line in said)]
+    where = "certificats qui scellent les preuves : « Seals | Bring it here »"
+    assert journey.lines == [f"   ✗ sae1 : échec ({where})", *(f"     {line}" for line in said)]
     assert journey.end(failures={"sae1": 1}).startswith("\nPas fini. Échec : sae1. Durée ")
 
 
@@ -110,7 +114,7 @@ def test_who_does_not_answer_is_named_with_the_fix(journey: Journey) -> None:
     journey.callback.v2_runner_on_unreachable(journey.result("sae3", "ansible.builtin.command", msg=away))
     journey.callback.v2_runner_on_unreachable(journey.result("sae4", "ansible.builtin.command", msg=away, aside=True))
     assert journey.lines == [
-        "   ✗ sae3 : injoignable (Seals | Bring it here)",
+        "   ✗ sae3 : injoignable (certificats qui scellent les preuves : « Seals | Bring it here »)",
         "     l'hôte ne répond pas",
         "     → Vérifier que la machine est allumée et reliée au réseau de la commune.",
         "   sae4 : injoignable, laissé de côté (l'hôte ne répond pas)",

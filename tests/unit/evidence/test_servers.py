@@ -85,7 +85,7 @@ def test_what_fails_on_the_control_node_is_shown(tmp_path: Path) -> None:
     run.failed(
         "localhost", "Dépôt gelé. À faire : fab sauvegarde.revenir", "Control node | Ensure a first backup is made"
     )
-    assert "   ✗ localhost : échec (Control node | Ensure a first backup is made)" in run.output
+    assert "   ✗ localhost : échec (poste de commande : « Control node | Ensure a first backup is made »)" in run.output
     assert "Dépôt gelé" in run.output
 
 

@@ -48,8 +48,8 @@ def _check_journal(variables: Mapping[str, Any], home: Path, there: bool) -> lis
     told = "son journal n'est plus là : un acte déjà envoyé, redéposé, partirait une deuxième fois"
     fix = (
         "Remettre d'abord le journal de la sauvegarde (docs/exploitation.md, « Une machine perdue »). S'il n'y en a "
-        "aucune à remettre : comparer au TdT ce qui est déposé, lancer ansible-playbook playbooks/site.yml "
-        f"--limit {host} -e connecteur_journal_neuf=true, puis relancer"
+        f"aucune à remettre : comparer au TdT ce qui est déposé, lancer fab machine.appliquer {host} --journal-neuf, "
+        "puis relancer"
     )
     return [check("journal", "Journal du connecteur", "echec", told, fix)]
 

@@ -10,11 +10,13 @@ import time
 from typing import Any
 
 from ansible import constants as C
+from ansible import context
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, duration
 from ansible_collections.cdg59.creatic.plugins.plugin_utils import interruption
 
+from creatic.evidence import steps
 from creatic.evidence.failures import explain, failure_message
 from creatic.registry import profiles
 
@@ -93,7 +95,7 @@ class CallbackModule(CallbackBase):
         if sys.stdout.isatty() and not self._single:
             width = os.get_terminal_size(sys.stdout.fileno()).columns - 1
             spent = duration(time.monotonic() - self._began)
-            sys.stdout.write(f"\r\033[2K   … {spent:>11}  {task.get_name().strip()}"[:width])
+            sys.stdout.write(f"\r\033[2K   … {spent:>11}  {steps.phrase(*steps.named(task))}"[:width])
             sys.stdout.flush()
             self._live = True
 
@@ -104,7 +106,10 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_ok(self, result: Any) -> None:
         """Show what is to be read."""
         said, action = result.result, result.task.action.rpartition(".")[2]
-        self._changes += action not in C._ACTION_ALL_INCLUDES and result.is_changed()
+        changed = action not in C._ACTION_ALL_INCLUDES and result.is_changed()
+        self._changes += changed
+        if changed and context.CLIARGS.get("check"):
+            self._say(f"   ~ {result.host.get_name():<34} {steps.changes(result.task, said)}")
         if self._single:
             self._output(said)
         elif "results" not in said and (
@@ -140,7 +145,7 @@ class CallbackModule(CallbackBase):
         self._failed(result, "injoignable", why, fix)
 
     def _failed(self, result: Any, what: str, why: str, fix: str) -> None:
-        self._say(f"   ✗ {result.host.get_name()} : {what} ({result.task.get_name().strip()})", C.COLOR_ERROR)
+        self._say(f"   ✗ {result.host.get_name()} : {what} ({steps.place(*steps.named(result.task))})", C.COLOR_ERROR)
         self._say(f"     {why}", C.COLOR_ERROR)
         if fix:
             self._say(f"     → {fix}")
@@ -162,6 +167,7 @@ class CallbackModule(CallbackBase):
             told = [f"{what} : {', '.join(names)}" for what, names in ends if names]
             self._say(f"\nPas fini. {'. '.join(told)}. {spent.capitalize()}.", C.COLOR_ERROR)
         else:
+            done = "Simulation, rien n'est changé" if context.CLIARGS.get("check") else "Fini"
             self._say(
-                f"\nFini : {count(len(stats.processed), 'machine')}, {count(self._changes, 'changement')}, {spent}."
+                f"\n{done} : {count(len(stats.processed), 'machine')}, {count(self._changes, 'changement')}, {spent}."
             )

@@ -56,7 +56,6 @@ requirements:
 _MACHINES: dict[str, Any] = {"servers.yml": evidence_servers, "updates.yml": evidence_updates}
 # The last task of `fab serveurs` on a server.
 _PROOF = "cdg59.creatic.server_proof"
-_SHOWN = 4  # files of one task
 
 
 def _is_last(task: Any) -> bool:
@@ -69,17 +68,6 @@ def _is_last(task: Any) -> bool:
             return False
         around = around._parent
     return True
-
-
-def _changes(result: Any) -> str:
-    """What a task would change, in a line: its files, else what it is part of."""
-    told = result.result.get("changed_paths")  # absent where it is a secret
-    paths = [str(path) for path in told] if isinstance(told, list) else []
-    if not paths:
-        role = result.task._role.get_name() if result.task._role else ""
-        return steps.phrase(result.task.get_name(), role)
-    more = f" et {len(paths) - _SHOWN} autres" if len(paths) > _SHOWN else ""
-    return ", ".join(paths[:_SHOWN]) + more
 
 
 class CallbackModule(Listener):
@@ -212,8 +200,7 @@ class CallbackModule(Listener):
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         """Show where the run is."""
         if self.alone:
-            role = task._role.get_name() if task._role else ""
-            self._progress(task.get_name(), role)
+            self._progress(*steps.named(task))
 
     def v2_playbook_on_handler_task_start(self, task: Any) -> None:
         """Show where the run is."""
@@ -257,12 +244,12 @@ class CallbackModule(Listener):
             changed = result.is_changed()
             self.follower.done(result.host.get_name(), result.result, changed=changed, counts=counts)
             if self.check and changed and counts and self.follower.phase == "deploiement":
-                self._say(f"   ~ {result.host.get_name():<34} {_changes(result)}")
+                self._say(f"   ~ {result.host.get_name():<34} {steps.changes(result.task, result.result)}")
 
     def _stopped(self, result: Any, *, reached: bool) -> None:
         if self.follower:
-            name, task = result.host.get_name(), result.task.get_name()
-            lines = self.follower.stopped(name, task, result.result, reached=reached)
+            (task, role), name = steps.named(result.task), result.host.get_name()
+            lines = self.follower.stopped(name, task, result.result, reached=reached, role=role)
             for line, color in zip(lines if self.alone else [], (C.COLOR_ERROR, C.COLOR_ERROR, None), strict=False):
                 self._say(line, color)
 
