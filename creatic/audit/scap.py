@@ -67,7 +67,7 @@ def mirrors() -> list[str]:
     return list(dict.fromkeys(uri if uri.endswith("/") else f"{uri}/" for uri in found))
 
 
-def _opener() -> urllib.request.OpenerDirector:
+def opener() -> urllib.request.OpenerDirector:
     """As apt goes out: its proxy for http, else the environment's."""
     done = subprocess.run(
         ["apt-config", "shell", "P", "Acquire::http::Proxy"], capture_output=True, text=True, check=False
@@ -81,7 +81,7 @@ def _download(uris: Sequence[str], target: Path) -> None:
     problems = []
     for uri in uris:
         try:
-            with _opener().open(uri, timeout=60) as answer, target.open("wb") as stream:
+            with opener().open(uri, timeout=60) as answer, target.open("wb") as stream:
                 shutil.copyfileobj(answer, stream)
         except (urllib.error.URLError, OSError, ValueError) as error:
             problems.append(f"{uri} : {error}")

@@ -15,6 +15,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.errors import Creati
 from invoke import Context
 from rich.console import Console
 
+from creatic.backup import drill
 from creatic.check import needs
 from creatic.cli import common
 from creatic.cli.common import TOP, Exit, print, task
@@ -200,8 +201,13 @@ def commune_depart(context: Context, commune: str, vers: str, recu: str = "", au
         raise Exit(f"La preuve n'est pas signée : {departure.unsealed}.", code=1)
 
 
-@task("fab inventaire.controle", anywhere=True, name="controle")
-def inventory_check(context: Context) -> None:
+@task(
+    "fab inventaire.controle --essayer",
+    anywhere=True,
+    name="controle",
+    help={"essayer": "essaie aussi, d'ici : SSH des machines, leurs noms, dépôts de paquets, relais, TdT"},
+)
+def inventory_check(context: Context, essayer: bool = False) -> None:
     """Dit tout ce qui se sait d'avance : fichiers, variables des profils, clés SSH, fichiers fournis."""
     try:
         environment.chosen(TOP)
@@ -217,6 +223,26 @@ def inventory_check(context: Context) -> None:
     )
     for line in fleet_unsaved.lines(fleet_unsaved.unsaved(fleet_waves.machines(communes), common.home())):
         print(f"- {line}")
+    if essayer:
+        _try(communes)
+
+
+def _try(communes: list[groupement.Commune]) -> None:
+    """Try from the control node what a deployment will need, and say what is not there."""
+    from creatic.check import flows, outside  # Ansible's own templates: half a second
+
+    with waiting("réponse des machines et des sites", common.aside):
+        inventory = drill.read_inventory(TOP, common.inventory_dir())
+        asked = outside.trials(inventory, flows.machines(inventory, communes))
+        lacks, doubts = outside.unmet(asked)
+    if doubts:
+        print("À vérifier, ce poste n'est peut-être pas celui qui en a besoin :")
+        print("\n".join(f"- {line}" for line in doubts))
+    if lacks:
+        print("Ne répond pas :")
+        print("\n".join(f"- {line}" for line in lacks))
+        raise Exit(f"{len(asked)} essais : ceux-là manqueraient au déploiement.", code=1)
+    print(f"{len(asked)} essais : " + ("tout le reste répond." if doubts else "tout répond."))
 
 
 def _aimed(wanted: list[str], pattern: str, maybe: bool) -> str:

@@ -204,7 +204,7 @@ def test_http_goes_by_apt_s_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scap, "subprocess", SimpleNamespace(run=lambda *_command, **_options: answer))
     for told, expected in (("", False), ("P=''\n", False), (answer.stdout, True)):
         answer.stdout = told
-        opener: Any = scap._opener()
+        opener: Any = scap.opener()
         proxies = [one.proxies for one in opener.handlers if hasattr(one, "proxies")]
         assert ({"http": "http://proxy.test:3142"} in proxies) == expected
 

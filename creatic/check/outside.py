@@ -1,0 +1,165 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""What the control node itself can try before a machine changes: SSH, names, packages, mail relays, the TdT."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
+
+from creatic.audit.scap import ScapError, mirrors, opener
+from creatic.check import reach
+from creatic.check.flows import MET, Machine
+
+WAIT = 20.0
+"""Seconds that a site has to answer."""
+_TOGETHER = 32  # trials at a time
+_INDEX = "https://pypi.org/simple/"
+_UNNAMED = "ce nom n'est connu d'aucun serveur de noms du poste de commande"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One thing to try.
+
+    Attributes:
+        what: it, in French.
+        run: tries it; "" when it is good, else the French reason.
+        fix: what to do when it is not.
+        is_sure: the machines will meet the same; else only the control node may.
+    """
+
+    what: str
+    run: Callable[[], str]
+    fix: str
+    is_sure: bool = True
+
+
+def trials(inventory: Mapping[str, Any], known: Iterable[Machine]) -> list[Trial]:
+    """Give what is to be tried.
+
+    Args:
+        inventory: what ``ansible-inventory --list`` gives.
+        known: its machines (`flows.machines`).
+    """
+    hostvars = inventory["_meta"]["hostvars"]
+    given = [(name, hostvars.get(name, {})) for name in sorted(one.name for one in known if one.is_reached)]
+    return [*_entered(given), *_names(given), *_packages(), *_elsewhere(given)]
+
+
+def unmet(asked: Sequence[Trial]) -> tuple[list[str], list[str]]:
+    """Try everything, side by side; gives the lines of what will fail, then of what may."""
+    with ThreadPoolExecutor(_TOGETHER) as threads:
+        said = [*threads.map(lambda one: one.run(), asked)]
+    lines = [
+        (one.is_sure, f"{one.what} : {why}. À faire : {one.fix}") for one, why in zip(asked, said, strict=True) if why
+    ]
+    return [line for sure, line in lines if sure], [line for sure, line in lines if not sure]
+
+
+def _entered(given: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[Trial]:
+    for name, own in given:
+        place = (str(own.get("ansible_host", name)), int(own.get("ansible_port", 22)))
+        fix = "allumez la machine, et ouvrez-lui le réseau depuis le poste de commande"
+        yield Trial(f"{name}, SSH ({place[0]}, port {place[1]})", partial(_connected, place), fix)
+
+
+def _names(given: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[Trial]:
+    for name, own in given:
+        with contextlib.suppress(ValueError):
+            address = str(ip.address(str(own.get("ansible_host", name))))
+            for one in own.get("creatic_names", []):
+                fix = f"au serveur de noms, donnez-lui {address}, ou corrigez l'adresse dans servers.yml"
+                yield Trial(f"{name}, nom {one}", partial(_led, str(one), address), fix)
+                fix = f"si les communes ont un autre serveur de noms, vérifiez qu'il lui donne {address}"
+                yield Trial(f"{name}, nom {one}", partial(_known, str(one)), fix, is_sure=False)
+
+
+def _packages() -> Iterator[Trial]:
+    fix = "ouvrez-le au poste de commande, ou configurez le mandataire et le miroir que vous avez"
+    try:
+        for uri in mirrors():
+            yield Trial(f"paquets de Debian ({uri})", partial(_answered, uri, opener()), fix)
+    except ScapError as error:
+        yield Trial("paquets de Debian", partial(str, error), fix)
+    index = _index()
+    yield Trial(f"paquets de Python ({index})", partial(_answered, index, urllib.request.build_opener()), fix)
+
+
+def _elsewhere(given: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[Trial]:
+    """What machines reach by themselves, which may let in no control node."""
+    fix = "si le poste de commande n'y a pas droit, « fab reseau --essayer » le demandera aux machines"
+    relays = {
+        (str(own[name]), int(own.get(f"{name.removesuffix('relay')}port", 25)))
+        for _host, own in given
+        for name in own
+        if name.endswith("_mail_relay") and own[name]
+    }
+    for place in sorted(relays):
+        yield Trial(
+            f"relais de courriel ({place[0]}, port {place[1]})",
+            partial(_connected, place),
+            fix,
+            is_sure=False,
+        )
+    for url in sorted({str(own["creatic_tdt_url"]) for _host, own in given if own.get("creatic_tdt_url")}):
+        parts = urllib.parse.urlsplit(url)
+        place = (str(parts.hostname), parts.port or 443)
+        yield Trial(f"TdT ({url})", partial(_connected, place), fix, is_sure=False)
+
+
+def _connected(place: tuple[str, int]) -> str:
+    error = _known(place[0]) or reach.reach(place)
+    return MET.get(error, error)
+
+
+def _addresses(name: str) -> set[str]:
+    try:
+        return {str(ip.address(str(found[4][0]).partition("%")[0])) for found in socket.getaddrinfo(name, None)}
+    except (OSError, UnicodeError):
+        return set()
+
+
+def _known(name: str) -> str:
+    return "" if _addresses(name) else _UNNAMED
+
+
+def _led(name: str, address: str) -> str:
+    found = _addresses(name)
+    return f"il mène à {', '.join(sorted(found))}, et non à {address}" if found and address not in found else ""
+
+
+def _answered(url: str, opener: urllib.request.OpenerDirector) -> str:
+    """Ask a site for something; whatever it says of it, it is there, unless it says that it is not."""
+    request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - of this machine's own configuration
+    try:
+        with opener.open(request, timeout=WAIT):
+            return ""
+    except urllib.error.HTTPError as error:
+        return f"il répond {error.code}" if error.code in (401, 403, 407) or error.code >= 500 else ""
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, socket.gaierror):
+            return _UNNAMED
+        return f"pas de réponse ({error.reason})"
+    except OSError as error:
+        return f"pas de réponse ({error})"
+
+
+def _index() -> str:
+    """The index that pip is configured with."""
+    shown = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
+    done = subprocess.run(shown, capture_output=True, text=True, check=False)
+    return os.environ.get("PIP_INDEX_URL") or (done.stdout.strip() if done.returncode == 0 else "") or _INDEX
