@@ -77,15 +77,15 @@ def _entered(given: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[Trial]:
         yield Trial(f"{name}, SSH ({place[0]}, port {place[1]})", partial(_connected, place), fix)
 
 
-def _names(given: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[Trial]:
-    for name, own in given:
+def _names(given: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[Trial]:
+    names = {str(one): (host, own) for host, own in given for one in own.get("creatic_names", [])}
+    fix = "si les communes ont un autre serveur de noms, vérifiez qu'il les donne"
+    yield Trial("noms des machines", partial(_unknown, [*names]), fix, is_sure=False)
+    for name, (host, own) in names.items():
         with contextlib.suppress(ValueError):
-            address = str(ip.address(str(own.get("ansible_host", name))))
-            for one in own.get("creatic_names", []):
-                fix = f"au serveur de noms, donnez-lui {address}, ou corrigez l'adresse dans servers.yml"
-                yield Trial(f"{name}, nom {one}", partial(_led, str(one), address), fix)
-                fix = f"si les communes ont un autre serveur de noms, vérifiez qu'il lui donne {address}"
-                yield Trial(f"{name}, nom {one}", partial(_known, str(one)), fix, is_sure=False)
+            address = str(ip.address(str(own.get("ansible_host", host))))
+            fix = f"au serveur de noms, donnez-lui {address}, ou corrigez l'adresse dans servers.yml"
+            yield Trial(f"{host}, nom {name}", partial(_led, name, address), fix)
 
 
 def _packages() -> Iterator[Trial]:
@@ -122,7 +122,7 @@ def _elsewhere(given: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[Trial
 
 
 def _connected(place: tuple[str, int]) -> str:
-    error = _known(place[0]) or reach.reach(place)
+    error = reach.reach(place) if _addresses(place[0]) else _UNNAMED
     return MET.get(error, error)
 
 
@@ -133,8 +133,9 @@ def _addresses(name: str) -> set[str]:
         return set()
 
 
-def _known(name: str) -> str:
-    return "" if _addresses(name) else _UNNAMED
+def _unknown(names: Iterable[str]) -> str:
+    found = [name for name in names if not _addresses(name)]
+    return f"inconnus des serveurs de noms du poste de commande : {', '.join(found)}" if found else ""
 
 
 def _led(name: str, address: str) -> str:

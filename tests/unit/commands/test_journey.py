@@ -27,6 +27,9 @@ class Journey:
     def play(self, name: str, hosts: str = "all") -> None:
         self.callback.v2_playbook_on_play_start(SimpleNamespace(get_name=lambda: name, hosts=hosts))
 
+    def task(self) -> None:
+        self.callback.v2_playbook_on_task_start(self.result("", "").task, False)
+
     def result(self, host: str, action: str, **content: Any) -> SimpleNamespace:
         task = SimpleNamespace(
             get_name=lambda: "Seals | Bring it here",
@@ -60,7 +63,10 @@ def journey() -> Journey:
 
 def test_a_journey_says_what_it_does_and_what_is_to_be_read(journey: Journey) -> None:
     journey.play("Copie des sceaux")
+    journey.task()
+    journey.play("Pour personne")
     journey.play("Archive gateway", "archive_gateway")
+    journey.task()
     journey.ok(changed=True, stdout="bruit")
     journey.ok(action="ansible.builtin.debug", msg=["un", "deux"])
     journey.ok("sae1", "ansible.builtin.debug", msg="refusé par le TdT")

@@ -82,7 +82,7 @@ def test_each_thing_that_lacks_is_told_with_its_fix(monkeypatch: pytest.MonkeyPa
     assert led.startswith("sae1, nom localhost : il mène à ") and led.endswith(", et non à 127.9.9.9")
     assert all("À faire : " in line for line in lacks + doubts)
     assert [line.partition(" : ")[0] for line in doubts] == [
-        "ged, nom ged.invalid",
+        "noms des machines",
         f"relais de courriel (127.0.0.1, port {closed})",
         "TdT (https://tdt.invalid)",
     ]

@@ -50,6 +50,7 @@ class CallbackModule(CallbackBase):
         self._began = time.monotonic()
         self._single = False  # a command, no playbook
         self._live = False
+        self._title = ""  # of a play that begins
         self._changes = 0
 
     # -- output ----------------------------------------------------------------------------------------
@@ -83,15 +84,17 @@ class CallbackModule(CallbackBase):
         self._single = play.get_name() == _ADHOC
         hosts = ",".join(play.hosts) if isinstance(play.hosts, list) else str(play.hosts)
         name = f"Profil {hosts}" if hosts in profiles.load() else play.get_name().strip()
-        if not self._single and name:
-            self._say(f"\n{name}", C.COLOR_HIGHLIGHT)
+        self._title = "" if self._single or not name else f"\n{name}"
 
-    def v2_playbook_on_no_hosts_matched(self) -> None:
-        """Nobody is there."""
-        self._say("   aucune machine de l'inventaire n'est visée")
+    def _begin(self) -> None:
+        """Show the title of a play that takes a machine; another is nothing to read."""
+        if self._title:
+            title, self._title = self._title, ""
+            self._say(title, C.COLOR_HIGHLIGHT)
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         """Show on a terminal, in one line, that it goes on."""
+        self._begin()
         if sys.stdout.isatty() and not self._single:
             width = os.get_terminal_size(sys.stdout.fileno()).columns - 1
             spent = duration(time.monotonic() - self._began)
@@ -166,6 +169,8 @@ class CallbackModule(CallbackBase):
             ends = (("Échec", failed), ("Injoignable", lost))
             told = [f"{what} : {', '.join(names)}" for what, names in ends if names]
             self._say(f"\nPas fini. {'. '.join(told)}. {spent.capitalize()}.", C.COLOR_ERROR)
+        elif not stats.processed:
+            self._say("Aucune machine de l'inventaire n'est visée : rien n'est fait.")
         else:
             done = "Simulation, rien n'est changé" if context.CLIARGS.get("check") else "Fini"
             self._say(
