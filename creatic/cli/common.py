@@ -255,18 +255,32 @@ def unlock(read: Callable[[str], str] = getpass.getpass) -> None:
         Exit: it opens nothing.
     """
     folder = home() / "pki"
-    key = max(folder.glob(f"{ISSUING}*/cle.pem"), default=None)
-    if key is None or not sys.stdin.isatty():
+    if key := max(folder.glob(f"{ISSUING}*/cle.pem"), default=None):
+        name = key.parent.name
+        _ask(folder, ISSUING, "de l'autorité émettrice", lambda found: Keys(folder, found).load(name), read)
+
+
+def unlock_fleet(read: Callable[[str], str] = getpass.getpass) -> None:
+    """The same of the key that signs for machines in outgoing access."""
+    folder = home() / "flotte"
+    if (folder / "cle.pem").exists():
+        _ask(folder, "cle", "de la clé de la flotte", lambda found: Signer(folder, found).open(), read)
+
+
+def _ask(
+    folder: Path, role: str, whose: str, opens: Callable[[Passphrases], object], read: Callable[[str], str]
+) -> None:
+    if not sys.stdin.isatty():
         return
     with contextlib.suppress(PkiError):
-        Passphrases(folder).get(ISSUING)
+        Passphrases(folder).get(role)
         return
-    given = read("Phrase secrète de l'autorité émettrice : ")
+    given = read(f"Phrase secrète {whose} : ")
     try:
-        Keys(folder, Passphrases(folder, {ISSUING: given})).load(key.parent.name)
-    except PkiError as error:
+        opens(Passphrases(folder, {role: given}))
+    except CreaticError as error:
         raise Exit(f"Rien n'est fait : {error}.", code=2) from None
-    os.environ["CREATIC_PKI_EMETTRICE"] = given
+    os.environ[Passphrases(folder).variable(role)] = given
 
 
 def aside(text: str) -> None:
@@ -457,6 +471,7 @@ def pushed() -> Pushed:
 def fleet_does(what: str, act: Callable[[Fleet], list[str]]) -> None:
     """Do something of the fleet's, and say it."""
     must_have("guichet")
+    unlock_fleet()
     try:
         with waiting(what, aside):
             lines = act(fleet())

@@ -39,6 +39,10 @@ class Passphrases:
     def _file(self, role: str) -> Path:
         return self.directory.parent / "secrets" / f"{self.directory.name}_{role}"
 
+    def variable(self, role: str) -> str:
+        """Name of the environment's variable that gives the passphrase of an authority."""
+        return f"CREATIC_{self.directory.name.upper().replace('-', '_')}_{role.upper()}"
+
     def get(self, role: str) -> bytes:
         """Return the passphrase of an authority.
 
@@ -46,7 +50,7 @@ class Passphrases:
             PkiError: there is none; says where to put it.
         """
         role = _shared(role)
-        variable = f"CREATIC_{self.directory.name.upper().replace('-', '_')}_{role.upper()}"
+        variable = self.variable(role)
         value = self.given.get(role) or os.environ.get(variable)
         path = self._file(role)
         if not value and path.is_file():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from creatic.cli import common
 from creatic.cli.autorite import passphrase
 from creatic.cli.common import Exit
+from creatic.fleet.signing import Signer
 from creatic.pki.keys import Keys, Passphrases
 
 RIGHT = "la phrase de l'émettrice"
@@ -35,19 +37,43 @@ def test_anything_else_does_nothing_and_shows_nothing(typed: list[str], said: st
     assert typed[0] not in str(refused.value)
 
 
+def _issuing(home: Path) -> None:
+    (home / "pki").mkdir()
+    Keys(home / "pki", Passphrases(home / "pki", {"emettrice": RIGHT})).make("emettrice2")
+
+
+def _fleet(home: Path) -> None:
+    Signer(home / "flotte", Passphrases(home / "flotte", {"cle": RIGHT})).open()
+
+
+@pytest.mark.parametrize(
+    ("unlock", "made", "variable", "wrong"),
+    [
+        (common.unlock, _issuing, "CREATIC_PKI_EMETTRICE", "clé de l'autorité « emettrice2 » illisible"),
+        (common.unlock_fleet, _fleet, "CREATIC_FLOTTE_CLE", ".*phrase secrète fausse"),
+    ],
+    ids=["authority", "fleet"],
+)
 @pytest.mark.parametrize(
     ("typed", "there", "given"),
     [(RIGHT, True, RIGHT), ("une autre phrase secrète", True, ""), (RIGHT, False, "")],
     ids=["right", "wrong", "nobody"],
 )
 def test_what_signs_asks_for_it_where_nothing_gives_it_and_tries_it_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, there: bool, given: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    typed: str,
+    there: bool,
+    given: str,
+    unlock: Callable[[Callable[[str], str]], None],
+    made: Callable[[Path], None],
+    variable: str,
+    wrong: str,
 ) -> None:
-    (tmp_path / "pki").mkdir()
-    Keys(tmp_path / "pki", Passphrases(tmp_path / "pki", {"emettrice": RIGHT})).make("emettrice2")
+    made(tmp_path)
     monkeypatch.setattr(common, "home", lambda: tmp_path)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: there, raising=False)
-    monkeypatch.setenv("CREATIC_PKI_EMETTRICE", "")
+    monkeypatch.setenv(variable, "")
     asked: list[str] = []
 
     def read(title: str) -> str:
@@ -55,11 +81,11 @@ def test_what_signs_asks_for_it_where_nothing_gives_it_and_tries_it_at_once(
         return typed
 
     if there and not given:
-        with pytest.raises(Exit, match="Rien n'est fait : clé de l'autorité « emettrice2 » illisible") as refused:
-            common.unlock(read)
+        with pytest.raises(Exit, match=f"Rien n'est fait : {wrong}") as refused:
+            unlock(read)
         assert typed not in str(refused.value)
     else:
-        common.unlock(read)
-        common.unlock(read)  # once
-    assert os.environ["CREATIC_PKI_EMETTRICE"] == given
+        unlock(read)
+        unlock(read)  # once
+    assert os.environ[variable] == given
     assert len(asked) == there
