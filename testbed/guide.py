@@ -12,7 +12,7 @@ from testbed.control_node import REPO
 from testbed.patience import allowed
 
 GUIDE = REPO / "docs/production.md"
-PASSPHRASES = tuple(word * 4 for word in ("racine", "emettrice", "acces-ssh"))
+PASSPHRASES = tuple(word * 4 for word in ("racine", "emettrice", "acces-ssh", "flotte-"))
 
 
 def blocks(step: str) -> list[str]:

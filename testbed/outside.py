@@ -69,6 +69,10 @@ class Machines:
         ]
         self.lab = Lab(self.subnet, hosts, self.account, self.folder, name=self.name)
 
+    def stand_at(self, machine: str, line: str) -> None:
+        """Have a machine's cable lead elsewhere (`Host.line`) the next time that the lab is brought up."""
+        next(host for host in self.lab.hosts if host.name == machine).line = line
+
     @property
     def gateway(self) -> str:
         """This computer, as the machines see it."""
