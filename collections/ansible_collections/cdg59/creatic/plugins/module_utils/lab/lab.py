@@ -11,7 +11,7 @@ from pathlib import Path
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab import uml as lab_uml
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.access import Access
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import NAME, Ground, LabError
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import LAB, Host
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.images import OWNER, Images
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.machines import Machines
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.network import Network
@@ -80,8 +80,10 @@ class Lab:
             self.from_nothing = not self.ground.containers()
             images = self.images.ensure(self.hosts)
             self.machines.ensure_power()
+            # The network's bridge comes with the first machine that is on it; a machine's cable, before the machine.
+            self.machines.ensure([host for host in self.hosts if host.line == LAB], images)
             self.router.ensure(self.hosts, images[()], ["--label", f"{OWNER}={self.access.owner}"])
-            self.machines.ensure(self.hosts, images)
+            self.machines.ensure([host for host in self.hosts if host.line != LAB], images)
             self.network.ensure_package_cache()
             self.access.ensure(self.hosts)
 
