@@ -8,6 +8,7 @@ down) is done as it says.
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 import shlex
 import time
@@ -211,7 +212,9 @@ class Site:
             "connecteur": connector(f"{NETWORK}97.20", "rue"), "formalites": formalities,
         }  # fmt: skip # same
         for name, one in (("corbie", corbie), ("rue", rue)):
-            (local / f"communes/{name}.yml").write_text(yaml.safe_dump(one, allow_unicode=True), encoding="utf-8")
+            apart = json.loads(json.dumps(one))  # what is there twice is written twice
+            text = yaml.safe_dump(apart, allow_unicode=True)
+            (local / f"communes/{name}.yml").write_text(text, encoding="utf-8")
         self.machines.run("commande", f"rm -r {place}", OPERATOR)
         files = {str(one.relative_to(local)): one.read_bytes() for one in local.rglob("*") if one.is_file()}
         self.machines.send("commande", place, files, OPERATOR)
