@@ -75,6 +75,8 @@ class Network:
         """Remove the network and the firewall rules that came with it."""
         if self.ground.name in self.ground.podman("network", "ls", "--format", "{{.Name}}").split():
             self.ground.podman("network", "rm", self.ground.name, error="le réseau n'a pas pu être retiré")
+        with contextlib.suppress(LabError):  # left by netavark when a cable of ours (router.py) was on it
+            run(["ip", "link", "delete", f"{self.ground.name}0"], "ip")
         with contextlib.suppress(LabError):  # absent when netavark had nothing to isolate
             table = run(["nft", "list", "table", "inet", "netavark"], "nft")
             if "nv_" not in table:  # no container of the machine's own uses it
