@@ -38,7 +38,7 @@ namespace.add_collection(Collection("banc", banc.lab_up, banc.lab_down, banc.lab
 communes = Collection("commune", technicien.commune_new, technicien.commune_depart)
 communes.add_task(technicien.rollout, name="deployer")
 namespace.add_collection(communes)
-namespace.add_collection(Collection("communes", technicien.communes_import))
+namespace.add_collection(Collection("communes", technicien.communes_import, technicien.communes_certificates))
 namespace.add_task(auditeur.documents)
 namespace.add_task(exploitation.morning)
 namespace.add_collection(

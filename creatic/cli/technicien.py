@@ -16,7 +16,7 @@ from invoke import Context
 from rich.console import Console
 
 from creatic.backup import drill
-from creatic.check import needs
+from creatic.check import needs, received
 from creatic.cli import common
 from creatic.cli.common import TOP, Exit, print, task
 from creatic.evidence import follow
@@ -142,6 +142,30 @@ def communes_import(context: Context, fichier: str = "", oui: bool = False, mode
         refused += left
     if refused:
         raise Exit(f"{len(refused)} à corriger, dit au-dessus ; les autres lignes ne sont pas retenues.", code=1)
+
+
+@task(
+    "fab communes.certificats ~/recus --oui",
+    name="certificats",
+    positional=["dossier"],
+    help={
+        "dossier": "les .p12 du prestataire, chacun avec son mot de passe à côté (recu.p12 et recu.p12.pass)",
+        "oui": "les range ; sans elle, la commande montre seulement où chacun irait",
+    },
+)
+def communes_certificates(context: Context, dossier: str, oui: bool = False) -> None:
+    """Range les certificats reçus de prestataires là où les fichiers des communes les attendent, par leur SIREN."""
+    wanted, secrets = received.places(common.known_communes()), common.home() / "secrets"
+    found = received.plan(Path(dossier).expanduser(), wanted, secrets)
+    print("\n".join(found.lines()))
+    if found.moves and not oui:
+        print("Rien n'est rangé. À faire : relisez, puis la même commande avec --oui.")
+    elif found.moves:
+        received.carry_out(found, secrets)
+        print(f"{len(found.moves)} rangés dans {secrets}. Supprimez {dossier}, puis : fab inventaire.controle")
+        print("\n".join(received.lacking(wanted, secrets)))
+    if found.left:
+        raise Exit(f"{len(found.left)} à corriger, dit au-dessus ; les autres ne sont pas retenus.", code=1)
 
 
 def _write_model(path: Path) -> None:

@@ -39,7 +39,7 @@ def sirens(certificate: x509.Certificate) -> set[str]:
     return found
 
 
-def own_pkcs12(path: Path, password_file: Path, owners: Collection[str]) -> dict[str, str]:
+def own_pkcs12(path: Path, password_file: Path, owners: Collection[str] | None) -> dict[str, str]:
     """Read a provider's file, as `read_pkcs12` does, once it is proven to be of those for whom it is asked.
 
     Its certificate says whose it is; its name, which a commune's file writes, says nothing. The password is its own
@@ -48,7 +48,7 @@ def own_pkcs12(path: Path, password_file: Path, owners: Collection[str]) -> dict
     Args:
         path: the .p12.
         password_file: holds its password. Neither may be a link that leads out of its folder.
-        owners: SIREN of the commune, and of the entities that may use it.
+        owners: SIREN of the commune, and of the entities that may use it; None: of one organization, whichever.
 
     Raises:
         Pkcs12FileError: see `read_pkcs12`; or it is another's, or nobody's that can be told, or any password opens it.
@@ -66,11 +66,11 @@ def own_pkcs12(path: Path, password_file: Path, owners: Collection[str]) -> dict
             "protégé. Rien n'a été changé."
         )
     named = sirens(x509.load_pem_x509_certificate(found["certificate"].encode()))
-    if len(named) != 1 or not named <= {*owners}:
+    if len(named) != 1 or (owners is not None and not named <= {*owners}):
         whose = f"est au SIREN {', '.join(sorted(named))}" if named else "ne dit pas de quel SIREN il est"
         raise Pkcs12FileError(
             f"{path} (champ fichier) : le certificat {whose}, et non à celui de qui l'emploie "
-            f"({', '.join(sorted(owners)) or 'personne'}) : mettez-y le sien, ou corrigez le champ fichier. "
+            f"({', '.join(sorted(owners or ())) or 'personne'}) : mettez-y le sien, ou corrigez le champ fichier. "
             "Rien n'a été changé."
         )
     return found
