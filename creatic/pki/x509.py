@@ -111,7 +111,7 @@ def make_root(settings: Settings, key: ec.EllipticCurvePrivateKey, mark: str = "
     Args:
         mark: goes into its name: after a renewal, no two roots share a subject.
     """
-    name = _authority_name(f"AC racine {mark}".strip(), settings)
+    name = _authority_name("AC racine", mark, settings)
     builder = _authority(name, key.public_key(), utc_now() + dt.timedelta(days=ROOT_DAYS), path_length=1)
     own = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
     return builder.issuer_name(name).add_extension(own, critical=False).sign(key, hashes.SHA384())
@@ -132,7 +132,7 @@ def make_issuing(
         root_name: of the root, which its revocation list is published under.
     """
     end = min(utc_now() + dt.timedelta(days=ISSUING_DAYS), root.not_valid_after_utc)
-    builder = _authority(_authority_name(f"AC émettrice {mark}", settings), public_key, end, path_length=0)
+    builder = _authority(_authority_name("AC émettrice", mark, settings), public_key, end, path_length=0)
     builder = builder.issuer_name(root.subject).add_extension(_signed_by(root), critical=False)
     any_policy = x509.CertificatePolicies([x509.PolicyInformation(ANY_POLICY, None)])
     builder = builder.add_extension(any_policy, critical=False)
@@ -257,12 +257,12 @@ def ensure_p12(path: Path, folder: Path, password: str, label: str, check: bool 
     return True
 
 
-def _authority_name(role: str, settings: Settings) -> x509.Name:
+def _authority_name(role: str, mark: str, settings: Settings) -> x509.Name:
     return x509.Name(
         [
             x509.NameAttribute(NameOID.COUNTRY_NAME, COUNTRY),
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, settings.organization),
-            x509.NameAttribute(NameOID.COMMON_NAME, f"{role} {settings.label}"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"{role} {settings.label} {mark}".strip()),
         ]
     )
 
