@@ -47,7 +47,7 @@ class Terminal:
         mark = secrets.token_hex(8)
         # Programs that look at the keyboard would take the next line for theirs, and sudo throws away what was typed
         # before it takes the screen: the shell has read all of it before it begins.
-        typed = f"{line}\n{keyboard}" if keyboard else f"{{ {line}\n}} </dev/null; "
+        typed = f"{{ {line}\n}} <<'{mark}'\n{keyboard}{mark}\n" if keyboard else f"{{ {line}\n}} </dev/null; "
         said: list[str] = []
         limit = threading.Timer(allowed(seconds), self._process.kill)
         limit.start()
