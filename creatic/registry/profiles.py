@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,12 +94,13 @@ def marked(trait: str) -> list[str]:
 def step(number: int) -> list[str]:
     """Names of the profiles that a step of the whole site takes side by side.
 
-    Those of the first wait for no other; each of the next waits for one of the step before. Test benches, and
-    profiles which site.yml plays apart, are in none.
+    Those of the first wait for no other, but for those which site.yml plays apart before it; each of the next waits
+    for one of the step before. Test benches, and profiles which site.yml plays apart, are in none.
     """
+    before = {name for name, one in load().items() if one.a_part and not one.attend}
     return [
         name
-        for name, place in _steps(load()).items()
+        for name, place in _steps(load(), before).items()
         if place == number and not load()[name].banc and not load()[name].a_part
     ]
 
@@ -151,11 +152,12 @@ def _read(name: str, fields: dict[str, Any]) -> Profile:
     return Profile(name, **given)
 
 
-def _steps(profiles: Mapping[str, Profile]) -> dict[str, int]:
+def _steps(profiles: Mapping[str, Profile], before: Collection[str] = ()) -> dict[str, int]:
+    """Step of each profile; those that are there before any step make nobody wait for one."""
     found: dict[str, int] = {}
     while len(found) < len(profiles):
         ready = {
-            name: 1 + max((found[one] for one in profile.attend), default=0)
+            name: 1 + max((found[one] for one in profile.attend if one not in before), default=0)
             for name, profile in profiles.items()
             if name not in found and found.keys() >= {*profile.attend}
         }
