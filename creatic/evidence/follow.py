@@ -20,7 +20,7 @@ import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, duration, now
 
 from creatic.evidence import page as evidence_page
-from creatic.evidence import store
+from creatic.evidence import steps, store
 from creatic.evidence.failures import explain, failure_message
 from creatic.evidence.rollout import (
     PHASES,
@@ -235,10 +235,12 @@ class Follower:
 
     Args:
         run: with its targeted hosts.
+        last: seconds that each step took the last time, by host.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, last: Mapping[str, Mapping[str, float]] | None = None) -> None:
         self.run = run
+        self.clock = steps.Clock(last or {})
         self.phase = ""
         self._clock = time.monotonic()
         self._last_event: dict[str, float] = {}
@@ -250,6 +252,7 @@ class Follower:
         """Begin a play of a phase; gives the phase's title, empty when it is not shown, or is already."""
         known, self.phase = self.phase == phase, phase
         self._clock = time.monotonic()
+        self.clock.pause()
         if known:
             return ""
         return PHASES.get(phase, "") if not all(host.incident for host in self.run.hosts.values()) else ""
@@ -257,11 +260,17 @@ class Follower:
     def _event(self, name: str) -> HostRun | None:
         self._active.add(name)
         self._last_event[name] = time.monotonic()
+        self.clock.end(name, self._last_event[name])
         return self.run.hosts.get(name)
+
+    def started(self, name: str, task: str, role: str) -> None:
+        """A task starts on a host."""
+        self.clock.start(name, steps.key(task, role), time.monotonic())
 
     def skipped(self, name: str) -> None:
         """A skipped task is not executed, but its host is there."""
         self._active.add(name)
+        self.clock.end(name, time.monotonic())
 
     def done(self, name: str, result: Mapping[str, Any], *, changed: bool, counts: bool) -> None:
         """Keep what a task tells.
@@ -355,6 +364,7 @@ class Follower:
                     "raison": "une tâche commune à tous les hôtes a échoué",
                     "remede": "Corriger la cause affichée pour l'autre hôte, puis relancer.",
                 }
+            host.steps = dict(self.clock.spent.get(name, {}))
             blocked = host.incident is not None and host.incident["phase"] != "preuves"
             host.rolled_out = name in self._in_deployment and not blocked
 

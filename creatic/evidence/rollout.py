@@ -123,6 +123,7 @@ class HostRun:
         incident: phase, nature (echec, injoignable, refus), task, reason and fix of what stopped it.
         executed, changed: tasks, skipped ones left out.
         seconds: wall time by phase.
+        steps: wall time by step (evidence/steps.py).
         checks, proofs: lists of {cle, libelle, verdict, detail, mesures}.
         files: fetched files, {chemin (relative to the commune's folder), sha256, octets}.
         certificates: what the host holds at the end.
@@ -135,6 +136,7 @@ class HostRun:
     executed: int = 0
     changed: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    steps: dict[str, float] = field(default_factory=dict)
     checks: list[dict[str, Any]] = field(default_factory=list)
     proofs: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)

@@ -11,7 +11,9 @@ Layout, on the control node::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import datetime as dt
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,7 @@ def ending(run: HostRun, reason: str, remedy: str) -> dict[str, Any]:
     """What the record of any run says of a machine; `reason` and `remedy` are French, empty when all went well."""
     return {
         "secondes": {phase: round(spent, 1) for phase, spent in run.seconds.items()},
+        "etapes": {step: round(spent, 1) for step, spent in run.steps.items() if spent >= 1},
         "controles": run.checks,
         "preuves": run.proofs,
         "tache": (run.incident or {}).get("tache", ""),
@@ -139,6 +142,41 @@ def keep(
         note(finished)
         folder, unsealed = store.publish(staging, finished, facts, record, {"rapport.html": made}, keys)
     return record, folder, unsealed
+
+
+@dataclass(frozen=True)
+class Before:
+    """How long runs of a kind took.
+
+    Attributes:
+        steps: seconds of each step, by machine: those of the last run that left it without anything to say.
+        whole: seconds of the last run of the very machines that are asked for; 0 for none.
+    """
+
+    steps: Mapping[str, Mapping[str, float]]
+    whole: float = 0.0
+
+
+def before(base: Path, names: Collection[str]) -> Before:
+    """Read how long each machine took the last time.
+
+    Args:
+        base: folder of the records of the kind.
+        names: machines that are asked for.
+    """
+    found: dict[str, Mapping[str, float]] = {}
+    whole = 0.0
+    for run in reversed(store.runs(base)):
+        record = store.facts_of(run)
+        good = {one["nom"]: one for one in record.get("machines", ()) if not one["raison"]}
+        for name in good.keys() & {*names} - found.keys():
+            found[name] = good[name].get("etapes", {})
+        if not whole and good.keys() == {*names} and len(good) == len(record["machines"]):
+            took = dt.datetime.fromisoformat(record["fin"]) - dt.datetime.fromisoformat(record["debut"])
+            whole = took.total_seconds()
+        if whole and len(found) == len({*names}):
+            break
+    return Before(found, whole)
 
 
 def page(record: Mapping[str, Any]) -> str:

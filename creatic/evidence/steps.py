@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 ROLES = {
@@ -96,14 +97,26 @@ _OTHER = "préparation de la suite"
 _SHOWN = 4  # files of one task
 
 
-def phrase(task: str, role: str) -> str:
-    """Say in French what a task is part of.
+def key(task: str, role: str) -> str:
+    """Name the step of a rollout that a task is part of, as its record keeps it: the role, or what begins its name.
 
     Args:
         task: its name, as the playbook writes it.
         role: that it belongs to; empty for none.
     """
-    return ROLES.get(role, "") or PARTS.get(task.partition(" | ")[0].strip(), _OTHER)
+    return role or task.partition(" | ")[0].strip()
+
+
+def phrase(task: str, role: str = "", other: str = _OTHER) -> str:
+    """Say in French what a task is part of.
+
+    Args:
+        task: its name, as the playbook writes it, or the key of its step.
+        role: that it belongs to; empty for none.
+        other: what is said of one that is part of nothing known.
+    """
+    step = key(task, role)
+    return ROLES.get(step, "") or PARTS.get(step, other)
 
 
 def place(task: str, role: str) -> str:
@@ -133,3 +146,43 @@ def changes(task: Any, result: Mapping[str, Any]) -> str:
         return phrase(*named(task))
     more = f" et {len(paths) - _SHOWN} autres" if len(paths) > _SHOWN else ""
     return ", ".join(paths[:_SHOWN]) + more
+
+
+@dataclass
+class Clock:
+    """Which step each host is in, since when, and how long each took.
+
+    A thread may ask `at` while Ansible's own calls the rest: each entry is put or read in one operation.
+
+    Attributes:
+        last: seconds that each step took the last time, by host.
+        spent: seconds of this run, by host and step; a step that others interrupt is one.
+    """
+
+    last: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    spent: dict[str, dict[str, float]] = field(default_factory=dict)
+    _steps: dict[str, tuple[str, float]] = field(default_factory=dict)
+
+    def start(self, host: str, step: str, now: float) -> None:
+        """A task of a step starts on a host, at a time of the monotonic clock."""
+        if self._steps.get(host, ("",))[0] != step:
+            self._steps[host] = (step, now - self.spent.get(host, {}).get(step, 0.0))
+
+    def end(self, host: str, now: float) -> None:
+        """A task of it is over."""
+        if found := self._steps.get(host):
+            step, since = found
+            self.spent.setdefault(host, {})[step] = now - since
+
+    def pause(self) -> None:
+        """Nobody is in any step: what comes before the next task is not theirs."""
+        self._steps.clear()
+
+    def at(self, host: str) -> tuple[str, float, float]:
+        """Give the step of a host, the time from which all that it took here counts, and its seconds of the last time.
+
+        Raises:
+            KeyError: it is in none.
+        """
+        step, since = self._steps[host]
+        return step, since, self.last.get(host, {}).get(step, 0.0)

@@ -113,6 +113,20 @@ def place_step(number: int) -> list[str]:
     return [name for name, step_of in _steps(load()).items() if step_of == number and load()[name].place]
 
 
+def waiting(machines: Mapping[str, str]) -> list[str]:
+    """Say, of the machines that a deployment takes, which of them others wait for (French, a line each).
+
+    Args:
+        machines: profile of each.
+    """
+    told = []
+    for name, profile in sorted(machines.items()):
+        awaited = [one for one, its in machines.items() if profile and its in load()[profile].attend]
+        if awaited:
+            told.append(f"{name} attend {', '.join(sorted(awaited))}")
+    return told
+
+
 def place(name: str) -> tuple[int, int]:
     """Place of a profile in the deployment of the whole site: its step, then its line in the file."""
     return _steps(load())[name], list(load()).index(name)

@@ -32,11 +32,9 @@ class Journey:
 
     def result(self, host: str, action: str, **content: Any) -> SimpleNamespace:
         task = SimpleNamespace(
-            get_name=lambda: "Seals | Bring it here",
-            action=action,
-            _role=None,
-            ignore_unreachable=content.pop("aside", False),
-        )
+            get_name=lambda: "Seals | Bring it here", action=action, ignore_unreachable=content.pop("aside", False),
+            _role=SimpleNamespace(get_name=lambda name=role: name) if (role := content.pop("role", "")) else None,
+        )  # fmt: skip # a task by its parts
         return SimpleNamespace(
             host=SimpleNamespace(get_name=lambda: host),
             task=task,
@@ -113,6 +111,21 @@ def test_a_failure_says_where_why_and_what_to_do(journey: Journey, message: str,
     where = "certificats qui scellent les preuves : « Seals | Bring it here »"
     assert journey.lines == [f"   ✗ sae1 : échec ({where})", *(f"     {line}" for line in said)]
     assert journey.end(failures={"sae1": 1}).startswith("\nPas fini. Échec : sae1. Durée ")
+
+
+def test_a_failure_of_a_role_is_told_by_what_the_role_brings(journey: Journey) -> None:
+    journey.failed("plein", role="mayan")
+    assert journey.lines[0] == "   ✗ sae1 : échec (application documentaire (Mayan) : « Seals | Bring it here »)"
+
+
+def test_what_lasts_is_told_in_french(journey: Journey) -> None:
+    journey.play("Copie des sceaux")
+    asked = [SimpleNamespace(_uuid="1", get_name=lambda: "Nothing | Known", _role=None)]
+    asked.append(SimpleNamespace(_uuid="2", get_name=lambda: "x", _role=SimpleNamespace(get_name=lambda: "plone")))
+    assert [journey.callback._waited("sae1", one).text for one in asked] == [
+        "Copie des sceaux",
+        "délibérations (Plone)",
+    ]
 
 
 def test_who_does_not_answer_is_named_with_the_fix(journey: Journey) -> None:

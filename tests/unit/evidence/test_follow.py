@@ -51,7 +51,7 @@ def test_what_stopped_a_host_is_said(
 ) -> None:
     lines = follower.stopped(PC, "base | Ensure", result, reached=reached)
     assert [word in line for word, line in zip(said, lines, strict=True)] == [True] * 3
-    assert lines[0] == f"   ✗ {PC} : {said[0]} (préparation de la suite : « base | Ensure »)"
+    assert lines[0] == f"   ✗ {PC} : {said[0]} (système : paquets, heure, journaux : « base | Ensure »)"
     assert follower.end() == [] and follower.begin("preuves")
     follower.stopped(CONNECTOR, "base | Ensure", result, reached=reached)
     assert follower.begin("preuves") == ""  # nobody is left

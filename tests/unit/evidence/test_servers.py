@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import served
 from flask import Flask
 
-from creatic.evidence import servers, store
+from creatic.evidence import follow, servers, store
 from creatic.evidence.rollout import HostRun
 from creatic.evidence.seal import SealKeys
 from testbed.connector import Authority
@@ -66,6 +68,57 @@ def test_each_server_has_its_line_and_the_record_is_sealed_and_chained(tmp_path:
     assert len(results) == 3 and all(one.intact for one in results.values())
     page = next(tmp_path.glob("serveurs/2*/rapport.html")).read_text(encoding="utf-8")
     assert "1 sur 3 prêts" in page and "relais" in page
+
+
+def task(step: str) -> SimpleNamespace:
+    """A task of a role."""
+    role = SimpleNamespace(get_name=lambda: step)
+    return SimpleNamespace(_uuid=step, get_name=lambda: f"{step} | Ensure", _role=role)
+
+
+def test_the_next_run_says_how_long_each_step_took(
+    tmp_path: Path, keys: SealKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a machine that was done: a failure's duration says nothing."""
+    clock = itertools.count(0, 100)
+    monkeypatch.setattr(follow.time, "monotonic", lambda: float(next(clock)))
+    profiles = {"documents": "ged", "relais": "passerelle"}
+    told = []
+    for failed in ((), ("relais",), ()):
+        run = Servers(tmp_path, profiles)
+        run.play("deploiement")
+        for name, step in (("documents", "mayan"), ("relais", "passerelle")):
+            host = SimpleNamespace(get_name=lambda name=name: name)
+            run.callback.v2_runner_on_start(host, task(step))
+            told.append(
+                (name, run.callback._waited(name, task(step)).text, run.callback._waited(name, task(step)).last)
+            )
+            run.failed(name, "plein") if name in failed else run.ok(name)
+        run.play("preuves")
+        for name in {*profiles} - {*failed}:
+            run.ok(name, creatic_proof={"preuves": [GOOD]})
+        record = run.end(failed) or {}
+    by_name = {machine["nom"]: machine["etapes"] for machine in record["machines"]}
+    spent = by_name["documents"]["mayan"]
+    assert spent >= 100 and by_name["relais"].keys() == {"passerelle"}
+    assert [last for _name, _text, last in told] == [0, 0, spent, spent, spent, spent]
+    assert told[0][1] == "application documentaire (Mayan)"
+    assert "   … relais attend documents" in run.output
+    before = servers.before(tmp_path / servers.FOLDER, ["relais"])
+    assert before.steps == {"relais": by_name["relais"]} and before.whole == 0  # never deployed alone
+    assert servers.before(tmp_path / "rien", ["relais"]) == servers.Before({})
+
+
+def test_the_same_machines_are_told_how_long_they_took_together(tmp_path: Path, keys: SealKeys) -> None:
+    for name, ended, why in (("2026-11-25T010504Z", "01:34:24", ""), ("2026-11-26T010504Z", "01:05:10", "plein")):
+        folder = tmp_path / servers.FOLDER / name
+        folder.mkdir(parents=True)
+        left = [{"nom": "documents", "raison": "", "etapes": {}}, {"nom": "relais", "raison": why}]
+        record = {"debut": f"{name[:10]}T01:05:04+00:00", "fin": f"{name[:10]}T{ended}+00:00", "machines": left}
+        (folder / store.SERVERS).write_text(json.dumps(record), encoding="utf-8")
+    run = Servers(tmp_path, {"documents": "ged", "relais": "passerelle"})
+    assert run.output.endswith(" : 2 serveurs ; la dernière fois : 29 min 20 s")
+    assert "la dernière fois" not in Servers(tmp_path, {"documents": "ged"}).output
 
 
 def test_a_run_that_another_one_kept_from_beginning_leaves_no_record(tmp_path: Path) -> None:

@@ -31,3 +31,24 @@ def test_each_part_that_playbooks_name_has_its_phrase_and_no_other() -> None:
 )
 def test_progress_is_no_name_of_a_task(task: str, role: str, said: str) -> None:
     assert steps.phrase(task, role) == said
+
+
+def test_what_is_part_of_nothing_known_keeps_what_is_said_of_it() -> None:
+    assert steps.phrase("Nobody | Knows what this is", other="Listes de confiance") == "Listes de confiance"
+    assert steps.phrase(steps.key("Mayan | Ensure", "mayan")) == steps.ROLES["mayan"]
+
+
+def test_a_step_that_others_interrupt_counts_as_one() -> None:
+    clock = steps.Clock({"documents": {"mayan": 412.0}})
+    for at, step, end in ((10, "mayan", 20), (20, "mayan", 40), (45, "pki_client", 50), (50, "mayan", 60)):
+        clock.start("documents", step, at)
+        clock.end("documents", end)
+    assert clock.spent == {"documents": {"mayan": 40, "pki_client": 5}}
+    assert clock.at("documents") == ("mayan", 20, 412.0)
+    clock.pause()  # machines that wait for others are in no step
+    clock.end("documents", 5000)
+    clock.start("documents", "Servers", 5000)
+    clock.end("documents", 5003)
+    clock.start("relais", "mayan", 5000)
+    assert clock.spent["documents"] == {"mayan": 40, "pki_client": 5, "Servers": 3}
+    assert clock.at("relais") == ("mayan", 5000, 0)

@@ -111,6 +111,12 @@ def test_a_profile_that_waits_comes_a_step_later() -> None:
     assert profiles.step(3) == []
 
 
+def test_who_waits_for_whom_is_said_of_the_machines_that_are_deployed() -> None:
+    machines = {"relais": "passerelle", "documents": "ged", "signatures": "parapheur", "versement": "archive_gateway"}
+    assert profiles.waiting(machines) == ["relais attend documents, signatures"]
+    assert profiles.waiting({"relais": "passerelle", "ailleurs": ""}) == []
+
+
 @pytest.mark.parametrize(
     ("services", "groups", "lacks"),
     [

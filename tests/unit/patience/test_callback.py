@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.callback.patience import CallbackModule
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.waited import Waited
 
 REPO = Path(__file__).parents[3]
 # Slow machines start a task late: only the tasks that wait are told by their name and their hosts.
@@ -59,10 +60,10 @@ class Waiting:
     def __init__(self) -> None:
         self.callback = CallbackModule()
 
-    def start(self, at: float, *hosts: str, task: str = "Redémarrer") -> None:
-        """The hosts start the task."""
+    def start(self, at: float, *hosts: str, task: str = "Redémarrer", step: str = "", last: float = 0) -> None:
+        """The hosts start the task; of a step, they are in it since that time."""
         for host in hosts:
-            self.callback._running[task, host] = (at, task)
+            self.callback._running[task, host] = Waited(step or task, at, step or task, last)
 
     def end(self, *hosts: str, task: str = "Redémarrer") -> None:
         """The hosts are done."""
@@ -107,6 +108,18 @@ def test_two_tasks_at_once_and_many_hosts() -> None:
     waiting.start(1010, "serveur", task="Attendre")
     assert waiting.told(1030) == ["30 s : Redémarrer (pc0, pc1, pc2, pc3, pc4, pc5 et 3 autres)"]
     assert waiting.told(1040) == ["30 s : Attendre (serveur)"]
+
+
+def test_a_step_of_many_short_tasks_is_told_since_it_began_and_with_what_it_took_the_last_time() -> None:
+    waiting = Waiting()
+    waiting.start(1000, "documents", task="a", step="GED", last=412)
+    waiting.start(1001, "signatures", task="a", step="GED", last=65)
+    assert waiting.told(1030) == ["30 s : GED (documents, signatures) ; la dernière fois : 6 min 52 s"]
+    waiting.end("documents", "signatures", task="a")
+    assert waiting.told(1040) == []  # between two tasks
+    waiting.start(1000, "documents", task="b", step="GED", last=412)
+    assert waiting.told(1041) == []
+    assert waiting.told(1060) == ["1 min 00 s : GED (documents) ; la dernière fois : 6 min 52 s"]
 
 
 def test_on_a_terminal_the_line_of_a_rollout_is_cleared_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,3 +204,46 @@ def test_an_interruption_ends_as_before(tmp_path: Path) -> None:
     assert process.returncode == 99, output
     assert "User interrupted execution" in output
     assert "Traceback" not in output and "Fatal Python error" not in output
+
+
+def test_a_deployment_says_its_steps_in_french_and_what_they_took_the_last_time(tmp_path: Path) -> None:
+    """Each task is shorter than the interval, the step is not."""
+    play = {
+        "hosts": "all",
+        "gather_facts": False,
+        "strategy": "ansible.builtin.host_pinned",
+        "vars": {"creatic_phase": "deploiement"},
+        "tasks": [{"name": f"Servers | Do {rank}", "ansible.builtin.raw": "sleep 0.7"} for rank in range(4)],
+    }
+    inventory = {
+        "ged": {"hosts": {"documents": {}}},
+        "all": {
+            "vars": {
+                "ansible_connection": "local", "ansible_become": False, "creatic_home": str(tmp_path / "etat"),
+                "ansible_python_interpreter": sys.executable,
+            }
+        },
+    }  # fmt: skip # variables by what they are for
+    (tmp_path / "journeys").mkdir()
+    (tmp_path / "hosts.yml").write_text(json.dumps(inventory), encoding="utf-8")
+    (tmp_path / "journeys/servers.yml").write_text(json.dumps([play]), encoding="utf-8")
+    environment = os.environ | {
+        "ANSIBLE_CONFIG": str(REPO / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "CREATIC_PATIENCE": "1",
+        "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.rollout",
+    }
+    command = ["ansible-playbook", "-i", str(tmp_path / "hosts.yml"), str(tmp_path / "journeys/servers.yml")]
+    said = []
+    for _turn in (1, 2):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        said.append(done.stdout + done.stderr)
+        for facts in (tmp_path / "etat").glob("serveurs/2*/serveurs.json"):
+            # Without its proof, it would be a failure, whose durations say nothing.
+            left = json.loads(facts.read_text(encoding="utf-8"))
+            left["machines"][0]["raison"] = ""
+            facts.write_text(json.dumps(left), encoding="utf-8")
+    told = "contrôles et preuves des serveurs (documents)"
+    assert re.search(rf"^   … depuis 2 s : {re.escape(told)}$", said[0], re.M), said[0]
+    assert re.search(rf"^   … depuis 2 s : {re.escape(told)} ; la dernière fois : [34] s$", said[1], re.M), said[1]
+    assert "Servers | " not in said[0] + said[1] and "Traceback" not in said[0] + said[1]

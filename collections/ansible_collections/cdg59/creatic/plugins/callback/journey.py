@@ -14,7 +14,7 @@ from ansible import context
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, duration
-from ansible_collections.cdg59.creatic.plugins.plugin_utils import interruption
+from ansible_collections.cdg59.creatic.plugins.plugin_utils import interruption, waited
 
 from creatic.evidence import steps
 from creatic.evidence.failures import explain, failure_message
@@ -52,6 +52,7 @@ class CallbackModule(CallbackBase):
         self._live = False
         self._title = ""  # of a play that begins
         self._changes = 0
+        self._play = ""
 
     # -- output ----------------------------------------------------------------------------------------
 
@@ -68,6 +69,13 @@ class CallbackModule(CallbackBase):
             for line in str(one)[:_MOST].splitlines():
                 self._say(f"   {line}" if host == "localhost" else f"   {host} : {line}")
 
+    def _part(self, task: Any) -> str:
+        """What a task is part of, in French: of a role, or of what this playbook does now."""
+        return steps.phrase(*steps.named(task), self._play)
+
+    def _waited(self, _host: str, task: Any) -> waited.Waited:
+        return waited.Waited(task._uuid, time.monotonic(), self._part(task))
+
     # -- events ----------------------------------------------------------------------------------------
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
@@ -78,12 +86,14 @@ class CallbackModule(CallbackBase):
                 "À faire : relancez la même commande."
             )
         )
+        waited.told(self._waited)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Say what begins: by its name, which is French, or by the profile that is applied."""
         self._single = play.get_name() == _ADHOC
         hosts = ",".join(play.hosts) if isinstance(play.hosts, list) else str(play.hosts)
         name = f"Profil {hosts}" if hosts in profiles.load() else play.get_name().strip()
+        self._play = name
         self._title = "" if self._single or not name else f"\n{name}"
 
     def _begin(self) -> None:
@@ -98,7 +108,7 @@ class CallbackModule(CallbackBase):
         if sys.stdout.isatty() and not self._single:
             width = os.get_terminal_size(sys.stdout.fileno()).columns - 1
             spent = duration(time.monotonic() - self._began)
-            sys.stdout.write(f"\r\033[2K   … {spent:>11}  {steps.phrase(*steps.named(task))}"[:width])
+            sys.stdout.write(f"\r\033[2K   … {spent:>11}  {self._part(task)}"[:width])
             sys.stdout.flush()
             self._live = True
 

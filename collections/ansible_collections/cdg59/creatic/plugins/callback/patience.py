@@ -21,7 +21,9 @@ from typing import Any
 
 from ansible import constants as C
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import duration
+from ansible_collections.cdg59.creatic.plugins.plugin_utils import waited
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.waited import Waited
 
 DOCUMENTATION = """
 name: patience
@@ -30,6 +32,8 @@ short_description: Says which task a playbook has been waiting for
 version_added: "0.1.0"
 description:
   - After each O(interval) that a task lasts, a line in French says since when, its name and the hosts it runs on.
+  - Under our own outputs it says what the task is part of, in French; of a rollout also since when each host is at that
+    step, whatever the number of its tasks, and how long the step took there the last time.
   - Nothing is shown of the tasks that are shorter.
 options:
   interval:
@@ -50,7 +54,7 @@ class CallbackModule(Listener):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._running: dict[tuple[str, str], tuple[float, str]] = {}  # (task, host): since when, the task's name
+        self._running: dict[tuple[str, str], Waited] = {}  # by task and host
         self._due: dict[str, float] = {}
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -59,7 +63,7 @@ class CallbackModule(Listener):
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         """A worker is about to start."""
-        self._running[task._uuid, host.get_name()] = (time.monotonic(), task.get_name().strip())
+        self._running[task._uuid, host.get_name()] = waited.of(host.get_name(), task)
         if self._thread is None:
             self._over.clear()
             self._thread = threading.Thread(target=self._watch, args=(self.get_option("interval"),), daemon=True)
@@ -122,28 +126,38 @@ class CallbackModule(Listener):
     def lines(self, now: float, interval: float) -> list[str]:
         """What is to be said now.
 
-        Each task is told at each interval that its first host has spent in it. Its other hosts are with it, but for
-        those that started much later (by a strategy, or for lack of forks): each line is true to half an interval.
+        Each thing that is waited for is told at each interval that its first host has spent in it. Its other hosts are
+        with it, but for those that started much later (by a strategy, or for lack of forks): each line is true to half
+        an interval.
 
         Args:
             now: monotonic clock.
             interval: seconds.
         """
-        tasks: dict[str, list[tuple[float, str, str]]] = {}
-        for (task, host), (since, name) in self._running.copy().items():
-            tasks.setdefault(task, []).append((now - since, host, name))
-        self._due = {task: self._due.get(task, now - max(runs)[0] + interval) for task, runs in tasks.items()}
+        known: dict[str, list[tuple[float, str, Waited]]] = {}
+        for (_task, host), one in self._running.copy().items():
+            known.setdefault(one.key, []).append((now - one.since, host, one))
+        # A step may be between two of its tasks: what was told of it a moment ago is not told again.
+        due = {key: at for key, at in self._due.items() if key in known or at > now}
+        self._due = {key: now - _longest(runs) + interval for key, runs in known.items()} | due
         told = []
-        for task, runs in tasks.items():
-            if now < self._due[task]:
+        for key, runs in known.items():
+            if now < self._due[key]:
                 continue
-            longest = max(runs)[0]
-            self._due[task] = now - longest + (int(longest / interval + 0.5) + 1) * interval
-            groups: dict[int, list[tuple[float, str, str]]] = {}
+            longest = _longest(runs)
+            self._due[key] = now - longest + (int(longest / interval + 0.5) + 1) * interval
+            groups: dict[int, list[tuple[float, str, Waited]]] = {}
             for run in runs:
                 groups.setdefault(int(run[0] / interval + 0.5), []).append(run)
             for rank in sorted(groups.keys() - {0}, reverse=True):
-                hosts = sorted(host for _spent, host, _name in groups[rank])
+                hosts = sorted(host for _spent, host, _one in groups[rank])
                 shown = ", ".join(hosts[:SHOWN]) + (f" et {len(hosts) - SHOWN} autres" if hosts[SHOWN:] else "")
-                told.append(f"   … depuis {duration(max(groups[rank])[0])} : {runs[0][2]} ({shown})")
+                last = max(one.last for _spent, _host, one in groups[rank])
+                before = f" ; la dernière fois : {duration(last)}" if last >= 1 else ""
+                spent = max(spent for spent, _host, _one in groups[rank])
+                told.append(f"   … depuis {duration(spent)} : {runs[0][2].text} ({shown}){before}")
         return told
+
+
+def _longest(runs: list[tuple[float, str, Waited]]) -> float:
+    return max(spent for spent, _host, _one in runs)

@@ -20,7 +20,7 @@ from ansible import context
 from ansible.template import Templar
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, duration, now
-from ansible_collections.cdg59.creatic.plugins.plugin_utils import interruption
+from ansible_collections.cdg59.creatic.plugins.plugin_utils import interruption, waited
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
 
 from creatic.evidence import follow, steps, store
@@ -127,6 +127,8 @@ class CallbackModule(Listener):
         self.disabled = path.parent.name != "journeys" or (path.name != "rollout.yml" and self.machines is None)
         if not self.disabled:
             interruption.told(self._left)
+            if self.alone:
+                waited.told(self._waited)
             self.source = follow.code_version(path.resolve().parent)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
@@ -139,6 +141,8 @@ class CallbackModule(Listener):
         self._roles.clear()
         if self.follower and (title := self.follower.begin(str(play.get_vars().get("creatic_phase", "")))):
             self._say(f"\n{title}", C.COLOR_HIGHLIGHT)
+            for line in profiles.waiting(self.profiles) if self.follower.phase == "deploiement" else []:
+                self._say(f"   … {line}")
 
     def _open(self, play: Any, hosts: list[str]) -> None:
         manager = play.get_variable_manager()
@@ -187,7 +191,8 @@ class CallbackModule(Listener):
         run = Run(run_id, self._started, operator, self.source, limits, environment=environment.of_state(self.home))
         run.content = os.environ.get("CREATIC_ROLLOUT_CONTENT", "")
         run.hosts = {name: HostRun() for name in hosts}
-        self.follower = follow.Follower(run)
+        before = evidence_servers.before(self.home / self.machines.FOLDER, hosts) if self.machines else None
+        self.follower = follow.Follower(run, before.steps if before else None)
         aimed = sum(any(info.name in run.hosts for info in commune.hosts) for commune in communes)
         what = "Simulation" if check else f"Passage {run_id}"
         aim = (
@@ -195,7 +200,8 @@ class CallbackModule(Listener):
             if self.machines
             else f"{count(len(hosts), 'hôte')}, {count(aimed, 'commune')}"
         )
-        self._say(f"{what} : {aim}")
+        last = f" ; la dernière fois : {duration(before.whole)}" if before and before.whole and not check else ""
+        self._say(f"{what} : {aim}{last}")
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         """Show where the run is."""
@@ -205,6 +211,19 @@ class CallbackModule(Listener):
     def v2_playbook_on_handler_task_start(self, task: Any) -> None:
         """Show where the run is."""
         self.v2_playbook_on_task_start(task, False)
+
+    def v2_runner_on_start(self, host: Any, task: Any) -> None:
+        """Note at which step the host is."""
+        if self.follower:
+            self.follower.started(host.get_name(), task.get_name(), task._role.get_name() if task._role else "")
+
+    def _waited(self, host: str, task: Any) -> waited.Waited:
+        """What is waited for on a host: its step, and how long that took the last time."""
+        if self.follower is None:
+            return waited.Waited(task._uuid, time.monotonic(), steps.phrase(task.get_name()))
+        step, since, last = self.follower.clock.at(host)
+        said = steps.phrase(step)
+        return waited.Waited(said, since, said, last)
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Count, and keep what the checks and the proofs tell; a server that is proved is for others."""

@@ -1,0 +1,49 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""What callback ``patience`` says of a task that lasts: its own name, or what the output that is shown knows of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Waited:
+    """What is waited for on a host.
+
+    Attributes:
+        key: those who wait for the same are told together.
+        since: monotonic clock.
+        text: what is said of it.
+        last: seconds that it took the last time; 0 when nobody knows.
+    """
+
+    key: str
+    since: float
+    text: str
+    last: float = 0.0
+
+
+def _by_name(_host: str, task: Any) -> Waited:
+    return Waited(task._uuid, time.monotonic(), task.get_name().strip())
+
+
+_said: Callable[[str, Any], Waited] = _by_name
+
+
+def told(said: Callable[[str, Any], Waited]) -> None:
+    """Have this process tell what lasts in other words.
+
+    Args:
+        said: given a host and the task that starts there, says what is waited for.
+    """
+    global _said  # noqa: PLW0603 - one process shows one playbook, in one output
+    _said = said
+
+
+def of(host: str, task: Any) -> Waited:
+    """What is waited for on a host whose task starts."""
+    return _said(host, task)
