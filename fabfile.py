@@ -14,6 +14,7 @@ from creatic.cli import archives, auditeur, autorite, banc, exploitation, techni
 
 namespace = Collection(technicien.environnement)
 namespace.add_task(exploitation.past, name="historique")
+namespace.add_task(exploitation.prepare)
 namespace.add_task(exploitation.servers, name="serveurs")
 namespace.add_task(exploitation.updates, name="correctifs")
 namespace.add_task(exploitation.network)

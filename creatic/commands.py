@@ -72,6 +72,7 @@ AUDIENCES = {
     ),
     "Exploitation : les machines, leurs correctifs, leurs alertes": (
         "matin",
+        "preparer",
         "serveurs",
         "machine",
         "correctifs",

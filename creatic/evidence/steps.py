@@ -70,6 +70,7 @@ PARTS = {
     "Patch": "correctifs de la salle des archives",
     "Person": "certificat d'une personne",
     "Place": "place des communes sur les serveurs",
+    "Prepare": "préparation sur le poste de commande",
     "Provider": "certificat du prestataire",
     "Pull": "machine qui s'applique sa version",
     "Recovery": "reprise du poste de commande",

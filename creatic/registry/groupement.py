@@ -46,7 +46,9 @@ _SETTINGS_SCHEMA = Path(__file__).with_name("groupement.schema.json")
 _SERVER = re.compile(r"\bansible_host:\s*[\"']?(\d+\.\d+\.\d+\.\d+)")
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _RESERVED_SLUGS = ("pc",)  # its group would be commune_pc, which is a profile
-COMMANDS = ("audit", "correctifs", "documents", "environnement", "historique", "matin", "reseau", "serveurs")
+COMMANDS = (
+    *("audit", "correctifs", "documents", "environnement", "historique", "matin", "preparer", "reseau", "serveurs"),
+)
 """Commands of one word; neither a commune nor, « documents » apart, a machine is called as they are."""
 EVERY = ("tous", "toutes")
 """Words that stand for all machines or all communes, where names of some are written."""

@@ -26,6 +26,7 @@ class Profile:
     name: str
     attend: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+    environnements: tuple[str, ...] = ()
     place: str = ""
     communes: str = ""
     a_part: bool = False
@@ -125,6 +126,15 @@ def waiting(machines: Mapping[str, str]) -> list[str]:
         if awaited:
             told.append(f"{name} attend {', '.join(sorted(awaited))}")
     return told
+
+
+def environments(groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """Roles whose environments the machines of an inventory ask the control node for, each once, the longest first.
+
+    Args:
+        groups: hosts of each group of the inventory.
+    """
+    return [*dict.fromkeys(role for name, one in load().items() if groups.get(name) for role in one.environnements)]
 
 
 def place(name: str) -> tuple[int, int]:

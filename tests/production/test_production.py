@@ -264,10 +264,12 @@ def test_1_the_environment_is_chosen(site: Site) -> None:
 
 
 def test_2_and_3_what_lacks_is_told_and_laid_down(site: Site) -> None:
-    [check] = blocks("2")
+    check, ahead = blocks("2")
     status, said = site.types(check.strip())
     assert status == 1
     assert "id_ed25519 est introuvable" in said and "known_hosts" in said
+    site.says(ahead.strip(), "passerelle entre les applications : fait en", seconds=1800)
+    assert "fait en" not in site.says(ahead.strip(), "passerelle entre les applications : déjà prêt")
     [keys] = blocks("3")
     for line in mine(keys).splitlines():
         site.says(line)

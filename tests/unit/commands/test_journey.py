@@ -118,6 +118,11 @@ def test_a_failure_of_a_role_is_told_by_what_the_role_brings(journey: Journey) -
     assert journey.lines[0] == "   ✗ sae1 : échec (application documentaire (Mayan) : « Seals | Bring it here »)"
 
 
+def test_what_is_prepared_is_told(journey: Journey) -> None:
+    journey.ok(action="cdg59.creatic.locked_venv", prepared="délibérations (Plone) : déjà prêt (2 Mo)")
+    assert journey.lines == ["   ✓ délibérations (Plone) : déjà prêt (2 Mo)"]
+
+
 def test_what_lasts_is_told_in_french(journey: Journey) -> None:
     journey.play("Copie des sceaux")
     asked = [SimpleNamespace(_uuid="1", get_name=lambda: "Nothing | Known", _role=None)]

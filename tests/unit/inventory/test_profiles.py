@@ -117,6 +117,45 @@ def test_who_waits_for_whom_is_said_of_the_machines_that_are_deployed() -> None:
     assert profiles.waiting({"relais": "passerelle", "ailleurs": ""}) == []
 
 
+def test_what_the_control_node_makes_is_asked_once_for_the_machines_that_there_are() -> None:
+    groups = {"ged": ["documents"], "parapheur": ["signatures"], "deliberations": [], "passerelle": ["relais"]}
+    assert profiles.environments(groups) == ["mayan", "signature", "passerelle"]
+    assert profiles.environments({}) == []
+
+
+def roles_of(file: Path) -> set[str]:
+    """Roles that a file of tasks takes, and those that these take."""
+    found: set[str] = set()
+
+    def take(content: object) -> None:
+        if isinstance(content, list):
+            for one in content:
+                take(one)
+        elif isinstance(content, dict):
+            for word, given in content.items():
+                if word in ("ansible.builtin.import_role", "ansible.builtin.include_role"):
+                    found.add(given["name"])
+                else:
+                    take(given)
+
+    take(yaml.safe_load(file.read_text(encoding="utf-8")))
+    for role in [*found]:
+        for tasks in (REPO / "roles" / role / "tasks").glob("*.yml"):
+            found |= roles_of(tasks)
+    return found
+
+
+@pytest.mark.parametrize("profile", EVERY)
+def test_each_environment_of_a_profile_can_be_made_ahead_and_is_made_by_its_role(profile: profiles.Profile) -> None:
+    if profile.nue:
+        return
+    roles = roles_of(REPO / "playbooks" / "profiles" / f"{profile.name}.yml")
+    made = {role for role in roles if (REPO / "roles" / role / "tasks" / "environment.yml").exists()}
+    assert made == {*profile.environnements}
+    for tasks in (path for role in roles for path in (REPO / "roles" / role / "tasks").glob("*.yml")):
+        assert tasks.name == "environment.yml" or "creatic.locked_venv:" not in tasks.read_text(encoding="utf-8"), tasks
+
+
 @pytest.mark.parametrize(
     ("services", "groups", "lacks"),
     [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -143,6 +145,117 @@ def test_a_whole_environment_is_made_without_them(
     assert len(started) >= 8
     assert all("CREATIC_PKI_RACINE" not in one for one in started)
     assert [one["NPM_REGISTRY"] for one in started if "NPM_REGISTRY" in one] == ["r"]
+
+
+URLLIB3 = """  File "requests/adapters.py", line 667, in send
+requests.exceptions.ConnectionError: HTTPSConnectionPool(host='depot.test', port=443): Max retries exceeded with url: /x
+(Caused by NameResolutionError("HTTPSConnection(host='depot.test', port=443): Failed to resolve 'depot.test'
+([Errno -2] Name or service not known)"))"""
+REFUSED = URLLIB3.replace("Failed to resolve 'depot.test'", "Failed to establish").replace(
+    "[Errno -2] Name or service not known", "[Errno 111] Connection refused"
+)
+CERTIFICATE = (
+    "HTTPSConnectionPool(host='depot.test', port=443): Max retries exceeded (SSLCertVerificationError(1, "
+    "'[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate'))"
+)
+SERVER = "requests.exceptions.HTTPError: 503 Server Error: Service Unavailable for url: https://depot.test/lodash"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (URLLIB3, "le nom depot.test ne se résout pas depuis le poste de commande. À faire : corrigez son DNS"),
+        (REFUSED, "depot.test ne répond pas au poste de commande. À faire : ouvrez-lui ce passage"),
+        (CERTIFICATE, "le certificat de depot.test n'est pas d'une autorité que le poste de commande connaît. À faire"),
+        (SERVER, "depot.test répond par une erreur (503). À faire : attendez qu'il aille mieux"),
+        ("ERROR: [Errno 28] No space left on device", "le disque du poste de commande est plein. À faire : faites-y"),
+    ],
+)
+def test_what_could_not_be_fetched_is_told_in_french_and_no_traceback(said: str, told: str) -> None:
+    with pytest.raises(LockedVenvError) as refused:
+        locked_venv._run(["sh", "-c", 'printf %s "$SAID" >&2; exit 1'], {"SAID": said})
+    assert str(refused.value).startswith(told) and "Errno" not in str(refused.value)
+
+
+def test_what_is_not_known_is_told_as_it_is() -> None:
+    with pytest.raises(LockedVenvError, match=r"a échoué :\nno wheel for you\nÀ faire : vérifiez la place"):
+        locked_venv._run(["sh", "-c", "echo no wheel for you; exit 1"])
+
+
+def test_a_name_that_does_not_resolve_is_told_before_anything_is_made(
+    tmp_path: Path, wanted: Wanted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with pytest.raises(LockedVenvError, match=r"le nom depot\.invalid ne se résout pas.*À faire"):
+        locked_venv.bundle(wanted, tmp_path / "cache", {}, ["https://localhost/", "https://depot.invalid/simple"])
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [f".{wanted.name}.lock"]
+    monkeypatch.setenv("https_proxy", "http://localhost:3128")
+    locked_venv.resolved(["https://depot.invalid/simple"])  # the proxy's concern
+
+
+@pytest.mark.parametrize(
+    ("given", "sources"),
+    [
+        ({}, ["https://pip.test/simple"]),
+        ({"PIP_INDEX_URL": "https://lea:secret@autre.test/simple"}, ["https://lea:****@autre.test/simple"]),
+        ({"PIP_NO_INDEX": "1"}, []),
+        ({"PIP_NO_INDEX": "0"}, ["https://pip.test/simple"]),
+    ],
+)
+def test_pip_says_where_it_goes(
+    given: dict[str, str], sources: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "pip.conf").write_text("[global]\nindex-url = https://pip.test/simple\n", encoding="utf-8")
+    for name, value in ({"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")} | given).items():
+        monkeypatch.setenv(name, value)
+    assert action._sources({"NPM": "https://npm.test/"}) == [*sources, "https://npm.test/"]
+
+
+ENVIRONMENTS = (
+    "application documentaire (Mayan)",
+    "service de signature",
+    "délibérations (Plone)",
+    "passerelle d'archives",
+    "passerelle entre les applications",
+)
+
+
+def prepare(home: Path, *arguments: str, **given: str) -> tuple[int, str]:
+    """`fab preparer` of the example, by somebody whose cache is empty."""
+    passed = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    environment = passed | {
+        "HOME": str(home), "CREATIC_HOME": str(home / "etat"), "CREATIC_INVENTORY": "inventories/example",
+        "ANSIBLE_NOCOLOR": "1",
+    } | given  # fmt: skip # variables by what they are for
+    done = subprocess.run(
+        [Path(sys.executable).with_name("fab"), "preparer", *arguments],
+        cwd=ROLE.parents[2], env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip # one call by its parts
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_each_environment_of_the_inventory_is_asked_for_and_one_that_fails_keeps_no_other(tmp_path: Path) -> None:
+    """By the tasks of the roles: names that these give, and that hosts will ask for."""
+    index = "https://depot.invalid/simple"
+    status, said = prepare(tmp_path, "--voir", PIP_INDEX_URL=index, NPM_CONFIG_REGISTRY="https://npm.invalid/")
+    assert status == 0, said
+    assert [f"✓ {name} : à faire, depuis {index}" in said for name in ENVIRONMENTS] == [True] * 5, said
+    assert f"Mayan) : à faire, depuis {index} et https://npm.invalid" in said
+    assert not (tmp_path / ".cache/creatic/bundles").exists()
+    status, said = prepare(tmp_path, PIP_INDEX_URL=index)
+    assert status == 1 and "5 sur 5 ne sont pas prêts" in said
+    assert [f"échec ({name})" in said for name in ENVIRONMENTS] == [True] * 5, said
+    assert said.count("le nom depot.invalid ne se résout pas") == 5 and "Traceback" not in said
+    cache = tmp_path / ".cache/creatic/bundles"
+    names = [path.name.removesuffix(".lock").removeprefix(".") for path in cache.iterdir()]
+    for name in names:
+        (cache / f"{name}.tar").write_bytes(b"0" * 2_000_000)
+    status, said = prepare(tmp_path, PIP_INDEX_URL=index)
+    assert status == 0 and said.count(" : déjà prêt (2 Mo)") == 5, said
 
 
 def test_npm_is_asked_for_its_registry_without_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

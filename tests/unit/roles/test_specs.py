@@ -37,7 +37,11 @@ def taken_alone() -> dict[str, set[str]]:
     for path in TASKS:
         for one in _mappings(path):
             if "tasks_from" in one:
-                found.setdefault(one["name"], set()).add(one["tasks_from"])
+                # A name that a variable gives is that of each role which has the file.
+                roles = ROLES if "{{" in one["name"] else [one["name"]]
+                for role in roles:
+                    if role == one["name"] or (TOP / "roles" / role / "tasks" / f"{one['tasks_from']}.yml").exists():
+                        found.setdefault(role, set()).add(one["tasks_from"])
     return found
 
 

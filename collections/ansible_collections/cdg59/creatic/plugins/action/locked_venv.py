@@ -1,17 +1,24 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Control-node half of locked_venv: makes the bundle when a host asks for it, and sends it."""
+"""Control-node half of locked_venv: makes the bundle when a host asks for it, or ahead, and sends it."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible_collections.cdg59.creatic.plugins.module_utils import words
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import locked_venv
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
+
+from creatic.evidence import steps
 
 
 class ActionModule(Acting):
@@ -30,13 +37,14 @@ class ActionModule(Acting):
                 for path, pairs in (args.get("replacements") or {}).items()
             },
         )
+        cache = Path(str(args.get("cache") or "~/.cache/creatic/bundles")).expanduser()
+        if boolean(args.get("prepare", False)):
+            return self._prepare(args, wanted, cache)
         given = {"root": args["root"], "name": wanted.name, "holds_data": args.get("holds_data", False)}
         result = self._module(given, task_vars)
         if not result.pop("wants_bundle", False):
             return result
-        environment = {str(key): str(value) for key, value in (args.get("assets_environment") or {}).items()}
-        cache = Path(str(args.get("cache") or "~/.cache/creatic/bundles")).expanduser()
-        made = locked_venv.bundle(wanted, cache, _npm_registry(args.get("assets_npm_registry", "")) | environment)
+        made = self._bundle(args, wanted, cache)
         folder = self._make_tmp_path()
         try:
             sent = self._connection._shell.join_path(folder, made.name)
@@ -44,6 +52,29 @@ class ActionModule(Acting):
             return self._module(given | {"bundle": sent}, task_vars)
         finally:
             self._remove_tmp_path(folder)
+
+    def _bundle(self, args: dict[str, Any], wanted: locked_venv.Wanted, cache: Path) -> Path:
+        environment = {str(key): str(value) for key, value in (args.get("assets_environment") or {}).items()}
+        npm = _npm_registry(args.get("assets_npm_registry", ""))
+        return locked_venv.bundle(wanted, cache, npm | environment, _sources(npm) if _is_lacking(wanted, cache) else ())
+
+    def _prepare(self, args: dict[str, Any], wanted: locked_venv.Wanted, cache: Path) -> dict[str, Any]:
+        """Make the bundle ahead, or say in check mode what would be; asks no host, and so changes none."""
+        what = steps.phrase(self._task.get_name(), self._task._role.get_name() if self._task._role else "")
+        kept = locked_venv.kept(wanted, cache)
+        if not _is_lacking(wanted, cache):
+            told = f"déjà prêt ({words.size(kept.stat().st_size)})"
+        elif self._task.check_mode:
+            asked = args.get("assets_npm_registry", "")
+            npm = _npm_registry(asked)
+            index = _sources({}) or ["les dossiers que pip connaît"]
+            registry = list(npm.values()) or ["le registre npm d'office"] * bool(asked)
+            told = f"à faire, depuis {' et '.join(index + registry)}"
+        else:
+            began = time.monotonic()
+            size = words.size(self._bundle(args, wanted, cache).stat().st_size)
+            told = f"fait en {words.duration(time.monotonic() - began)} ({size})"
+        return {"changed": False, "prepared": f"{what} : {told}"}
 
     def _file(self, name: str) -> Path:
         return Path(self._find_needle("files", name))
@@ -53,6 +84,35 @@ class ActionModule(Acting):
             module_name="cdg59.creatic.locked_venv", module_args=args, task_vars=task_vars
         )
         return found
+
+
+def _is_lacking(wanted: locked_venv.Wanted, cache: Path) -> bool:
+    return not locked_venv.kept(wanted, cache).exists()
+
+
+def _sources(npm: dict[str, str]) -> list[str]:
+    """URLs that packages come from: the index by which pip says that it goes, and the registry of npm.
+
+    Args:
+        npm: that registry, by its variable; empty where it is not known, or not asked.
+    """
+    # With its defaults, pip's help shows what it is configured with, without passwords.
+    if re.search(r"\bno[-_]index='(?!0|false|no|off)", _pip("config", "list"), re.IGNORECASE):
+        return [*npm.values()]
+    found = re.search(r"--index-url .*?\(default\s+(\S+?)\)", _pip("wheel", "--help"), re.DOTALL)
+    return [*([found[1]] if found else []), *npm.values()]
+
+
+def _pip(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", *arguments],
+        env=locked_venv.build_environment() | {"COLUMNS": "400"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout
 
 
 def _npm_registry(variable: str) -> dict[str, str]:

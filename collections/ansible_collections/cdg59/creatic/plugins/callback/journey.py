@@ -129,6 +129,8 @@ class CallbackModule(CallbackBase):
             action == "debug" or (action == "assert" and said.get("msg") != "All assertions passed")
         ):
             self._told(result.host.get_name(), said.get("msg", []))
+        elif "prepared" in said:
+            self._told("localhost", f"✓ {said['prepared']}")
 
     def v2_runner_item_on_ok(self, result: Any) -> None:
         """Show what is to be read of one item."""

@@ -10,6 +10,7 @@ from typing import Any
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.refusals import refusing
 
 from creatic.registry.profiles import (
+    environments,
     marked,
     place_step,
     step,
@@ -22,6 +23,7 @@ DOCUMENTATION = r"""
   description:
     - Filters for the C(hosts) of a play. C(profiles) gives the profiles with a trait, C(site_step), of a number,
       those that this step of the whole site takes side by side, C(place_step) those of a commune's rollout.
+    - C(environments), of C(groups), gives the roles whose environments the control node makes for their machines.
   options:
     _input: {description: One of the traits of C(creatic/registry/profiles.yml)., type: str, required: true}
   author:
@@ -41,4 +43,9 @@ class FilterModule:
     """Filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"profiles": refusing(ValueError)(marked), "site_step": step, "place_step": place_step}
+        return {
+            "profiles": refusing(ValueError)(marked),
+            "site_step": step,
+            "place_step": place_step,
+            "environments": environments,
+        }

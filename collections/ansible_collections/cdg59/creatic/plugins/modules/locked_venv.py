@@ -55,6 +55,10 @@ options:
     description: The application holds data, which another version of it may change for good.
     type: bool
     default: false
+  prepare:
+    description: Only have the control node make the bundle, or say in check mode what it would; no host is asked.
+    type: bool
+    default: false
   cache: {description: Folder of the control node that keeps bundles., type: path}
   name: {description: Set by the action plugin., type: str}
   bundle: {description: Set by the action plugin., type: str}
@@ -71,7 +75,8 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-path: {description: Folder of the environment., returned: always, type: str}
+path: {description: Folder of the environment., returned: unless O(prepare), type: str}
+prepared: {description: What was made (French)., returned: with O(prepare), type: str}
 """
 
 import datetime as dt

@@ -13,9 +13,12 @@ import hashlib
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +43,31 @@ _PASSED = re.compile(
     r"PATH|HOME|USER|LOGNAME|TMPDIR|TZ|LANG|LANGUAGE|LC_\w+|XDG_(?:CACHE|CONFIG|DATA)_HOME"
     r"|(?i:https?_proxy|no_proxy|all_proxy)|(?:PIP|UV)_\w+|(?i:npm_config)_\w+"
     r"|SSL_CERT_(?:FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|NODE_EXTRA_CA_CERTS"
+)
+# What pip, uv and an application's own fetcher say of an index or a registry, from the most telling on.
+_NETWORK: tuple[tuple[str, str, str], ...] = (
+    (
+        r"Failed to resolve '([^']+)'|host='([^']+)'[\s\S]*?(?:Name or service not known|name resolution)"
+        r"|getaddrinfo \w+ (\S+)",
+        "le nom {} ne se résout pas depuis le poste de commande",
+        "corrigez son DNS, ou l'adresse que pip et npm connaissent (pip config, npm config)",
+    ),
+    (
+        r"host='([^']+)'[\s\S]*?(?:CERTIFICATE_VERIFY_FAILED|certificate verify failed)",
+        "le certificat de {} n'est pas d'une autorité que le poste de commande connaît",
+        "donnez celle-ci à pip et npm (PIP_CERT, NODE_EXTRA_CA_CERTS)",
+    ),
+    (
+        r"host='([^']+)'[\s\S]*?(?:Connection refused|timed out|unreachable|No route|Max retries)",
+        "{} ne répond pas au poste de commande",
+        "ouvrez-lui ce passage, ou donnez à pip et npm l'adresse d'un miroir",
+    ),
+    (
+        r"\b(5\d\d|4\d\d) (?:Server|Client) Error:.* for url: \w+://([^/\s]+)",
+        "{} répond par une erreur ({})",
+        "attendez qu'il aille mieux, ou donnez à pip et npm l'adresse d'un miroir",
+    ),
+    (r"No space left on device", "le disque du poste de commande est plein", "faites-y de la place"),
 )
 _PACKAGE = re.compile(r"(?:.*/)?node_modules/(?:@[^/]+/)?[^/]+")
 
@@ -84,25 +112,63 @@ class Wanted:
 # On the control node
 
 
-def bundle(wanted: Wanted, cache: Path, environment: Mapping[str, str]) -> Path:
+def kept(wanted: Wanted, cache: Path) -> Path:
+    """Where the cache has the bundle, once it is made."""
+    return cache / f"{wanted.name}.tar"
+
+
+def bundle(wanted: Wanted, cache: Path, environment: Mapping[str, str], sources: Sequence[str] = ()) -> Path:
     """Give the bundle, made now if the cache has none.
 
     Args:
         wanted: what it holds.
         cache: folder of bundles, shared by concurrent runs.
         environment: variables of the assets command, beside those that builds get (`build_environment`).
+        sources: URLs that it is fetched from; a name of theirs that does not resolve is told before minutes of work.
 
     Raises:
         LockedVenvError: the index cannot be reached, or gives something else than what the lock files say.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    target = cache / f"{wanted.name}.tar"
+    target = kept(wanted, cache)
     with (cache / f".{wanted.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
+            resolved(sources)
             with tempfile.TemporaryDirectory(dir=cache) as folder:
                 _make(wanted, Path(folder), environment).replace(target)
     return target
+
+
+def resolved(sources: Iterable[str]) -> None:
+    """Check that the names of URLs resolve here, those apart that a proxy resolves.
+
+    Raises:
+        LockedVenvError: one does not.
+    """
+    for source in sources:
+        url = urllib.parse.urlsplit(source)
+        name = url.hostname or ""
+        if not name or (url.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(name)):
+            continue
+        try:
+            socket.getaddrinfo(name, None)
+        except (OSError, UnicodeError):
+            _pattern, reason, remedy = _NETWORK[0]
+            raise LockedVenvError(f"{reason.format(name)}. À faire : {remedy}, puis relancez") from None
+
+
+def explained(said: str) -> str:
+    """Say in French why a program could fetch nothing (reason and fix); empty when its words are not known.
+
+    Args:
+        said: its output.
+    """
+    for pattern, reason, remedy in _NETWORK:
+        if found := re.search(pattern, said, re.IGNORECASE):
+            named = [one for one in reversed(found.groups()) if one]
+            return f"{reason.format(*named)}. À faire : {remedy}, puis relancez"
+    return ""
 
 
 def _make(wanted: Wanted, folder: Path, environment: Mapping[str, str]) -> Path:
@@ -272,6 +338,8 @@ def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LockedVenvError(f"{Path(command[0]).name} : {error}") from None
     if done.returncode:
+        if why := explained(done.stderr + done.stdout):
+            raise LockedVenvError(why)
         last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-8:])
         raise LockedVenvError(
             f"{Path(command[0]).name} {' '.join(command[1:4])} a échoué :\n{last}\nÀ faire : vérifiez la place sur le "
