@@ -191,4 +191,7 @@ def test_a_connector_made_anew_waits_for_its_journal(
     assert bool(result.get("failed")) is refused and "connector_journal" not in result
     if refused:
         assert result["msg"].startswith("son journal n'est plus là : un acte déjà envoyé, redéposé, partirait")
-        assert "docs/exploitation.md" in result["msg"] and "fab machine.appliquer loos-connecteur --journal-neuf" in result["msg"]
+        assert (
+            "docs/exploitation.md" in result["msg"]
+            and "fab machine.appliquer loos-connecteur --journal-neuf" in result["msg"]
+        )
