@@ -18,7 +18,9 @@ from creatic.audit import store as audit_store
 from creatic.backup import drill as backup_drill
 from creatic.cli import common
 from creatic.cli.common import TOP, Exit, print, task
+from creatic.documents import commune as commune_page
 from creatic.documents import produce, supports
+from creatic.documents.settings import Settings
 from creatic.evidence import store as evidence_store
 from creatic.evidence.seal import Verification
 from creatic.patience import waiting
@@ -162,3 +164,23 @@ def audit_verify(context: Context, dossier: str, racine: str = "") -> None:
     if dossier == "tous" and not evidence_store.runs(common.home() / "audits"):
         raise Exit("Aucun audit sur ce poste de commande : « fab audit » en fait un.", code=2)
     _verify(dossier, racine, lambda root: evidence_store.verify_all(common.home() / "audits", root))
+
+
+@task("fab audit.commune gondecourt", name="commune", help={"commune": "nom de son fichier"})
+def audit_commune(context: Context, commune: str) -> None:
+    """Écrit pour un maire ce qui protège sa commune, d'après le dernier audit, et ce qu'elle a à faire elle-même."""
+    common.check_communes([commune])
+    try:
+        known = Settings(TOP, backup_drill.read_inventory(TOP, common.inventory_dir()))
+        [one] = [each for each in common.known_communes() if each.slug == commune]
+        now = dt.datetime.now().astimezone()
+        order = commune_page.Order(common.home(), common.chosen().name, known, one, now)
+        with waiting("rédaction de la page"):
+            folder, missing, unsealed = order.produce()
+    except CreaticError as error:
+        raise Exit(f"Page refusée : {error}", code=2) from None
+    if missing:
+        common.aside("\n".join(["Laissé à compléter sur la page :", *missing]))
+    print(f"Page : {folder / 'rapport.html'} (et rapport.pdf, à imprimer)")
+    if unsealed:
+        raise Exit(f"Elle n'est pas signée : {unsealed}.", code=1)

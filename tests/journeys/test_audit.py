@@ -114,6 +114,18 @@ def test_documents_name_the_last_audit(seen: Seen) -> None:
     assert f"audits/{seen.folder.name}" in practices().replace(" ", "")
 
 
+def test_the_maire_s_page_says_what_the_last_audit_found(seen: Seen) -> None:
+    status, output = followed("fab", "audit.commune", "gondecourt")
+    assert status == 0, output
+    folder = runs(HOME / "documents")[-1]
+    assert verify_one(folder, HOME / "pki/publie/racine.pem").intact
+    told = json.loads((folder / "documents.json").read_text(encoding="utf-8"))
+    assert told["audit"]["nom"] == seen.folder.name
+    assert told["vues"] == ["connecteur"]
+    assert [one["machines"] for one in told["non_vues"]] == [["pc-secretariat"]]
+    assert len(pypdf.PdfReader(folder / "rapport.pdf").pages) == 2
+
+
 def test_no_secret_is_in_the_bundle(seen: Seen) -> None:
     secrets = [
         line.encode()
