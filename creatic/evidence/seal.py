@@ -270,7 +270,11 @@ def _verify_digests(folder: Path, result: Verification) -> None:
 def _verify_timestamp(folder: Path, root: Path, result: Verification) -> None:
     """Check the timestamp by itself first: a changed signature must not pass for a changed timestamp."""
     token = folder / TIMESTAMP
-    text = openssl("ts", "-reply", "-in", token, "-text").stdout
+    with tempfile.TemporaryDirectory() as scratch:
+        # What is signed alone is read: around it, an answer has a status in words, which anybody may write.
+        signed = Path(scratch, "jeton.p7s")
+        openssl("ts", "-reply", "-in", token, "-token_out", "-out", signed)
+        text = openssl("ts", "-reply", "-in", signed, "-token_in", "-text").stdout
     # openssl prints the imprint as a hex dump: "0000 - aa bb …-cc …   <ascii>"
     rows = re.findall(r"^    [0-9a-f]{4} - ((?:[0-9a-f]{2}[ -]){16})", text, flags=re.M)
     imprint = "".join(rows).replace(" ", "").replace("-", "")

@@ -121,6 +121,41 @@ def test_a_missing_part_of_the_seal_is_named(copy: Path, keys: SealKeys, name: s
     assert (name, "absent : ce passage n'est pas scellé") in verify(copy, keys.root).faults
 
 
+def der(tag: int, body: bytes) -> bytes:
+    """An element in DER."""
+    size = len(body).to_bytes(2, "big")
+    return bytes([tag, 0x82]) + size + body if len(body) > 127 else bytes([tag, len(body)]) + body
+
+
+def parts(element: bytes) -> tuple[bytes, bytes]:
+    """What an element in DER holds, and what follows it."""
+    long = element[1] & 0x7F if element[1] & 0x80 else 0
+    at = 2 + long
+    end = at + (int.from_bytes(element[2:at], "big") if long else element[1])
+    return element[at:end], element[end:]
+
+
+# A date, another way to say it, and an end that hides on a terminal the line of the true one.
+@pytest.mark.parametrize(
+    "words", ["\nTime stamp: {} GMT\n", "\nTime stamp: {}.5 GMT\n\x1b[8m", "x\r\nTime stamp: {} GMT\n"]
+)
+def test_words_that_nobody_signed_give_no_date(copy: Path, keys: SealKeys, words: str) -> None:
+    """The status of a timestamping answer (RFC 3161, PKIStatusInfo) is outside of what the unit signs."""
+    true = verify(copy, keys.root).sealed_at
+    assert true is not None
+    said = words.format(f"{true - timedelta(minutes=30):%b %d %H:%M:%S %Y}")
+    _status, token = parts(parts((copy / TIMESTAMP).read_bytes())[0])
+    status = der(0x30, der(0x02, b"\0") + der(0x30, der(0x0C, said.encode())))
+    (copy / TIMESTAMP).write_bytes(der(0x30, status + token))
+    assert verify(copy, keys.root).sealed_at in (true, None)
+    block = re.search(r"```sh\n(openssl ts -reply.*?)```", DOC.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert block
+    shown = subprocess.run(["sh", "-c", block[1]], cwd=copy, capture_output=True, text=True, check=False).stdout
+    assert re.findall("^.*Time stamp.*$", shown, flags=re.M) == [
+        f"Time stamp: {true:%b} {true.day:2} {true:%H:%M:%S %Y} GMT"
+    ]
+
+
 def test_another_authority_of_the_same_names_is_not_trusted(copy: Path, keys: SealKeys, other_keys: SealKeys) -> None:
     for name in SEAL_FILES:
         (copy / name).unlink()
@@ -239,6 +274,24 @@ def test_the_guide_shows_who_sealed(copy: Path, keys: SealKeys, tmp_path: Path) 
     assert names("Claire Dubois", "Horodatage du parapheur") in shown()
     (copy / ROOT).write_bytes(make_authority(tmp_path / "autre", " d'ailleurs").root.read_bytes())
     assert "subject" not in shown()
+
+
+def test_the_guide_shows_what_was_added_whatever_its_name_and_kind(copy: Path) -> None:
+    """A link, and a name of several lines, each of which is in the list."""
+    text = DOC.read_text(encoding="utf-8").partition("**4. Aucun fichier")[2]
+    block = re.search(r"```sh\n(.*?)```", text, flags=re.DOTALL)
+    assert block
+
+    def shown() -> list[str]:
+        done = subprocess.run(["bash", "-c", block[1]], cwd=copy, capture_output=True, text=True, check=False)
+        return sorted(done.stdout.splitlines())
+
+    assert shown() == sorted(SEAL_FILES)
+    (copy / "rapport.html").symlink_to(copy.parent / "ailleurs.html")
+    assert shown() == sorted((*SEAL_FILES, "rapport.html"))
+    (copy / f"{ROOT}\n.").mkdir()
+    (copy / f"{ROOT}\n." / CHAIN).write_text("ajout", encoding="utf-8")
+    assert shown() == sorted((*SEAL_FILES, "rapport.html", ROOT, f"./{CHAIN}"))
 
 
 def test_a_certificate_that_is_not_for_timestamping_is_refused(tmp_path: Path, keys: SealKeys) -> None:
