@@ -36,6 +36,7 @@ from django.test import RequestFactory, TestCase
 from django.test.utils import setup_databases, setup_test_environment
 from django.urls import Resolver404, resolve
 from in_process import LOOS, OWN, WAVRIN, Door, Mayan, Visitor, account
+from mayan.apps.cabinets.models import Cabinet
 from mayan.apps.converter.api_exceptions import AppImageBusy
 from mayan.apps.converter.api_view_mixins import APIImageViewMixin
 from mayan.apps.converter.classes import ConverterBase
@@ -48,6 +49,7 @@ from mayan.apps.converter.transformations import (
 from mayan.apps.converter.utils import IndexedDictionary
 from mayan.apps.document_downloads.tasks import task_document_file_compress as compress
 from mayan.apps.document_downloads.views import DocumentDownloadView
+from mayan.apps.document_indexing.models import IndexInstanceNode
 from mayan.apps.documents.models import Document, DocumentFile, DocumentFilePage, DocumentType
 from mayan.apps.dynamic_search import tasks as search_tasks
 from mayan.apps.dynamic_search.search_backends import SearchBackend
@@ -367,7 +369,7 @@ class Pages(Mayan):
                 pk=self.api("karim.roux", "GET", "/document_types/").json()["results"][0]["id"]
             )
             made = self.api(
-                "karim.roux", "POST", "/documents/", {"document_type_id": kind.pk, "label": "Lettre"}
+                "karim.roux", "POST", "/documents/", {"document_type_id": kind.pk, "label": "Lettre à Mme Dupont"}
             ).json()
             file = io.BytesIO(PAGE)
             file.name = "lettre.pdf"
@@ -395,6 +397,38 @@ class Pages(Mayan):
             told = self.api("karim.roux", "GET", f"{drawn}?{urlencode(huge)}")
             self.assertEqual(told.status_code, 400, told)
             self.assertIn("est trop grand", told.json()["detail"])
+            self.is_hidden_from("hugo.blanc", Document.objects.get(pk=made["id"]), page)
+
+    def is_hidden_from(self, login: str, document: Document, page: DocumentFilePage) -> None:
+        """Ask every address that is open of another commune's document, and of what is of it."""
+        version = document.versions.last() or document.versions.create()
+        ids = {
+            "document_id": document.pk, "document_file_id": page.document_file_id, "document_file_page_id": page.pk,
+            "document_version_id": version.pk, "document_type_id": document.document_type_id,
+            "document_version_page_id": version.version_pages.create(content_object=page, page_number=1).pk,
+            "metadata_id": document.metadata.create(metadata_type=MetadataType.objects.first(), value="Dupont").pk,
+            "search_model_pk": SEARCH,
+        }  # fmt: skip # a table
+        Cabinet.objects.get(label__startswith="Loos").documents.add(document)
+        every = {"cabinet_id": Cabinet, "index_instance_node_id": IndexInstanceNode}
+        browser, asked, told = self.browser(login), set(), []
+        for where in sorted(where for method, where in doors.opened()[Role.PERSON] if method == "GET"):
+            names = re.findall(r"<(\w+)>", where)
+            if {*names} - ids.keys() - every.keys() or where.startswith(("authentication/", "api/v4/server_side_e")):
+                continue
+            [(name, model)] = [(one, every[one]) for one in names if one in every] or [("", None)]
+            for number in model.objects.values_list("pk", flat=True) if model else (0,):
+                path, known = where, ids | {name: number}
+                for one in names:
+                    path = path.replace(f"<{one}>", str(known[one]))
+                query = "?q=dupont" if "search" in where else f"?id_list={document.pk}" if "/multiple/" in where else ""
+                answer = browser.get(f"/{path}{query}", secure=True)
+                shown = b"".join(answer.streaming_content) if answer.streaming else answer.content
+                asked.add(where)
+                if "Dupont" in shown.decode(errors="replace"):
+                    told.append(path)
+        self.assertEqual(told, [])
+        self.assertIn("documents/documents/<document_id>/files/", asked)
 
     def test_of_the_parapheur(self) -> None:
         number = self.deposit()

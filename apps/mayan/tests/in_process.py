@@ -1657,6 +1657,26 @@ class Contracts(Mayan):
         self.assertEqual(self.act("passerelle", dossier.pk, "etat", {"etat": "teletransmis"}).status_code, 200)
         self.assertIsNone(contracts.due(Dossier.objects.get(pk=dossier.pk)))
 
+    def test_what_joined_it_since_the_page_was_shown_does_not_go(self) -> None:
+        """A colleague joins a piece, then a counter-signature, while the page is open."""
+        dossier = self.signed()
+        browser, page = self.browser("karim.roux"), f"/parapheur/dossiers/{dossier.pk}/"
+
+        def shown() -> dict[str, str]:
+            content = browser.get(page, secure=True).content.decode()
+            seen = re.search(r'value="completer"><input name="vu" type="hidden" value="([^"]+)"', content)
+            assert seen
+            return {"geste": "completer", "sans_pieces": "oui", "vu": seen[1]}
+
+        for join in (lambda one: self.join(one, NOTICE), self.counter):
+            old = shown()
+            join(dossier)
+            told = html.unescape(browser.post(page, old, secure=True).content.decode())
+            self.assertIn("une pièce a été jointe depuis que cette page est ouverte", told)
+            self.assertTrue(Dossier.objects.get(pk=dossier.pk).a_completer)
+        browser.post(page, shown(), secure=True)
+        self.assertFalse(Dossier.objects.get(pk=dossier.pk).a_completer)
+
     def test_a_contract_that_was_signed_before_there_was_a_file_goes_on(self) -> None:
         old, waiting, other = self.signed(), self.contract(), Dossier.objects.get(pk=self.deposit())
         migration = importlib.import_module("creatic_parapheur.migrations.0007_piece")

@@ -22,10 +22,11 @@ class AccountsApp(MayanAppConfig):
     verbose_name = "Comptes"
 
     def ready(self) -> None:
-        """Keep accounts to what the rollout made of them, menus to what is open, images to what pages ask of them,
-        documents to so many pages, copies to so many bytes, searches to so long, templates to none."""
+        """Keep accounts to what the rollout made of them, menus to what is open, pages to who may see what they are
+        about, images to what pages ask of them, documents to so many pages, copies to so many bytes, searches to so
+        long, templates to none."""
         super().ready()
-        from . import bundles, doors, elimination, extent, guard, images, searches, templating
+        from . import bundles, doors, elimination, extent, guard, images, searches, templating, theirs
 
         guard.connect()
         elimination.keep()
@@ -34,5 +35,6 @@ class AccountsApp(MayanAppConfig):
         extent.keep()
         bundles.keep()
         searches.keep()
+        theirs.keep()
         if not {*sys.argv[1:2]} & {*_SETUP}:
             templating.keep()

@@ -133,8 +133,21 @@ def _with_suffix(name: str, suffix: str) -> str:
     return name if name.lower().endswith(suffix) else name[: _NAME - len(suffix)] + suffix
 
 
+def shown(dossier: Dossier) -> str:
+    """What stands for the document and the pieces that a page shows, in their order."""
+    pieces = dossier.pieces.order_by("pk").values_list("pk", flat=True)
+    return f"{dossier.fichier_id}:{','.join(map(str, pieces))}"
+
+
 def complete(
-    user: Any, dossier: Dossier, without: str = "", amount: str = "", matter: str = "", number: str = ""
+    user: Any,
+    dossier: Dossier,
+    without: str = "",
+    amount: str = "",
+    matter: str = "",
+    number: str = "",
+    *,
+    seen: str = "",
 ) -> Dossier:
     """Say what a signed contract becomes: its file is complete and it goes to the préfecture, with the pieces joined
     so far; or its amount is under the threshold, and it ends here (CGCT, L2131-2, I, 4°).
@@ -144,6 +157,7 @@ def complete(
         amount: in euros without tax, where it is not known.
         matter: where it is not known, of one that goes.
         number: the same.
+        seen: what was `shown` to who says it; empty for who was shown nothing.
 
     Raises:
         Refused: the reason.
@@ -154,6 +168,12 @@ def complete(
         held = Dossier.objects.select_for_update(of=("self",)).get(pk=dossier.pk)
         if not held.a_completer:
             raise Refused(f"ce dossier n'attend pas de pièces : il est « {held.etat_nom} ». Rien n'a été changé", 409)
+        if seen and seen != shown(held):
+            raise Refused(
+                "une pièce a été jointe depuis que cette page est ouverte, et partirait avec les autres. À faire : "
+                "relisez-les, puis recommencez",
+                409,
+            )
         threshold = current().contract_threshold
         try:
             if (told := transmission.amount(amount)) is not None:

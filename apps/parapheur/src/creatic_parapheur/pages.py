@@ -106,6 +106,7 @@ class OneDossier(_Page):
             "refuse": circuit.may_refuse(dossier, user),
             "contrat": dossier.circuit == CONTRACT,
             "pieces": dossier.pieces.select_related("dossier__origine", "dossier__fichier"),
+            "pieces_vues": contracts.shown(dossier),
             "manquent": contracts.lacking(dossier),
             "avant": contracts.due(dossier),
             "trop_tard": contracts.late(dossier),
@@ -135,7 +136,7 @@ class OneDossier(_Page):
                 return self.done(f"« {piece.nom} » est joint : {piece.verdict or piece.genre_nom}.", "dossier", number)
             elif wish == "completer":
                 told = (request.POST.get(name, "").strip() for name in ("sans_pieces", "montant", "matiere", "numero"))
-                after = contracts.complete(user, dossier, *told)
+                after = contracts.complete(user, dossier, *told, seen=seen)
                 goes = "le dossier est complet, il part pour la préfecture"
                 ends = "sous le seuil, il n'est pas à transmettre (CGCT, L2131-2, I, 4°)"
                 return self.done(f"« {after} » : {goes if after.complet else ends}.", "dossier", number)
