@@ -229,7 +229,8 @@ class Site(Server):
         """Send somebody's form of a page; gives the page then."""
         browser = self.browser(login)
         shown = browser.ask("GET", page).data.decode()
-        seen = re.search(r'name="vu"[^>]* value="([^"]+)"', shown)
+        forms = re.findall(rf'<form[^>]*action="[^"]*{re.escape(action)}".*?</form>', shown, re.DOTALL)
+        seen = re.search(r'name="vu"[^>]* value="([^"]+)"', "".join(forms) or shown)
         known = token(shown) | ({"vu": seen[1]} if seen else {})
         answer = browser.ask("POST", action, known | fields)
         assert answer.status == 302, (answer.status, answer.data[:500])

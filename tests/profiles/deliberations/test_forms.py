@@ -51,7 +51,7 @@ def test_a_step_is_a_form_that_is_taken_or_says_what_lacks(site: Site, agenda: t
     assert site.state(MANAGER, projet) == "inscrit"
 
 
-CHANGED = "le texte a changé depuis que cette page le montrait"
+CHANGED = "ce que cette page montrait a changé depuis"
 
 
 def test_a_page_of_before_takes_no_step_on_a_text_that_it_did_not_show(site: Site, agenda: tuple[str, str]) -> None:
@@ -74,6 +74,37 @@ def test_a_page_of_before_takes_no_step_on_a_text_that_it_did_not_show(site: Sit
     page = push(mayor, meeting, "convoquer", before)
     assert CHANGED in page and "Convocation approuvée" not in page
     assert site.state(MANAGER, meeting) == "en_preparation"
+
+
+def test_a_page_of_before_takes_no_step_on_a_field_that_it_did_not_show(site: Site, agenda: tuple[str, str]) -> None:
+    """Not the text alone: that it stays in the commune, how it was voted."""
+    _meeting, projet = agenda
+    manager = site.browser(MANAGER)
+    site.move(WRITER, projet, "soumettre")
+    before = manager.ask("GET", projet).data.decode()
+    site.move(MANAGER, projet, "renvoyer")
+    site.done(WRITER, "PATCH", projet, {"non_transmis": "voirie"})
+    site.move(WRITER, projet, "soumettre")
+    assert CHANGED in push(manager, projet, "inscrire", before)
+    assert "Non transmissible" in manager.ask("GET", projet).data.decode()
+    site.done(MANAGER, "PATCH", projet, {"non_transmis": None})
+    step(manager, projet, "inscrire")
+    assert site.state(MANAGER, projet) == "inscrit"
+
+
+def test_a_page_of_before_ends_no_vote_that_it_did_not_show(site: Site, mark: str) -> None:
+    meeting = site.meeting("2026-11-23", f"voix {mark} {time.time_ns()}")
+    projet = site.projet(meeting, f"Garderie {mark}")
+    site.open(meeting, projet)
+    voices = [one.lower().replace(" ", "-") for one in site.council.present]
+    site.done(MANAGER, "PATCH", projet, {"pour": voices})
+    manager = site.browser(MANAGER)
+    before = manager.ask("GET", projet).data.decode()
+    site.done(MANAGER, "PATCH", projet, {"pour": voices[:2], "contre": voices[2:]})
+    assert CHANGED in push(manager, projet, "adopter", before)
+    assert site.state(MANAGER, projet) == "inscrit"
+    step(manager, projet, "adopter")
+    assert site.state(MANAGER, projet) == "adopte"
 
 
 def test_neither_a_link_nor_a_form_from_elsewhere_changes_a_state(site: Site, agenda: tuple[str, str]) -> None:

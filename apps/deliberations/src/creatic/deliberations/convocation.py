@@ -98,8 +98,12 @@ def _read(projet: Any) -> list[str]:
 
 
 def shown(thing: Any) -> str:
-    """What stands for a meeting or a projet as a page shows it: who takes a step takes it on that."""
-    return substance(thing) if thing.portal_type == "seance" else naming.digest(*_read(thing))
+    """What stands for a meeting or a projet as a page shows it: who takes a step takes it on that, all of its fields
+    (whether it is transmitted, its vote), and who sits."""
+    fields = [text for field in sorted(watch.known(thing).items()) for text in field]
+    if thing.portal_type == "seance":
+        return naming.digest(substance(thing), *fields)
+    return naming.digest(*_read(thing), *fields, repr(thing.attendance()), thing.presided_by())
 
 
 def approval(meeting: Any) -> dict[str, Any]:

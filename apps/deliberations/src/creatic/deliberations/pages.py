@@ -98,8 +98,8 @@ class Step(BrowserView, _Steps):
             raise ValueError(f"Cette étape n'est pas possible : l'état est « {now} », ou elle n'est pas la vôtre.")
         if self.request.form.get("vu") != self.shown():
             raise ValueError(
-                f"« {one['title']} » est refusé : le texte a changé depuis que cette page le montrait. À faire : "
-                "relisez-le, puis recommencez."
+                f"« {one['title']} » est refusé : ce que cette page montrait a changé depuis. À faire : relisez-la, "
+                "puis recommencez."
             )
         if one["obstacles"]:
             raise ValueError(f"« {one['title']} » est refusé : {' ; '.join(one['obstacles'])}.")

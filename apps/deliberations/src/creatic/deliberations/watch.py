@@ -131,6 +131,11 @@ def _known(thing: Any) -> dict[str, str]:
     return found if found.get(frozen.UID) == str(IUUID(thing, "")) else {}
 
 
+def known(thing: Any) -> dict[str, str]:
+    """What was last kept of an object: each of its fields as text."""
+    return dict(_known(thing))
+
+
 def _state(thing: Any) -> str:
     tool = api.portal.get_tool("portal_workflow")
     return str(tool.getInfoFor(thing, "review_state", ""))
