@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
+from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
 
 from creatic.firewall.rules import RESOLVERS, render
@@ -95,6 +96,7 @@ MET = {
 }
 """What is met instead of an answer, in French, by the name of the error."""
 _MOST_PORTS = 16  # tried of a range
+_LONGEST = 40  # signs of an error that a machine says
 
 Network = ip.Network
 Range = tuple[int, int]
@@ -425,7 +427,7 @@ def unmet(places: Mapping[str, Sequence[tuple[str, int]]], answers: Mapping[str,
     for name, mine in places.items():
         try:
             said = json.loads(answers.get(name) or "null")
-        except ValueError:
+        except (ValueError, RecursionError):
             said = None
         if not isinstance(said, list) or len(said) != len(mine):
             left = f"ses {len(mine)} flux ne sont pas essayés" if len(mine) > 1 else "son flux n'est pas essayé"
@@ -433,7 +435,8 @@ def unmet(places: Mapping[str, Sequence[tuple[str, int]]], answers: Mapping[str,
             continue
         for (address, port), error in zip(mine, said, strict=True):
             if error:
-                lines.append(f"{name} → {address}, tcp {port} : {MET.get(str(error), str(error))}")
+                met = MET.get(str(error)) or harmless.line(str(error)[:_LONGEST])
+                lines.append(f"{name} → {address}, tcp {port} : {met}")
     return lines
 
 

@@ -228,7 +228,12 @@ def test_machines_that_are_reached_try_what_leaves_them() -> None:
         "c → 10.0.0.2, tcp 8000 : aucune réponse : un pare-feu entre les deux, ou l'arrivée est éteinte",
         "c → 10.0.0.2, tcp 8001 : EWHAT",
     ]
-    for answer in ({}, {"c": ""}, {"c": "Traceback"}, {"c": "[]"}):
+    lies = json.dumps(["", "\x1b[2Jtous passent\n", "E" * 10_000])  # of whoever is root there
+    assert flows.unmet(places, {"c": lies}) == [
+        "c → 10.0.0.2, tcp 8000 : \N{REPLACEMENT CHARACTER}[2Jtous passent\N{REPLACEMENT CHARACTER}",
+        f"c → 10.0.0.2, tcp 8001 : {'E' * 40}",
+    ]
+    for answer in ({}, {"c": ""}, {"c": "Traceback"}, {"c": "[]"}, {"c": "[" * 200_000}):
         assert flows.unmet(places, answer) == [
             "c : ne répond pas au poste de commande ; ses 3 flux ne sont pas essayés"
         ]
