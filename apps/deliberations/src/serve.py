@@ -40,6 +40,17 @@ def basic_login(header: str) -> str | None:
         return ""
 
 
+def too_much(environ: dict[str, Any]) -> bool:
+    """Whether a request brings more than Zope is given to read."""
+    return doors.is_too_much(
+        environ.get("REQUEST_METHOD", "GET"),
+        environ.get("CONTENT_TYPE", ""),
+        int(environ.get("CONTENT_LENGTH") or 0),
+        environ["wsgi.input"],
+        "HTTP_COOKIE" in environ or "HTTP_AUTHORIZATION" in environ,
+    )
+
+
 def front(application: Application, name: str) -> Application:
     """Put the site at the root of its name, and keep outside what is root's.
 
@@ -60,6 +71,9 @@ def front(application: Application, name: str) -> Application:
             if doors.is_closed(path) or doors.directs_inside(environ.get("QUERY_STRING", "")):
                 start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
                 return [b"Cette page n'existe pas.\n"]
+            if too_much(environ):
+                start_response("413 Content Too Large", [("Content-Type", "text/plain; charset=utf-8")])
+                return ["Cet envoi est trop gros pour cette page : rien n’est enregistré.\n".encode()]
         environ["PATH_INFO"] = f"/VirtualHostBase/https/{name}:443/{SITE}/VirtualHostRoot{path}"
         return application(environ, start_response)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,12 @@ from apps.deliberations.tests.beside_plone import module
 
 
 def asked(
-    path: str, login: str = "", outside: bool = True, query: str = "", method: str = "GET"
+    path: str,
+    login: str = "",
+    outside: bool = True,
+    query: str = "",
+    method: str = "GET",
+    sent: dict[str, Any] | None = None,
 ) -> dict[str, Any] | str:
     """What Zope is asked, or the status of what answers in its place."""
     seen: dict[str, Any] = {}
@@ -26,7 +32,8 @@ def asked(
         seen.update(environ)
         return []
 
-    environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query}
+    environ: dict[str, Any] = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query}
+    environ |= {"wsgi.input": io.BytesIO(), **(sent or {})}
     if outside:
         environ["HTTP_X_FORWARDED_FOR"] = "10.0.0.1"
     if login:
@@ -99,6 +106,47 @@ def test_pages_and_the_api_are_asked_as_ever(method: str) -> None:
     assert isinstance(asked("/loos/seances/x", method=method), dict)
 
 
+_MUCH = doors.LARGEST + 1
+_UNFOLDS = b'{"login":"a","password":[' + b"{}," * 300_000 + b"{}]}"
+_FILE = b'{"fichier":{"data":"' + b"QUJD" * 1_000_000 + b'"}}'
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "body", "shown", "passes"),
+    [
+        ("POST", "application/json", _UNFOLDS, {}, False),
+        ("POST", "application/json", _UNFOLDS, {"HTTP_COOKIE": "__ac=x"}, False),
+        ("POST", "application/json", _UNFOLDS, {"HTTP_AUTHORIZATION": "Basic cGFzc2VyZWxsZTp4"}, False),
+        ("DELETE", "multipart/form-data; boundary=x", _UNFOLDS, {"HTTP_COOKIE": "__ac=x"}, False),
+        ("POST", "text/plain", _UNFOLDS, {"HTTP_COOKIE": "__ac=x"}, False),
+        ("POST", "multipart/form-data; boundary=x", b"-" * _MUCH, {}, False),
+        (
+            "POST",
+            "Application/X-WWW-form-urlencoded;charset=x",
+            b"a" + b":int" * _MUCH,
+            {"HTTP_COOKIE": "__ac=x"},
+            False,
+        ),
+        ("POST", "", b"a" * _MUCH, {"HTTP_COOKIE": "__ac=x"}, False),
+        ("POST", "application/x-url-encoded", b"a" * _MUCH, {"HTTP_COOKIE": "__ac=x"}, False),
+        ("POST", "application/x-www-form-urlencoded", b"a" * doors.LARGEST, {}, True),
+        ("POST", "application/json", _FILE, {"HTTP_AUTHORIZATION": "Bearer x"}, True),
+        ("PATCH", "multipart/form-data; boundary=x", b"," * 9_000_000, {"HTTP_COOKIE": "__ac=x"}, True),
+    ],
+)
+def test_what_would_hold_all_threads_is_not_read(
+    method: str, kind: str, body: bytes, shown: dict[str, str], passes: bool
+) -> None:
+    """Nobody's 69 MB of « {}, » at @login held the whole site for forty seconds; a search of one word, a minute."""
+    sent = {"CONTENT_TYPE": kind, "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body), **shown}
+    found = asked("/@login", method=method, sent=sent)
+    if passes:
+        assert isinstance(found, dict)
+        assert found["wsgi.input"].read() == body
+    else:
+        assert found == "413 Content Too Large"
+
+
 _ACCOUNTS = (
     "AccessControl.class_init", "Acquisition", "App", "App.special_dtml", "Products.PageTemplates",
     "Products.PageTemplates.PageTemplateFile", "Products.PluggableAuthService",
@@ -107,6 +155,18 @@ _ACCOUNTS = (
     "plone.resource.file", "zope", "zope.browserresource", "zope.browserresource.interfaces", "zope.globalrequest",
     "zope.publisher", "zope.publisher.interfaces", "zope.publisher.interfaces.browser",
 )  # fmt: skip # a list of words
+
+
+def accounts_with(monkeypatch: pytest.MonkeyPatch, mine: dict[str, Any]) -> Any:
+    """The module, beside stand-ins that have what is given."""
+    having: dict[str, Any] = {
+        "AccessControl": {},
+        "Products.PluggableAuthService.plugins.BasePlugin": {"BasePlugin": object},
+        "zope.component": {"adapter": lambda *_kinds: lambda kind: kind},
+        "zope.interface": {"implementer": lambda *_kinds: lambda kind: kind},
+        **mine,
+    }
+    return module(monkeypatch, "accounts", more=(*_ACCOUNTS, *having), having=having)
 
 
 class Thing:
@@ -180,15 +240,42 @@ def test_who_may_not_see_content_reads_nothing_of_it(monkeypatch: pytest.MonkeyP
         """Whoever asks logs in."""
 
     manager = SimpleNamespace(checkPermission=lambda name, one: may if (name, one) == ("View", POINT) else None)
-    having: dict[str, Any] = {
-        "AccessControl": {"getSecurityManager": lambda: manager},
-        "Products.PluggableAuthService.plugins.BasePlugin": {"BasePlugin": object},
-        "zExceptions": {"Unauthorized": Refused},
-        "zope.component": {"adapter": lambda *_kinds: lambda kind: kind},
-        "zope.interface": {"implementer": lambda *_kinds: lambda kind: kind},
-    }
-    accounts = module(monkeypatch, "accounts", more=(*_ACCOUNTS, *having), having=having)
+    accounts = accounts_with(
+        monkeypatch,
+        {"AccessControl": {"getSecurityManager": lambda: manager}, "zExceptions": {"Unauthorized": Refused}},
+    )
     event = SimpleNamespace(request={"PUBLISHED": object(), "PARENTS": [object(), POINT, MEETING, FOLDER, OWN, SITE]})
     with contextlib.nullcontext() if may else pytest.raises(Refused):
         accounts.see(event)
     accounts.see(SimpleNamespace(request={}))
+
+
+class Asked(dict[str, Any]):
+    """A request of Zope's."""
+
+    def __init__(self, who: str, size: int, fields: dict[str, Any]) -> None:
+        super().__init__(AUTHENTICATED_USER=SimpleNamespace(getUserName=lambda: who))
+        self.environ, self.form = {"HTTP_X_FORWARDED_FOR": "10.0.0.1", "CONTENT_LENGTH": str(size)}, fields
+
+
+@pytest.mark.parametrize(
+    ("who", "size", "fields", "passes"),
+    [
+        ("Anonymous User", doors.LARGEST, {"SearchableText": "budget"}, True),
+        ("Anonymous User", _MUCH, {}, False),
+        ("claire", _MUCH, {}, True),
+        ("claire", 0, {"SearchableText": "a" * (doors.SEARCHED + 1)}, False),
+        ("claire", 0, {"SearchableText": ["a"] * doors.SEARCHED}, False),
+    ],
+)
+def test_neither_much_of_nobody_nor_a_search_without_end(
+    monkeypatch: pytest.MonkeyPatch, who: str, size: int, fields: dict[str, Any], passes: bool
+) -> None:
+    """A cookie or a password in a header is shown by whoever writes one: who it is, Zope says."""
+
+    class Refused(Exception):
+        """Nothing is done."""
+
+    accounts = accounts_with(monkeypatch, {"zExceptions": {"BadRequest": Refused}})
+    with contextlib.nullcontext() if passes else pytest.raises(Refused):
+        accounts.weigh(SimpleNamespace(request=Asked(who, size, fields)))

@@ -19,7 +19,7 @@ from plone.resource.file import FilesystemFile
 from Products.PageTemplates.PageTemplateFile import PageTemplateFile
 from Products.PluggableAuthService.interfaces.plugins import IAuthenticationPlugin, IValidationPlugin
 from Products.PluggableAuthService.plugins.BasePlugin import BasePlugin
-from zExceptions import Forbidden, NotFound, Redirect, Unauthorized
+from zExceptions import BadRequest, Forbidden, NotFound, Redirect, Unauthorized
 from zope.browserresource.interfaces import IResource
 from zope.component import adapter
 from zope.globalrequest import getRequest
@@ -140,6 +140,19 @@ def keep_out(event: Any) -> None:
     # Such files are drawn by Zope's own pages alone.
     if doors.is_closed([*steps, name]) or isinstance(page, DTMLFile | PageTemplateFile):
         raise NotFound("Cette page n'existe pas.")
+
+
+def weigh(event: Any) -> None:
+    """Read neither much of nobody's, whatever account they claim, nor a search that would take minutes."""
+    request = event.request
+    if "HTTP_X_FORWARDED_FOR" not in request.environ:
+        return
+    user = request.get("AUTHENTICATED_USER")
+    nobody = user is None or user.getUserName() == "Anonymous User"
+    if nobody and int(request.environ.get("CONTENT_LENGTH") or 0) > doors.LARGEST:
+        raise BadRequest("Cet envoi est trop gros pour qui ne s'est pas identifié. À faire : identifiez-vous.")
+    if len(str(request.form.get("SearchableText", ""))) > doors.SEARCHED:
+        raise BadRequest(f"Une recherche a {doors.SEARCHED} caractères au plus. À faire : cherchez quelques mots.")
 
 
 def stay(event: Any) -> None:

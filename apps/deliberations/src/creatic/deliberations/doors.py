@@ -1,13 +1,12 @@
-"""What of Zope is not for visitors: its own management pages, however they are asked for, and content where it is not.
-
-Without Plone.
+"""What of Zope is not for visitors: its own management pages, however they are asked for, content where it is not, and
+what a few megabytes of theirs would hold all threads for. Without Plone.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import parse_qsl
 
 _NAMES = ("manage", "portal_setup", "Control_Panel")
@@ -20,6 +19,13 @@ _DIRECTIVES = frozenset(("method", "action", "default_method", "default_action")
 # A field of a picture that was clicked bears where as well: name:method.x.
 _KINDS = re.compile(r":|\.(?=[xy](?::|$))")
 _FIELDS = 10_000
+LARGEST = 128 << 10
+"""Bytes of a form without files, and of all that is sent without an account."""
+SEARCHED = 1_000
+"""Characters of what is searched: Plone's time grows with their square."""
+_NODES = 500_000
+_FORMS = ("", "application/x-www-form-urlencoded", "application/x-url-encoded")  # as ZPublisher has them
+_BLOCK = 1 << 20
 
 
 def is_closed(path: str | Iterable[str]) -> bool:
@@ -43,6 +49,32 @@ def directs_inside(query: str) -> bool:
         if _DIRECTIVES.intersection(kinds) and (is_closed(name) or is_closed(value)):
             return True
     return False
+
+
+def is_too_much(method: str, kind: str, size: int, body: BinaryIO, somebody: bool) -> bool:
+    """Whether a body is more than this site reads: nobody else is answered while one of Python's readers has it.
+
+    Args:
+        kind: its Content-Type.
+        size: bytes of it.
+        body: what it is read from, and put back to its beginning.
+        somebody: whether the request shows an account, true or not.
+    """
+    kind = kind.partition(";")[0].strip().lower()
+    if size <= LARGEST:
+        return False
+    if not somebody or kind in _FORMS:
+        return True
+    return (method, kind) not in (("POST", "multipart/form-data"), ("PATCH", "multipart/form-data")) and _unfolds(body)
+
+
+def _unfolds(body: BinaryIO) -> bool:
+    """Whether what is read as JSON would make too many objects: its files and texts are one each."""
+    found = 0
+    while found <= _NODES and (block := body.read(_BLOCK)):
+        found += sum(map(block.count, (b",", b"[", b"{")))
+    body.seek(0)
+    return found > _NODES
 
 
 def is_elsewhere(reached: Iterable[Any]) -> bool:
