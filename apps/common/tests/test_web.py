@@ -62,6 +62,14 @@ def test_what_is_no_json_ends_no_request(sent: bytes) -> None:
     assert answer.status_code == 200, answer.get_data()
 
 
+def test_what_is_sent_is_bounded_where_nobody_says_how_much() -> None:
+    """38 MB of « {}, », said of an archive's copies, took a gigabyte of the archives' door from everybody."""
+    rules = (("POST", "/dit", lambda: {"lu": request.get_json(silent=True)}),)
+    client = web.application("essai", rules, partial(web.refusal, "motif")).test_client()
+    for size, status in ((web.LARGEST, 200), (web.LARGEST + 1, 413)):
+        assert client.post("/dit", data=b"1".rjust(size), content_type="application/json").status_code == status
+
+
 def test_what_is_known_is_given_with_its_accents(client: FlaskClient) -> None:
     assert "été" in client.get("/connu").get_data(as_text=True)
     assert client.post("/envoi", data=b"x" * 10).get_data() == b"x" * 10

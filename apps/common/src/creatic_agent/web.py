@@ -18,6 +18,8 @@ from .identity import HEADER, Denied, certificate_of, identity_of
 PLACES = 6
 """Requests of one SIREN that a process works on, of its eight threads. nginx takes five (nginx_tls_client_requests) of
 those who wait for an answer: what was begun for who hung up goes on, and nginx counts it no more."""
+LARGEST = 1_000_000
+"""Bytes of what is sent to a view that says nothing else: read whole, as JSON of a few bytes an object."""
 _LATER = 60  # seconds
 _BUSY = (
     "Trop de demandes de votre commune ou de votre organisme sont en cours. À faire : attendez leurs réponses, puis "
@@ -102,9 +104,10 @@ def application(
 ) -> Flask:
     """An application of rules (method, address, view) which says by `refuse` what HTTP itself refuses, and Denied.
 
-    Who has a SIREN has `PLACES` in it.
+    Who has a SIREN has `PLACES` in it, and sends `LARGEST` to a view that says nothing else.
     """
     app = Flask(name, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST
     app.json = _Json(app)
     _Places(app, refuse)
     for method, address, view in rules:

@@ -17,6 +17,7 @@ With ?compte=<name>, a GET reads the account of an entity (CCAS…) that the cer
 from __future__ import annotations
 
 import logging
+import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -149,6 +150,7 @@ class _Door:
                 "dure, prévenez le groupement."
             )
             return self._refused(account, HTTPStatus.SERVICE_UNAVAILABLE, text, left)
+        request.max_content_length = sys.maxsize  # read as it comes by what bounds it, and says so
         try:
             answer = self._engine.deposit(account, cast(BinaryIO, request.stream))
         except TooBig:

@@ -27,6 +27,7 @@ from sae.versement import registry
 from sae.versement.seda import NAMESPACE
 from werkzeug.test import TestResponse
 
+from creatic_agent import web
 from creatic_agent.identity import HEADER
 from testbed.connector import Authority
 from testbed.sae import FILES, GONDECOURT, LOOS, PDF, SIREN, FakeClamd, Gateway, sip, tar
@@ -213,6 +214,7 @@ def test_an_account_hears_of_its_eliminations_and_says_where_their_copies_are(
 
     assert "n'est pas éliminée pour ce compte" in say("loos", said).get_json()["erreur"]
     assert say("gondecourt", []).status_code == 400
+    assert say("gondecourt", said | {"encore": "x" * web.LARGEST}).status_code == 413
     assert say("gondecourt", said).get_json() == {"archive": aip, "etat": "supprime"}
     assert ask("/v1/eliminations").get_json()["eliminations"][0]["copies"] == "supprime"
     assert ask(f"/v1/eliminations/{aip}/copies", data=b"").status_code == 400
