@@ -60,12 +60,17 @@ _SOURCES = """\
 """
 
 # A handshake's first two packets, and what ends one, belong to no connection there. On the loopback all are tracked.
+# TCP answers what is of no connection, which ends what tracking made of it; but not what bears a digest that nobody
+# agreed on (RFC 2385, RFC 5925), nor what a header of IPv6 before it has dropped: tracking counts these five minutes.
 # An answer passes whatever is known of its connection: of one whose port another had two minutes before, what was known
 # ends with that other.
 _HANDSHAKES = """\
 	chain first {{
 		type filter hook prerouting priority raw; policy accept;
 		iifname != "lo" tcp dport {{ {ports} }} tcp flags & (fin | syn | rst | ack) == syn notrack
+		iifname != "lo" tcp dport {{ {ports} }} tcp option md5sig exists drop
+		iifname != "lo" tcp dport {{ {ports} }} tcp option 29 exists drop
+		iifname != "lo" tcp dport {{ {ports} }} ip6 nexthdr != tcp drop
 	}}
 
 	chain second {{
