@@ -29,8 +29,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
 FIELDS = ("name", "direction", "protocol", "ports", "peers", "accounts", "counts")
 RESOLVERS = "resolvers"
 EACH = 192
-"""Connections that one address, or one network of IPv6 (RFC 6177), has at a time to what is open to anyone: a fourth of
-the 768 that Debian's nginx takes for each processor. One that stops in its handshake is a minute of such a place."""
+"""Connections that one address, or one site of IPv6 (a /56, RFC 6177), has at a time to what is open to anyone: a fourth
+of the 768 that Debian's nginx takes for each processor. One that stops in its handshake is a minute of such a place."""
 Network = ip.Network
 
 # The ruleset shows it as a comment, of 128 bytes at most.
@@ -362,7 +362,7 @@ def _counted(ports: str) -> list[str]:
     return [
         f"\t\ttcp dport {{ {ports} }} ct state new add @{there} {{ {source} ct count over {EACH} }} "
         'counter reject with tcp reset comment "trop de connexions"'
-        for there, source in (("sources4", "ip saddr"), ("sources6", "ip6 saddr & ffff:ffff:ffff:ffff::"))
+        for there, source in (("sources4", "ip saddr"), ("sources6", "ip6 saddr & ffff:ffff:ffff:ff00::"))
     ]
 
 

@@ -678,8 +678,8 @@ def test_one_address_without_a_certificate_takes_its_seats_from_nobody(site: Sit
 
 
 @pytest.mark.parametrize(("address", "place"), [
-    ("192.0.2.7", "192.0.2.7"), ("::ffff:192.0.2.7", "192.0.2.7"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
-    ("fe80::1%eth0", "fe80::/64"),
+    ("192.0.2.7", "192.0.2.7"), ("::ffff:192.0.2.7", "192.0.2.7"), ("2001:db8:1:2:3::4", "2001:db8:1::/56"),
+    ("fe80::1%eth0", "fe80::/56"),
 ])  # fmt: skip # a table
 def test_a_place_is_an_address_or_a_network(address: str, place: str) -> None:
     assert receive.place_of(address) == place

@@ -85,7 +85,7 @@ def test_one_address_leaves_ssh_to_others(facts: dict[str, Any]) -> None:
     sshd = facts["sshd"]
     least = int(sshd["maxstartups"].partition(":")[0])
     assert int(sshd["persourcemaxstartups"]) < least
-    assert sshd["persourcenetblocksize"] == "32:64"
+    assert sshd["persourcenetblocksize"] == "32:56"
 
 
 @pytest.fixture(scope="session")

@@ -250,6 +250,8 @@ def peer(machine: Machine) -> Iterator[Machine]:
         ip -n {other.name} address add 10.99.0.2/24 dev there
         ip -n {other.name} address add 10.99.0.3/24 dev there
         ip -n {other.name} address add fd99::3/32 dev there nodad
+        ip -n {other.name} address add fd99:0:0:ff::3/32 dev there nodad
+        ip -n {other.name} address add fd99:0:0:100::3/32 dev there nodad
         ip -n {other.name} link set there up"""
     subprocess.run(["sh", "-e", "-c", script], check=True)
     listening = subprocess.Popen(
@@ -279,6 +281,29 @@ def test_one_address_has_its_connections_and_leaves_others_theirs(
             break
     assert there
     assert not wanted.inspect()  # whom it counts is no drift
+
+
+TOGETHER = """
+import socket, sys
+held = []
+for whose in sys.argv[1:]:
+    before = len(held)
+    try:
+        while len(held) - before < 100:
+            held.append(socket.create_connection(("fd99::1", 443), 2, (whose, 0)))
+    except OSError:
+        pass
+    print(len(held) - before)
+"""
+
+
+def test_a_site_of_ipv6_has_the_connections_of_an_address(etc: Path, machine: Machine, peer: Machine) -> None:
+    """A home has 256 networks (RFC 6177): four of them, each with an address's share, had all that nginx takes."""
+    wanted = firewall(etc, machine, RULE)
+    wanted.apply("a", 20)
+    wanted.confirm("a")
+    done = peer([sys.executable, "-c", TOGETHER, "fd99::3", "fd99:0:0:ff::3", "fd99:0:0:100::3"])
+    assert done.stdout.split() == ["100", str(EACH - 100), "100"], done.stderr
 
 
 FORGER = """

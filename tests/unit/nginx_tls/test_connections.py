@@ -65,7 +65,7 @@ class Line:
 def line() -> Iterator[Line]:
     found = Line(f"essai-c{os.getpid()}")
     here, there = found.name, f"{found.name}-p"
-    mine = ("10.98.0.2/24", "10.98.0.3/24", "fd98::2/32", "fd98::3/32", "fd98:0:1::2/32")
+    mine = ("10.98.0.2/24", "10.98.0.3/24", "fd98::2/32", "fd98::3/32", "fd98:0:0:ff::2/32", "fd98:0:0:100::2/32")
     addresses = "\n".join(f"ip -n {there} address add {one} dev there nodad" for one in mine)
     script = f"""ip netns add {here}
         ip netns add {there}
@@ -97,9 +97,10 @@ def test_its_share_is_the_firewall_s() -> None:
     ("version", "much", "others"),
     [
         (4, {"10.98.0.2": EACH + 1}, {"10.98.0.3": EACH, HERE[4]: EACH + 1}),
-        (6, {"fd98::2": EACH // 2 + 1, "fd98::3": EACH // 2 + 1}, {"fd98:0:1::2": EACH}),
+        (6, {"fd98::2": EACH // 2 + 1, "fd98::3": EACH // 2 + 1}, {"fd98:0:0:100::2": EACH}),
+        (6, {"fd98::2": EACH // 2 + 1, "fd98:0:0:ff::2": EACH // 2 + 1}, {"fd98:0:0:100::2": EACH}),
     ],
-    ids=["an address", "a network of IPv6"],
+    ids=["an address", "a network of IPv6", "networks of one site"],
 )
 def test_who_holds_more_than_the_firewall_lets_it_loses_them(
     line: Line, version: int, much: dict[str, int], others: dict[str, int]

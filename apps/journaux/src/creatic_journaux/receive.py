@@ -74,10 +74,10 @@ def name_of(certificate: bytes) -> str:
 
 
 def place_of(address: str) -> str:
-    """Who is counted together before anybody knows who it is: an address, or the network of one of IPv6 (RFC 6177)."""
+    """Who is counted together before anybody knows who it is: an address, or the site of one of IPv6 (RFC 6177)."""
     known = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(known, ipaddress.IPv6Address) and not known.ipv4_mapped:
-        return str(ipaddress.ip_network((known, 64), strict=False))
+        return str(ipaddress.ip_network((known, 56), strict=False))
     return str(getattr(known, "ipv4_mapped", None) or known)
 
 
