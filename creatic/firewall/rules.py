@@ -29,8 +29,9 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
 FIELDS = ("name", "direction", "protocol", "ports", "peers", "accounts", "counts")
 RESOLVERS = "resolvers"
 EACH = 192
-"""Connections that one address, or one site of IPv6 (a /56, RFC 6177), has at a time to what is open to anyone: a fourth
-of the 768 that Debian's nginx takes for each processor. One that stops in its handshake is a minute of such a place."""
+"""Connections that one address, or one site of IPv6 (a /56, RFC 6177), has at a time to what is open to anyone: a
+fourth of the 768 that Debian's nginx takes for each processor. One that stops in its handshake has such a place for a
+minute."""
 Network = ip.Network
 
 # The ruleset shows it as a comment, of 128 bytes at most.
