@@ -296,7 +296,7 @@ def test_a_profile_is_applied_to_known_machines_by_known_slices_alone() -> None:
         "loos-connecteur --restaurer --journal-neuf": "--restaurer et --journal-neuf s'excluent",
         "loos-connecteur --restaurer --tranche sauvegarde": "--restaurer et --journal-neuf s'excluent",
     }
-    calls = [(["machine.appliquer", *line.split()], {}) for line in refused]
+    calls: list[tuple[list[str], dict[str, str]]] = [(["machine.appliquer", *line.split()], {}) for line in refused]
     done = fabs(calls, REPO, os.environ | {"CREATIC_INVENTORY": "inventories/example"})
     for said, one in zip(refused.values(), done, strict=True):
         assert one.returncode == 2 and said in one.stderr, one
