@@ -121,11 +121,11 @@ class Machines:
 def _packages() -> list[str]:
     """What roles would bring to each: there already, so that it is fetched once for all."""
     lists: dict[str, Any] = {}
-    for role in ("base", "hardening", "audit_agent"):
+    for role in ("base", "hardening"):
         text = (REPO / "roles" / role / "vars/main.yml").read_text(encoding="utf-8")
         lists |= yaml.safe_load(text.replace("{{ __hardening_log_level }}", "enhanced"))
     hardened = [one["name"] for one in at_level(lists["__hardening_packages"], "enhanced")]
-    return sorted({*lists["__base_packages"], *lists["__audit_agent_packages"], *hardened})
+    return sorted({*lists["__base_packages"], *hardened})
 
 
 @dataclass

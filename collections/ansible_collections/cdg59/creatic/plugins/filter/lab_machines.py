@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from ansible_collections.cdg59.creatic.plugins.filter.hardening import at_level
 
-_EVERYWHERE = ("base", "hardening", "audit_agent")
+_EVERYWHERE = ("base", "hardening")
 _LINES = "{{ __hardening_log_level }}"
 
 
@@ -70,7 +70,6 @@ class _Packages:
         ]
         return [
             *self._lists["__base_packages"],
-            *self._lists["__audit_agent_packages"],
             *(self._lists["__base_metrics_packages"] if watched else ()),
             *(one["name"] for one in at_level(hardening, level)),
         ]
