@@ -409,7 +409,7 @@ def synthesis(results: Mapping[str, Any], seconds: float) -> list[str]:
         f"{count(sum(bool(machine['derive']) for machine in machines), 'machine')}",
     ]
     for machine in machines:
-        if machine["etat"] in ("injoignable", "perdue", "en_erreur"):
+        if machine["etat"] in audit_verdict.UNSEEN:
             reason = (machine["incident"] or {}).get("raison", "")
             lines.append(f"  ✗ {machine['nom']} : {audit_verdict.STATES[machine['etat']]} : {reason}")
         if drift := machine["derive"]:

@@ -20,6 +20,7 @@ from creatic.junit import LOST
 
 PHASES = {
     "preparation": "Préparation",
+    "releves": "Relevés des machines",
     "constats": "Constats (OpenSCAP, correctifs)",
     "derive": "Dérive par rapport à l'inventaire",
     "essais": "Essais des profils et des contrôles",
@@ -138,12 +139,20 @@ class Check:
     detail: str = ""
 
 
-def _local(tag: Any) -> str:
+def local(tag: Any) -> str:
+    """Name of an element, without its namespace."""
     return str(tag).rpartition("}")[2]
 
 
 _RESULTS = ("pass", "fail", "error", "unknown", "notapplicable", "notchecked", "informational", "fixed")
 _SHORT = re.compile(r"^xccdf_org\.ssgproject\.content_\w+?_")
+
+
+def short(identifier: str) -> str:
+    """Short name of a rule, a profile or a value."""
+    return _SHORT.sub("", identifier)
+
+
 _RULE_NAME = re.compile(r"[\w.-]{1,200}")
 _MAX_RULES = 5000  # the whole content has some 1,300
 # Elements and attributes of what is kept at a time, each of some hundred bytes: a true verdict has tens of thousands.
@@ -152,19 +161,20 @@ _MAX_NAMESPACES = 100_000
 _MAX_TAG = 1_000_000  # bytes: a tag is read whole before anything of it can be counted
 
 
-def _said(text: str | None, limit: int = 300) -> str:
+def said(text: str | None, limit: int = 300) -> str:
+    """A text of an XML file, on one line, fit and bounded."""
     return clean(" ".join((text or "").split()))[:limit]
 
 
-def _rule_definition(node: Any) -> tuple[str, tuple[str, ...]]:
+def rule_definition(node: Any) -> tuple[str, tuple[str, ...]]:
     """Title of a rule, and the recommendations it refers to."""
-    title = next((child.text for child in node if _local(child.tag) == "title"), "")
+    title = next((child.text for child in node if local(child.tag) == "title"), "")
     references = [
-        _said(child.text, 20)
+        said(child.text, 20)
         for child in node
-        if _local(child.tag) == "reference" and "cyber.gouv.fr" in str(child.get("href"))
+        if local(child.tag) == "reference" and "cyber.gouv.fr" in str(child.get("href"))
     ]
-    return _said(title), tuple(dict.fromkeys(references))
+    return said(title), tuple(dict.fromkeys(references))
 
 
 def _verdict(verdict: Any, definitions: Mapping[str, tuple[str, tuple[str, ...]]]) -> OpenScap:
@@ -172,36 +182,36 @@ def _verdict(verdict: Any, definitions: Mapping[str, tuple[str, tuple[str, ...]]
     rules: list[Rule] = []
     values: dict[str, str] = {}
     for node in verdict:
-        name = _local(node.tag)
+        name = local(node.tag)
         if name == "profile":
-            profile = _said(_SHORT.sub("", str(node.get("idref"))), 100)
+            profile = said(short(str(node.get("idref"))), 100)
         elif name == "score":
             try:
                 score = float(node.text or 0)
             except ValueError:
                 score = -1.0
             if not 0 <= score <= 100:
-                raise AuditError(f"le résultat d'OpenSCAP est illisible : score « {_said(node.text, 40)} »")
+                raise AuditError(f"le résultat d'OpenSCAP est illisible : score « {said(node.text, 40)} »")
         elif name == "set-value":
-            values[str(node.get("idref"))] = _said(node.text)
+            values[str(node.get("idref"))] = said(node.text)
         elif name == "rule-result":
             identifier = str(node.get("idref"))
-            result = next(((child.text or "").strip() for child in node if _local(child.tag) == "result"), "unknown")
+            result = next(((child.text or "").strip() for child in node if local(child.tag) == "result"), "unknown")
             if result == "notselected":
                 continue
-            short = _SHORT.sub("", identifier)
-            if not _RULE_NAME.fullmatch(short) or len(rules) >= _MAX_RULES:
-                raise AuditError(f"le résultat d'OpenSCAP est illisible : règle « {_said(short, 60)} »")
-            exports = [str(one.get("value-id")) for one in node.iter() if _local(one.tag) == "check-export"][:50]
+            rule = short(identifier)
+            if not _RULE_NAME.fullmatch(rule) or len(rules) >= _MAX_RULES:
+                raise AuditError(f"le résultat d'OpenSCAP est illisible : règle « {said(rule, 60)} »")
+            exports = [str(one.get("value-id")) for one in node.iter() if local(one.tag) == "check-export"][:50]
             title, controls = definitions.get(identifier, ("", ()))
             rules.append(
                 Rule(
-                    name=short,
+                    name=rule,
                     result=result if result in _RESULTS else "unknown",
-                    severity=_said(node.get("severity"), 20),
+                    severity=said(node.get("severity"), 20),
                     title=title,
                     controls=controls,
-                    values={_said(_SHORT.sub("", key), 200): values[key] for key in exports if key in values},
+                    values={said(short(key), 200): values[key] for key in exports if key in values},
                 )
             )
     return OpenScap(profile, round(score, 1), tuple(rules))
@@ -256,7 +266,7 @@ def read_arf(data: bytes) -> OpenScap:
                 spaces += 1
                 _check_held(spaces, _MAX_NAMESPACES)
                 continue
-            name = _local(node.tag)
+            name = local(node.tag)
             wanted = name in ("Rule", "TestResult")
             if event == "start":
                 kept += wanted
@@ -267,7 +277,7 @@ def read_arf(data: bytes) -> OpenScap:
                 continue
             kept -= wanted
             if name == "Rule" and len(definitions) < _MAX_RULES:
-                definitions[str(node.get("id"))] = _rule_definition(node)
+                definitions[str(node.get("id"))] = rule_definition(node)
             elif name == "TestResult":
                 verdict = _verdict(node, definitions)
             if not kept:
@@ -300,9 +310,9 @@ def read_junit(path: Path) -> list[Check]:
         properties = {str(one.get("name")): str(one.get("value")) for one in case.iter("property")}
         bad = [child for child in case if child.tag in ("failure", "error")]
         skipped = [child for child in case if child.tag == "skipped"]
-        said = (bad or skipped or [None])[0]
-        detail = _said(said.get("message") or said.text, 400) if said is not None else ""
-        lost = said is not None and (said.get("type") == LOST or properties.get("machine_perdue") == "oui")
+        why = (bad or skipped or [None])[0]
+        detail = said(why.get("message") or why.text, 400) if why is not None else ""
+        lost = why is not None and (why.get("type") == LOST or properties.get("machine_perdue") == "oui")
         result = "perdu" if lost else "echec" if bad else "ignore" if skipped else "reussi"
         group, suite = case.get("group"), case.getparent()
         # Elsewhere than in our own reports, hostname is of the machine that ran the tests.

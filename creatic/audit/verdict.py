@@ -31,9 +31,16 @@ STATES = {
     "injoignable": "injoignable",
     "perdue": "perdue pendant l'audit",
     "en_erreur": "constats incomplets",
+    "silencieuse": "silencieuse",
     "hors_portee": "non auditée (Windows)",
 }
 
+
+UNSEEN = ("injoignable", "perdue", "en_erreur", "silencieuse")
+"""States of machines of which an audit does not know what it should."""
+
+SILENCE = "silence"
+"""Nature of the incident of a machine whose last relevé is too old to be judged by (creatic/audit/releves.py)."""
 
 INTERRUPTED = "interrompu"
 """Nature of the incident of a machine whose audit a person, or the computer's stop, cut short."""
@@ -59,6 +66,8 @@ class Found:
         checks: tests run on it.
         drift: differences with the inventory; None when they were not looked at.
         incident: what stopped the audit of this machine.
+        releve: of one that was judged by what its own agent signed: ``fin``, ``age_s``, ``numero``, ``sha256``,
+            ``remarque``.
     """
 
     target: Target
@@ -67,12 +76,15 @@ class Found:
     checks: list[Check] = field(default_factory=list)
     drift: list[dict[str, Any]] | None = None
     incident: Mapping[str, str] | None = None
+    releve: Mapping[str, Any] | None = None
 
     @property
     def state(self) -> str:
         """One of `STATES`."""
         if self.target.system != "debian":
             return "hors_portee"
+        if self.incident and self.incident["nature"] == SILENCE:
+            return "silencieuse"
         if self.incident and self.incident["nature"] == "injoignable":
             return "injoignable" if self.collected is None else "perdue"
         if any(check.result == "perdu" for check in self.checks):
@@ -117,7 +129,7 @@ def judge_control(control: Control, found: Found, rules: Sequence[Rule], catalog
             scale.weigh_check(check, waiver(check.name.rpartition("::")[2]) or whole)
     for rule in rules:
         scale.weigh_rule(rule, waiver(rule.name) or whole)
-    scale.lost |= found.state in ("injoignable", "hors_portee")
+    scale.lost |= found.state in ("injoignable", "hors_portee", "silencieuse")
     if found.incident and found.incident["nature"] == INTERRUPTED:  # what was to be run still: nothing is conform yet
         scale.lost |= found.openscap is None or not {check.name for check in found.checks} >= {*control.tests}
     verdict, waived = scale.verdict(control, whole)
@@ -280,6 +292,7 @@ def judge_machine(found: Found, catalogue: CatalogueLike) -> tuple[dict[str, Any
         "correctifs": dict(found.collected["correctifs"]) if found.collected else None,
         "openscap": _openscap_facts(found, owners, catalogue),
         "derive": found.drift,
+        "releve": dict(found.releve) if found.releve else None,
         "essais": {
             "reussis": results.count("reussi"),
             "echecs": results.count("echec"),
@@ -386,7 +399,7 @@ def _overall(machines: Sequence[Mapping[str, Any]], controls: Sequence[Mapping[s
         verdict: sum(control["verdict"] == verdict and bool(control["machines"]) for control in controls)
         for verdict in VERDICTS
     }
-    absent = [machine["nom"] for machine in machines if machine["etat"] in ("injoignable", "perdue", "en_erreur")]
+    absent = [machine["nom"] for machine in machines if machine["etat"] in UNSEEN]
     gaps = sum(machine["ecarts"] for machine in machines)
     return {
         "conforme": not absent and not gaps,

@@ -81,7 +81,7 @@ PARTS = {
     "Room backup": "sauvegarde de la salle des archives",
     "Rotation": "renouvellement des certificats",
     "Seals": "certificats qui scellent les preuves",
-    "Security": "contrôles de sécurité",
+    "Security": "constats que la machine fait d'elle-même",
     "Servers": "contrôles et preuves des serveurs",
     "Site": "profil de la machine",
     "Status": "état des archives",
