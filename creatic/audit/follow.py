@@ -24,12 +24,13 @@ class Follower:
         self._clock = time.monotonic()
 
     def begin(self, phase: str, names: list[str]) -> str:
-        """Begin a phase on these machines; gives its title, empty when it is not shown."""
+        """Begin a phase on these machines, none when it is left out; gives its title, empty when it is not shown."""
         self.phase = phase
         self._clock = time.monotonic()
         for name in names:
             self._host(name)
-        return PHASES.get(phase, "") if not all(host["incident"] for host in self.hosts.values()) else ""
+        left = any(not host["incident"] for host in self.hosts.values())
+        return PHASES.get(phase, "") if names and left else ""
 
     def _host(self, name: str) -> dict[str, Any]:
         return self.hosts.setdefault(name, {"incident": None, "derive": [], "phases": [], "secondes": {}, "taches": 0})
@@ -85,5 +86,7 @@ class Follower:
             return "", 0
         drifted = sum(bool(host["derive"]) for host in self.hosts.values())
         seen = sum("derive" in host["phases"] for host in self.hosts.values())
+        if not seen:
+            return "", 0
         spent = duration(time.monotonic() - self._clock)
         return f"   comparaison de {count(seen, 'machine')} : {drifted} en dérive ({spent})", drifted

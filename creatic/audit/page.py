@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils import words
 from markupsafe import Markup, escape
 
 from creatic.audit.controls import LEVELS
+from creatic.audit.releves import lapse
 from creatic.audit.sources import (
     A_ATTESTER,
     CONFORME,
@@ -78,6 +79,7 @@ evidence_page.ENVIRONMENT.filters.update(
     share=_share,
     ports=_ports,
     seconds=_seconds,
+    lapse=lambda seconds: lapse(timedelta(seconds=seconds)),
     literal=_literal,
     day_only=lambda text: words.day(text).removeprefix("le "),
     short_test=lambda name: str(name).rpartition("/")[2],
@@ -199,8 +201,16 @@ def _title(results: Mapping[str, Any]) -> tuple[str, str, str]:
     return "ok", "Conforme", "Aucun écart sans dérogation."
 
 
-def report(results: Mapping[str, Any]) -> str:
-    """The page, from the content of ``resultats.json``."""
+PRINTED = 200
+"""Machines of which a PDF has the tables: it takes a control node's memory, and nobody reads them on paper."""
+
+
+def report(results: Mapping[str, Any], brief: bool = False) -> str:
+    """The page, from the content of ``resultats.json``.
+
+    Args:
+        brief: without the tables that have a row for each machine.
+    """
     machines = results["machines"]
     controls = [
         {**control, "groupes": _control_groups(control), "valeurs": _values(machines)}
@@ -216,6 +226,7 @@ def report(results: Mapping[str, Any]) -> str:
     span = datetime.fromisoformat(results["fin"]) - datetime.fromisoformat(results["debut"])
     return evidence_page.ENVIRONMENT.get_template("audit.html.j2").render(
         results=results,
+        brief=brief,
         machines=machines,
         controls=controls,
         overall=results["verdict"],

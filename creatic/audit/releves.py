@@ -108,6 +108,14 @@ class HostKeys:
         return found - self._revoked
 
 
+def own_keys(file: Path = Path("/etc/ssh/ssh_host_ed25519_key.pub")) -> set[bytes]:
+    """Key of this very machine, by which its own relevé is verified."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        kind, key = file.read_text(encoding="utf-8").split()[:2]
+        return {base64.b64decode(key, validate=True)} if kind == _KEY_TYPE.decode() else set()
+    return set()
+
+
 def _strings(data: bytes, number: int) -> list[bytes]:
     """The SSH strings that a text is made of, and nothing after (RFC 4251, 5)."""
     found = []
@@ -374,7 +382,7 @@ def finding(
     try:
         if isinstance(fetched, str):
             if last is None:
-                return Found(target, incident=_incident("injoignable", fetched, "Vérifier cette machine et le réseau."))
+                return Found(target, incident=incident("injoignable", fetched, "Vérifier cette machine et le réseau."))
             releve = taken(last, None, now)
             remark = f"elle n'a pas répondu ({fetched}) : c'est le relevé qui était déjà ici"
         else:
@@ -393,7 +401,7 @@ def finding(
         }
         if silent := silence(releve, now):
             return Found(
-                target, incident=_incident(SILENCE, silent, f"fab audit --limite {target.name} --profils"), releve=facts
+                target, incident=incident(SILENCE, silent, f"fab audit --limite {target.name} --profils"), releve=facts
             )
         judged = openscap(releve, target, content)
         missing = [name for name in ("systeme", "correctifs") if releve.told[name] is None]
@@ -402,10 +410,11 @@ def finding(
                 f"son agent n'a pas pu constater « {missing[0]} » : {releve.told['echecs'].get(missing[0], '')}"
             )
     except Refused as error:
-        return Found(target, incident=_incident("echec", str(error), "Corriger, puis relancer l'audit."))
+        return Found(target, incident=incident("echec", str(error)))
     collected = {name: releve.told[name] for name in ("systeme", "correctifs", "debut", "duree_s", "cpu_s")}
     return Found(target, collected, judged, [], drift(releve), None, facts)
 
 
-def _incident(nature: str, reason: str, remedy: str) -> dict[str, str]:
+def incident(nature: str, reason: str, remedy: str = "Corriger, puis relancer l'audit.") -> dict[str, str]:
+    """What kept a machine from being judged by its relevé."""
     return {"phase": "releves", "nature": nature, "tache": "relevé", "raison": reason, "remede": remedy}

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import shutil
@@ -14,15 +15,18 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from secrets import SystemRandom
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, duration, now
 
+from creatic.audit import content as audit_content
+from creatic.audit import fetch, releves, scap
 from creatic.audit import oscal as audit_oscal
 from creatic.audit import page as audit_page
-from creatic.audit import scap
 from creatic.audit import store as audit_store
 from creatic.audit import verdict as audit_verdict
 from creatic.audit.controls import LEVELS
@@ -32,6 +36,7 @@ from creatic.audit.sources import (
     WHOLE,
     AuditError,
     Check,
+    OpenScap,
     Target,
     read_arf,
     read_junit,
@@ -48,6 +53,8 @@ from creatic.registry import profiles as registry
 # Test benches are audited when they are named.
 EVERYTHING = f"all:!{registry.BENCH}"
 _GRACE_S = 20  # that Ansible has to end its workers, which write in the folder that is sealed
+OUTSIDE = 40
+"""Machines that are looked at from here besides, in an audit by relevés; those that were drawn come first."""
 # Tests which leave something on the host, however little, are no part of an audit.
 READ_ONLY_TESTS = "not leaves_traces"
 
@@ -64,6 +71,8 @@ class Order:
         level: level to judge every machine by; empty for its own.
         catalogue: validated catalogue (creatic/audit/controls.py).
         sources: files of the catalogue and of the site's waivers, copied in the bundle.
+        acceptance: every machine is looked at from here, and its profile's tests run; without it, machines are judged
+            by what their agents signed, and some looked at from here.
     """
 
     top: Path
@@ -73,6 +82,7 @@ class Order:
     level: str
     catalogue: audit_verdict.CatalogueLike
     sources: Sequence[Path]
+    acceptance: bool = False
 
 
 def profiles(top: Path) -> list[str]:
@@ -109,6 +119,11 @@ def check_limit(top: Path, inventory: Path, limit: str) -> None:
         raise AuditError(f"l'inventaire {inventory.name} est refusé : {done.stderr.strip()}")
 
 
+def sample(names: Sequence[str]) -> list[str]:
+    """Machines that nobody can foresee: one in a hundred, one at least, 25 at most."""
+    return SystemRandom().sample(sorted(names), min(25, math.ceil(len(names) / 100)))
+
+
 def _secrets(home: Path) -> list[str]:
     """Values of the control node's secrets folder, to be hidden wherever they would show."""
     found = []
@@ -133,6 +148,10 @@ class Audit:
         self.checks: list[Check] = []
         self.tested: set[str] = set()  # machines whose tests are over
         self.interrupted = ""  # the phase, of PHASES
+        self.targets: list[Target] = []
+        self.known: dict[str, audit_verdict.Found] = {}  # by what each machine's agent signed
+        self.outside: dict[str, str] = {}  # machines that are looked at from here too, and why
+        self.denied: dict[str, list[str]] = {}  # rules that an agent says are followed, and are not
         try:
             self.name, self.staging = evidence_store.open_run(order.home / "audits", self.operator)
         except evidence_store.EvidenceError as error:
@@ -146,8 +165,12 @@ class Audit:
                 given, cwd=self.order.top, env=os.environ | dict(env), text=True, check=False, **options
             )
 
-    def look(self) -> None:
+    def look(self, outside: str = "", limit: str = "") -> None:
         """Run the playbook: plan, facts, OpenSCAP, drift.
+
+        Args:
+            outside: pattern of the machines that are looked at; all of them by default.
+            limit: instead of the order's.
 
         Raises:
             AuditError: it was refused before anything was looked at; the reason is on the screen.
@@ -155,9 +178,11 @@ class Audit:
         variables: dict[str, Any] = {"audit_profiles": profiles(self.order.top)}
         if self.order.level:
             variables["audit_level"] = self.order.level
+        if outside:
+            variables["audit_outside"] = outside
         command = ["ansible-playbook", "-i", str(self.order.inventory), "playbooks/journeys/audit.yml"]
         command += ["--check", "--diff", "-e", listing.given(variables)]
-        command += ["--limit", self.order.limit or EVERYTHING]
+        command += ["--limit", limit or self.order.limit or EVERYTHING]
         start = time.monotonic()
         env = {
             audit_store.FOLDER: str(self.staging),
@@ -178,9 +203,70 @@ class Audit:
                 except subprocess.TimeoutExpired:
                     playbook.kill()
                 raise
-        self.seconds["constats_et_derive"] = round(time.monotonic() - start, 1)
+        self.seconds["constats_et_derive"] = round(
+            self.seconds.get("constats_et_derive", 0) + time.monotonic() - start, 1
+        )
         if not audit_store.read_plan(self.staging):
             raise AuditError("L'audit n'a pas commencé : la raison est affichée au-dessus. Rien n'a été regardé.")
+
+    def ask(self, targets: Sequence[Target]) -> None:
+        """Fetch and judge what each machine signed (`known`), and choose whom to look at from here (`outside`)."""
+        self.say(f"\n{PHASES['releves']}")
+        start, moment = time.monotonic(), now()
+        asked = [target for target in targets if target.system == "debian"]
+        content = audit_content.read(
+            scap.data_stream(self.order.home.parent / "cache", self.say), sorted({target.level for target in asked})
+        )
+        kept = releves.Kept(self.order.home / releves.FOLDER)
+        files = {known: releves.HostKeys(Path(known).expanduser()) for known in {target.known for target in asked}}
+
+        def take(target: Target, fetched: bytes | str | None) -> None:
+            name = target.name
+            if fetched is None and kept.last(name) is None:
+                self.known[name] = audit_verdict.Found(target, incident=releves.incident("echec", fetch.NOTHING))
+                self.outside[name] = "son agent n'a encore fait aucun relevé"
+                return
+            own = files[target.known].of(target.address, target.port) if target.door else releves.own_keys()
+            told = "son relevé n'est plus sur elle" if fetched is None else fetched
+            found = releves.finding(target, told, own, kept, content[target.level], moment)
+            self.known[name] = found
+            if found.releve and (last := kept.last(name)):
+                audit_store.keep_releve(self.staging, name, last.raw)
+            if found.state == "auditee" and found.releve and found.releve["remarque"]:
+                self.outside[name] = "son relevé est à confirmer"
+            elif found.drift:
+                self.outside[name] = "son agent dit qu'elle a bougé"
+
+        if not self.order.limit:
+            kept.forget_others(target.name for target in targets)
+        with waiting(f"relevés de {count(len(asked), 'machine')}", self.say):
+            fetch.fetch_all(asked, take)
+        judged = [name for name, found in self.known.items() if found.state == "auditee"]
+        drawn = dict.fromkeys(sample(judged), "tirée au sort")
+        self.outside = dict([*drawn.items(), *sorted(self.outside.items() - drawn.items())][:OUTSIDE])
+        self.seconds["releves"] = round(time.monotonic() - start, 1)
+        ages = [found.releve["age_s"] for found in self.known.values() if found.releve]
+        oldest = f", le plus ancien de {releves.lapse(timedelta(seconds=max(ages)))}" if ages else ""
+        self.say(f"   {count(len(judged), 'machine')} sur {len(asked)} jugées par leur relevé{oldest}")
+        if silent := releves.silent_fleet(self._silent(), [target.name for target in asked]):
+            self.say(f"   ✗ {silent}")
+        for name, why in self.outside.items():
+            self.say(f"   regardée d'ici aussi : {name} ({why})")
+
+    def _silent(self) -> list[str]:
+        """Machines of which nothing of the day is known."""
+        return [name for name, found in self.known.items() if found.state in ("silencieuse", "injoignable")]
+
+    def _by_releves(self) -> None:
+        """Judge each machine by what it signed, and look at some from here."""
+        self.look(outside="localhost:!localhost")
+        self.targets = audit_store.read_plan(self.staging)
+        self.interrupted = "releves"
+        self.ask(self.targets)
+        if self.outside:
+            self.interrupted = "constats"
+            names = ",".join(self.outside)
+            self.look(outside="all:!localhost", limit=names)
 
     def _tests(self, profile: str, names: Sequence[str], folder: Path, report: str = "") -> list[Check]:
         """Run the tests of one profile; when they break, machine by machine: one must not hide the others."""
@@ -248,7 +334,8 @@ class Audit:
         """What an interruption kept from being looked at on a machine; None when nothing."""
         if not self.interrupted or target.system != "debian":
             return None
-        told = {"ses constats": seen, "sa comparaison": compared, "ses essais": target.name in self.tested}
+        told = {"ses constats": seen, "sa comparaison": compared}
+        told |= {"ses essais": target.name in self.tested} if self.order.acceptance else {}
         left = [name for name, done in told.items() if not done]
         if not left:
             return None
@@ -269,6 +356,10 @@ class Audit:
         for target in targets:
             host = followed.get(target.name, {})
             collected = audit_store.read_collected(self.staging, target.name)
+            signed = self.known.get(target.name)
+            if signed is not None and (collected is None or target.name not in self.outside):
+                found.append(self._redacted(signed, secrets))
+                continue
             incident = host.get("incident")
             openscap = None
             if collected is not None:
@@ -295,8 +386,29 @@ class Audit:
                 item["chemins"] = [redact(path, secrets) for path in item["chemins"]]
             if incident:
                 incident = {key: redact(str(value), secrets) for key, value in incident.items()}
-            found.append(audit_verdict.Found(target, collected, openscap, mine, drift, incident))
+            one = audit_verdict.Found(
+                target, collected, openscap, mine, drift, incident, signed.releve if signed else None
+            )
+            if signed is not None and signed.openscap and openscap:
+                self._compare(target.name, signed.openscap, openscap)
+            found.append(one)
         return found
+
+    @staticmethod
+    def _redacted(one: audit_verdict.Found, secrets: Sequence[str]) -> audit_verdict.Found:
+        """The same, in which no secret shows."""
+        for item in one.drift or []:
+            item["chemins"] = [redact(path, secrets) for path in item["chemins"]]
+        if one.incident:
+            one.incident = {key: redact(str(value), secrets) for key, value in one.incident.items()}
+        return one
+
+    def _compare(self, name: str, signed: OpenScap, seen: OpenScap) -> None:
+        """Note what a machine's agent said otherwise than what is seen from here."""
+        said = {rule.name: rule.result for rule in signed.rules}
+        unlike = sorted(rule.name for rule in seen.rules if said.get(rule.name) == "pass" and rule.result == "fail")
+        if unlike:
+            self.denied[name] = unlike
 
     def conclude(self, found: Sequence[audit_verdict.Found]) -> dict[str, Any]:
         """Judge, and write every part of the bundle but the seal."""
@@ -324,6 +436,7 @@ class Audit:
             },
             **audit_verdict.assess(found, order.catalogue),
         }
+        results["releves"] = None if order.acceptance else self._told()
         results["derogations"] = audit_verdict.waivers_used(results)
         results["tendance"] = audit_verdict.trend(before, results)
         results["durees_s"] = self.seconds
@@ -332,8 +445,21 @@ class Audit:
         (self.staging / audit_store.OSCAL).write_text(oscal, encoding="utf-8")
         page = audit_page.report(results)
         (self.staging / audit_store.REPORT).write_text(page, encoding="utf-8")
+        if len(results["machines"]) > audit_page.PRINTED:
+            page = audit_page.report(results, brief=True)
         audit_page.write_pdf(page, self.staging / audit_store.PDF)
         return results
+
+    def _told(self) -> dict[str, Any]:
+        """What the report says of the relevés."""
+        ages = [found.releve["age_s"] for found in self.known.values() if found.releve]
+        return {
+            "jugees": sum(found.state == "auditee" for found in self.known.values()),
+            "plus_ancien_s": max(ages, default=None),
+            "silence": releves.silent_fleet(self._silent(), self.known),
+            "dehors": [{"machine": name, "pourquoi": why} for name, why in self.outside.items()],
+            "dementies": [{"machine": name, "regles": rules} for name, rules in sorted(self.denied.items())],
+        }
 
     def publish(self, results: dict[str, Any]) -> Path:
         """Seal and pack the bundle; gives its folder.
@@ -364,19 +490,23 @@ class Audit:
         try:
             try:
                 self.interrupted = "constats"
-                self.look()
-                targets = audit_store.read_plan(self.staging)
-                self.interrupted = "essais"
-                self.test(targets)
+                if self.order.acceptance:
+                    self.look()
+                    self.targets = audit_store.read_plan(self.staging)
+                    self.interrupted = "essais"
+                    self.test(self.targets)
+                else:
+                    self._by_releves()
                 self.interrupted = ""
             except KeyboardInterrupt:
-                targets = audit_store.read_plan(self.staging)
-                if not any(audit_store.read_collected(self.staging, target.name) for target in targets):
+                self.targets = self.targets or audit_store.read_plan(self.staging)
+                looked = any(audit_store.read_collected(self.staging, target.name) for target in self.targets)
+                if not looked and not self.known:
                     raise
                 self.say(
                     "\nAudit interrompu : ce qui est constaté est jugé et scellé (Ctrl-C encore : rien n'est gardé)."
                 )
-            results = self.conclude(self.gather(targets))
+            results = self.conclude(self.gather(self.targets))
             folder = self.publish(results)
         except BaseException:
             evidence_store.discard_run(self.staging)
@@ -408,6 +538,20 @@ def synthesis(results: Mapping[str, Any], seconds: float) -> list[str]:
         f"Correctifs : {security} de sécurité en attente ; dérive : "
         f"{count(sum(bool(machine['derive']) for machine in machines), 'machine')}",
     ]
+    signed = results.get("releves")
+    if signed:
+        oldest = signed["plus_ancien_s"]
+        age = "" if oldest is None else f", le plus ancien a {releves.lapse(timedelta(seconds=oldest))}"
+        lines.insert(
+            1,
+            f"Relevés    : {signed['jugees']} signés, jugés ici{age} ; "
+            f"{count(len(signed['dehors']), 'machine')} vue{'s' if len(signed['dehors']) > 1 else ''} d'ici",
+        )
+        lines += [f"  ✗ {signed['silence']}"] if signed["silence"] else []
+        for one in signed["dementies"]:
+            lines.append(
+                f"  ✗ {one['machine']} : son agent dit suivies des règles qui ne le sont pas : {_first(one['regles'])}"
+            )
     for machine in machines:
         if machine["etat"] in audit_verdict.UNSEEN:
             reason = (machine["incident"] or {}).get("raison", "")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,9 @@ class Target:
         system: ``debian``; anything else is listed, and not audited.
         commune: identity of its commune; empty for a central server.
         container: whether it has no kernel of its own, as the inventory says; what the machine says grants nothing.
+        door: arguments of ssh(1) that lead to it; none for the control node itself.
+        known: file of known hosts, which has its key.
+        port: of its SSH server.
     """
 
     name: str
@@ -73,6 +76,9 @@ class Target:
     system: str = "debian"
     commune: Mapping[str, Any] = field(default_factory=dict)
     container: bool = False
+    door: Sequence[str] = ()
+    known: str = ""
+    port: int = 22
 
 
 def in_container(variables: Mapping[str, Any]) -> bool:

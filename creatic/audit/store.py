@@ -6,7 +6,7 @@ Layout, on the control node::
 
     audits/2026-11-25T050000Z/           one sealed folder per audit, see evidence/store
         rapport.html rapport.pdf resultats.json oscal-assessment-results.json
-        junit/<profil>.xml  machines/<machine>/collecte.json openscap-arf.xml.gz  catalogue/…
+        junit/<profil>.xml  machines/<machine>/releve.json collecte.json openscap-arf.xml.gz  catalogue/…
     audits/2026-11-25T050000Z.tar.gz     the same, in one file
 """
 
@@ -38,6 +38,7 @@ PDF = "rapport.pdf"
 OSCAL = "oscal-assessment-results.json"
 ARF = "openscap-arf.xml.gz"
 COLLECTED = "collecte.json"
+RELEVE = "releve.json"
 _PLAN = ".plan.json"
 _FOLLOWED = ".suivi.json"
 _MAX_ARF = 256 * 2**20
@@ -58,7 +59,8 @@ def write_plan(folder: Path, targets: Sequence[Target]) -> None:
 def read_plan(folder: Path) -> list[Target]:
     """What is to be audited; empty when it could not be known."""
     path = folder / _PLAN
-    return [Target(**item) for item in json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else []
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return [Target(**item | {"door": tuple(item["door"])}) for item in found]
 
 
 def write_followed(folder: Path, hosts: Mapping[str, Any]) -> None:
@@ -76,7 +78,7 @@ def read_followed(folder: Path) -> dict[str, Any]:
 def clear_notes(folder: Path) -> None:
     """Remove the working notes, whose content is in the results, and what was being written of a machine."""
     for path in folder.glob("machines/*/"):
-        if not (path / COLLECTED).is_file():
+        if not any((path / name).is_file() for name in (COLLECTED, RELEVE)):
             shutil.rmtree(path)
     for name in (_PLAN, _FOLLOWED):
         (folder / name).unlink(missing_ok=True)
@@ -106,6 +108,13 @@ def keep_collected(folder: Path, name: str, report: Any) -> None:
     target.mkdir(parents=True, exist_ok=True)
     (target / ARF).write_bytes(arf)
     evidence_store.write_json(target / COLLECTED, kept)
+
+
+def keep_releve(folder: Path, name: str, raw: bytes) -> None:
+    """Write a machine's relevé as it was signed: who reads the bundle verifies it too."""
+    target = host_folder(folder, name)
+    target.mkdir(parents=True, exist_ok=True)
+    (target / RELEVE).write_bytes(raw)
 
 
 def read_collected(folder: Path, name: str) -> dict[str, Any] | None:

@@ -121,10 +121,11 @@ def evidence_verify(context: Context, dossier: str = "tous", racine: str = "", j
     name="lancer",
     help={
         "limite": "motif d'hôtes Ansible pour restreindre, comme commune_gondecourt ou tdt_connector",
-        "niveau": "juge toutes les machines à ce niveau : minimal, intermediary, enhanced ou high",
+        "niveau": "juge toutes les machines à ce niveau (minimal, intermediary, enhanced ou high), vues d'ici",
+        "profils": "recette : chaque machine est regardée d'ici, et les essais de son profil passés",
     },
 )
-def audit(context: Context, limite: str = "", niveau: str = "") -> None:
+def audit(context: Context, limite: str = "", niveau: str = "", profils: bool = False) -> None:
     """Constate l'état des machines sans rien y changer, et scelle le dossier d'audit."""
     catalogue = TOP / "roles" / "hardening" / "files" / "controls.yml"
     site = common.inventory_dir() / "derogations.yml"
@@ -142,6 +143,7 @@ def audit(context: Context, limite: str = "", niveau: str = "") -> None:
             level=niveau,
             catalogue=controls.load(catalogue, dt.datetime.now(dt.UTC).date(), site),
             sources=[path for path in (catalogue, site) if path.is_file()],
+            acceptance=profils or bool(niveau),  # agents judge at the inventory's level
         )
         results, folder = audit_run.Audit(order).perform()
     except CreaticError as error:

@@ -60,6 +60,20 @@ class Support:
     told: str
 
 
+class _Audit:
+    """An audit of this control node, or none.
+
+    Args:
+        run: its folder.
+    """
+
+    def __init__(self, run: Path | None) -> None:
+        self.run = run
+        self.facts: dict[str, Any] | None = store.facts_of(run) if run else None
+        self.controls = {one["id"]: one for one in (self.facts or {}).get("controles", [])}
+        self.seen = {one["nom"]: one for one in (self.facts or {}).get("machines", [])}
+
+
 class Supports:
     """What can be shown today, from the evidence and the settings of an environment.
 
@@ -72,49 +86,54 @@ class Supports:
     def __init__(self, home: Path, settings: Settings, now: datetime) -> None:
         self.home, self.settings, self.now = home, settings, now
         self._faults: dict[Path, str] = {}
-        self._run = next(
-            (one for one in reversed(store.runs(home / "audits")) if store.read_json(one / store.AUDIT)), None
-        )
-        self.audit: dict[str, Any] | None = store.facts_of(self._run) if self._run else None
-        self._controls = {one["id"]: one for one in (self.audit or {}).get("controles", [])}
-        self._seen = {one["nom"]: one for one in (self.audit or {}).get("machines", [])}
+        read = ((run, store.read_json(run / store.AUDIT)) for run in reversed(store.runs(home / "audits")))
+        audits = [(run, bool(facts.get("releves"))) for run, facts in read if isinstance(facts, dict)]
+        self._last = _Audit(next((run for run, _signed in audits), None))
+        # Machines sign what they are, and run no test of ours: those are of the last audit that ran them.
+        self._accepted = _Audit(next((run for run, signed in audits if not signed), None))
+        self.audit = self._last.facts
 
     def control(self, name: str) -> Support:
         """A control of ANSSI-BP-028 (« R28 »), on all machines that audits look at."""
-        if not (found := self._controls.get(name)):
+        audit = self._last
+        if not (found := audit.controls.get(name)):
             return Support(UNSEEN, f"contrôle {name} : aucun audit ne l'a regardé (fab audit)")
+        if found["verdict"] == verdict.NON_VERIFIE and name in self._accepted.controls:
+            audit, found = self._accepted, self._accepted.controls[name]
         state, word = _WORDS[found["verdict"]]
         told = f"contrôle {name} ({found['titre']}) : {word}, {_machines(len(found['machines']))}"
         if state == WAIVED:
             told += f" ({_waivers(found)})"
         looked = [name for name, profile in profiles_file.load().items() if profile.audit]
-        return self._audited(state, told, [host for name in looked for host in self.settings.machines.get(name, ())])
+        return self._audited(
+            audit, state, told, [host for name in looked for host in self.settings.machines.get(name, ())]
+        )
 
     def tests(self, profile: str) -> Support:
-        """The tests of a profile's machines, in the last audit."""
-        seen = [one for one in self._seen.values() if one["profil"] == profile]
+        """The tests of a profile's machines, in the last audit that ran them."""
+        seen = [one for one in self._accepted.seen.values() if one["profil"] == profile]
         if not seen:
-            return Support(UNSEEN, f"essais du profil {profile} : aucun audit ne les a faits (fab audit)")
+            return Support(UNSEEN, f"essais du profil {profile} : aucun audit ne les a faits (fab audit --profils)")
         passed = sum(one["essais"]["reussis"] for one in seen)
         failed = sum(one["essais"]["echecs"] for one in seen)
         told = f"essais du profil {profile}, {_machines(len(seen))} : {passed} réussis, {failed} en échec"
         state = NOT_HELD if failed else HELD if passed else UNSEEN
-        return self._audited(state, told, self.settings.machines.get(profile, ()))
+        return self._audited(self._accepted, state, told, self.settings.machines.get(profile, ()))
 
-    def _audited(self, state: str, told: str, wanted: Iterable[str]) -> Support:
-        """What the last audit shows: of all machines only if it looked at all of them.
+    def _audited(self, read: _Audit, state: str, told: str, wanted: Iterable[str]) -> Support:
+        """What an audit shows: of all machines only if it looked at all of them.
 
         Args:
             wanted: machines of the inventory of which something is said.
         """
-        audit = self.audit or {}
+        audit = read.facts or {}
         if (limit := str(audit.get("perimetre", verdict.WHOLE))) != verdict.WHOLE:
             told += f" ; audit limité à {limit} (fab audit, sans --limite)"
             state = _at_best(state, UNSEEN)
-        elif unseen := sorted({one for one in wanted if self._seen.get(one, {}).get("etat") != "auditee"}):
+        elif unseen := sorted({one for one in wanted if read.seen.get(one, {}).get("etat") != "auditee"}):
             told += f" ; non auditées : {_few(unseen)} (fab audit)"
             state = _at_best(state, UNSEEN)
-        return self._aged(state, told, str(audit.get("fin", "")), AUDIT_DAYS, self._run)
+        return self._aged(state, told, str(audit.get("fin", "")), AUDIT_DAYS, read.run)
 
     def drills(self) -> dict[str, dict[str, Any]]:
         """The last restoration drill of each profile; ``dossier`` is its folder."""
@@ -169,7 +188,7 @@ class Supports:
     def levels(self) -> dict[str, str]:
         """Levels of ANSSI-BP-028 at which the last audit judged the machines, by profile."""
         found = dict[str, set[str]]()
-        for one in self._seen.values():
+        for one in self._last.seen.values():
             found.setdefault(one["profil"], set()).add(str(one.get("niveau")))
         return {profile: ", ".join(sorted(names)) for profile, names in found.items()}
 
@@ -177,7 +196,7 @@ class Supports:
         """What the last audit found waived, each once: ``controle``, ``motif``, ``responsable``, ``fin``."""
         found = {
             (control["id"], *(str(one.get(name)) for name in ("motif", "responsable", "fin")))
-            for control in self._controls.values()
+            for control in self._last.controls.values()
             for result in control["machines"].values()
             for one in result.get("derogations", [])
         }

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ ADDRESSES = {PC: "10.59.2.10", CONNECTOR: "10.59.2.20"}
 
 
 def audit(*arguments: str, on_line: Callable[[str], None] = lambda _line: None) -> tuple[int, str]:
-    """fab audit, its output followed line by line; gives its status and its output."""
-    return followed("fab", "audit", *arguments, on_line=on_line)
+    """fab audit --profils, its output followed line by line; gives its status and its output."""
+    return followed("fab", "audit", "--profils", *arguments, on_line=on_line)
 
 
 def results_of(folder: Path) -> dict[str, Any]:
@@ -198,6 +199,30 @@ def test_the_documented_commands_check_it_without_us(bundle: Path) -> None:
     assert checked() == 0
     flip(bundle / "rapport.html")
     assert checked() != 0
+
+
+# -- By what machines sign of themselves ----------------------------------------------------------------
+
+
+@pytest.mark.audits
+def test_machines_of_the_day_are_judged_by_what_they_signed(ready: str) -> None:
+    """Their agents pass, one of them is drawn and looked at from here, and it takes no more than three minutes."""
+    for name in (PC, CONNECTOR):
+        done = on_host(ADDRESSES[name], "systemctl start creatic-releve.service")
+        assert done.returncode == 0, done.stdout + done.stderr
+    start = time.monotonic()
+    status, output = followed("fab", "audit", "--limite", f"{PC}:{CONNECTOR}")
+    spent = time.monotonic() - start
+    results = results_of(runs(HOME / "audits")[-1])
+    machines = {one["nom"]: one for one in results["machines"]}
+    assert status == 0, output
+    assert results["releves"]["jugees"] == 2 and results["releves"]["dementies"] == [], output
+    assert any(one["pourquoi"] == "tirée au sort" for one in results["releves"]["dehors"]), output
+    for name, one in machines.items():
+        assert one["etat"] == "auditee" and one["openscap"]["comptes"]["pass"] > 100, name
+        assert one["releve"]["age_s"] < 3600
+    assert verify(runs(HOME / "audits")[-1])[0] == 0
+    assert spent < 180, f"{spent:.0f} s"
 
 
 # -- What goes wrong -----------------------------------------------------------------------------------

@@ -434,7 +434,7 @@ def test_a_second_passage_changes_nothing(site: Site) -> None:
 
 
 def test_every_machine_is_audited(site: Site) -> None:
-    status, said = site.types("fab audit", seconds=1800)
+    status, said = site.types("fab audit --profils", seconds=1800)
     assert status in (0, 1), said  # what a site leaves open is told, never refused
     assert f"{len(REACHED)} auditées sur {len(REACHED)}" in said and "dérive : 0 machine" in said, said
     assert "intact" in site.says("fab audit.verifier tous")

@@ -175,7 +175,7 @@ def test_nothing_is_published_when_it_cannot_be_sealed(home: Path, keys: SealKey
 def test_an_interrupted_audit_leaves_nothing_that_verifies(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    order = audit_run.Order(REPO, REPO / "inventories" / "lab", home, "", "", Catalogue([]), [])
+    order = audit_run.Order(REPO, REPO / "inventories" / "lab", home, "", "", Catalogue([]), [], True)
     audit = audit_run.Audit(order, lambda _text: None)
 
     def interrupted(*_arguments: Any) -> None:
@@ -203,7 +203,7 @@ def test_an_interrupted_audit_keeps_what_was_found_and_says_what_is_missing(
     monkeypatch.setattr(evidence_store, "seal_keys", lambda _home: keys)
     catalogue = Catalogue([entry("R80", tests=(f"{T}test_a",)), entry("R61", oscap=("sudo",))])
     said: list[str] = []
-    order = audit_run.Order(REPO, REPO / "inventories" / "lab", home, "", "", catalogue, [])
+    order = audit_run.Order(REPO, REPO / "inventories" / "lab", home, "", "", catalogue, [], True)
     audit = audit_run.Audit(order, said.append)
     names = ["faite", "constatee", "attendue"]
     windows = target("pc-windows", system="windows", profile="commune_pc")
@@ -273,7 +273,7 @@ def test_an_interruption_waits_until_nothing_is_written_any_more(
     )
     playbook.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    order = audit_run.Order(REPO, REPO / "inventories" / "lab", home, "", "", Catalogue([]), [])
+    order = audit_run.Order(REPO, REPO / "inventories" / "lab", home, "", "", Catalogue([]), [], True)
     audit = audit_run.Audit(order, lambda _text: None)
     wait = subprocess.Popen.wait
 

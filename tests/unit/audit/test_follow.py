@@ -34,3 +34,10 @@ def test_what_could_not_be_looked_at_is_told() -> None:
     assert "injoignable : l'hôte ne répond pas" in follower.stopped("b", "t", {"msg": "timed out"}, reached=False)
     assert [host["incident"]["phase"] for host in follower.hosts.values()] == ["constats", "derive"]
     assert follower.begin("derive", ["a", "b"]) == ""  # nobody is left
+
+
+def test_a_phase_that_is_left_out_is_not_shown() -> None:
+    follower = Follower()
+    follower.begin("preparation", ["a"])
+    assert follower.begin("derive", []) == ""
+    assert follower.end() == ("", 0)

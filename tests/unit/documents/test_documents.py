@@ -225,6 +225,24 @@ def test_an_audit_of_some_machines_shows_nothing_of_all(home: Path) -> None:
             assert ("audit limité à sae1 (fab audit, sans --limite)" in found.told) == (state == supports.UNSEEN)
 
 
+def test_tests_are_those_of_the_last_audit_that_ran_them(home: Path) -> None:
+    """Machines sign what they are, and run no test: what one of before proved is not lost, and keeps its date."""
+    audit(home)
+    before = home / "audits/2026-11-20T095000Z"
+    after = home / "audits/2026-11-20T095500Z"
+    shutil.copytree(before, after)
+    facts = json.loads((before / "resultats.json").read_text())
+    facts["releves"] = {"jugees": 1}
+    for one in facts["machines"]:
+        one["essais"] = dict.fromkeys(one["essais"], 0)
+    for one in facts["controles"]:
+        one["verdict"] = verdict.NON_VERIFIE
+    (after / "resultats.json").write_text(json.dumps(facts))
+    shown = supports_of(home)
+    for found in (shown.tests("archive_node"), shown.control("R61")):
+        assert found.state == supports.HELD and "audits/2026-11-20T095000Z" in found.told.replace(" ", ""), found
+
+
 def test_a_machine_that_came_after_the_audit_is_not_covered_by_it(home: Path) -> None:
     audit(home)
     known = hosts(**KNOWN["_meta"]["hostvars"], sae9={"creatic_profil": "archive_node"})

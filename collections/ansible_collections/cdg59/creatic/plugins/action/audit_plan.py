@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -13,7 +17,25 @@ from creatic.audit import store
 from creatic.audit.controls import LEVELS
 from creatic.audit.sources import Target, in_container
 
+_DOOR = (
+    *("ansible_connection", "ansible_host", "ansible_port", "ansible_user"),
+    *("ansible_ssh_common_args", "ansible_ssh_private_key_file"),
+)
+_KNOWN = re.compile(r'UserKnownHostsFile=([^"\s]+)')
 _COMMUNE = ("slug", "nom", "siren", "territoire", "taille", "agents", "vague")
+
+
+def door(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """How ssh(1) reaches a machine, as the inventory has Ansible reach it; nothing for the control node itself."""
+    if variables.get("ansible_connection", "ssh") != "ssh":
+        return {}
+    address, port = str(variables.get("ansible_host", "")), int(variables.get("ansible_port") or 22)
+    options = str(variables.get("ansible_ssh_common_args") or "")
+    key, account = (str(variables.get(name) or "") for name in ("ansible_ssh_private_key_file", "ansible_user"))
+    given = shlex.split(options) + (["-i", str(Path(key).expanduser())] if key else [])
+    given += ["-p", str(port), *(["-l", account] if account else []), "--", address]
+    known = _KNOWN.search(options)
+    return {"door": given, "known": known[1] if known else str(Path.home() / ".ssh" / "known_hosts"), "port": port}
 
 
 def target(name: str, variables: Any, profiles: list[str], level: str) -> Target:
@@ -47,6 +69,7 @@ def target(name: str, variables: Any, profiles: list[str], level: str) -> Target
         system=system,
         commune={key: commune[key] for key in _COMMUNE if key in commune},
         container=in_container(variables),
+        **door({"ansible_host": name, **{key: variables[key] for key in _DOOR if key in variables}}),
     )
 
 
