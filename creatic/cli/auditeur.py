@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ansible_collections.cdg59.creatic.plugins.module_utils import words
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from invoke import Context
 
-from creatic.audit import controls
+from creatic.audit import asked, controls
 from creatic.audit import run as audit_run
 from creatic.audit import store as audit_store
 from creatic.backup import drill as backup_drill
@@ -158,6 +159,35 @@ def audit(context: Context, limite: str = "", niveau: str = "", profils: bool = 
         raise Exit("Audit interrompu : ce qui manque est nommé ci-dessus.", code=130)
     if not results["verdict"]["conforme"]:
         raise Exit(code=1)
+
+
+@task(
+    "fab audit.montrer --controle R33",
+    name="montrer",
+    reads=True,
+    help={
+        "machine": "une machine, contrôle par contrôle",
+        "commune": "les machines d'une commune",
+        "niveau": "les machines d'un niveau : minimal, intermediary, enhanced ou high",
+        "controle": "un contrôle, comme R33, sur toutes les machines à qui il est demandé",
+    },
+)
+def audit_show(context: Context, machine: str = "", commune: str = "", niveau: str = "", controle: str = "") -> None:
+    """Montre ce que le dernier audit dit d'une machine, d'une commune, d'un niveau ou d'un contrôle."""
+    results = audit_store.previous_results(common.home())
+    if results is None:
+        raise Exit("Aucun audit entier sur ce poste de commande : « fab audit » en fait un.", code=2)
+    try:
+        titles, rows = asked.answer(results, asked.Question(machine, commune, niveau, controle))
+    except CreaticError as error:
+        raise Exit(str(error), code=2) from None
+    if not rows:
+        raise Exit("Aucune machine de cet audit n'est à la fois tout ce qui est demandé.", code=1)
+    table = Grid(*titles)
+    for row in rows:
+        table.add(*row)
+    table.show()
+    print(f"{words.count(len(rows), 'ligne')}, de l'audit {results['audit']} ({results['perimetre']}).")
 
 
 @task("fab audit.verifier tous", name="verifier", anywhere=True, help=_WHAT)
