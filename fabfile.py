@@ -56,7 +56,7 @@ namespace.add_collection(
 )
 namespace.add_collection(Collection("inventaire", technicien.inventory_check))
 namespace.add_collection(Collection("preuves", auditeur.evidence_verify))
-audits = Collection("audit", auditeur.audit_verify, auditeur.audit_commune, auditeur.audit_show)
+audits = Collection("audit", auditeur.audit_verify, auditeur.audit_show, auditeur.audit_trend, auditeur.audit_commune)
 audits.add_task(auditeur.audit, default=True)
 namespace.add_collection(audits)
 namespace.add_collection(

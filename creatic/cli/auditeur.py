@@ -10,12 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ansible_collections.cdg59.creatic.plugins.module_utils import words
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from invoke import Context
 
-from creatic.audit import asked, controls
+from creatic.audit import asked, controls, trend
 from creatic.audit import run as audit_run
 from creatic.audit import store as audit_store
+from creatic.audit.sources import NON_CONFORME
 from creatic.backup import drill as backup_drill
 from creatic.cli import common
 from creatic.cli.common import TOP, Exit, print, task
@@ -188,6 +190,42 @@ def audit_show(context: Context, machine: str = "", commune: str = "", niveau: s
         table.add(*row)
     table.show()
     print(f"{words.count(len(rows), 'ligne')}, de l'audit {results['audit']} ({results['perimetre']}).")
+
+
+@task(
+    "fab audit.tendance --page tendance.html --fichier tendance.ods",
+    name="tendance",
+    reads=True,
+    help={
+        "page": "l'écrit là, en une page à lire (HTML)",
+        "fichier": "l'écrit là, en un tableau à trier (ODS)",
+    },
+)
+def audit_trend(context: Context, page: str = "", fichier: str = "") -> None:
+    """Montre la part des contrôles conformes, par territoire et par mois, d'après tous les audits gardés ici."""
+    for option, path, suffix in (("--page", page, ".html"), ("--fichier", fichier, ".ods")):
+        if path and Path(path).suffix.lower() != suffix:
+            raise Exit(f"{option} {path} : donnez un nom qui finit par {suffix}.", code=2)
+    try:
+        found, drawn, sheet = trend.draw(common.home(), common.chosen().name)
+    except CreaticError as error:
+        raise Exit(f"{error}.", code=2) from None
+    for path, content in ((page, drawn.encode()), (fichier, sheet)):
+        if not path:
+            continue
+        try:
+            write(Path(path).absolute(), content, 0o644)
+        except OSError as error:
+            told = f"{path} ne s'écrit pas ({error.strerror}). À faire : choisissez un dossier à vous."
+            raise Exit(told, code=2) from None
+        print(f"{path} : {words.count(len({cell.territory for cell in found}), 'territoire')}.")
+    if not page and not fichier:
+        table = Grid("Territoire", "Mois", "Machines", "Part conforme", "Non conformes", "En dérive")
+        for cell in found:
+            share = "—" if cell.share is None else f"{cell.share:g} %".replace(".", ",")
+            bad = str(cell.verdicts.get(NON_CONFORME, 0))
+            table.add(cell.territory, cell.month, str(cell.machines), share, bad, str(cell.drifted))
+        table.show()
 
 
 @task("fab audit.verifier tous", name="verifier", anywhere=True, help=_WHAT)
