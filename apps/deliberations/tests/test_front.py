@@ -279,3 +279,42 @@ def test_neither_much_of_nobody_nor_a_search_without_end(
     accounts = accounts_with(monkeypatch, {"zExceptions": {"BadRequest": Refused}})
     with contextlib.nullcontext() if passes else pytest.raises(Refused):
         accounts.weigh(SimpleNamespace(request=Asked(who, size, fields)))
+
+
+@pytest.mark.parametrize(
+    ("search", "endless"),
+    [
+        ("budget", False),
+        ("budget* AND 2026*", False),
+        ('"budget" AND ("école*" OR budge?)', False),
+        ("b" * doors.SEARCHED, False),
+        ("b" * (doors.SEARCHED + 1), True),
+        ("école a" + "*a" * 12 + "*b", True),
+        ('"(a*a)*"', True),
+        ("*a", True),
+    ],
+)
+def test_a_search_has_an_end(monkeypatch: pytest.MonkeyPatch, search: str, endless: bool) -> None:
+    """A word of sixty « a » in a projet, and a search of « a*a*a*… » by anybody: no other thread of the site ran."""
+
+    class TooLong(Exception):
+        """What Plone's own search takes for one without an answer."""
+
+    parser = type("QueryParser", (), {"parseQuery": lambda _self, query: f"lu : {query}"})
+    having: dict[str, Any] = {
+        "Products.CMFCore": {},
+        "Products.CMFPlone.browser": {},
+        "Products.ZCTextIndex.ParseTree": {"ParseError": TooLong},
+        "Products.ZCTextIndex.QueryParser": {"QueryParser": parser},
+        "plone.app.querystring": {},
+    }
+    more = ("Products.CMFPlone", "Products.ZCTextIndex", *having)
+    catalogue = module(monkeypatch, "catalogue", more=more, having=having)
+    pages = (catalogue.search, catalogue.querybuilder)
+    for one in pages:
+        one.munge_search_term = lambda text: f"{text}*"
+    catalogue.with_an_end(object())
+    munged = search if len(search) > doors.SEARCHED else f"{search}*"
+    assert [one.munge_search_term(search) for one in pages] == [munged] * 2
+    with pytest.raises(TooLong) if endless else contextlib.nullcontext():
+        assert parser().parseQuery(search) == f"lu : {search}"

@@ -77,6 +77,14 @@ def _unfolds(body: BinaryIO) -> bool:
     return found > _NODES
 
 
+def is_endless(search: str) -> bool:
+    """Whether a search of the catalogue would take minutes: long, or of words with a star elsewhere than at the end.
+
+    Each such star multiplies what is tried of each word that the catalogue knows, which somebody writes as they like.
+    """
+    return len(search) > SEARCHED or any("*" in word.strip('"()').rstrip("*") for word in search.split())
+
+
 def is_elsewhere(reached: Iterable[Any]) -> bool:
     """Whether a path went by something where it is not: Zope finds under a folder what the folders above it hold too.
 
