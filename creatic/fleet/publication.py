@@ -165,6 +165,7 @@ class Fleet:
                 raise FleetError(
                     f"v{record['version']} : dans les vagues ouvertes, n'ont pas rendu compte ({len(missing)}) :\n"
                     f"{told}\nÀ faire : attendez leur passage, ou fab flotte.excuser MACHINE --motif …"
+                    + "".join(f"\nFait : {line}" for line in renewed)
                 )
             if all(one["ouverte"] for one in record["vagues"]):
                 return [*renewed, f"v{record['version']} : toutes les vagues sont ouvertes, et ont rendu compte."]

@@ -331,10 +331,9 @@ def test_6_the_first_commune_is_ready(site: Site) -> None:
 def test_6_a_commune_that_nobody_reaches_takes_its_version_by_itself(site: Site) -> None:
     """It is prepared at the workshop, then carried behind its router."""
     _rollout, outgoing = blocks("6")
-    publish, prepare, advance = mine(outgoing).splitlines()
-    site.says(publish, "v1 est prête pour 1 machine", seconds=1800)
+    prepare, publish = mine(outgoing).splitlines()
     site.says(prepare, "Fini : ", seconds=1800)
-    site.says(advance, seconds=900)
+    site.says(publish, "v1 est prête pour 1 machine", seconds=1800)
     site.machines.stand_at("rue-connecteur", BEHIND)
     site.machines.lab.up()
     with tdt(site):

@@ -47,7 +47,7 @@ def fleet_signers(home: str) -> str:
     file = Path(home).expanduser() / "flotte/publie/signataires"
     if not file.is_file():
         raise AnsibleFilterError(
-            f"{file} : la flotte n'a pas encore de clé. À faire : fab flotte.publier, qui la fait, puis relancez"
+            f"{file} : la flotte n'a pas encore de clé. À faire : fab pki.creer, qui la fait, puis relancez"
         )
     return file.read_text(encoding="utf-8")
 
