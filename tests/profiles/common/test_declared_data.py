@@ -12,7 +12,17 @@ from testinfra.host import Host
 MADE_AGAIN = {
     *(
         f"/var/lib/{name}"
-        for name in ("aide", "creatic", "creatic-sauvegarde", "private", "python", "shells.state", "wtmpdb", "xfonts")
+        for name in (
+            "aide",
+            "creatic",
+            "creatic-audit",
+            "creatic-sauvegarde",
+            "private",
+            "python",
+            "shells.state",
+            "wtmpdb",
+            "xfonts",
+        )
     ),
     "/opt/formats",
     "/opt/mayan",
