@@ -20,7 +20,7 @@ CACHE = Path("~/.cache/creatic").expanduser()
 
 def wanted() -> locked_venv.Wanted:
     """The environment that the role installs."""
-    tasks = yaml.safe_load((ROLE / "tasks" / "install.yml").read_text(encoding="utf-8"))
+    tasks = yaml.safe_load((ROLE / "tasks" / "environment.yml").read_text(encoding="utf-8"))
     [given] = [one["cdg59.creatic.locked_venv"] for one in tasks if "cdg59.creatic.locked_venv" in one]
     variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8"))
     files = ROLE / "files"

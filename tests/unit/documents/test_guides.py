@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from playwright.sync_api import TimeoutError as TooLate
 
 from creatic.documents import guides
 from testbed.browser import people
@@ -81,7 +83,8 @@ def test_a_browser_finds_a_word_and_nothing_is_stopped_by_the_policy(address: st
             """What is typed before the index is there is answered by what is typed next."""
             asked.fill("")
             asked.fill("séquestre titulaire")
-            page.wait_for_timeout(500)
+            with contextlib.suppress(TooLate):  # a busy computer takes seconds to answer
+                found.wait_for(timeout=10_000)
             return found.is_visible()
 
         wait_for(searched, "un résultat de la recherche")

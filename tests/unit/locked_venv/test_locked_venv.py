@@ -248,7 +248,7 @@ def test_each_environment_of_the_inventory_is_asked_for_and_one_that_fails_keeps
     assert not (tmp_path / ".cache/creatic/bundles").exists()
     status, said = prepare(tmp_path, PIP_INDEX_URL=index)
     assert status == 1 and "5 sur 5 ne sont pas prêts" in said
-    assert [f"échec ({name})" in said for name in ENVIRONMENTS] == [True] * 5, said
+    assert [f"échec ({name} : «" in said for name in ENVIRONMENTS] == [True] * 5, said
     assert said.count("le nom depot.invalid ne se résout pas") == 5 and "Traceback" not in said
     cache = tmp_path / ".cache/creatic/bundles"
     names = [path.name.removesuffix(".lock").removeprefix(".") for path in cache.iterdir()]
