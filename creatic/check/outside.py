@@ -5,10 +5,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
-import subprocess
-import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -18,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.host import locked_venv
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
 
 from creatic.audit.scap import ScapError, mirrors, opener
@@ -27,7 +25,6 @@ from creatic.check.flows import MET, Machine
 WAIT = 20.0
 """Seconds that a site has to answer."""
 _TOGETHER = 32  # trials at a time
-_INDEX = "https://pypi.org/simple/"
 _UNNAMED = "ce nom n'est connu d'aucun serveur de noms du poste de commande"
 
 
@@ -95,8 +92,12 @@ def _packages() -> Iterator[Trial]:
             yield Trial(f"paquets de Debian ({uri})", partial(_answered, uri, opener()), fix)
     except ScapError as error:
         yield Trial("paquets de Debian", partial(str, error), fix)
-    index = _index()
-    yield Trial(f"paquets de Python ({index})", partial(_answered, index, urllib.request.build_opener()), fix)
+    sites = [("Python", url) for url in locked_venv.index()]
+    sites += [("npm", url) for url in locked_venv.npm_registry("NPM_CONFIG_REGISTRY").values()]
+    for kind, url in sites:
+        place = urllib.parse.urlsplit(url)
+        bare = place._replace(netloc=place.netloc.rpartition("@")[2]).geturl()  # whoever is let in, it is there
+        yield Trial(f"paquets de {kind} ({bare})", partial(_answered, bare, urllib.request.build_opener()), fix)
 
 
 def _elsewhere(given: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[Trial]:
@@ -150,17 +151,10 @@ def _answered(url: str, opener: urllib.request.OpenerDirector) -> str:
         with opener.open(request, timeout=WAIT):
             return ""
     except urllib.error.HTTPError as error:
-        return f"il répond {error.code}" if error.code in (401, 403, 407) or error.code >= 500 else ""
+        return f"il répond {error.code}" if error.code in (403, 407) or error.code >= 500 else ""
     except urllib.error.URLError as error:
         if isinstance(error.reason, socket.gaierror):
             return _UNNAMED
         return f"pas de réponse ({error.reason})"
     except OSError as error:
         return f"pas de réponse ({error})"
-
-
-def _index() -> str:
-    """The index that pip is configured with."""
-    shown = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
-    done = subprocess.run(shown, capture_output=True, text=True, check=False)
-    return os.environ.get("PIP_INDEX_URL") or (done.stdout.strip() if done.returncode == 0 else "") or _INDEX

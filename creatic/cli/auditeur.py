@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ansible_collections.cdg59.creatic.plugins.module_utils import words
-from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from invoke import Context
 
@@ -213,11 +212,7 @@ def audit_trend(context: Context, page: str = "", fichier: str = "") -> None:
     for path, content in ((page, drawn.encode()), (fichier, sheet)):
         if not path:
             continue
-        try:
-            write(Path(path).absolute(), content, 0o644)
-        except OSError as error:
-            told = f"{path} ne s'écrit pas ({error.strerror}). À faire : choisissez un dossier à vous."
-            raise Exit(told, code=2) from None
+        common.put(path, content)
         print(f"{path} : {words.count(len({cell.territory for cell in found}), 'territoire')}.")
     if not page and not fichier:
         table = Grid("Territoire", "Mois", "Machines", "Part conforme", "Non conformes", "En dérive")

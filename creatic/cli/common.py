@@ -25,6 +25,7 @@ from typing import Any, cast
 
 import invoke
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless, words
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
 from invoke import Context, Result
@@ -283,6 +284,18 @@ def _ask(
     os.environ[Passphrases(folder).variable(role)] = given
 
 
+def put(path: str, content: bytes, replace: bool = True) -> None:
+    """Write a file where a person asked for it. Raises Exit: it cannot be there."""
+    try:
+        write(Path(path).absolute(), content, 0o644, replace=replace)
+    except FileExistsError:
+        raise Exit(f"{path} existe déjà, il n'est pas remplacé. À faire : donnez un autre nom.", code=2) from None
+    except OSError as error:
+        raise Exit(
+            f"{path} ne s'écrit pas ({error.strerror}). À faire : choisissez un dossier à vous.", code=2
+        ) from None
+
+
 def aside(text: str) -> None:
     """Say something beside the result."""
     print(text, file=sys.stderr, flush=True)
@@ -468,10 +481,11 @@ def pushed() -> Pushed:
     return Pushed(home(), lambda: fleet_bundle.digest(TOP, inventory), evidence_store.operator(), words.now)
 
 
-def fleet_does(what: str, act: Callable[[Fleet], list[str]]) -> None:
-    """Do something of the fleet's, and say it."""
+def fleet_does(what: str, act: Callable[[Fleet], list[str]], signs: bool = True) -> None:
+    """Do something of the fleet's, and say it; what signs has the key's passphrase at hand."""
     must_have("guichet")
-    unlock_fleet()
+    if signs:
+        unlock_fleet()
     try:
         with waiting(what, aside):
             lines = act(fleet())

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from invoke import Context
 from rich.console import Console
@@ -172,14 +171,7 @@ def _write_model(path: Path) -> None:
     """Write the empty table; never over a file."""
     if path.suffix.lower() != ".ods":
         raise Exit(f"--modele {path} : donnez un nom qui finit par .ods.", code=2)
-    try:
-        write(path.absolute(), importing.model(), 0o644, replace=False)
-    except FileExistsError:
-        raise Exit(f"{path} existe déjà, il n'est pas remplacé. À faire : donnez un autre nom.", code=2) from None
-    except OSError as error:
-        raise Exit(
-            f"{path} ne s'écrit pas ({error.strerror}). À faire : choisissez un dossier à vous.", code=2
-        ) from None
+    common.put(str(path), importing.model(), replace=False)
     print(f"{path} est écrit : une ligne par commune, puis fab communes.importer {path}")
 
 

@@ -17,7 +17,9 @@ from invoke import Collection, Context, task
 from invoke.exceptions import Exit, ParseError
 
 from creatic import commands as spoken
+from creatic.cli import common, exploitation
 from creatic.commands import AUDIENCES, DAILY, FORMER, FrenchParser
+from creatic.evidence import store
 from creatic.registry import groupement
 from testbed.control_node import REPO
 from testbed.programs import fabs
@@ -300,6 +302,22 @@ def test_a_profile_is_applied_to_known_machines_by_known_slices_alone() -> None:
     done = fabs(calls, REPO, os.environ | {"CREATIC_INVENTORY": "inventories/example"})
     for said, one in zip(refused.values(), done, strict=True):
         assert one.returncode == 2 and said in one.stderr, one
+
+
+def test_a_machine_that_somebody_deploys_is_not_touched_and_no_turn_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common, "home", lambda: tmp_path)
+    locks = tmp_path / "verrous"
+    with exploitation._held(["loos", "serveur-sae1"]):
+        assert store.lock_holder(locks, "loos") and store.lock_holder(locks, "serveur-sae1")
+    assert not store.lock_holder(locks, "loos") and not store.lock_holder(locks, "serveur-sae1")
+    with subprocess.Popen(["sleep", "60"]) as other:
+        store.lock_commune(locks, "serveur-sae1", other.pid, "bob@mairie")
+        with pytest.raises(Exit, match=r"bob@mairie.*Rien n'est fait"), exploitation._held(["loos", "serveur-sae1"]):
+            pytest.fail("it was done all the same")
+        assert not store.lock_holder(locks, "loos") and store.lock_holder(locks, "serveur-sae1")
+        other.kill()
 
 
 def test_a_former_name_explains_the_command_of_today() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-import shutil
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +25,8 @@ from creatic.evidence.page import ENVIRONMENT
 from creatic.evidence.seal import SealKeys
 from creatic.registry.groupement import Commune
 from testbed.control_node import REPO
-from tests.unit.morning.test_pages_shown import CONTRASTS, FAULTS, browser, opened  # noqa: F401 - two are fixtures
+from testbed.evidence import place_seals
+from testbed.shown import CONTRASTS, FAULTS, Ask
 
 NOW = dt.datetime(2026, 12, 2, 9, tzinfo=dt.UTC)
 HOSTILE = "<script>alert('x')</script>\"'&{{ 7 * 7 }}"
@@ -125,21 +126,6 @@ def record(home: Path, name: str, found: dict[str, Any]) -> Path:
     (folder / store.AUDIT).write_text(json.dumps(found))
     (folder / "empreintes.sha256").write_text("")
     return folder
-
-
-def seals(home: Path, keys: SealKeys) -> None:
-    """What seals the evidence of a control node, where it keeps it."""
-    placed = store.seal_keys(home)
-    for made, kept in (
-        (keys.signature.certificate, placed.signature.certificate),
-        (keys.signature.key, placed.signature.key),
-        (keys.tsa.certificate, placed.tsa.certificate),
-        (keys.tsa.key, placed.tsa.key),
-        (keys.chain, placed.chain),
-        (keys.root, placed.root),
-    ):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(made, kept)
 
 
 # -- The référentiel ----------------------------------------------------------------------------------
@@ -476,7 +462,7 @@ def test_the_last_audit_that_looked_at_the_commune_counts(tmp_path: Path) -> Non
 
 def test_the_page_is_sealed_and_an_audit_that_was_changed_is_refused(tmp_path: Path, keys: SealKeys) -> None:
     of = commune()
-    seals(tmp_path, keys)
+    place_seals(tmp_path, keys)
     name, staging = store.open_run(tmp_path / "audits", "alice")
     with store.closing(tmp_path / "audits") as finished:
         run, _ = store.publish(staging, finished, store.AUDIT, results(of) | {"audit": name}, {}, keys)
@@ -502,13 +488,13 @@ def test_an_audit_of_the_version_before_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.costly
 @pytest.mark.parametrize("width", [1280, 360])
-def test_a_browser_shows_it_to_all(request: pytest.FixtureRequest, tmp_path: Path, width: int) -> None:
+def test_a_browser_shows_it_to_all(opened: Callable[..., Ask], tmp_path: Path, width: int) -> None:
     of = commune(11, agents=400, nom=LONG)
     found = results(of, {"R61": audit.NON_CONFORME, "R9": audit.DEROGATION, "R2": audit.A_ATTESTER})
     for one, state in zip(found["machines"][:3], ("injoignable", "perdue", "hors_portee"), strict=True):
         one["etat"] = state
     (tmp_path / "page.html").write_text(drawn(of, found), encoding="utf-8")
-    ask = request.getfixturevalue("opened")(tmp_path / "page.html", width)
+    ask = opened(tmp_path / "page.html", width)
     looked, bad = ask(CONTRASTS)
     assert looked > 60 and bad == []
     assert ask(FAULTS) == []

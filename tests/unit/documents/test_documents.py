@@ -22,6 +22,7 @@ from creatic.evidence import store
 from creatic.evidence.seal import SealKeys
 from creatic.registry import groupement, papers, variables
 from testbed.control_node import REPO
+from testbed.evidence import place_seals
 
 NOW = dt.datetime(2026, 11, 28, 9, tzinfo=dt.UTC)
 KNOWN: dict[str, Any] = {
@@ -495,17 +496,7 @@ def test_nothing_is_claimed_that_the_room_does_not_do(shown: tuple[Path, dict[st
 
 
 def test_documents_are_sealed_and_follow_one_another(home: Path, plain: None, keys: SealKeys) -> None:
-    places = store.seal_keys(home)
-    for target, source in (
-        (places.signature.certificate, keys.signature.certificate),
-        (places.signature.key, keys.signature.key),
-        (places.tsa.certificate, keys.tsa.certificate),
-        (places.tsa.key, keys.tsa.key),
-        (places.chain, keys.chain),
-        (places.root, keys.root),
-    ):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+    place_seals(home, keys)
     made = [order(home, commune).produce() for commune in ("", "loos")]
     assert [unsealed for _, _, unsealed in made] == ["", ""] and made[0][0] != made[1][0]
     found = store.verify_home(home, keys.root)

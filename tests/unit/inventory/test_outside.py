@@ -92,6 +92,7 @@ def test_each_thing_that_lacks_is_told_with_its_fix(monkeypatch: pytest.MonkeyPa
     ("path", "said"),
     [
         ("/200", ""),
+        ("/401", ""),
         ("/404", ""),
         ("/405", ""),
         ("/407", "il répond 407"),
@@ -109,9 +110,12 @@ def test_a_site_that_is_away_says_why(closed: int) -> None:
 
 
 def test_packages_are_asked_where_this_machine_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_INDEX_URL", "https://miroir.invalid/simple/")
-    found = [*outside._packages()]
-    assert (
-        found[-1].what == "paquets de Python (https://miroir.invalid/simple/)" and found[-1].run() == outside._UNNAMED
+    monkeypatch.setenv("PIP_INDEX_URL", "https://lea:secret@miroir.invalid/simple/")
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "https://npm.invalid/")
+    *debian, python, npm = outside._packages()
+    assert (python.what, npm.what) == (
+        "paquets de Python (https://miroir.invalid/simple/)",
+        "paquets de npm (https://npm.invalid/)",
     )
-    assert any(one.what.startswith("paquets de Debian") for one in found)
+    assert python.run() == npm.run() == outside._UNNAMED
+    assert all(one.what.startswith("paquets de Debian") for one in debian) and debian

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.action import locked_venv as action
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import locked_venv
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.locked_venv import LockedVenvError, Wanted
 
@@ -212,7 +211,7 @@ def test_pip_says_where_it_goes(
     (tmp_path / "pip.conf").write_text("[global]\nindex-url = https://pip.test/simple\n", encoding="utf-8")
     for name, value in ({"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")} | given).items():
         monkeypatch.setenv(name, value)
-    assert action._sources({"NPM": "https://npm.test/"}) == [*sources, "https://npm.test/"]
+    assert locked_venv.index() == sources
 
 
 ENVIRONMENTS = (
@@ -264,15 +263,15 @@ def test_npm_is_asked_for_its_registry_without_them(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("CREATIC_PKI_RACINE", "canary")
     monkeypatch.delenv("NPM_REGISTRY", raising=False)
-    assert action._npm_registry("NPM_REGISTRY") == {"NPM_REGISTRY": "registry"}
-    assert action._npm_registry("") == {}
+    assert locked_venv.npm_registry("NPM_REGISTRY") == {"NPM_REGISTRY": "registry"}
+    assert locked_venv.npm_registry("") == {}
     monkeypatch.setenv("NPM_REGISTRY", "https://other/")
-    assert action._npm_registry("NPM_REGISTRY") == {"NPM_REGISTRY": "https://other/"}
+    assert locked_venv.npm_registry("NPM_REGISTRY") == {"NPM_REGISTRY": "https://other/"}
 
 
 def test_without_npm_its_setting_still_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("NPM_CONFIG_REGISTRY", raising=False)
-    assert action._npm_registry("NPM_REGISTRY") == {}
+    assert locked_venv.npm_registry("NPM_REGISTRY") == {}
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", "https://depot/")
-    assert action._npm_registry("NPM_REGISTRY") == {"NPM_REGISTRY": "https://depot/"}
+    assert locked_venv.npm_registry("NPM_REGISTRY") == {"NPM_REGISTRY": "https://depot/"}

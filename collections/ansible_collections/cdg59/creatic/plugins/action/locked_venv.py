@@ -4,11 +4,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -55,8 +50,9 @@ class ActionModule(Acting):
 
     def _bundle(self, args: dict[str, Any], wanted: locked_venv.Wanted, cache: Path) -> Path:
         environment = {str(key): str(value) for key, value in (args.get("assets_environment") or {}).items()}
-        npm = _npm_registry(args.get("assets_npm_registry", ""))
-        return locked_venv.bundle(wanted, cache, npm | environment, _sources(npm) if _is_lacking(wanted, cache) else ())
+        npm = locked_venv.npm_registry(args.get("assets_npm_registry", ""))
+        sources = [*locked_venv.index(), *npm.values()] if _is_lacking(wanted, cache) else []
+        return locked_venv.bundle(wanted, cache, npm | environment, sources)
 
     def _prepare(self, args: dict[str, Any], wanted: locked_venv.Wanted, cache: Path) -> dict[str, Any]:
         """Make the bundle ahead, or say in check mode what would be; asks no host, and so changes none."""
@@ -66,8 +62,8 @@ class ActionModule(Acting):
             told = f"déjà prêt ({words.size(kept.stat().st_size)})"
         elif self._task.check_mode:
             asked = args.get("assets_npm_registry", "")
-            npm = _npm_registry(asked)
-            index = _sources({}) or ["les dossiers que pip connaît"]
+            npm = locked_venv.npm_registry(asked)
+            index = locked_venv.index() or ["les dossiers que pip connaît"]
             registry = list(npm.values()) or ["le registre npm d'office"] * bool(asked)
             told = f"à faire, depuis {' et '.join(index + registry)}"
         else:
@@ -88,47 +84,3 @@ class ActionModule(Acting):
 
 def _is_lacking(wanted: locked_venv.Wanted, cache: Path) -> bool:
     return not locked_venv.kept(wanted, cache).exists()
-
-
-def _sources(npm: dict[str, str]) -> list[str]:
-    """URLs that packages come from: the index by which pip says that it goes, and the registry of npm.
-
-    Args:
-        npm: that registry, by its variable; empty where it is not known, or not asked.
-    """
-    # With its defaults, pip's help shows what it is configured with, without passwords.
-    if re.search(r"\bno[-_]index='(?!0|false|no|off)", _pip("config", "list"), re.IGNORECASE):
-        return [*npm.values()]
-    found = re.search(r"--index-url .*?\(default\s+(\S+?)\)", _pip("wheel", "--help"), re.DOTALL)
-    return [*([found[1]] if found else []), *npm.values()]
-
-
-def _pip(*arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", *arguments],
-        env=locked_venv.build_environment() | {"COLUMNS": "400"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.stdout
-
-
-def _npm_registry(variable: str) -> dict[str, str]:
-    """The registry that npm is or would be configured with, in the variable by which the command takes it."""
-    if not variable or variable in os.environ:
-        return {variable: os.environ[variable]} if variable else {}
-    npm = shutil.which("npm")
-    if npm is None:  # a control node of production
-        found = os.environ.get("NPM_CONFIG_REGISTRY", "")
-        return {variable: found} if found else {}
-    done = subprocess.run(
-        [npm, "config", "get", "registry"],
-        env=locked_venv.build_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return {variable: done.stdout.strip()} if done.returncode == 0 else {}

@@ -31,7 +31,10 @@ def _by_name(_host: str, task: Any) -> Waited:
     return Waited(task._uuid, time.monotonic(), task.get_name().strip())
 
 
-_said: Callable[[str, Any], Waited] = _by_name
+class _Shown:
+    """What the output that is shown says: one process shows one playbook, in one output."""
+
+    said: Callable[[str, Any], Waited] = staticmethod(_by_name)
 
 
 def told(said: Callable[[str, Any], Waited]) -> None:
@@ -40,10 +43,9 @@ def told(said: Callable[[str, Any], Waited]) -> None:
     Args:
         said: given a host and the task that starts there, says what is waited for.
     """
-    global _said  # noqa: PLW0603 - one process shows one playbook, in one output
-    _said = said
+    _Shown.said = staticmethod(said)
 
 
 def of(host: str, task: Any) -> Waited:
     """What is waited for on a host whose task starts."""
-    return _said(host, task)
+    return _Shown.said(host, task)

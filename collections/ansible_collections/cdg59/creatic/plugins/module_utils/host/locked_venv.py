@@ -15,6 +15,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import urllib.parse
 import urllib.request
@@ -110,6 +111,46 @@ class Wanted:
 
 
 # On the control node
+
+
+def index() -> list[str]:
+    """The index by which pip says that it goes, by its URL without a password; nothing when it asks none."""
+    # With its defaults, pip's help shows what it is configured with.
+    if re.search(r"\bno[-_]index='(?!0|false|no|off)", _pip("config", "list"), re.IGNORECASE):
+        return []
+    found = re.search(r"--index-url .*?\(default\s+(\S+?)\)", _pip("wheel", "--help"), re.DOTALL)
+    return [found[1]] if found else []
+
+
+def _pip(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", *arguments],
+        env=build_environment() | {"COLUMNS": "400"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout
+
+
+def npm_registry(variable: str) -> dict[str, str]:
+    """The registry that npm is or would be configured with, in the variable by which the command takes it."""
+    if not variable or variable in os.environ:
+        return {variable: os.environ[variable]} if variable else {}
+    npm = shutil.which("npm")
+    if npm is None:  # a control node of production
+        found = os.environ.get("NPM_CONFIG_REGISTRY", "")
+        return {variable: found} if found else {}
+    done = subprocess.run(
+        [npm, "config", "get", "registry"],
+        env=build_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return {variable: done.stdout.strip()} if done.returncode == 0 else {}
 
 
 def kept(wanted: Wanted, cache: Path) -> Path:
