@@ -265,7 +265,7 @@ def _entering(known: Sequence[Machine]) -> Iterator[Flow]:
     asking = _asking(known)
     for machine in known:
         for rule in _rules(machine, "in"):
-            for peer in rule.get("peers") or [ANYONE]:
+            for peer in _peers(rule):
                 network = None if peer == ANYONE else ip.network(str(peer))
                 senders = [
                     (one, ports)
@@ -286,7 +286,7 @@ def _leaving(known: Sequence[Machine]) -> Iterator[Flow]:
     by_address = {one.address: one for one in known}
     for machine in known:
         for rule in _rules(machine, "out"):
-            for peer in rule.get("peers") or [ANYONE]:
+            for peer in _peers(rule):
                 if peer == RESOLVERS:
                     yield _flow(machine, "ses serveurs de noms", rule, _ranges(rule))
                     continue
@@ -312,6 +312,16 @@ def _asking(known: Sequence[Machine]) -> dict[str, list[tuple[Machine, Mapping[s
                 for address in held - {machine.address}:
                     found.setdefault(address, []).append((machine, rule))
     return found
+
+
+def _peers(rule: Mapping[str, Any]) -> list[Any]:
+    """Who a rule names; not those of the machine's own link, whom no network team lets pass."""
+    given = rule.get("peers") or [ANYONE]
+    return [one for one in given if one in (ANYONE, RESOLVERS) or not _is_near(ip.network(str(one)))]
+
+
+def _is_near(network: Network) -> bool:
+    return network.is_link_local or network.is_multicast
 
 
 def _inside(network: Network, addresses: Iterable[str]) -> set[str]:
