@@ -32,6 +32,7 @@ from creatic.registry import (
 from creatic.supervision import journals
 from creatic.terminal import Grid
 
+_ALL = "toutes"
 _WHAT = {
     "dossier": "dossier ou archive de preuves ; « tous » : ceux de ce poste de commande, et leur chaînage",
     "racine": "certificat racine reçu par un autre canal ; par défaut celui de ce poste de commande",
@@ -231,21 +232,37 @@ def audit_verify(context: Context, dossier: str, racine: str = "") -> None:
     _verify(dossier, racine, lambda root: evidence_store.verify_all(common.home() / "audits", root))
 
 
-@task("fab audit.commune gondecourt", name="commune", help={"commune": "nom de son fichier"})
+@task(
+    "fab audit.commune gondecourt",
+    name="commune",
+    help={"commune": f"nom de son fichier ; « {_ALL} » : chacune la sienne"},
+)
 def audit_commune(context: Context, commune: str) -> None:
     """Écrit pour un maire ce qui protège sa commune, d'après le dernier audit, et ce qu'elle a à faire elle-même."""
-    common.check_communes([commune])
+    wanted = common.known_communes()
+    if commune != _ALL:
+        common.check_communes([commune])
+        wanted = [one for one in wanted if one.slug == commune]
     try:
-        known = Settings(TOP, backup_drill.read_inventory(TOP, common.inventory_dir()))
-        [one] = [each for each in common.known_communes() if each.slug == commune]
-        now = dt.datetime.now().astimezone()
-        order = commune_page.Order(common.home(), common.chosen().name, known, one, now)
-        with waiting("rédaction de la page"):
-            folder, missing, unsealed = order.produce()
+        settings = Settings(TOP, backup_drill.read_inventory(TOP, common.inventory_dir()))
     except CreaticError as error:
         raise Exit(f"Page refusée : {error}", code=2) from None
-    if missing:
-        common.aside("\n".join(["Laissé à compléter sur la page :", *missing]))
-    print(f"Page : {folder / 'rapport.html'} (et rapport.pdf, à imprimer)")
-    if unsealed:
-        raise Exit(f"Elle n'est pas signée : {unsealed}.", code=1)
+    refused = unsealed = 0
+    for one in wanted:
+        order = commune_page.Order(common.home(), common.chosen().name, settings, one, dt.datetime.now().astimezone())
+        try:
+            with waiting(f"rédaction de la page de {one.slug}"):
+                folder, missing, why = order.produce()
+        except CreaticError as error:
+            common.aside(f"{one.slug}, page refusée : {error}")
+            refused += 1
+            continue
+        if missing:
+            common.aside("\n".join([f"Laissé à compléter sur la page de {one.slug} :", *missing]))
+        print(f"Page de {one.slug} : {folder / 'rapport.html'} (et rapport.pdf, à imprimer)")
+        if why:
+            common.aside(f"Elle n'est pas signée : {why}.")
+            unsealed += 1
+    if refused or unsealed:
+        told = f"Pages refusées : {refused} ; sans signature : {unsealed} ; communes : {len(wanted)}."
+        raise Exit(told, code=2 if refused else 1)

@@ -320,6 +320,19 @@ def test_a_machine_that_somebody_deploys_is_not_touched_and_no_turn_is_kept(
         other.kill()
 
 
+def test_a_commune_without_a_page_keeps_none_from_the_others(tmp_path: Path) -> None:
+    [done] = fabs(
+        [(["audit.commune", "toutes"], {})],
+        REPO,
+        os.environ | {"CREATIC_INVENTORY": "inventories/example", "CREATIC_HOME": str(tmp_path)},
+    )
+    communes = [path.stem for path in (REPO / "inventories/example/communes").glob("*.yml")]
+    assert done.returncode == 2 and len(communes) > 1
+    for name in communes:
+        assert f"{name}, page refusée : aucun audit" in done.stderr, done.stderr
+    assert f"Pages refusées : {len(communes)} ;" in done.stderr
+
+
 def test_a_former_name_explains_the_command_of_today() -> None:
     calls = [line for old, new in FORMER.items() for line in (["--help", old], [old, "--help"], ["--help", new])]
     done = iter(fabs([(line, {}) for line in calls], REPO, os.environ | {"CREATIC_INVENTORY": "inventories/example"}))
