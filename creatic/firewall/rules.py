@@ -10,10 +10,11 @@ is unique and tells the role's need: errors and the ruleset show it.
 
 Who lets anyone in over TCP serves so many connections at a time, and what holds them need not say who it is: each
 address has `EACH` of them, so that it takes none from others. So has each that SSH is opened to beside administrators:
-sshd bounds the connections of who is not let in yet, and of nobody else. ``counts: true`` says that what listens counts
-them itself, once it knows who comes: machines behind one address are many there. What is counted there is known to
-connection tracking from its third packet alone: anybody writes the first one, a SYN, under the address of somebody
-else, who would be refused for a minute by two hundred of them.
+sshd bounds the connections of who is not let in yet, and of nobody else. What enters over TCP is also reached from the
+machine itself, where an account of a person has `EACH_OF_HERE`: who has a session there is no better off. ``counts:
+true`` says that what listens counts them itself, once it knows who comes: machines behind one address are many there.
+What is counted there is known to connection tracking from its third packet alone: anybody writes the first one, a SYN,
+under the address of somebody else, who would be refused for a minute by two hundred of them.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ EACH = 192
 """Connections that one address, or one site of IPv6 (a /56, RFC 6177), has at a time to what is open to anyone: a
 fourth of the 768 that Debian's nginx takes for each processor. One that stops in its handshake has such a place for a
 minute."""
+EACH_OF_HERE = 8
+"""Connections that one account of a person (`_PEOPLE`) has at a time to those ports of its own machine, by whichever of
+its addresses: any of 127.0.0.0/8 would be another source. sshd takes ten of who is not let in yet."""
+_PEOPLE = "1000-59999"  # login.defs(5); services are below, or above (systemd's own)
 Network = ip.Network
 
 # The ruleset shows it as a comment, of 128 bytes at most.
@@ -45,6 +50,14 @@ _NEIGHBOURS_OUT = (
     "nd-neighbor-advert, nd-neighbor-solicit, nd-router-solicit, mld-listener-report, mld2-listener-report"
 )
 
+_HERE = """\
+	set here {
+		type uid
+		size 65535
+		flags dynamic
+	}
+
+"""
 _SOURCES = """\
 	set sources4 {
 		type ipv4_addr
@@ -367,6 +380,14 @@ def _counted(ports: str) -> list[str]:
     ]
 
 
+def _counted_here(ports: str) -> str:
+    """Refusal of a person's account of this machine that has too many connections already."""
+    return (
+        f'\t\toifname "lo" tcp dport {{ {ports} }} ct state new meta skuid {_PEOPLE} add @here '
+        f'{{ meta skuid ct count over {EACH_OF_HERE} }} counter reject with tcp reset comment "trop de connexions"\n'
+    )
+
+
 def render(rules: Sequence[dict[str, Any]], admin_networks: Sequence[object], ssh_port: object = 22) -> str:
     """The table ``inet creatic``: policy drop in, out and through, and the given flows.
 
@@ -391,9 +412,11 @@ def render(rules: Sequence[dict[str, Any]], admin_networks: Sequence[object], ss
     entering = [rule for rule in rules if rule["direction"] == "in"]
     ports, inbound = _counting(entering, _port(ssh_port)[0]), [line for rule in entering for line in _lines(rule)]
     counted = _counted(ports) if ports else []
+    here = _port_set([ssh_port, *(port for rule in entering if rule["protocol"] == "tcp" for port in rule["ports"])])
     outbound = [line for rule in rules if rule["direction"] == "out" for line in _lines(rule)]
     return _TABLE.format(
         sets=(_SETS if any(RESOLVERS in (rule.get("peers") or []) for rule in rules) else "")
+        + _HERE
         + (_SOURCES if counted else ""),
         handshakes=_HANDSHAKES.format(ports=ports) if counted else "",
         ended=_ENDED.format(ports=ports) if counted else "",
@@ -402,7 +425,7 @@ def render(rules: Sequence[dict[str, Any]], admin_networks: Sequence[object], ss
         errors6=_ERRORS6,
         neighbours_in=_NEIGHBOURS_IN,
         neighbours_out=_NEIGHBOURS_OUT,
-        local=_local([rule for rule in rules if rule["direction"] == "local"]),
+        local=_counted_here(here) + _local([rule for rule in rules if rule["direction"] == "local"]),
         inbound="\n".join([*enters, *counted, *inbound]),
         outbound="\n".join([*answers, *outbound]),
     )

@@ -18,7 +18,7 @@ from ansible_collections.cdg59.creatic.plugins.filter.firewall import FilterModu
 
 from creatic.audit.run import profiles
 from creatic.check.flows import ruleset
-from creatic.firewall.rules import EACH, closed, problems, render
+from creatic.firewall.rules import EACH, EACH_OF_HERE, closed, problems, render
 from creatic.registry import listing
 
 TOP = Path(__file__).parents[3]
@@ -141,7 +141,7 @@ def test_who_ssh_is_opened_to_has_so_many_connections(ports: list[Any], shown: s
     [admitted] = [rank for rank, line in enumerate(lines) if line.endswith('accept comment "sauvegardes"')]
     own = next(rank for rank, line in enumerate(lines) if line.endswith('accept comment "firewall-ssh"'))
     assert own < counted < admitted  # administrators' own are not counted
-    assert "ct count" not in render([saved | {"ports": [443]}], ADMIN)
+    assert "@sources" not in render([saved | {"ports": [443]}], ADMIN)
 
 
 def test_ssh_is_on_its_own_port_unless_said() -> None:
@@ -199,6 +199,34 @@ for uid in (0, 59001, 59002):
     assert done.returncode == 0, done.stderr
     got = {tuple(map(int, line.split())) for line in done.stdout.splitlines()}
     assert got == {(0, 8059, 0), (0, 8060, 0), (59001, 8059, 0), (59001, 8060, 0), (59002, 8059, 111), (59002, 8060, 0)}
+
+
+@in_a_namespace
+@pytest.mark.parametrize("port", [443, 22])
+def test_a_session_on_the_machine_holds_no_door_by_its_loopback(port: int) -> None:
+    """An auditor's shell took nginx's 768 places by 127.0.0.1, and sshd's ten by ten addresses of 127.0.0.0/8."""
+    script = """
+import os, socket, subprocess, sys
+subprocess.run("ip link set lo up; ip address add 192.0.2.1/32 dev lo", shell=True, check=True)
+subprocess.run(["nft", "-f", "-"], input=sys.argv[1], text=True, check=True)
+server, held = socket.create_server(("0.0.0.0", int(sys.argv[2])), backlog=1024), []
+for uid in (59001, 59002, 999, 61184, 0):
+    os.seteuid(uid)
+    for rank in range(40):
+        one = socket.socket()
+        one.settimeout(5)
+        one.bind((f"127.0.{uid % 250}.{1 + rank}" if rank % 2 else "192.0.2.1", 0))
+        if one.connect_ex(("127.0.0.1" if rank % 2 else "192.0.2.1", int(sys.argv[2]))) == 0:
+            held.append((uid, one))
+    print(sum(whose == uid for whose, _one in held))
+    os.seteuid(0)
+"""
+    rules = render([WEB], ADMIN)
+    command = ["unshare", "--net", sys.executable, "-c", script, rules, str(port)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    # Each account of a person has its own; programs of the machine, of fixed or dynamic accounts, are not bounded.
+    assert done.stdout.split() == [str(EACH_OF_HERE), str(EACH_OF_HERE), "40", "40", "40"]
 
 
 @pytest.mark.parametrize(
