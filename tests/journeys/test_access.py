@@ -104,6 +104,8 @@ def test_the_auditor_reads(auditor: Holder) -> None:
         "sudo -n /usr/lib/creatic/creatic-audit --niveau maximal",
         "touch /etc/x",
         "touch ~/.bashrc",
+        "touch /tmp/x || touch /var/tmp/x || touch /dev/shm/x || touch /run/lock/x",
+        "logger x",
         "ls /var/log/sudo-io",
         "cat /etc/tdt-connector/config.yml /etc/shadow",
         "sudo -n -u creatic id",

@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -283,6 +284,104 @@ def test_nothing_that_was_planned_is_left(tmp_path: Path) -> None:
     assert (jobs / "x").exists()
 
 
+# -- what a session leaves to those who work with its machine ---------------------------------------------------------
+
+
+SHARED = ["tmp", "var/tmp", "dev/shm", "run/lock", "run/postgresql", "run/systemd/journal"]
+WRITES = """
+import os, socket, sys
+uid, place = int(sys.argv[1]), sys.argv[2]
+os.chdir(place)
+os.setgroups([]), os.setgid(uid), os.setuid(uid)
+def tried(what):
+    try: what()
+    except PermissionError: return "refusé"
+    return "fait"
+print(tried(lambda: os.mkdir(f"{os.getpid()}")), tried(lambda: socket.socket(socket.AF_UNIX).connect("prise")))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes accounts")
+def test_a_session_neither_writes_nor_reaches_what_others_work_with(tmp_path: Path) -> None:
+    """900 connections to PostgreSQL's socket, of an auditor without a right in it, kept the passerelle from its own."""
+    for place in SHARED[:-1]:  # one is not on this machine
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place).chmod(0o1777)
+    listening = {place: socket.socket(socket.AF_UNIX) for place in SHARED[:-1]}
+    for place, one in listening.items():
+        one.bind(f"{tmp_path / place}/prise")
+        one.listen()
+        (tmp_path / place / "prise").chmod(0o777)
+
+    def tried(uid: int) -> list[list[str]]:
+        command = [sys.executable, "-c", WRITES, str(uid)]
+        return [
+            subprocess.run([*command, tmp_path / place], capture_output=True, text=True, check=True).stdout.split()
+            for place in listening
+        ]
+
+    assert tried(1001) == [["fait", "fait"]] * 5
+    for _session in range(2):
+        sessions.enclose(1001, tmp_path)
+    assert tried(1001) == [["refusé", "fait"]] * 4 + [["refusé", "refusé"]]
+    assert tried(1002) == [["fait", "fait"]] * 5
+    (tmp_path / SHARED[-1]).mkdir(parents=True)
+    sessions.enclose(1001, tmp_path)  # as the next one begins
+    listening = {SHARED[-1]: listening["tmp"]}
+    (tmp_path / SHARED[-1]).chmod(0o777)
+    assert tried(1001) == [["refusé", "refusé"]]
+
+
+def test_a_session_that_shows_without_end_leaves_the_disk_to_others(
+    opening: Callable[[str], Opening],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Ten seconds of random bytes on a screen were 36 MB of its machine's disk, without a bound."""
+    (tmp_path / "00/00/01").mkdir(parents=True)
+    sessions.recordings_room(tmp_path)
+    sessions.recordings_room(tmp_path / "absent")
+    (tmp_path / "00/00/01/ttyout").write_bytes(b"x" * (1 << 20))
+    disk = SimpleNamespace(f_blocks=11 << 8, f_frsize=4096)  # 11 MiB
+    monkeypatch.setattr(sessions.os, "statvfs", lambda _path: disk)
+    sessions.recordings_room(tmp_path)
+    one = opening("exec sleep 600")
+    monkeypatch.setattr(cli, "_LOOK_S", 0.1)
+    looks = iter((11, 11, 9))
+
+    def look() -> None:
+        disk.f_blocks = next(looks) << 8
+        sessions.recordings_room(tmp_path)
+
+    monkeypatch.setattr(cli, "recordings_room", look)
+    assert cli.opened("12", str(one.end), []) == 1
+    assert one.done == [ENCLOSED, *CLEARED, ("scope",), *CLEARED]
+    assert "Session arrêtée : les enregistrements des sessions occupent plus d'un dixième" in capsys.readouterr().err
+    monkeypatch.setattr(cli, "recordings_room", lambda: sessions.recordings_room(tmp_path))
+    with pytest.raises(cli.Refused, match="plus d'un dixième du disque"):
+        cli.opened("12", str(one.end), [])
+
+
+def test_a_session_without_a_terminal_ends_with_its_connection(
+    opening: Callable[[str], Opening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client was killed, and it went on for twenty minutes: nothing told it."""
+    one = opening("exec sleep 600")
+    monkeypatch.setattr(cli, "_LOOK_S", 0.1)
+    looks = iter((admitted.Certificate("auditeur", 12, one.end),) * 3)
+
+    def look(_name: str) -> admitted.Certificate:
+        if found := next(looks, None):
+            return found
+        raise admitted.NotOne("aucun certificat")
+
+    monkeypatch.setattr(cli, "admitted", look)
+    assert cli.opened("12", str(one.end), []) == 1
+    assert one.done == [ENCLOSED, *CLEARED, ("scope",), *CLEARED]
+    assert next(looks, None) is None
+
+
 # -- the command itself -------------------------------------------------------------------------------------------
 
 
@@ -291,7 +390,8 @@ def became(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the process would have become, and the identity it took before."""
     found: list[Any] = []
     monkeypatch.setattr(cli.os, "execv", lambda path, command: found.append((path, command)))
-    for name in ("initgroups", "setgid", "setuid"):
+    monkeypatch.setattr(cli.Path, "write_text", lambda path, text, **_how: found.append((path.name, text)))
+    for name in ("unshare", "initgroups", "setgid", "setuid"):
         monkeypatch.setattr(cli.os, name, lambda *given, name=name: found.append((name, *given)))
     monkeypatch.setattr(cli.os, "environ", {"HOME": "/root", "MAIL": "/var/mail/root", "TERM": "xterm"})
     return found
@@ -324,7 +424,9 @@ def test_in_its_scope_the_session_becomes_the_account(
     monkeypatch.setattr(cli.os, "geteuid", lambda: 0)
     monkeypatch.setattr(cli.pwd, "getpwnam", account)
     run_shell(monkeypatch, "executer", "auditeur", "12", *asked)
-    groups, group, user, shown = became
+    going, apart, groups, group, user, shown = became
+    # The first to go when memory lacks; what it shares by a number goes with it.
+    assert (going, apart) == (("oom_score_adj", "900"), ("unshare", os.CLONE_NEWIPC))
     assert (groups, group, user) == (("initgroups", "auditeur", 1001), ("setgid", 1001), ("setuid", 1001))
     assert shown == ("/bin/bash", shell)
     home = {"HOME": "/home/auditeur", "USER": "auditeur", "LOGNAME": "auditeur", "SHELL": "/bin/bash"}
@@ -381,6 +483,8 @@ class Opening:
         monkeypatch.setattr(cli, "cut", self.cut)
         monkeypatch.setattr(cli, "scoped", self.scoped)
         monkeypatch.setattr(cli, "apart", lambda: None)
+        monkeypatch.setattr(cli, "enclose", lambda uid: self.done.append(("enclose", uid)))
+        monkeypatch.setattr(cli, "recordings_room", lambda: None)
         monkeypatch.setattr(cli, "admitted", lambda name: admitted.Certificate(name, 12, self.end))
         self.handlers = {number: signal.getsignal(number) for number in range(1, 21) if number not in (9, 19)}
 
@@ -414,6 +518,7 @@ def opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         one.restore()
 
 
+ENCLOSED = ("enclose", 1001)
 CLEARED = [("forget", "auditeur", 1001), ("astray",)]
 
 
@@ -427,13 +532,14 @@ def test_a_session_leaves_nothing_when_its_shell_ends(
     monkeypatch.setattr(cli, "time", SimpleNamespace(time=lambda: 1000.0))
     one.end = 1060
     assert cli.opened("12", "1060", ["id"]) == status
-    assert one.done == [*CLEARED, ("scope",), *CLEARED]
+    assert one.done == [ENCLOSED, *CLEARED, ("scope",), *CLEARED]
     assert one.name == f"creatic-acces-auditeur-12-{os.getpid()}.scope"
     assert sessions.Process(1, frozenset(), f"/system.slice/{one.name}").scope
     *options, separator, program, verb, name, serial, asked = one.command
     assert (separator, program, verb, name, serial, asked) == ("--", SHELL, "executer", "auditeur", "12", "id")
     assert options[:5] == ["systemd-run", "--scope", "--quiet", "--collect", "--expand-environment=no"]
     assert options[-2] == "--property=RuntimeMaxSec=60s"
+    assert {"--property=MemoryMax=50%", "--property=TasksMax=256"} < set(options)
 
 
 @pytest.mark.parametrize("sent", ["HUP", "TERM"])
@@ -441,7 +547,7 @@ def test_a_session_that_sudo_ends_leaves_nothing(opening: Callable[[str], Openin
     one = opening(f"kill -{sent} $PPID; exec sleep 600")
     start = time.monotonic()
     assert cli.opened("12", str(one.end), []) == 1
-    assert one.done == [*CLEARED, ("scope",), *CLEARED]
+    assert one.done == [ENCLOSED, *CLEARED, ("scope",), *CLEARED]
     assert time.monotonic() - start < 300
 
 
@@ -623,7 +729,7 @@ def test_a_command_line_is_not_believed(opening: Callable[[str], Opening], seria
     one = opening("exit 0")
     with pytest.raises(cli.Refused, match="n'est pas celui de cette connexion"):
         cli.opened(serial, str(one.end + longer), [])
-    assert one.done == []
+    assert one.done == [ENCLOSED]
 
 
 def test_no_session_begins_where_one_could_enter_another(tmp_path: Path) -> None:

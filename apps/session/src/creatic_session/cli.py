@@ -20,15 +20,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any, NoReturn
 
 from .admitted import NotOne, admit, admitted, apart, drop
-from .sessions import astray, cut, forget, of_certificate, of_scope, process
+from .sessions import Unfit, astray, cut, enclose, forget, of_certificate, of_scope, process, recordings_room
 
 SELF = "/usr/lib/creatic/creatic-session"
 _FORCED = re.compile(r"enregistrer ([0-9]{1,12}) ([0-9]{1,12})")
 _NUMBER = re.compile(r"[0-9]{1,12}")
 _OPENING_S = 1.0
+_LOOK_S = 5.0  # between two looks at what recordings take
+# Of a machine that others work with: what a session may take of it.
+_SHARE = {"CPUWeight": "20", "IOWeight": "20", "MemoryMax": "50%", "TasksMax": "256"}
+_FIRST_TO_GO = "900"  # of 1,000 (proc_pid_oom_score_adj(5)): no service's memory goes for a session's
 
 
 class Refused(Exception):
@@ -77,6 +82,7 @@ def scoped(account: str, serial: str, seconds: int, asked: list[str]) -> tuple[s
     """
     name = f"creatic-acces-{account}-{serial}-{os.getpid()}.scope"
     options = ["--scope", "--quiet", "--collect", "--expand-environment=no", f"--unit={name}"]
+    options += [f"--property={name}={share}" for name, share in _SHARE.items()]
     options += [f"--property=RuntimeMaxSec={seconds}s", "--property=TimeoutStopSec=2s"]
     return name, ["systemd-run", *options, "--", SELF, "executer", account, serial, *asked]
 
@@ -111,6 +117,16 @@ def _go_on(*_signal: Any) -> None:
     """A signal meant for the session; a handler is not inherited, as an ignored signal would be."""
 
 
+def _wait(session: subprocess.Popen[bytes], account: str) -> int:
+    """Wait for a session, while its connection is there and recordings leave their disk to others; gives its status."""
+    while True:
+        try:
+            return session.wait(_LOOK_S)
+        except subprocess.TimeoutExpired:
+            recordings_room()
+            admitted(account)  # without a terminal, nobody is told that the client is gone
+
+
 def opened(serial: str, end: str, asked: list[str]) -> int:
     """Run a session in its scope, and leave nothing of it; returns its exit status.
 
@@ -121,8 +137,10 @@ def opened(serial: str, end: str, asked: list[str]) -> int:
     account = _caller()
     try:
         apart()
+        recordings_room()
+        enclose(account.pw_uid)
         signed = admitted(account.pw_name)
-    except NotOne as error:
+    except (NotOne, Unfit) as error:
         raise Refused(str(error)) from error
     if (serial, end) != (str(signed.serial), str(signed.end)):
         raise Refused("ce certificat n'est pas celui de cette connexion")
@@ -141,8 +159,11 @@ def opened(serial: str, end: str, asked: list[str]) -> int:
         for number in (signal.SIGHUP, signal.SIGTERM):
             signal.signal(number, _end)
         session = subprocess.Popen(command)
-        status = session.wait()
-    except _Ended:
+        status = _wait(session, account.pw_name)
+    except Unfit as error:
+        print(f"Session arrêtée : {error}.", file=sys.stderr)
+        status = 1
+    except (NotOne, _Ended):
         status = 1
     finally:
         for number in (signal.SIGHUP, signal.SIGTERM):
@@ -155,6 +176,8 @@ def opened(serial: str, end: str, asked: list[str]) -> int:
 
 
 def _become(account: pwd.struct_passwd, asked: list[str]) -> NoReturn:
+    Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO, encoding="ascii")
+    os.unshare(os.CLONE_NEWIPC)  # memory that is shared by a number (shmget(2)) would outlive the session
     os.initgroups(account.pw_name, account.pw_gid)
     os.setgid(account.pw_gid)
     os.setuid(account.pw_uid)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,6 +28,18 @@ _DOOR = re.compile(
 # What would run something for an account later: crontab, jobs of at, user manager kept after the session (linger).
 _PLANNED = ("var/spool/cron/crontabs/{name}", "var/lib/systemd/linger/{name}")
 _JOBS = "var/spool/cron/atjobs"
+RECORDINGS = Path("/var/log/sudo-io")
+_ROOM = 10  # a tenth of their disk
+# What one writes there fills a disk, or the memory, that others work with, and outlives it; PostgreSQL gives its places
+# before it asks who comes, the journal writes what anybody says.
+_CLOSED = {
+    **dict.fromkeys(("/tmp", "/var/tmp", "/dev/shm", "/run/lock"), "r-x"),  # noqa: S108 - to close them
+    **dict.fromkeys(("/run/postgresql", "/run/systemd/journal"), "---"),
+}
+
+
+class Unfit(Exception):
+    """This machine is in no state to have a session; the message is French."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +132,46 @@ def cut(
                 kill(one.pid, signal.SIGKILL)
         time.sleep(0.05)
     return Counter(killed.values())
+
+
+def recordings_room(folder: Path = RECORDINGS) -> None:
+    """Check that the recordings leave the machine's disk to those who work with it: what a session shows is recorded,
+    and may have no end.
+
+    Raises:
+        Unfit: they take a tenth of it.
+    """
+    taken = 0
+    for top, _folders, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                taken += (Path(top) / name).lstat().st_blocks * 512
+    if not taken:
+        return
+    disk = os.statvfs(folder)
+    if taken * _ROOM > disk.f_blocks * disk.f_frsize:
+        raise Unfit(
+            f"les enregistrements des sessions occupent plus d'un dixième du disque de cette machine ({taken >> 20} "
+            f"Mio). À faire, par l'exploitant : emportez ceux de {folder}, puis effacez-les"
+        )
+
+
+def enclose(uid: int, root: Path = Path("/")) -> None:
+    """Close to an account what its sessions neither write nor reach: asked as each begins, for what came since.
+
+    Raises:
+        Unfit: it is not closed.
+    """
+    lines = [f"a+ {place} - - - - u:{uid}:{right}\n" for place, right in _CLOSED.items()]
+    done = subprocess.run(
+        ["systemd-tmpfiles", f"--root={root}", "--create", "-"],
+        input="".join(lines),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise Unfit(f"ce que ce compte n'écrit pas ne lui est pas fermé : {done.stderr.strip()[-300:]}")
 
 
 def forget(name: str, uid: int, root: Path = Path("/")) -> None:
