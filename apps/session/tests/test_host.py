@@ -540,6 +540,8 @@ def test_a_session_leaves_nothing_when_its_shell_ends(
     assert options[:5] == ["systemd-run", "--scope", "--quiet", "--collect", "--expand-environment=no"]
     assert options[-2] == "--property=RuntimeMaxSec=60s"
     assert {"--property=MemoryMax=50%", "--property=TasksMax=256"} < set(options)
+    # 192 connections of an auditor's, from the passerelle, had the parapheur refuse the passerelle itself.
+    assert {"--property=IPAddressDeny=any", "--property=IPAddressAllow=localhost"} < set(options)
 
 
 @pytest.mark.parametrize("sent", ["HUP", "TERM"])
