@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import AnswerError, checked
@@ -214,7 +215,7 @@ def read(machine: str, raw: bytes, keys: Collection[bytes]) -> Releve:
             "(ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)"
         )
     try:
-        kept = json.loads(raw)
+        kept = json.loads(raw.decode())  # a text of another encoding, which json would take, is kept nowhere
         text, signature = kept["signe"], kept["signature"]
         if not isinstance(text, str) or not isinstance(signature, str):
             raise TypeError
@@ -417,4 +418,4 @@ def finding(
 
 def incident(nature: str, reason: str, remedy: str = "Corriger, puis relancer l'audit.") -> dict[str, str]:
     """What kept a machine from being judged by its relevé."""
-    return {"phase": "releves", "nature": nature, "tache": "relevé", "raison": reason, "remede": remedy}
+    return {"phase": "releves", "nature": nature, "tache": "relevé", "raison": harmless.line(reason), "remede": remedy}

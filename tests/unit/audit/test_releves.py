@@ -179,6 +179,14 @@ HOSTILE: dict[str, tuple[Callable[[Sender], bytes], str]] = {
     "from the future": (lambda one: one.sends(told(fin="2026-11-25T08:00:00Z")), "daté de l'avenir (2 h d'avance)"),
     "50 MB": (lambda one: b"x" * (50 << 20), "dépasse 256 Kio"),
     "not JSON": (lambda one: b"\xff\x00", "est illisible"),
+    # json takes both of bytes; they were kept as UTF-8, which ended everybody's audit.
+    "UTF-16": (lambda one: one.sends(told()).decode().encode("utf-16"), "est illisible"),
+    "half a surrogate": (lambda one: one.sends(told(), autre="A").replace(b'"A"', b'"\xed\xa0\x80"'), "est illisible"),
+    "a name that no file takes": (lambda one: one.sends(json.dumps(told("\ud800"))), "est un relevé de « \ufffd »"),
+    "a name that writes lines": (
+        lambda one: one.sends(told("\x1b]52;\nfab")),
+        "est un relevé de « \ufffd]52;\ufffdfab »",
+    ),
     "a list": (lambda one: b"[]", "est illisible"),
     "a number signed": (lambda one: one.sends("3"), "ce qu'elle a signé n'est pas un relevé"),
     "too deep": (lambda one: one.sends(_deep()), "ce qu'elle a signé n'est pas un relevé"),
@@ -214,6 +222,7 @@ def test_what_is_wrong_is_told_and_is_its_machines_fault_alone(
     assert wrong.incident is not None
     assert said in wrong.incident["raison"]
     assert wrong.state == "en_erreur"
+    assert wrong.incident["raison"].encode().decode().isprintable()
     good = find(sender.sends(told("wavrin-pc")), name="wavrin-pc")
     results = assess([wrong, good], Catalogue([entry("R9")]))
     verdicts = {name: one["verdict"] for name, one in results["controles"][0]["machines"].items()}

@@ -31,8 +31,8 @@ _FORCED = re.compile(r"enregistrer ([0-9]{1,12}) ([0-9]{1,12})")
 _NUMBER = re.compile(r"[0-9]{1,12}")
 _OPENING_S = 1.0
 _LOOK_S = 5.0  # between two looks at what recordings take
-# Of a machine that others work with: what a session may take of it. It speaks to no other machine: it would be that one,
-# to whoever counts or lets in by address.
+# Of a machine that others work with: what a session may take of it. It speaks to no other machine, which would take it
+# for this one, to count or to let in.
 _SHARE = {"CPUWeight": "20", "IOWeight": "20", "MemoryMax": "50%", "TasksMax": "256"}
 _SHARE |= {"IPAddressAllow": "localhost", "IPAddressDeny": "any"}
 _FIRST_TO_GO = "900"  # of 1,000 (proc_pid_oom_score_adj(5)): no service's memory goes for a session's
