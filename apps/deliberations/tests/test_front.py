@@ -318,3 +318,40 @@ def test_a_search_has_an_end(monkeypatch: pytest.MonkeyPatch, search: str, endle
     assert [one.munge_search_term(search) for one in pages] == [munged] * 2
     with pytest.raises(TooLong) if endless else contextlib.nullcontext():
         assert parser().parseQuery(search) == f"lu : {search}"
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_accounts_are_listed_to_the_administrator_alone(monkeypatch: pytest.MonkeyPatch, may: bool) -> None:
+    """/@@qsOptions named all agents and élus of all communes, with their logins, to visitors."""
+
+    class Factory:
+        """Plone's list of accounts."""
+
+        source = "user"
+
+        def __call__(self, _context: Any, query: str = "") -> list[str]:
+            return [f"claire.dubois{query}"]
+
+    manager = SimpleNamespace(checkPermission=lambda name, _one: may and name == "Manage portal")
+    listing = {"BaseFactory": Factory, "PrincipalsVocabulary": type("Listed", (list,), {})}
+    accounts = accounts_with(
+        monkeypatch,
+        {
+            "AccessControl": {"getSecurityManager": lambda: manager},
+            "plone.app.vocabularies": {"principals": SimpleNamespace(**listing)},
+        },
+    )
+    accounts.keep_names(object())
+    assert list(Factory()(object())) == (["claire.dubois"] if may else [])
+    assert list(Factory()(object(), query="*")) == (["claire.dubois*"] if may else [])
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/own/seances/@tus-upload", "/++api++/own/seances/@tus-upload/d415", "/own/@tus-replace", "/own/@@@tus-upload",
+     "/own/++view++@tus-upload"],
+)  # fmt: skip # a list of words
+def test_nothing_is_sent_by_pieces(path: str) -> None:
+    """Each piece stayed on the disk of all communes' site for an hour after the last one, whatever they weighed."""
+    assert asked(path, method="POST") == "404 Not Found"
+    assert asked(path, method="PATCH") == "404 Not Found"

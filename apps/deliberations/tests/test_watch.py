@@ -92,6 +92,19 @@ def test_what_is_taken_or_not_touched_or_was_voted_is_left_as_it_is(watch: Any) 
     watch._check(annex, ["file"])
 
 
+@pytest.mark.parametrize("text", ["<img src=x onerror=alert(1)>", "Avis\n</p><svg/onload=x>", "<!-- ", "<?php"])
+def test_a_description_is_text(watch: Any, text: str) -> None:
+    """The portal's page showed it as HTML: it ran in whoever read what is public, of any commune."""
+    with pytest.raises(Refusal, match="sans balise"):
+        watch._check(publication(description=text, file=None), ["description"])
+    watch._check(publication(description=text, file=None), ["title"])  # of before
+
+
+def test_a_description_says_less_than(watch: Any) -> None:
+    watch._check(publication(description="Marchés < 90 000 €, taux <5 %", file=None), ["description"])
+    watch._check(publication(description=None, file=None), ["description"])
+
+
 def test_the_form_that_brings_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     forms = module(monkeypatch, "forms", "content")
     monkeypatch.setattr(forms.content, "Wrong", Refusal)

@@ -773,3 +773,24 @@ def test_nor_reaches_a_page_where_it_would_be(site: Site, act: Act, login: str) 
             assert browser.ask("GET", f"{place}/{page}").status in (302, 401, 403, 404), (place, page)
     tal = {"item_title_formatting_tal": "python: 1", "title": "autre"}
     assert site.api(login, "PATCH", "/gondecourt", tal).status in (401, 403)
+
+
+def test_what_is_written_acts_on_no_page_and_hides_nothing(site: Site, mark: str) -> None:
+    """A link of a class of the site's scripts fetched a picture's comment, and ran it as whoever clicked."""
+    projet = site.projet(site.meeting("2026-11-26", f"textes {mark}"), f"Textes {mark}")
+    text = '<p class="d-none text-end">Article 2</p><a class="pat-inject" style="position:fixed" href="/x#y">ici</a>'
+    site.done(WRITER, "PATCH", projet, {"expose": {"data": text, "content-type": "text/html"}})
+    page = site.browser(MANAGER).ask("GET", projet).data.decode()
+    assert '<p class="text-end">Article 2</p><a href="/x#y">ici</a>' in page
+    made = {"@type": "Publication", "title": f"Avis {mark}", "document_type": "arrete", "category": "8"}
+    told = site.api(MANAGER, "POST", "/gondecourt/publications", made | {"description": "<img src=x onerror=x>"})
+    assert (told.status, "sans balise" in told.json()["message"]) == (400, True)
+
+
+def test_accounts_are_listed_to_no_visitor_nor_agent(site: Site) -> None:
+    for page in ("@@qsOptions", "@@querybuilderjsonconfig"):
+        for asked in (site.ask("GET", f"/{page}", HTML), site.browser(STRANGER).ask("GET", f"/gondecourt/{page}")):
+            assert (asked.status, WRITER in asked.data.decode()) == (200, False), page
+    for service in ("@querystring", "@vocabularies/plone.app.vocabularies.Principals?title=gondecourt"):
+        told = site.api(STRANGER, "GET", f"/{service}").data.decode()
+        assert not [one for one in (WRITER, "gondecourt-dgs") if one in told], service

@@ -170,6 +170,25 @@ def see(event: Any) -> None:
         raise Unauthorized("Identifiez-vous : cette page n'est pas ouverte à tous.")
 
 
+def keep_names(_event: Any) -> None:
+    """When the site starts: who has an account is listed to the administrator alone, whatever page or service asks.
+
+    What a search may ask for is for anybody in Plone, with each of its choices: the authors, who are all accounts.
+    """
+    from plone.app.vocabularies import principals
+
+    listed = principals.BaseFactory.__call__
+
+    def listed_to(self: Any, context: Any, query: str = "") -> Any:
+        if getSecurityManager().checkPermission("Manage portal", api.portal.get()):
+            return listed(self, context, query)
+        nobody = principals.PrincipalsVocabulary([])
+        nobody.principal_source = self.source
+        return nobody
+
+    principals.BaseFactory.__call__ = listed_to
+
+
 def hold(event: Any) -> None:
     """Let nobody do anything with a given password but change it."""
     request = event.request

@@ -10,8 +10,9 @@ from typing import Any, BinaryIO
 from urllib.parse import parse_qsl
 
 _NAMES = ("manage", "portal_setup", "Control_Panel")
-# Attributes of Zope's objects that lead out of the site are no pages either.
-_BEGINNINGS = ("manage_", "manage-", "aq_", "VirtualHost", "_vh_")
+# Attributes of Zope's objects that lead out of the site are no pages either; nor are uploads by pieces (TUS), which
+# stay on the disk whatever they weigh, of no document and nobody's.
+_BEGINNINGS = ("manage_", "manage-", "aq_", "VirtualHost", "_vh_", "@tus-")
 # @@name, ++view++name, ++attribute++name: other ways to say a name.
 _NAMESPACE = re.compile(r"@@|\+\+[^+/]*\+\+")
 # ZPublisher's field names that are no fields, but another page to show: name:method=, :action=name.

@@ -46,6 +46,7 @@ _LABELS = {
     "expiration_date": "Date de retrait", "__ac_local_roles__": "Partage", "subject": "Mots-clés", "file": "Fichier",
 }  # fmt: skip # a table
 _LISTED = " ; "
+_TAG = re.compile(r"<[A-Za-z/!?]")  # what HTML begins with, and « < 90 000 € » does not
 _SHORT = 20_000  # signs of a text, whatever those of its meeting weigh
 _OURS: contextvars.ContextVar[bool] = contextvars.ContextVar("creatic_ours", default=False)
 _ON_THE_WAY = ("planned", "published")  # of a publication that a person makes: a clock publishes what is planned
@@ -390,6 +391,10 @@ def _check(thing: Any, changed: list[str]) -> None:
             return
         if _is_brought_to(aq_parent(thing)) and {"file", "image"} & {*changed}:
             _judge(thing)
+    if kind == "Publication" and "description" in changed and _TAG.search(str(thing.description or "")):
+        _refuse(
+            thing, "Description : c'est du texte, sans balise. À faire : enlevez ce qui suit un « < »", error=BadRequest
+        )
     if kind == "Publication" and not is_deliberation(thing):
         if "file" in changed and getattr(aq_base(thing), "file", None) is not None:
             _judge(thing)
