@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
 import urllib.error
 import urllib.parse
@@ -24,6 +25,7 @@ from creatic.check.flows import MET, Machine
 
 WAIT = 20.0
 """Seconds that a site has to answer."""
+_SAID = 120  # characters of what is no answer
 _TOGETHER = 32  # trials at a time
 _UNNAMED = "ce nom n'est connu d'aucun serveur de noms du poste de commande"
 
@@ -156,5 +158,5 @@ def _answered(url: str, opener: urllib.request.OpenerDirector) -> str:
         if isinstance(error.reason, socket.gaierror):
             return _UNNAMED
         return f"pas de réponse ({error.reason})"
-    except OSError as error:
-        return f"pas de réponse ({error})"
+    except (OSError, http.client.HTTPException, ValueError) as error:  # what is no answer, or leads to no address
+        return f"pas de réponse ({type(error).__name__} : {str(error)[:_SAID]})"

@@ -60,6 +60,7 @@ from mayan.apps.metadata.models import MetadataType
 from mayan.apps.ocr import tasks as ocr_tasks
 from mayan.apps.rest_api.classes import BatchRequestCollection
 from mayan.apps.sources.models import Source
+from mayan.apps.storage.models import SharedUploadedFile
 from mayan.celery import app as celery
 from PIL import Image
 from pypdf import PdfWriter
@@ -398,6 +399,20 @@ class Pages(Mayan):
             self.assertEqual(told.status_code, 400, told)
             self.assertIn("est trop grand", told.json()["detail"])
             self.is_hidden_from("hugo.blanc", Document.objects.get(pk=made["id"]), page)
+            self.keeps_nothing_of("hugo.blanc", made["id"])
+
+    def keeps_nothing_of(self, login: str, document: int) -> None:
+        """Give a file for a document that is another commune's, or is not: it stayed on the disk for a week."""
+        before = SharedUploadedFile.objects.count()
+        for number in (document, 999_999):
+            file = io.BytesIO(PAGE)
+            file.name = "lettre.pdf"
+            sent = Visitor().post(
+                f"/api/v4/documents/{number}/files/", {"action_name": "replace", "file_new": file},
+                HTTP_AUTHORIZATION=f"Token {self.token(login).json()['token']}", secure=True,
+            )  # fmt: skip # a table
+            self.assertEqual(sent.status_code, 404, sent.content[:300])
+        self.assertEqual(SharedUploadedFile.objects.count(), before)
 
     def is_hidden_from(self, login: str, document: Document, page: DocumentFilePage) -> None:
         """Ask every address that is open of another commune's document, and of what is of it."""

@@ -109,6 +109,34 @@ def test_a_site_that_is_away_says_why(closed: int) -> None:
     assert outside._answered("http://nulle.invalid/", opener) == outside._UNNAMED
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\x1b]0;x\x07 ?\r\n\r\n",
+        b"HTTP/1.1 200 " + b"a" * 70_000,
+        b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n",
+        b"HTTP/1.1 302 x\r\nLocation: http://[zz/\r\n\r\n",
+        b"HTTP/1.1 302 x\r\nLocation: http://x:zz/\r\n\r\n",
+        b"HTTP/1.1 302 x\r\nLocation: http://" + b"a" * 80 + b".x/\r\n\r\n",
+    ],
+)
+def test_what_is_no_answer_is_one_site_s_fault(answer: bytes) -> None:
+    """It ended the whole check, of every machine and every site."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with server.accept()[0] as visitor:
+                visitor.recv(4096)
+                visitor.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        said = outside._answered(f"http://127.0.0.1:{server.getsockname()[1]}/", urllib.request.build_opener())
+        thread.join()
+    assert "pas de réponse" in said
+    assert len(said) < 200
+
+
 def test_packages_are_asked_where_this_machine_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "https://lea:secret@miroir.invalid/simple/")
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", "https://npm.invalid/")
