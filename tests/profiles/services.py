@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,3 +102,15 @@ def in_clear(host: Host, *paths: str) -> list[str]:
         if not (shown and all(map(closed, json.loads(shown)["blockdevices"]))):
             found.append(device)
     return found
+
+
+def waits_on_the_disk(host: Host, unit: str) -> None:
+    """What a service is sent waits on the disk, not in its memory."""
+    with host.sudo():
+        pid = host.check_output("systemctl show -p MainPID --value %s", unit)
+        environment = host.check_output(f"tr '\\0' '\\n' < /proc/{pid}/environ").splitlines()
+        mounts = [line.split() for line in host.check_output(f"cat /proc/{pid}/mountinfo").splitlines()]
+    [place] = [one.partition("=")[2] for one in environment if one.startswith("TMPDIR=")]
+    kinds = {one[4]: one[one.index("-") + 1] for one in mounts}  # the last mounted at a place is what is seen there
+    holder = max((point for point in kinds if Path(place).is_relative_to(point)), key=len)
+    assert kinds[holder] != "tmpfs", (unit, place)

@@ -19,7 +19,7 @@ from testinfra.host import Host
 from testbed.communes import subscribers
 from testbed.deliberations import HTML, JSON, MANAGER, MAYOR, MEETINGS, STRANGER, WRITER, Browser, Site, token
 from tests.profiles.deliberations.conftest import Act, pdf, pdf_text, signed
-from tests.profiles.services import exposure, listens_on, memory_holds, there_and_closed
+from tests.profiles.services import exposure, listens_on, memory_holds, there_and_closed, waits_on_the_disk
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
 
@@ -70,6 +70,11 @@ def test_secrets_are_closed_to_other_accounts(host: Host) -> None:
 def test_memory_holds_on_a_small_machine(host: Host, act: Act) -> None:
     """PSS once documents were drawn."""
     memory_holds(host, "plone,postgres,www-data", MEMORY, 5)
+
+
+def test_what_is_sent_waits_on_the_disk(host: Host) -> None:
+    """Twelve bodies of a visitor with any cookie were 2.2 GB of the memory of a site that has 1.2."""
+    waits_on_the_disk(host, "plone.service")
 
 
 @pytest.mark.costly

@@ -7,13 +7,12 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from testinfra.host import Host
 
 from testbed.passerelle import Passerelle
-from tests.profiles.services import exposure, listens_on, there_and_closed
+from tests.profiles.services import exposure, listens_on, there_and_closed, waits_on_the_disk
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
 
@@ -54,14 +53,7 @@ def test_services_are_sandboxed(host: Host, unit: str) -> None:
 
 def test_forms_wait_on_the_disk(host: Host) -> None:
     """Answers to letters, of 150 MB each: in memory, those of one agent would end the pages of all communes."""
-    with host.sudo():
-        pid = host.check_output("systemctl show -p MainPID --value passerelle-web.service")
-        environment = host.check_output(f"tr '\\0' '\\n' < /proc/{pid}/environ").splitlines()
-        [place] = [one.partition("=")[2] for one in environment if one.startswith("TMPDIR=")]
-        mounts = [line.split() for line in host.check_output(f"cat /proc/{pid}/mountinfo").splitlines()]
-    kinds = {one[4]: one[one.index("-") + 1] for one in mounts}  # the last mounted at a place is what is seen there
-    holder = max((point for point in kinds if Path(place).is_relative_to(point)), key=len)
-    assert kinds[holder] != "tmpfs"
+    waits_on_the_disk(host, "passerelle-web.service")
 
 
 def test_secrets_are_closed_to_other_accounts(host: Host) -> None:

@@ -522,3 +522,28 @@ def test_who_is_refused_comes_back(tmp_path: Path) -> None:
     ):
         Sae(None)._send(BytesIO(b""), "x", folder)  # type: ignore[arg-type] # what it is made of is not asked
     assert not list(folder.iterdir())  # no refusal is noted
+
+
+# -- where what is sent waits ------------------------------------------------------------------------------
+
+
+def _sent_by_anybody() -> list[str]:
+    """Roles whose application nginx hands what is sent without a certificate."""
+    said = {path.parts[-3]: path.read_text(encoding="utf-8") for path in ROLE.parent.glob("*/tasks/main.yml")}
+    return sorted(
+        name
+        for name, text in said.items()
+        if "nginx_tls_upstream:" in text and "nginx_tls_client_certificates: required" not in text
+    )
+
+
+def test_applications_that_anybody_sends_something_are_known() -> None:
+    assert _sent_by_anybody() == ["mayan", "plone"]
+
+
+@pytest.mark.parametrize("role", [*_sent_by_anybody(), "passerelle"])
+def test_what_is_sent_waits_on_the_disk(role: str) -> None:
+    """In Debian, /tmp is memory, of the service that writes there: twelve bodies of one address ended the site."""
+    texts = "\n".join(path.read_text(encoding="utf-8") for path in (ROLE.parent / role / "templates").glob("*.j2"))
+    assert re.findall(r"\bTMPDIR=(\S+)", texts)
+    assert all(place.startswith("/var/") for place in re.findall(r"\bTMPDIR=(\S+)", texts))
