@@ -38,7 +38,7 @@ def install(_event: Any) -> None:
     """When the site starts: whatever page or document shows a text."""
     clean: Any = safe_html.Cleaner
 
-    class Cleaner(clean):  # type: ignore[misc] # of Plone, or its stand-in
+    class Cleaner(clean):
         """Plone's, then ours."""
 
         def __init__(self, **options: Any) -> None:
