@@ -14,7 +14,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,13 +37,13 @@ GATEWAY = "Passerelle des archives"
 
 
 @contextmanager
-def names_of_the_lab() -> Iterator[None]:
+def names_of_the_lab(addresses: Mapping[str, str] = ADDRESSES) -> Iterator[None]:
     """The control node does not know the lab's names."""
     real = socket.getaddrinfo
 
     def known(host: Any, *arguments: Any, **options: Any) -> Any:
         name = str(host).removesuffix(".creatic.test")
-        return real(ADDRESSES.get(name, host), *arguments, **options)
+        return real(addresses.get(name, host), *arguments, **options)
 
     socket.getaddrinfo = known
     try:
@@ -52,11 +52,11 @@ def names_of_the_lab() -> Iterator[None]:
         socket.getaddrinfo = real
 
 
-def gateway_certificate() -> Path:
-    """Folder of a certificate with the gateway's name, issued by the lab's authority."""
+def gateway_certificate(home: Path = HOME) -> Path:
+    """Folder of a certificate with the gateway's name, issued by the authority of this state."""
     wanted = {
-        "dir": str(HOME / "pki"),
-        "certificates_dir": str(HOME / "certificats-essai"),
+        "dir": str(home / "pki"),
+        "certificates_dir": str(home / "certificats-essai"),
         "certificates": [
             {
                 "name": "passerelle",
@@ -73,17 +73,17 @@ def gateway_certificate() -> Path:
         *("-a", json.dumps(wanted), "-e", "ansible_become=false"),
     )
     assert done.returncode == 0, done.stdout
-    return HOME / "certificats-essai" / "passerelle" / "current"
+    return home / "certificats-essai" / "passerelle" / "current"
 
 
-def connect(certificate: Path, *nodes: str) -> SwiftStore:
+def connect(certificate: Path, *nodes: str, home: Path = HOME) -> SwiftStore:
     """The store as the gateway has it; through these nodes' proxies only, all of them by default."""
-    keys = json.loads((HOME / "secrets" / "archive" / "comptes.json").read_text("utf-8"))
+    keys = json.loads((home / "secrets" / "archive" / "comptes.json").read_text("utf-8"))
     return SwiftStore(
         SwiftSettings(
             urls=[f"https://{name}.creatic.test" for name in nodes or ADDRESSES],
             keys=keys,
-            ca_file=HOME / "pki" / "publie" / "racine.pem",
+            ca_file=home / "pki" / "publie" / "racine.pem",
             certificate=certificate,
         )
     )

@@ -83,6 +83,30 @@ rm -f /var/cache/apt/archives/*.deb /etc/ssh/ssh_host_*
 """
 
 
+def sources() -> list[tuple[str, str, str]]:
+    """Debian repositories of this machine: (URI, suite, components)."""
+    out = run(
+        [
+            "apt-get",
+            "indextargets",
+            "--format",
+            "$(LABEL)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)",
+            "Created-By: Packages",
+        ],
+        "apt ne répond pas",
+    )
+    found: dict[tuple[str, str], list[str]] = {}
+    for line in out.splitlines():
+        label, uri, suite, component = line.split("|")
+        if label in ("Debian", "Debian-Security"):
+            found.setdefault((uri, suite), []).append(component)
+    if not any(suite == "trixie" for _uri, suite in found):
+        raise LabError(
+            "aucun dépôt Debian 13 (trixie) dans la configuration d'apt de ce poste : lancez « apt-get update »"
+        )
+    return [(uri, suite, " ".join(sorted(set(parts)))) for (uri, suite), parts in found.items()]
+
+
 class Images:
     """The images, by what a machine's packages are."""
 
@@ -125,29 +149,6 @@ class Images:
             new.replace(archive)
         return archive
 
-    def _sources(self) -> list[tuple[str, str, str]]:
-        """Debian repositories of this machine: (URI, suite, components)."""
-        out = run(
-            [
-                "apt-get",
-                "indextargets",
-                "--format",
-                "$(LABEL)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)",
-                "Created-By: Packages",
-            ],
-            "apt ne répond pas",
-        )
-        found: dict[tuple[str, str], list[str]] = {}
-        for line in out.splitlines():
-            label, uri, suite, component = line.split("|")
-            if label in ("Debian", "Debian-Security"):
-                found.setdefault((uri, suite), []).append(component)
-        if not any(suite == "trixie" for _uri, suite in found):
-            raise LabError(
-                "aucun dépôt Debian 13 (trixie) dans la configuration d'apt de ce poste : lancez « apt-get update »"
-            )
-        return [(uri, suite, " ".join(sorted(set(parts)))) for (uri, suite), parts in found.items()]
-
     def _overlay(self) -> dict[str, str]:
         """Files put in the image: what a Debian installer would have asked, and the package cache."""
         files = {
@@ -159,7 +160,7 @@ class Images:
             # reads their manuals there, which are half of all files that are unpacked, then watched and looked through.
             "etc/dpkg/dpkg.cfg.d/creatic-lab": "force-unsafe-io\n"
             + "".join(f"path-exclude=/usr/share/{folder}/*\n" for folder in ("doc", "locale", "man")),
-            "etc/apt/sources.list": "".join(f"deb {uri} {suite} {parts}\n" for uri, suite, parts in self._sources()),
+            "etc/apt/sources.list": "".join(f"deb {uri} {suite} {parts}\n" for uri, suite, parts in sources()),
             f"etc/sudoers.d/{self.access.user}": f"{self.access.user} ALL=(ALL:ALL) NOPASSWD: ALL\n",
             "etc/ssh/sshd_config.d/10-creatic-lab.conf": "PasswordAuthentication no\nPermitRootLogin no\n",
             INIT_PATH.removeprefix("/"): INIT,
@@ -199,7 +200,7 @@ class Images:
                     info.mode = 0o440 if name.startswith("etc/sudoers.d/") else 0o755 if executable else 0o644
                     tar.addfile(info, io.BytesIO(data))
             image = Path(folder) / "image.tar"
-            sources = "\n".join(f"deb {uri} {suite} {parts}" for uri, suite, parts in self._sources())
+            lines = "\n".join(f"deb {uri} {suite} {parts}" for uri, suite, parts in sources())
             run(
                 [
                     "mmdebstrap",
@@ -221,7 +222,7 @@ class Images:
                     "-",
                 ],
                 "l'image Debian 13 n'a pas pu être construite",
-                input=sources,
+                input=lines,
             )
             image.replace(target)
 

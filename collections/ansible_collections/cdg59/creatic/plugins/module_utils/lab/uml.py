@@ -220,12 +220,24 @@ def command(name: str, memory: str, disk_count: int) -> list[str]:
         memory: the machine's memory, as the kernel takes it: 1024M.
         disk_count: disks besides the root file system.
     """
+    return ["sh", "-ceu", START, "sh", ACCOUNT, *kernel(name, memory, disk_count)]
+
+
+def kernel(name: str, memory: str, disk_count: int, place: str = "", tap: str = "tap0") -> list[str]:
+    """The kernel's command line, under the account without rights; arguments may be added to it.
+
+    Args:
+        name: host name.
+        memory: as in `command`.
+        disk_count: as in `command`.
+        place: folder that has ``machine`` (the disks), ``memory`` and ``repairs.so``; empty for the root.
+        tap: the interface that is the machine's cable.
+    """
     return [
-        *("sh", "-ceu", START, "sh", ACCOUNT),
         *("setpriv", f"--reuid={ACCOUNT}", f"--regid={ACCOUNT}", "--clear-groups", "--inh-caps=-all", "--no-new-privs"),
-        *("env", "-i", "PATH=/usr/bin", "LD_PRELOAD=/repairs.so", "HOME=/memory", "TMPDIR=/memory"),
-        *("linux.uml", f"umid={name}", "uml_dir=/memory", f"mem={memory}"),
-        *(f"ubd{rank}=/machine/disque{rank}.img" for rank in range(disk_count + 1)),
+        *("env", "-i", "PATH=/usr/bin", f"LD_PRELOAD={place}/repairs.so", f"HOME={place}/memory"),
+        *(f"TMPDIR={place}/memory", "linux.uml", f"umid={name}", f"uml_dir={place}/memory", f"mem={memory}"),
+        *(f"ubd{rank}={place}/machine/disque{rank}.img" for rank in range(disk_count + 1)),
         *("root=/dev/ubda", "rw", "loglevel=5", "net.ifnames=0", "lsm=yama,apparmor"),
-        *("vec0:transport=tap,ifname=tap0,depth=64,gro=1", "con=null", "con0=null,fd:1", "con1=null"),
+        *(f"vec0:transport=tap,ifname={tap},depth=64,gro=1", "con=null", "con0=null,fd:1", "con1=null"),
     ]
