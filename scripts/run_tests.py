@@ -49,9 +49,12 @@ MAILED = "tests/profiles/supervision/test_supervision.py::test_a_unit_that_faile
 # Machines that are alike on the site, and how many: check mode and the profile's tests ask the one that is drawn.
 TWINS = {"archive_node": 3, "commune_pc": 3, "tdt_connector": 3}
 # The last would take a whole run over its limit.
-LONG = (*dict.fromkeys(name for line in DRAWN for name in line), "drills", "production", "closing", "upgrade")
+LONG = (
+    *dict.fromkeys(name for line in DRAWN for name in line),
+    *("drills", "production", "closing", "upgrade", "coffres"),
+)
 # These have machines of their own, on a network of their own; after what else has so many.
-OWN: dict[str, tuple[str, ...]] = {"production": (), "upgrade": ("production",)}
+OWN: dict[str, tuple[str, ...]] = {"production": (), "upgrade": ("production",), "coffres": ("upgrade",)}
 BY_NAME = ("fuzz",)  # no machine is in it, and each of its runs is another: none of a whole run's
 # Test machines beside the site: a control node that several share, and two with kernels of their own, slow, each on one
 # core. What the lab itself says of such machines is asked with them.
