@@ -167,6 +167,8 @@ class Machine:
             revoked=folder / "revoques",
             state=folder / "etat",
             metrics=folder / "metriques",
+            releve=folder / "releve.json",
+            host_key=folder / "hote.pub",
         )
         self.settings.state.mkdir()
         self.settings.metrics.mkdir()

@@ -24,6 +24,9 @@ _OPTIONS = [
     *("-n", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ControlMaster=no"),
     *("-o", "ControlPath=none", "-o", "StrictHostKeyChecking=yes"),
 ]
+CARRIED_NOTHING = (
+    "le guichet n'a encore aucun relevé d'elle : son agent en fait un par jour, qu'elle porte à son prochain passage"
+)
 NOTHING = "son agent n'a encore fait aucun relevé : sur elle, « systemctl start creatic-releve » en fait un"
 
 

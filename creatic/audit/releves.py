@@ -401,9 +401,8 @@ def finding(
             "remarque": remark,
         }
         if silent := silence(releve, now):
-            return Found(
-                target, incident=incident(SILENCE, silent, f"fab audit --limite {target.name} --profils"), releve=facts
-            )
+            remedy = "fab flotte.etat" if target.outgoing else f"fab audit --limite {target.name} --profils"
+            return Found(target, incident=incident(SILENCE, silent, remedy), releve=facts)
         judged = openscap(releve, target, content)
         missing = [name for name in ("systeme", "correctifs") if releve.told[name] is None]
         if missing:

@@ -13,13 +13,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from secrets import SystemRandom
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, duration, now
 
@@ -71,6 +72,8 @@ class Order:
         level: level to judge every machine by; empty for its own.
         catalogue: validated catalogue (creatic/audit/controls.py).
         sources: files of the catalogue and of the site's waivers, copied in the bundle.
+        carried: brings what the guichet carries of the machines that nobody reaches, by their names.
+        keys: file of the host keys of those that known_hosts does not have (creatic/fleet/carried.py).
         acceptance: every machine is looked at from here, and its profile's tests run; without it, machines are judged
             by what their agents signed, and some looked at from here.
     """
@@ -83,6 +86,8 @@ class Order:
     catalogue: audit_verdict.CatalogueLike
     sources: Sequence[Path]
     acceptance: bool = False
+    carried: Callable[[Sequence[str]], Iterator[tuple[str, bytes | None]]] | None = None
+    keys: Path = Path(os.devnull)
 
 
 def profiles(top: Path) -> list[str]:
@@ -218,16 +223,21 @@ class Audit:
             scap.data_stream(self.order.home.parent / "cache", self.say), sorted({target.level for target in asked})
         )
         kept = releves.Kept(self.order.home / releves.FOLDER)
+        proven = releves.HostKeys(self.order.keys)
         files = {known: releves.HostKeys(Path(known).expanduser()) for known in {target.known for target in asked}}
 
         def take(target: Target, fetched: bytes | str | None) -> None:
             name = target.name
             if fetched is None and kept.last(name) is None:
-                self.known[name] = audit_verdict.Found(target, incident=releves.incident("echec", fetch.NOTHING))
+                none = fetch.CARRIED_NOTHING if target.outgoing else fetch.NOTHING
+                self.known[name] = audit_verdict.Found(target, incident=releves.incident("echec", none))
                 self.outside[name] = "son agent n'a encore fait aucun relevé"
                 return
             own = files[target.known].of(target.address, target.port) if target.door else releves.own_keys()
-            told = "son relevé n'est plus sur elle" if fetched is None else fetched
+            if target.outgoing:
+                own = own or proven.of(name)
+            gone = "le guichet ne l'a plus" if target.outgoing else "son relevé n'est plus sur elle"
+            told = gone if fetched is None else fetched
             found = releves.finding(target, told, own, kept, content[target.level], moment)
             self.known[name] = found
             if found.releve and (last := kept.last(name)):
@@ -240,9 +250,12 @@ class Audit:
         if not self.order.limit:
             kept.forget_others(target.name for target in targets)
         with waiting(f"relevés de {count(len(asked), 'machine')}", self.say):
-            fetch.fetch_all(asked, take)
+            self._carried([target for target in asked if target.outgoing], take)
+            fetch.fetch_all([target for target in asked if not target.outgoing], take)
         judged = [name for name, found in self.known.items() if found.state == "auditee"]
-        drawn = dict.fromkeys(sample(judged), "tirée au sort")
+        far = {target.name for target in asked if target.outgoing}  # nobody looks at those from here
+        drawn = dict.fromkeys(sample([name for name in judged if name not in far]), "tirée au sort")
+        self.outside = {name: why for name, why in self.outside.items() if name not in far}
         self.outside = dict([*drawn.items(), *sorted(self.outside.items() - drawn.items())][:OUTSIDE])
         self.seconds["releves"] = round(time.monotonic() - start, 1)
         ages = [found.releve["age_s"] for found in self.known.values() if found.releve]
@@ -252,6 +265,18 @@ class Audit:
             self.say(f"   ✗ {silent}")
         for name, why in self.outside.items():
             self.say(f"   regardée d'ici aussi : {name} ({why})")
+
+    def _carried(self, targets: Sequence[Target], take: Callable[[Target, bytes | str | None], None]) -> None:
+        """Take what the guichet carries of these; one that does not answer is told of each that is left."""
+        left = {target.name: target for target in targets}
+        try:
+            for name, fetched in self.order.carried([*left]) if self.order.carried and left else ():
+                take(left.pop(name), fetched)
+            why = "le guichet n'est pas demandé"
+        except CreaticError as error:
+            why = str(error)
+        for target in left.values():
+            take(target, why)
 
     def _silent(self) -> list[str]:
         """Machines of which nothing of the day is known."""

@@ -67,6 +67,7 @@ class Target:
         door: arguments of ssh(1) that lead to it; none for the control node itself.
         known: file of known hosts, which has its key.
         port: of its SSH server.
+        outgoing: nobody reaches it: the guichet carries its relevé.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Target:
     door: Sequence[str] = ()
     known: str = ""
     port: int = 22
+    outgoing: bool = False
 
 
 def in_container(variables: Mapping[str, Any]) -> bool:

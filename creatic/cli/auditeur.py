@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ansible_collections.cdg59.creatic.plugins.module_utils import words
@@ -25,6 +25,8 @@ from creatic.documents import produce, supports
 from creatic.documents.settings import Settings
 from creatic.evidence import store as evidence_store
 from creatic.evidence.seal import Verification
+from creatic.fleet import carried
+from creatic.fleet.assemble import Door as FleetDoor
 from creatic.patience import waiting
 from creatic.registry import (
     entities,
@@ -37,6 +39,12 @@ _WHAT = {
     "dossier": "dossier ou archive de preuves ; « tous » : ceux de ce poste de commande, et leur chaînage",
     "racine": "certificat racine reçu par un autre canal ; par défaut celui de ce poste de commande",
 }
+
+
+def _carried(names: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
+    """Bring the relevés that the door carries, once the host keys that machines signed are kept."""
+    common.fleet().status()
+    return carried.brought(names, FleetDoor(TOP, common.inventory_dir()).releves)
 
 
 def _verify(dossier: str, racine: str, everything: Callable[[Path], dict[str, Verification]]) -> None:
@@ -136,7 +144,8 @@ def audit(context: Context, limite: str = "", niveau: str = "", profils: bool = 
     try:
         audit_run.check_level(niveau)
         audit_run.check_limit(TOP, common.inventory_dir(), limite)
-        if common.outgoing_communes():
+        acceptance = profils or bool(niveau)  # agents judge at the inventory's level
+        if acceptance and common.outgoing_communes():
             limite = common.without_outgoing(limite or audit_run.EVERYTHING)
         order = audit_run.Order(
             top=TOP,
@@ -146,7 +155,9 @@ def audit(context: Context, limite: str = "", niveau: str = "", profils: bool = 
             level=niveau,
             catalogue=controls.load(catalogue, dt.datetime.now(dt.UTC).date(), site),
             sources=[path for path in (catalogue, site) if path.is_file()],
-            acceptance=profils or bool(niveau),  # agents judge at the inventory's level
+            acceptance=acceptance,
+            carried=_carried,
+            keys=common.home() / "flotte" / carried.HOSTS,
         )
         results, folder = audit_run.Audit(order).perform()
     except CreaticError as error:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from creatic.registry.checked_yaml import looks_evaluated
 _LARGEST_SECRET = 1 << 20  # bytes
 _DOOR = "guichet"
 _STATUS = "runuser -u guichet -- creatic-guichet etat"
+_RELEVES = "runuser -u guichet -- creatic-guichet releves"
 _PROOFS = "runuser -u guichet -- creatic-guichet preuves --apres"
 
 
@@ -191,9 +192,24 @@ class Door:
         Raises:
             FleetError: it does not answer.
         """
-        said = self._run("ansible", _DOOR, "-b", "-m", "ansible.builtin.command", "-a", f"{_PROOFS} {known}")
+        return self._told("preuves", f"{_PROOFS} {known}")
+
+    def releves(self, after: str, wanted: Sequence[str]) -> Any:
+        """Relevés that machines sent, as `carried.brought` takes them; None when it says something else.
+
+        Args:
+            after: name of the last machine that is known; empty for none.
+            wanted: machines; none for all.
+
+        Raises:
+            FleetError: it does not answer.
+        """
+        return self._told("releves", " ".join([_RELEVES, *(["--apres", after] if after else []), *wanted]))
+
+    def _told(self, what: str, command: str) -> Any:
+        said = self._run("ansible", _DOOR, "-b", "-m", "ansible.builtin.command", "-a", command)
         try:
-            return json.JSONDecoder().raw_decode(said[said.index('{"preuves"') :])[0]
+            return json.JSONDecoder().raw_decode(said[said.index(f'{{"{what}"') :])[0]
         except ValueError:  # cut, or none of it
             return None
 

@@ -13,6 +13,7 @@ import base64
 import datetime as dt
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ CLOCKS = dt.timedelta(hours=1)
 """What a machine's clock may be behind (creatic_flotte.manifest)."""
 _GENRES = ("a_jour", "bon", "echec", "refus")
 _LARGEST = 16_384  # characters of what is signed
+_HOST_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]{68}")
 
 Keys = Callable[[str], Iterable[Any]]
 """Public keys of the certificates that the registry issued to a machine, by its name, and that are not revoked."""
@@ -43,7 +45,8 @@ def heard(machine: str, told: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
         told: a report, or its head: ``signe``, ``signature``.
 
     Returns:
-        version, identite, genre, posee, texte, fin (a date with its zone), and the digest of the proofs.
+        version, identite, genre, posee, texte, fin (a date with its zone), and the digest of the proofs; ``hote``, the
+        machine's host key, when it says it.
 
     Raises:
         Unheard: it signed nothing of it.
@@ -79,6 +82,8 @@ def heard(machine: str, told: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
     if not good:
         raise Unheard("ce que cette machine a signé n'est pas un compte rendu d'elle, et ne compte pas")
     said = {key: found[key] for key in ("version", "identite", "genre", "posee", "fin", "preuves")}
+    if isinstance(host := found.get("hote"), str) and _HOST_KEY.fullmatch(host):
+        said["hote"] = host
     return said | {"texte": harmless.line(found["texte"])[:1000]}
 
 

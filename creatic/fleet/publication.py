@@ -7,6 +7,7 @@ In the state's folder ``flotte``::
     publication.json          the last one: version, waves, excuses, why it stopped
     machines.json             what each machine was given: version, digests, dates
     portes.json               emergency doors, by machine: number in the registry of accesses, times, port, order
+    known_hosts               the host key that each machine signed first (carried.py)
     lots/<sha256>             the files that the door has, or must have again
     versions/12/              what version 12 was made of (code.tar.gz, machines/NAME.tar.gz), closed to others
     verrou                    one command at a time
@@ -30,7 +31,7 @@ from typing import Any
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import day_and_hour
 
-from creatic.fleet import attested, bundle, emergency, waves
+from creatic.fleet import attested, bundle, carried, emergency, waves
 from creatic.fleet.signing import FleetError, Signer, manifest
 from creatic.fleet.waves import Machine, Standing
 
@@ -320,6 +321,7 @@ class Fleet:
                 how = "le tunnel est ouvert" if here["jointe"] else "elle ne l'a pas encore ouverte"
             end = day_and_hour(one["fin"]).removeprefix("le ")
             problems.append(f"porte de secours n° {one['numero']} de {name}, jusqu'au {end} : {how}")
+        problems += carried.keep_host_keys(self.folder, self._rows(listing))
         return self._publication(), list(self._standings(listing).values()), problems
 
     def asked(self) -> dict[str, dict[str, str]]:
@@ -568,10 +570,14 @@ class Fleet:
         return [f"{renewed} manifeste{'s' * (renewed > 1)} prolongé{'s' * (renewed > 1)}."] if renewed else []
 
     def _standings(self, listing: Listing) -> dict[str, Standing]:
-        rows = {row["nom"]: self._heard(row) for row in listing["machines"] if row["nom"] in self.machines}
+        rows = self._rows(listing)
         records = {name: one | {"identite": attested.identity(one)} for name, one in self._records().items()}
         now = dt.datetime.fromisoformat(listing["maintenant"])
         return {name: waves.standing(name, records.get(name), rows.get(name), now) for name in self.machines}
+
+    def _rows(self, listing: Listing) -> dict[str, dict[str, Any]]:
+        """What the door knows of each expected machine, with what the machine signed."""
+        return {row["nom"]: self._heard(row) for row in listing["machines"] if row["nom"] in self.machines}
 
     def _heard(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """What the door knows of a machine, with what the machine signed in the place of what the door says it said."""

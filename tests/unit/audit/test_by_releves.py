@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import datetime as dt
 import json
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,18 @@ from creatic.audit.content import Content
 from creatic.audit.sources import Rule, Target
 from creatic.evidence import store as evidence_store
 from creatic.evidence.seal import SealKeys
+from creatic.fleet.signing import FleetError
 
 from .conftest import Catalogue, collected, entry, target
 from .test_releves import Sender, told
 
 REPO = Path(__file__).parents[3]
 ASKED = Content("anssi_bp28_intermediary", {"sysctl_kptr": Rule("sysctl_kptr", "", controls=("R9",))})
+MOVED = {
+    "reference": "2026-11-24T04:00:00+00:00",
+    "nombre": 1,
+    "ecarts": [{"quoi": "fichier", "comment": "modifié", "nom": "/etc/motd"}],
+}
 NOTHING = "head: cannot open '/var/lib/creatic-audit/releve.json' for reading: No such file or directory"
 
 
@@ -122,6 +130,7 @@ class Fleet:
         self.targets: list[Target] = []
         self.looked: list[str] = []
         self.said: list[str] = []
+        self.more: dict[str, Any] = {}
         self._arf = base64.b64encode(arf).decode()
         monkeypatch.setattr(scap, "data_stream", lambda _cache, _say: Path("x"))
         monkeypatch.setattr(audit_run.audit_content, "read", lambda _file, levels: dict.fromkeys(levels, ASKED))
@@ -142,9 +151,8 @@ class Fleet:
 
     def audit(self, drawn: list[str]) -> tuple[dict[str, Any], Path]:
         """Audit them; whatever is looked at from here is found with a rule that fails."""
-        order = audit_run.Order(
-            REPO, REPO / "inventories" / "lab", self.home, "", "", Catalogue([entry("R9", oscap=("sysctl_kptr",))]), []
-        )
+        catalogue = Catalogue([entry("R9", oscap=("sysctl_kptr",))])
+        order = audit_run.Order(REPO, REPO / "inventories" / "lab", self.home, "", "", catalogue, [], **self.more)
         audit = audit_run.Audit(order, self.said.append)
 
         def look(outside: str = "", limit: str = "") -> None:
@@ -254,3 +262,38 @@ def test_an_interrupted_audit_keeps_what_was_signed(fleet: Fleet, monkeypatch: p
     assert machines["attendue"]["incident"]["raison"] == "audit interrompu, tout reste à faire"
     assert results["interrompu"] == "Relevés des machines"
     assert json.dumps(results["releves"])
+
+
+def test_machines_that_nobody_reaches_are_judged_by_what_the_guichet_carries(fleet: Fleet) -> None:
+    """Never looked at from here, whatever they say; a guichet that stops answering is told of those that are left."""
+    fleet.add("bonne")
+    for name, more in (("loin", {}), ("bougee", {"derive": MOVED}), ("neuve", {}), ("apres", {})):
+        fleet.add(name, "exit 9", **more)
+        fleet.targets[-1] = dataclasses.replace(fleet.targets[-1], address="192.0.2.1", outgoing=True)
+    keys = fleet.home / "flotte" / "known_hosts"
+    keys.parent.mkdir()
+    lines = (fleet.home / "known_hosts").read_text(encoding="utf-8").splitlines(keepends=True)
+    keys.write_text("".join(lines[1:]), encoding="utf-8")
+    (fleet.home / "known_hosts").write_text(lines[0], encoding="utf-8")
+
+    def carried(names: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
+        assert [*names] == ["loin", "bougee", "neuve", "apres"]
+        yield "loin", (fleet.ssh / "loin.raw").read_bytes()
+        yield "bougee", (fleet.ssh / "bougee.raw").read_bytes()
+        yield "neuve", None
+        raise FleetError("le guichet ne répond pas")
+
+    fleet.more = {"carried": carried, "keys": keys}
+    results, folder = fleet.audit([])
+    assert fleet.looked == []
+    machines = {one["nom"]: one for one in results["machines"]}
+    assert {name: one["etat"] for name, one in machines.items()} == {
+        "bonne": "auditee",
+        "loin": "auditee",
+        "bougee": "auditee",
+        "neuve": "en_erreur",
+        "apres": "injoignable",
+    }
+    assert machines["neuve"]["incident"]["raison"] == fetch.CARRIED_NOTHING
+    assert machines["apres"]["incident"]["raison"] == "le guichet ne répond pas"
+    assert (folder / "machines" / "loin" / audit_store.RELEVE).is_file()

@@ -64,7 +64,14 @@ class Site:
         }
         told |= {"modifies": [], "preuves": [{"preuves": [], "ar_acte": text}] if proves else []}
         told |= {"fin": self.clock.isoformat(timespec="seconds")}
-        told |= attested(cast("Settings", SimpleNamespace(machine=name, current=self.key.parent)), told, "")
+        told |= attested(
+            cast(
+                "Settings",
+                SimpleNamespace(machine=name, current=self.key.parent, host_key=self.key.parent / "hote.pub"),
+            ),
+            told,
+            "",
+        )
         self.store.keep(name, json.dumps(told).encode(), self.now)
 
     def ask(self, known: str) -> Any:

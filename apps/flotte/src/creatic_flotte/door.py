@@ -127,6 +127,15 @@ class Door:
         if status != http.HTTPStatus.OK:
             raise _unexpected(status, said)
 
+    def carry(self, releve: bytes) -> bool:
+        """Hand a relevé over; whether the door takes them, which one of before does not.
+
+        Raises:
+            As `report`.
+        """
+        headers = {"Content-Type": "application/octet-stream"}
+        return self._ask("POST", "/releves", releve, headers, missing=True)[0] == http.HTTPStatus.OK
+
     def _ask(
         self,
         method: str,

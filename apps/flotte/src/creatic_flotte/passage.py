@@ -26,6 +26,7 @@ FIGURES = "flotte.prom"
 _AGAIN = dt.timedelta(hours=1)  # between two runs of a version that fails
 _REPORT = 255 << 10  # bytes of a report; the door takes one more KiB
 _METRICS = 128 << 10  # of which other programs' figures
+_RELEVE = 256 << 10  # bytes of a relevé; one more says that it is too long, as to who fetches it by SSH
 
 UP_TO_DATE, GOOD, FAILED, REFUSED, AWAY = "a_jour", "bon", "echec", "refus", "injoignable"
 Apply = Callable[[Settings, Path, bool], Result]
@@ -184,9 +185,9 @@ class Passage:
         self._deliver()
 
     def _deliver(self) -> None:
-        """Hand over what waits; what the door will never take goes."""
-        waiting = self.state.waiting()
-        if not waiting:
+        """Hand over what waits, and a relevé that it has not yet; what the door will never take goes."""
+        waiting, (releve, made) = self.state.waiting(), self._releve()
+        if not waiting and not made:
             return
         with Door(self.settings) as door:
             for file in waiting:
@@ -194,6 +195,20 @@ class Passage:
                 with contextlib.suppress(Rejected):
                     door.report(file.read_bytes())
                 file.unlink()
+            carried = bool(made)
+            with contextlib.suppress(Rejected):
+                carried = carried and door.carry(releve)
+            if carried:
+                self.state.note(releve=made)
+
+    def _releve(self) -> tuple[bytes, str]:
+        """A relevé that the door has not yet, and its digest; empty for none."""
+        with contextlib.suppress(OSError, Refused), self.settings.releve.open("rb") as stream:
+            releve = stream.read(_RELEVE + 1)
+            made = hashlib.sha256(releve).hexdigest()
+            if made != self.state.read().get("releve"):
+                return releve, made
+        return b"", ""
 
 
 def digest(path: Path) -> str:

@@ -67,6 +67,8 @@ def attested(settings: Settings, report: dict[str, Any], identity: str) -> dict[
     """
     said = {key: report[key] for key in ("machine", "version", "posee", "genre", "texte", "debut", "fin")}
     said |= {"quoi": ATTESTED, "identite": identity, "preuves": digest(report["preuves"])}
+    with contextlib.suppress(OSError, ValueError):  # the key that signs its relevés, for who never went to it by SSH
+        said["hote"] = " ".join(settings.host_key.read_text(encoding="utf-8")[:500].split()[:2])
     text = json.dumps(said, ensure_ascii=False, sort_keys=True)
     return {"signe": text, "signature": _signature(settings, text)}
 

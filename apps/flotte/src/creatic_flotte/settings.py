@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from creatic_agent import configuration
-from creatic_agent.configuration import Key, positive
+from creatic_agent.configuration import UNWRITTEN, Key, positive
 
 CONFIG = Path("/etc/creatic/flotte/config.json")
 DAY = 24 * 3600
@@ -48,6 +48,8 @@ class Settings:
         state: folder of this program.
         metrics: folder of the textfile collector.
         run_seconds: longest run, in seconds.
+        releve: what the machine signed of itself for audits (creatic_audit.agent); carried, never read.
+        host_key: of its SSH server, public.
         drift_seconds: time after which what is in place is applied again, to see and mend what moved.
     """
 
@@ -61,6 +63,8 @@ class Settings:
     metrics: Annotated[Path, Key("metriques")]
     run_seconds: Annotated[int, Key("duree_max_s"), positive] = 2 * 3600
     drift_seconds: Annotated[int, Key("derive_s"), positive] = DAY
+    releve: Annotated[Path, UNWRITTEN] = Path("/var/lib/creatic-audit/releve.json")
+    host_key: Annotated[Path, UNWRITTEN] = Path("/etc/ssh/ssh_host_ed25519_key.pub")
 
     @property
     def current(self) -> Path:

@@ -43,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     told = "par tranches, ce qui suit le premier de ces NUMERO:SHA256 qui est encore ici ; 0 : tout"
     proving.add_argument("--apres", required=True, help=told)
+    carrying = commands.add_parser("releves", help="le dernier relevé de chaque machine, pour l'audit (JSON)")
+    carrying.add_argument("--apres", default="", help="nom de la dernière machine qui est déjà connue")
+    carrying.add_argument("machines", nargs="*", help="celles-ci seulement")
     telling = commands.add_parser("comptes-rendus", help="ce que les machines ont dit (JSON)")
     telling.add_argument("--apres", type=int, default=0, help="numéro du dernier qui est déjà connu")
     given = parser.parse_args(argv)
@@ -60,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(json.dumps(store.listing(datetime.now(UTC))))
         elif given.commande == "preuves":
             print(json.dumps(store.proven(_marks(given.apres))))
+        elif given.commande == "releves":
+            print(json.dumps(store.releves(given.apres, {*given.machines})))
         else:
             print(json.dumps(store.reports(given.apres)))
     except BadRequest as error:

@@ -1,6 +1,6 @@
 """What the door keeps. It can neither read a machine's data nor sign: who takes it can only be silent, or old.
 
-    guichet.db            machines, their manifests, their reports, orders of emergency doors
+    guichet.db            machines, their manifests, their reports, their last relevés, orders of emergency doors
     lots/<sha256>         what the control node sent, by digest
 
 and, in a folder that the sshd of emergency doors reads (unit guichet-porte.service):
@@ -12,6 +12,7 @@ The control node alone adds machines and manifests (`receive`); machines add rep
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import hashlib
@@ -19,7 +20,8 @@ import json
 import re
 import sqlite3
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -32,9 +34,11 @@ from creatic_agent.identity import Identity, Kind
 KINDS = ("a_jour", "bon", "echec", "refus")
 LARGEST_REPORT = 256 << 10
 """Bytes of a report, figures included."""
+LARGEST_RELEVE = (256 << 10) + 1
+"""Bytes of a relevé: the control node refuses one of that size, by its name."""
 _KEPT_REPORTS, _KEPT_BYTES = 60, 512 << 10  # of a machine
-_HOURLY = 60  # reports of a machine
-_TOLD_TOGETHER = 8 << 20  # characters of reports with proofs that the control node is told at once
+_HOURLY = 60  # reports and relevés of a machine
+_TOLD_TOGETHER = 8 << 20  # characters of reports with proofs, or of relevés, that the control node is told at once
 _LARGEST_SENT = 64 << 20  # bytes of envoi.json: 19,000 machines take 30
 _LARGEST_PART = 64 << 20
 _SIGNED = {"signe": 16_384, "signature": 2048}  # characters; what machines sign is read by the control node alone
@@ -58,6 +62,8 @@ CREATE TABLE IF NOT EXISTS comptes_rendus (
 -- One that SQLite cannot read, which a door of before took, proves nothing and hides no other.
 CREATE VIEW IF NOT EXISTS qui_prouvent AS SELECT id, machine FROM comptes_rendus
     WHERE CASE WHEN json_valid(corps) THEN json_array_length(corps, '$.preuves') > 0 ELSE 0 END;
+CREATE TABLE IF NOT EXISTS releves (
+    machine TEXT PRIMARY KEY, sha256 TEXT NOT NULL, corps BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS portes (
     machine TEXT PRIMARY KEY, numero INTEGER NOT NULL, fin TEXT NOT NULL, port INTEGER NOT NULL, cle TEXT NOT NULL,
     ordre TEXT NOT NULL, signature TEXT NOT NULL) STRICT;
@@ -162,11 +168,7 @@ class Store:
                 "SELECT 1 FROM comptes_rendus WHERE machine = ? AND sha256 = ?", (machine, sha256)
             ).fetchone():
                 return sha256
-            hour = _text(now)[:13]
-            db.execute("UPDATE machines SET heure = ?, envois = 0 WHERE nom = ? AND heure <> ?", (hour, machine, hour))
-            db.execute("UPDATE machines SET envois = envois + 1 WHERE nom = ?", (machine,))
-            if db.execute("SELECT envois FROM machines WHERE nom = ?", (machine,)).fetchone()[0] > _HOURLY:
-                raise TooMany("Cette machine rend compte trop souvent : réessayez dans une heure.")
+            _count(db, machine, now)
             before = db.execute("SELECT dernier FROM machines WHERE nom = ?", (machine,)).fetchone()["dernier"]
             if report["genre"] == "a_jour" and before and json.loads(before)["genre"] == "a_jour":
                 # Nothing new: the one before leaves its place.
@@ -183,6 +185,22 @@ class Store:
                 (_text(now), json.dumps(last, ensure_ascii=False), figures, asked, machine),
             )
             _trim(db, machine)
+        return sha256
+
+    def carry(self, machine: str, body: bytes, now: datetime) -> str:
+        """Keep a relevé, whatever is in it, in the place of the one before; gives its digest.
+
+        Raises:
+            BadRequest: it is too long. TooMany: the machine sent too many.
+        """
+        if len(body) > LARGEST_RELEVE:
+            raise BadRequest("Relevé trop gros.")
+        sha256 = hashlib.sha256(body).hexdigest()
+        with self._open() as db, transaction(db):
+            there = "SELECT 1 FROM releves WHERE machine = ? AND sha256 = ?"
+            if not db.execute(there, (machine, sha256)).fetchone():
+                _count(db, machine, now)
+                db.execute("INSERT OR REPLACE INTO releves VALUES (?, ?, ?)", (machine, sha256, body))
         return sha256
 
     # -- of the control node -------------------------------------------------------------------------
@@ -241,6 +259,7 @@ class Store:
             for row in rows:
                 self._replace(db, row)
             self._purge(db)
+            db.execute("DELETE FROM releves WHERE machine NOT IN (SELECT nom FROM machines WHERE attendue)")
             db.execute("DELETE FROM portes")
             db.executemany(
                 "INSERT INTO portes VALUES (:machine, :numero, :fin, :port, :cle, :ordre, :signature)", doors
@@ -374,6 +393,38 @@ class Store:
                     return {"preuves": told, "reste": True}
                 told[row["machine"]] = {"numero": row["id"], "sha256": row["sha256"], **_proof(row)}
         return {"preuves": told, "reste": False}
+
+    def releves(self, after: str, wanted: Collection[str] = (), most: int = _TOLD_TOGETHER) -> dict[str, Any]:
+        """The last relevé of each machine whose name comes after one, as it was sent; some at a time.
+
+        Args:
+            after: a name; empty for the first.
+            wanted: machines; all of them by default.
+            most: characters that are told, one relevé at least.
+
+        Returns:
+            ``releves``: each by machine, in order, its bytes by zlib and in base 64; ``reste``: there are more.
+        """
+        told: dict[str, str] = {}
+        with self._open() as db:
+            for row in db.execute("SELECT machine, corps FROM releves WHERE machine > ? ORDER BY machine", (after,)):
+                if wanted and row["machine"] not in wanted:
+                    continue
+                one = base64.b64encode(zlib.compress(row["corps"])).decode()
+                most -= len(one)
+                if told and most < 0:
+                    return {"releves": told, "reste": True}
+                told[row["machine"]] = one
+        return {"releves": told, "reste": False}
+
+
+def _count(db: sqlite3.Connection, machine: str, now: datetime) -> None:
+    """Count what a machine sends in an hour. Raises TooMany."""
+    hour = _text(now)[:13]
+    db.execute("UPDATE machines SET heure = ?, envois = 0 WHERE nom = ? AND heure <> ?", (hour, machine, hour))
+    db.execute("UPDATE machines SET envois = envois + 1 WHERE nom = ?", (machine,))
+    if db.execute("SELECT envois FROM machines WHERE nom = ?", (machine,)).fetchone()[0] > _HOURLY:
+        raise TooMany("Cette machine rend compte trop souvent : réessayez dans une heure.")
 
 
 def _told(row: sqlite3.Row) -> dict[str, Any]:

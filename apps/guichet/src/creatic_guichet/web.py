@@ -4,6 +4,7 @@ GET  /manifeste          what is signed for this machine (JSON); 204 when there 
 GET  /lots/<sha256>      a file of its own version
 GET  /porte              what orders it to open a tunnel (JSON); 204 when nothing does
 POST /comptes-rendus     how its pass went (JSON)
+POST /releves            what it signed of itself for audits: bytes, that nobody reads here
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from flask import Flask, Response, jsonify, request, send_file
 from creatic_agent import web
 from creatic_agent.identity import HEADER, Denied, certificate_of, identity_of
 
-from .store import LARGEST_REPORT, BadRequest, Store, TooMany
+from .store import LARGEST_RELEVE, LARGEST_REPORT, BadRequest, Store, TooMany
 
 FOLDER = "CREATIC_GUICHET"
 """Variable that names the folder of the door."""
@@ -47,9 +48,10 @@ def create_app(store: Store) -> Flask:
         ("GET", "/lots/<sha256>", views.part),
         ("GET", "/porte", views.door_order),
         ("POST", "/comptes-rendus", views.report),
+        ("POST", "/releves", views.releve),
     )
     app = web.application("guichet", rules, _error)
-    app.config["MAX_CONTENT_LENGTH"] = LARGEST_REPORT
+    app.config["MAX_CONTENT_LENGTH"] = max(LARGEST_REPORT, LARGEST_RELEVE)
     app.register_error_handler(BadRequest, lambda error: _error(HTTPStatus.BAD_REQUEST, str(error)))
     app.register_error_handler(TooMany, lambda error: _error(HTTPStatus.TOO_MANY_REQUESTS, str(error), 3600))
     app.register_error_handler(sqlite3.Error, _away)
@@ -99,3 +101,8 @@ class _Views:
         """Keep a report."""
         machine = self._machine()
         return jsonify({"recu": self._store.keep(machine, request.get_data(), datetime.now(UTC))})
+
+    def releve(self) -> Response:
+        """Keep a relevé, in the place of the one before."""
+        machine = self._machine()
+        return jsonify({"recu": self._store.carry(machine, request.get_data(), datetime.now(UTC))})

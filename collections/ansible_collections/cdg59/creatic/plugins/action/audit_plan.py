@@ -16,6 +16,7 @@ from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 from creatic.audit import store
 from creatic.audit.controls import LEVELS
 from creatic.audit.sources import Target, in_container
+from creatic.registry.groupement import OUTGOING
 
 _DOOR = (
     *("ansible_connection", "ansible_host", "ansible_port", "ansible_user"),
@@ -69,6 +70,7 @@ def target(name: str, variables: Any, profiles: list[str], level: str) -> Target
         system=system,
         commune={key: commune[key] for key in _COMMUNE if key in commune},
         container=in_container(variables),
+        outgoing=OUTGOING in variables["group_names"],
         **door({"ansible_host": name, **{key: variables[key] for key in _DOOR if key in variables}}),
     )
 
