@@ -47,7 +47,7 @@ class Follower:
         """Keep what would change.
 
         Args:
-            task: its name.
+            task: what is said of it (evidence/steps.place).
             result: the task's.
             changed: it would change the machine.
             hidden: what it would change holds a secret.

@@ -32,6 +32,7 @@ from creatic.audit import store as audit_store
 from creatic.audit import verdict as audit_verdict
 from creatic.audit.controls import LEVELS
 from creatic.audit.sources import (
+    NON_CONFORME,
     PHASES,
     VERDICT_WORDS,
     WHOLE,
@@ -58,6 +59,7 @@ OUTSIDE = 40
 """Machines that are looked at from here besides, in an audit by relevés; those that were drawn come first."""
 # Tests which leave something on the host, however little, are no part of an audit.
 READ_ONLY_TESTS = "not leaves_traces"
+_LINES, _WIDE = 10, 160  # of what fails, as the terminal tells it
 
 
 @dataclass(frozen=True)
@@ -351,7 +353,16 @@ class Audit:
                 f"{count(results.count('echec'), 'échec')}, {results.count('ignore')} sans objet{lost} "
                 f"({duration(time.monotonic() - clock)})"
             )
+            for line in _few("     ✗ ", [self._failure(check) for check in found if check.result == "echec"]):
+                self.say(line)
         self.seconds["essais"] = round(time.monotonic() - start, 1)
+
+    def _failure(self, check: Check) -> str:
+        """A test that failed, in a line: its machine, the control that it proves, its name, why."""
+        proves = next(
+            (f"{one.id} {one.titre}, " for one in self.order.catalogue.controls if check.name in one.tests), ""
+        )
+        return f"{check.host} : {proves}{_shown(check.case, check.host)} : {_short(check.detail)}"
 
     # -- Judging and writing --------------------------------------------------------------------------
 
@@ -581,13 +592,6 @@ def synthesis(results: Mapping[str, Any], seconds: float) -> list[str]:
         if machine["etat"] in audit_verdict.UNSEEN:
             reason = (machine["incident"] or {}).get("raison", "")
             lines.append(f"  ✗ {machine['nom']} : {audit_verdict.STATES[machine['etat']]} : {reason}")
-        if drift := machine["derive"]:
-            told = dict.fromkeys(one["tache"] + "".join(f" ({path})" for path in one["chemins"][:1]) for one in drift)
-            lines.append(f"  ✗ {machine['nom']} : en dérive : {_first(list(told), ' ; ')}")
-    for control in results["controles"]:
-        hosts = [name for name, one in control["machines"].items() if one["verdict"] == "non_conforme"]
-        if hosts:
-            lines.append(f"  ✗ {control['id']} {control['titre']} : {_first(hosts)}")
     if results["tendance"]:
         change = results["tendance"]
         lines.append(
@@ -600,7 +604,58 @@ def synthesis(results: Mapping[str, Any], seconds: float) -> list[str]:
         + (f", {count(len(absentees), 'machine')} non auditée{'s' if len(absentees) > 1 else ''}" if absentees else "")
         + f". Durée : {duration(seconds)}."
     )
-    return lines
+    return lines + _few("  ✗ ", gaps(results))
+
+
+def gaps(results: Mapping[str, Any]) -> list[str]:
+    """What fails without a waiver (`audit_verdict.findings`), a line each: what, on which machines, why."""
+    found: dict[tuple[str, str], tuple[list[str], str]] = {}
+
+    def note(what: str, machine: str, why: str, apart: str = "") -> None:
+        found.setdefault((what, apart), ([], why))[0].append(machine)
+
+    bad: dict[str, set[str]] = {}
+    covered: dict[str, set[str]] = {}
+    for control in results["controles"]:
+        for name, one in control["machines"].items():
+            covered.setdefault(name, set()).update(proof["nom"] for proof in one["preuves"])
+            if one["verdict"] != NON_CONFORME:
+                continue
+            bad.setdefault(name, set()).add(control["id"])
+            waived = {item["objet"] for item in one["derogations"]}
+            left = [proof for proof in one["preuves"] if proof["resultat"] == "echec" and proof["nom"] not in waived]
+            why = [f"{_shown(proof['nom'], name)}, {proof['detail']}" for proof in left[:1]]
+            note(f"{control['id']} {control['titre']}", name, "".join(why))
+    for machine in results["machines"]:
+        name = machine["nom"]
+        for gap in (machine["openscap"] or {"ecarts": []})["ecarts"]:
+            owned = {*gap["controles"]} & bad.get(name, set()) or gap["regle"] in covered.get(name, ())
+            if gap["resultat"] == "fail" and not gap["derogation"] and not owned:
+                note(f"règle {gap['regle']}", name, gap["titre"])
+        for failure in machine["essais"]["echecs_du_profil"]:
+            note(f"essai {_shown(failure['nom'], name)}", name, failure["detail"])
+    for machine in results["machines"]:
+        drift = machine["derive"] or ()
+        moved = dict.fromkeys(one["tache"] + "".join(f" ({path})" for path in one["chemins"][:1]) for one in drift)
+        if moved:
+            note("dérive", machine["nom"], _first(list(moved), " ; "), machine["nom"])
+    return [f"{what} : {_first(names)} : {_short(why)}" for (what, _apart), (names, why) in found.items()]
+
+
+def _shown(case: str, machine: str) -> str:
+    """Name of a test, or of a rule, without its file nor its machine."""
+    return case.rpartition("::")[2].replace(f"[{machine}]", "").replace(f"[{machine}-", "[")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _WIDE else f"{text[: _WIDE - 1]}…"
+
+
+def _few(mark: str, lines: Sequence[str]) -> list[str]:
+    """The first ten lines, and how many others the report has."""
+    left = len(lines) - _LINES
+    more = [f"{' ' * len(mark)}et {count(left, 'autre')}, dans le rapport"] if left > 0 else []
+    return [*(f"{mark}{line}" for line in lines[:_LINES]), *more]
 
 
 def check_level(level: str) -> None:

@@ -259,6 +259,23 @@ def test_an_interrupted_audit_keeps_what_was_found_and_says_what_is_missing(
     assert audit_store.previous_results(home) is None, "a trend is drawn from whole audits"
 
 
+def test_a_profile_names_its_tests_that_failed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue = Catalogue([entry("R68", titre="Mots de passe", tests=(f"{T}test_a",))])
+    said: list[str] = []
+    order = audit_run.Order(REPO, REPO / "inventories" / "lab", home, "", "", catalogue, [], True)
+    audit = audit_run.Audit(order, said.append)
+    bad = [
+        check("test_a", "echec", "x", "assert 1 == 2"),
+        *(check(f"test_{n}", "echec", "x", "y" * 300) for n in range(11)),
+    ]
+    monkeypatch.setattr(audit, "_tests", lambda *_given: [*bad, check("test_b", host="x")])
+    audit.test([target("x")])
+    assert said[-12].startswith("   ✗ tdt_connector") and "1 réussi, 12 échecs" in said[-12]
+    assert said[-11] == "     ✗ x : R68 Mots de passe, test_a : assert 1 == 2"
+    assert said[-10] == f"     ✗ x : test_0 : {'y' * 159}…"
+    assert said[-1] == "       et 2 autres, dans le rapport"
+
+
 def test_an_interruption_waits_until_nothing_is_written_any_more(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,16 +11,18 @@ import pytest
 from lxml import etree
 
 from creatic import junit
-from creatic.audit.run import synthesis
+from creatic.audit.run import gaps, synthesis
 from creatic.audit.sources import (
     AuditError,
+    Rule,
     read_arf,
     read_junit,
     readable_diff,
 )
 from creatic.evidence.redaction import MASK, redact
+from creatic.evidence.steps import place
 
-from .conftest import example
+from .conftest import Catalogue, T, check, entry, example, found, results_of, target, waiver
 
 REPO = Path(__file__).parents[3]
 
@@ -240,12 +242,37 @@ def test_a_diff_is_short_readable_and_without_secret() -> None:
 
 def test_the_synthesis_is_short_and_says_what_is_wrong() -> None:
     results = example()
-    drift = [{"tache": "Base | Ensure files", "chemins": ["/etc/a", "/etc/b"], "diff": ""}]
+    where = place("Base | Ensure files", "base")
+    drift = [{"tache": where, "chemins": ["/etc/a", "/etc/b"], "diff": ""}]
     results["machines"][0]["derive"] = [*drift, *drift, *({"tache": str(n), "chemins": []} for n in range(9))]
+    results["machines"][0]["essais"]["echecs_du_profil"] = [
+        {"nom": f"tests/profiles/x.py::test_site[gondecourt-connecteur-{n}]", "detail": "y" * 400} for n in range(9)
+    ]
     lines = synthesis(results, 150)
     text = "\n".join(lines)
     assert "Machines   : 1 auditées sur 2" in text
     assert "✗ gondecourt-pc-secretariat : injoignable : l'hôte ne répond pas" in text
-    assert "✗ R68 Mots de passe : gondecourt-connecteur" in text
-    assert f"✗ {results['machines'][0]['nom']} : en dérive : Base | Ensure files (/etc/a) ; 0 ; 1 et 7 autres\n" in text
-    assert lines[-1] == "NON CONFORME : 3 écarts sans dérogation, 1 machine non auditée. Durée : 2 min 30 s."
+    told = lines.index("NON CONFORME : 3 écarts sans dérogation, 1 machine non auditée. Durée : 2 min 30 s.")
+    assert lines[told + 1 : told + 4] == [
+        "  ✗ R68 Mots de passe : gondecourt-connecteur : test_yescrypt, assert 'sha512' == 'yescrypt'",
+        "  ✗ règle grub2_password : gondecourt-connecteur : Set Boot Loader Password",
+        f"  ✗ essai test_site[0] : gondecourt-connecteur : {'y' * 159}…",
+    ]
+    assert len(lines[told:]) == 12 and lines[-1] == "    et 2 autres, dans le rapport"
+    results["machines"][0]["essais"]["echecs_du_profil"] = []
+    moved = f"{where} (/etc/a) ; 0 ; 1 et 7 autres"
+    assert moved.startswith("système : paquets, heure, journaux : « Base | Ensure files » (")
+    assert synthesis(results, 150)[-1] == f"  ✗ dérive : gondecourt-connecteur : {moved}"
+
+
+def test_what_fails_is_told_once_and_what_a_waiver_covers_is_not() -> None:
+    """One line for the machines of a control, whose rules are not told again."""
+    controls = [entry("R9", titre="Paramètres sysctl du noyau", tests=[T + "test_sysctl"], oscap=["a", "b"])]
+    rules = [Rule("a", "fail", title="A"), Rule("b", "fail", title="B"), Rule("c", "fail", title="C")]
+    machines = [found(rules, [check("test_sysctl", "echec", name)], target=target(name)) for name in ("x", "y")]
+    results = results_of(machines, Catalogue(controls, {"a": waiver(), "test_sysctl": waiver()}))
+    assert gaps(results) == ["R9 Paramètres sysctl du noyau : x, y : b, B", "règle c : x, y : C"]
+    assert (
+        gaps(results_of(machines, Catalogue(controls, dict.fromkeys("abc", waiver()) | {"test_sysctl": waiver()})))
+        == []
+    )

@@ -15,6 +15,7 @@ from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import List
 
 from creatic.audit import store
 from creatic.audit.follow import Follower
+from creatic.evidence import steps
 
 DOCUMENTATION = """
 name: audit
@@ -65,7 +66,8 @@ class CallbackModule(Listener):
             return
         hidden = "censored" in result.result or bool(task.no_log)
         changed = result.is_changed()
-        self._say(self.follower.done(name, task.get_name(), result.result, changed=changed, hidden=hidden), C.COLOR_OK)
+        told = steps.place(*steps.named(task))
+        self._say(self.follower.done(name, told, result.result, changed=changed, hidden=hidden), C.COLOR_OK)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
         """A host for which there is nothing to do went through the phase."""
@@ -81,7 +83,7 @@ class CallbackModule(Listener):
         self._stopped(result, reached=False)
 
     def _stopped(self, result: Any, *, reached: bool) -> None:
-        name, task = result.host.get_name(), result.task.get_name()
+        name, task = result.host.get_name(), steps.place(*steps.named(result.task))
         self._say(self.follower.stopped(name, task, result.result, reached=reached), C.COLOR_ERROR)
 
     def _end_phase(self) -> None:
