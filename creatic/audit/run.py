@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
@@ -146,7 +147,7 @@ class Audit:
 
     def __init__(self, order: Order, say: Callable[[str], None] = print) -> None:
         self.order = order
-        self.say = say
+        self._print, self._gone = say, False  # its terminal is
         self.started = now()
         self.clock = time.monotonic()
         self.operator = evidence_store.operator()
@@ -163,6 +164,16 @@ class Audit:
             self.name, self.staging = evidence_store.open_run(order.home / "audits", self.operator)
         except evidence_store.EvidenceError as error:
             raise AuditError(str(error)) from error
+
+    def say(self, text: str) -> None:
+        """Show a line; nobody reads it once the terminal is gone."""
+        with contextlib.suppress(*([OSError] if self._gone else [])):
+            self._print(text)
+
+    def _cut(self, number: int, _frame: object) -> None:
+        """End as Ctrl-C does: the computer stops, or the terminal is gone."""
+        self._gone |= number == signal.SIGHUP
+        raise KeyboardInterrupt
 
     # -- Looking --------------------------------------------------------------------------------------
 
@@ -493,7 +504,11 @@ class Audit:
             "jugees": sum(found.state == "auditee" for found in self.known.values()),
             "plus_ancien_s": max(ages, default=None),
             "silence": releves.silent_fleet(self._silent(), self.known),
-            "dehors": [{"machine": name, "pourquoi": why} for name, why in self.outside.items()],
+            "dehors": [
+                {"machine": name, "pourquoi": why}
+                for name, why in self.outside.items()
+                if not self.interrupted or audit_store.read_collected(self.staging, name)
+            ],
             "dementies": [{"machine": name, "regles": rules} for name, rules in sorted(self.denied.items())],
         }
 
@@ -522,7 +537,7 @@ class Audit:
         """
         where = self.order.limit or "toutes les machines"
         self.say(f"Audit {self.name} : {where}. Lecture seule, rien n'est changé sur les machines.")
-        previous = signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        previous = {one: signal.signal(one, self._cut) for one in (signal.SIGTERM, signal.SIGHUP)}
         try:
             try:
                 self.interrupted = "constats"
@@ -548,7 +563,8 @@ class Audit:
             evidence_store.discard_run(self.staging)
             raise
         finally:
-            signal.signal(signal.SIGTERM, previous)
+            for one, before in previous.items():
+                signal.signal(one, before)
         return results, folder
 
 

@@ -249,6 +249,16 @@ def test_somebody_enters_by_the_emergency_door(fleet: Fleet) -> None:
     assert "Machines : 4 à jour" in fleet.fab("flotte.etat")
 
 
+def test_the_door_carries_what_their_agents_sign(fleet: Fleet) -> None:
+    fleet.console(CANARY, "systemctl", "start", "creatic-releve.service")
+    assert "(en place)" in fleet.passes(CANARY)
+    done = command("env", f"CREATIC_INVENTORY={fleet.inventory}", "fab", "audit", "--limite", f"{CANARY}:{LAST}")
+    [one, other] = json.loads((store.runs(HOME / "audits")[-1] / "resultats.json").read_text())["machines"]
+    judged = {each["nom"]: each for each in (one, other)}
+    assert judged[CANARY]["etat"] == "auditee" and judged[CANARY]["releve"]["age_s"] < 3600, done.stdout
+    assert "le guichet n'a encore aucun relevé d'elle" in judged[LAST]["incident"]["raison"], done.stdout
+
+
 def test_a_second_version_goes_through_the_canary_and_a_bad_one_stops_there(fleet: Fleet) -> None:
     first = {machine: fleet.state(machine)["version"] for machine in ADDRESSES}
     old = row(LAST)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import dataclasses
 import datetime as dt
-import json
+import errno
+import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -131,6 +133,7 @@ class Fleet:
         self.looked: list[str] = []
         self.said: list[str] = []
         self.more: dict[str, Any] = {}
+        self.gone = self.cut = False
         self._arf = base64.b64encode(arf).decode()
         monkeypatch.setattr(scap, "data_stream", lambda _cache, _say: Path("x"))
         monkeypatch.setattr(audit_run.audit_content, "read", lambda _file, levels: dict.fromkeys(levels, ASKED))
@@ -149,17 +152,25 @@ class Fleet:
         if script:
             (self.ssh / name).write_text(f"{script}\n", encoding="utf-8")
 
+    def shows(self, text: str) -> None:
+        """The terminal, which may be gone."""
+        if self.gone:
+            raise OSError(errno.EIO, text)
+        self.said.append(text)
+
     def audit(self, drawn: list[str]) -> tuple[dict[str, Any], Path]:
         """Audit them; whatever is looked at from here is found with a rule that fails."""
         catalogue = Catalogue([entry("R9", oscap=("sysctl_kptr",))])
         order = audit_run.Order(REPO, REPO / "inventories" / "lab", self.home, "", "", catalogue, [], **self.more)
-        audit = audit_run.Audit(order, self.said.append)
+        audit = audit_run.Audit(order, self.shows)
 
         def look(outside: str = "", limit: str = "") -> None:
             names = limit.split(",") if limit else []
             wanted = [one for one in self.targets if not limit or one.name in names]
             audit_store.write_plan(audit.staging, wanted)
             self.looked += names
+            if names and self.cut:
+                raise KeyboardInterrupt
             for name in names:
                 report = collected()
                 report["openscap"]["arf_gz_b64"] = self._arf
@@ -247,28 +258,42 @@ def test_no_more_are_looked_at_than_an_audit_can(fleet: Fleet, monkeypatch: pyte
     assert len(left) == 2 and all(one["incident"]["raison"] == fetch.NOTHING for one in left)
 
 
-def test_an_interrupted_audit_keeps_what_was_signed(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_audit_keeps_what_was_signed(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """By Ctrl-C, the computer's stop, or the terminal's end, after which nothing can be shown."""
     fleet.add("bonne")
+    fleet.add("nouvelle", f'echo "{NOTHING}" >&2; exit 1')
     fleet.add("attendue")
 
     def cut(targets: list[Target], take: Any) -> None:
-        take(targets[0], fetch.fetch(targets[0]))
-        raise KeyboardInterrupt
+        for one in targets[:2]:
+            take(one, fetch.fetch(one))
+        fleet.gone = number == signal.SIGHUP
+        os.kill(os.getpid(), number)
+        time.sleep(60)
 
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)  # a worker of the tests takes no Ctrl-C
     monkeypatch.setattr(fetch, "fetch_all", cut)
-    results, _folder = fleet.audit([])
+    try:
+        results, _folder = fleet.audit([])
+    finally:
+        signal.signal(signal.SIGINT, ignored)
     machines = {one["nom"]: one for one in results["machines"]}
     assert machines["bonne"]["etat"] == "auditee"
+    assert machines["nouvelle"]["incident"]["raison"] == fetch.NOTHING
     assert machines["attendue"]["incident"]["raison"] == "audit interrompu, tout reste à faire"
     assert results["interrompu"] == "Relevés des machines"
-    assert json.dumps(results["releves"])
+    assert results["releves"]["dehors"] == [], "nobody was looked at from here"
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
 
 
 def test_machines_that_nobody_reaches_are_judged_by_what_the_guichet_carries(fleet: Fleet) -> None:
     """Never looked at from here, whatever they say; a guichet that stops answering is told of those that are left."""
     fleet.add("bonne")
-    for name, more in (("loin", {}), ("bougee", {"derive": MOVED}), ("neuve", {}), ("apres", {})):
-        fleet.add(name, "exit 9", **more)
+    for name in ("loin", "bougee", "neuve", "apres"):
+        fleet.add(name, "exit 9", **({"derive": MOVED} if name == "bougee" else {}))
         fleet.targets[-1] = dataclasses.replace(fleet.targets[-1], address="192.0.2.1", outgoing=True)
     keys = fleet.home / "flotte" / "known_hosts"
     keys.parent.mkdir()
@@ -297,3 +322,11 @@ def test_machines_that_nobody_reaches_are_judged_by_what_the_guichet_carries(fle
     assert machines["neuve"]["incident"]["raison"] == fetch.CARRIED_NOTHING
     assert machines["apres"]["incident"]["raison"] == "le guichet ne répond pas"
     assert (folder / "machines" / "loin" / audit_store.RELEVE).is_file()
+
+
+def test_an_audit_that_is_cut_while_it_looks_from_here_keeps_what_was_signed(fleet: Fleet) -> None:
+    fleet.add("bonne")
+    fleet.cut = True
+    results, _folder = fleet.audit(["bonne"])
+    assert fleet.looked == ["bonne"] and results["machines"][0]["etat"] == "auditee"
+    assert results["interrompu"] == "Constats (OpenSCAP, correctifs)" and results["releves"]["dehors"] == []

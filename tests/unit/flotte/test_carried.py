@@ -102,7 +102,8 @@ def test_a_releve_is_carried_by_a_pass_and_judged_as_one_that_ssh_fetched(site: 
     assert dict(carried.brought([NAME, "jamais-vue"], site.ask)) == {NAME: raw, "jamais-vue": None}
     found = site.judged()
     assert {name: one.state for name, one in found.items()} == {NAME: "auditee", OTHER: "auditee"}
-    assert found[NAME].releve is not None and 7100 < found[NAME].releve["age_s"] < 7400
+    facts = found[NAME].releve
+    assert facts and 7100 < facts["age_s"] < 7400
 
 
 def test_a_releve_that_the_door_has_is_not_sent_again(site: Site) -> None:
