@@ -293,7 +293,8 @@ def test_machines_that_nobody_reaches_are_judged_by_what_the_guichet_carries(fle
     """Never looked at from here, whatever they say; a guichet that stops answering is told of those that are left."""
     fleet.add("bonne")
     for name in ("loin", "bougee", "neuve", "apres"):
-        fleet.add(name, "exit 9", **({"derive": MOVED} if name == "bougee" else {}))
+        changes: Any = {"derive": MOVED} if name == "bougee" else {}
+        fleet.add(name, "exit 9", **changes)
         fleet.targets[-1] = dataclasses.replace(fleet.targets[-1], address="192.0.2.1", outgoing=True)
     keys = fleet.home / "flotte" / "known_hosts"
     keys.parent.mkdir()

@@ -190,11 +190,12 @@ def followed(folder: Path, monkeypatch: pytest.MonkeyPatch, *results: dict[str, 
     callback = CallbackModule()
     callback.folder, callback.alone = folder, False
     callback.follower.begin("derive", [])
+    role = SimpleNamespace(get_name=lambda: "base")
     for rank, content in enumerate(results):
         name = f"m{rank}"
         result = SimpleNamespace(
             host=SimpleNamespace(get_name=lambda name=name: name),
-            task=SimpleNamespace(get_name=lambda: "Base | Ensure", action="x", no_log=False),
+            task=SimpleNamespace(get_name=lambda: "Base | Ensure", action="x", no_log=False, _role=role),
             result=content,
             is_changed=lambda: True,
         )
@@ -216,7 +217,8 @@ def test_a_strange_difference_is_noted_and_the_others_are_kept(tmp_path: Path, m
     )
     assert len(hosts) == len(diffs) + 1
     assert all(len(host["derive"]) == 1 for host in hosts.values())
-    assert hosts[f"m{len(diffs)}"]["derive"][0]["diff"] == "x"
+    told = hosts[f"m{len(diffs)}"]["derive"][0]
+    assert (told["tache"], told["diff"]) == ("système : paquets, heure, journaux : « Base | Ensure »", "x")
     assert len(json.dumps(hosts)) < 500_000
     assert readable_diff({"before": {"a": 1}, "after": "x"}) == " : None → x\na : 1 → None"
 
