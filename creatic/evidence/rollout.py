@@ -129,6 +129,7 @@ class HostRun:
         certificates: what the host holds at the end.
         updates: what there was to bring to it, each time that it was asked.
         refused: answers of the host that were set aside, French reasons; it proves nothing then.
+        over: when the run was done with it, if it was before its own end: another may have it from then on.
     """
 
     rolled_out: bool = False
@@ -143,6 +144,7 @@ class HostRun:
     certificates: list[dict[str, Any]] = field(default_factory=list)
     updates: list[dict[str, Any]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    over: datetime | None = None
 
     def receive(self, kind: str, answer: Any) -> None:
         """Keep what the host answers: all of one kind, or, when a part of it is not what was asked, nothing.
@@ -381,6 +383,7 @@ def assess(
                 "fichiers": record.files,
                 "certificats": record.certificates,
                 "dernier_etat": last.get(info.name) if host is None else None,
+                "fini": record.over.isoformat(timespec="seconds") if record.over else None,
             }
         )
     withdrawn = [place for place in leaving if _left(place, commune, run)]
@@ -461,13 +464,17 @@ def _remembered(
     }
 
 
+def _is_after(known: Mapping[str, Any] | None, date: str) -> bool:
+    return known is not None and datetime.fromisoformat(known["date"]) > datetime.fromisoformat(date)
+
+
 def merge_state(
     communes: Iterable[Commune], reports: Mapping[str, Mapping[str, Any]], previous: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Carry forward the last known state of every commune of the inventory (the content of ``etat.json``).
 
-    A host's state is that of the last run that concluded something about it; each keeps its run and
-    its date, so nothing old passes for new.
+    A host's state is that of the last run that concluded something about it, whichever ended last: a run gives a
+    commune back before its own end. Each keeps its run and its date, so nothing old passes for new.
 
     Args:
         reports: evidence of this run, by slug.
@@ -483,10 +490,11 @@ def merge_state(
         hosts = {info.name: before[info.name] for info in commune.hosts if info.name in before}
         if whole:
             for host in whole["hotes"]:
-                if host["etat"] in ("deploye", "echec", "injoignable"):
+                date = host.get("fini") or whole["fin"]
+                if host["etat"] in ("deploye", "echec", "injoignable") and not _is_after(hosts.get(host["nom"]), date):
                     hosts[host["nom"]] = {
                         "passage": whole["passage"],
-                        "date": whole["fin"],
+                        "date": date,
                         "deploye": host["etat"] == "deploye",
                         "prouve": host["prouve"],
                         "resume": host["resume"],

@@ -20,6 +20,7 @@ from creatic.evidence.store import facts_of, lock_commune
 from .conftest import CONNECTOR, GONDECOURT, PC, commune, proofs
 
 pytestmark = pytest.mark.usefixtures("a_run")
+LAST = "the last task of the proofs"
 ALL = [GONDECOURT, commune("anor", "Anor", 22)]
 
 
@@ -65,7 +66,10 @@ class Rollout:
         manager = SimpleNamespace(_inventory=Inventory(self.names))
         self.callback.v2_playbook_on_play_start(
             SimpleNamespace(
-                hosts="all", get_variable_manager=lambda: manager, get_vars=lambda: {"creatic_phase": phase}
+                hosts="all",
+                get_variable_manager=lambda: manager,
+                get_vars=lambda: {"creatic_phase": phase},
+                get_tasks=lambda: [[SimpleNamespace(_uuid=LAST)]],
             )
         )
 
@@ -73,7 +77,13 @@ class Rollout:
         """A task's result."""
         return SimpleNamespace(
             host=SimpleNamespace(get_name=lambda: host),
-            task=SimpleNamespace(get_name=lambda: task, action=action, _role=None, _parent=content.pop("around", None)),
+            task=SimpleNamespace(
+                get_name=lambda: task,
+                action=action,
+                _role=None,
+                _parent=content.pop("around", None),
+                _uuid=content.pop("uuid", "another"),
+            ),
             result=content,
             is_changed=lambda: bool(content.get("changed")),
         )
@@ -166,6 +176,32 @@ def test_a_server_is_for_others_once_it_is_proved_or_not(tmp_path: Path, proved:
     else:
         run.failed("documents", "rien ne répond", **proof, around=block)
     assert [path.name for path in locks.glob("*.json")] == ["serveur-relais.json"]
+
+
+def test_a_commune_is_for_others_once_its_last_machine_is_done(tmp_path: Path) -> None:
+    """Proved, failed or lost; what waits for the other communes of the run waits without its lock."""
+    run = Rollout(tmp_path, [PC.name, CONNECTOR.name, "anor-pc", "anor-connecteur"])
+    locks = tmp_path / "verrous"
+
+    def left() -> list[str]:
+        return sorted(path.stem for path in locks.glob("*.json"))
+
+    for slug in ("gondecourt", "anor"):
+        lock_commune(locks, slug, os.getpid(), "lea")
+    run.play("deploiement")
+    run.lost("anor-pc")
+    run.ok("anor-connecteur", uuid=LAST)  # no proof yet: tasks of other plays end nothing
+    assert left() == ["anor", "gondecourt"]
+    run.failed("anor-connecteur", "dépôt plein")
+    assert left() == ["gondecourt"]
+    run.play("preuves")
+    run.prove(PC)
+    run.callback.v2_runner_on_skipped(run.result(PC.name, "Rollout | Prove", uuid=LAST))
+    run.ok(CONNECTOR.name)
+    assert left() == ["gondecourt"]
+    run.ok(CONNECTOR.name, uuid=LAST)
+    assert left() == []
+    assert "Menées à leur fin, échecs compris : 4 machines sur 4." in run.callback._left()
 
 
 def proven_ready(rollout: Rollout) -> dict[str, Any]:

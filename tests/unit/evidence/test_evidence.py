@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -173,6 +174,16 @@ def test_two_partial_runs_make_a_ready_commune_each_part_with_its_date() -> None
     state = merge_state([GONDECOURT], {"gondecourt": second}, state)["gondecourt"]
     assert (state["equipee"], state["prete"], state["passage"]) == (True, True, "2026-11-25T080000Z")
     assert state["hotes"][PC.name]["passage"] == "2026-11-24T080000Z"
+
+
+@pytest.mark.parametrize("given_back", [True, False])
+def test_a_long_run_does_not_undo_what_another_proved_once_it_gave_the_commune_back(given_back: bool) -> None:
+    """The one that failed here an hour ago is proven there, before the run over fifty communes ends."""
+    state = merge_state([GONDECOURT], {"gondecourt": judged(both())}, {})
+    over = now() - timedelta(hours=1) if given_back else None
+    failed = {host.name: HostRun(incident=unreachable("deploiement"), over=over) for host in GONDECOURT.hosts}
+    after = merge_state([GONDECOURT], {"gondecourt": judged(failed)}, state)["gondecourt"]
+    assert after["prete"] is given_back
 
 
 def test_a_host_that_cannot_be_reached_any_more_loses_its_proof() -> None:

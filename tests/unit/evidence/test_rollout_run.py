@@ -298,6 +298,37 @@ def test_a_second_rollout_at_once_is_refused_then_an_interruption_leaves_nothing
     assert list(project.locks.glob("*.json")) == []
 
 
+@pytest.mark.parametrize("lost", [[CONNECTOR], []], ids=["lost", "proved"])
+def test_a_commune_is_for_others_while_the_run_goes_on_elsewhere(project: Project, lost: list[str]) -> None:
+    """Whichever comes to its proof first ends; the other one's never does."""
+    other = "avesnes-les-aubert"
+    tool = project.folder / "connecteur"
+    waiting = f"#!/bin/sh\nmkdir {project.folder}/first || sleep 1800\n"
+    tool.write_text(tool.read_text(encoding="utf-8").replace("#!/bin/sh\n", waiting), encoding="utf-8")
+    if lost:
+        (project.folder / "first").mkdir()
+    run = project.start(limit=f"{CONNECTOR},{other}-connecteur", lost=lost)
+
+    def one_is_left() -> bool:
+        assert run.poll() is None, run.communicate()[0]
+        left = {path.stem for path in project.locks.glob("*.json")}
+        seen.add(frozenset(left))
+        return frozenset({"gondecourt", other}) in seen and len(left) == 1
+
+    seen = set[frozenset[str]]()
+    try:
+        wait_for(one_is_left, "le verrou de la commune finie", every=0.1)
+        [left] = project.locks.glob("*.json")
+        assert not lost or left.stem == other
+    finally:
+        run.send_signal(signal.SIGINT)
+        told = run.communicate(timeout=300)[0]
+    assert "Menées à leur fin, échecs compris : 1 machine sur 2." in told
+    left_as_is = f"{left.stem}-connecteur"
+    assert f"Déjà commencées, elles restent comme elles sont : {left_as_is}." in told
+    assert list(project.locks.glob("*.json")) == []
+
+
 def test_a_killed_rollout_is_taken_over_by_the_next(project: Project) -> None:
     first = project.start(limit=ALONE, slow=60)
     wait_for_lock(project, first)

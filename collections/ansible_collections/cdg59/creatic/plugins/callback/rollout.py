@@ -90,6 +90,7 @@ class CallbackModule(Listener):
         self._clock = time.monotonic()
         self._started = now()
         self._roles: set[str] = set()
+        self._last = ""  # the task after which a rollout is done with a machine
         self._live = False
 
     # -- Output ---------------------------------------------------------------------------------------
@@ -140,6 +141,8 @@ class CallbackModule(Listener):
             self._open(play, hosts)
         self._roles.clear()
         if self.follower and (title := self.follower.begin(str(play.get_vars().get("creatic_phase", "")))):
+            if self.follower.phase == "preuves" and not self.machines:
+                self._last = play.get_tasks()[-1][-1]._uuid  # by blocks
             self._say(f"\n{title}", C.COLOR_HIGHLIGHT)
             for line in profiles.waiting(self.profiles) if self.follower.phase == "deploiement" else []:
                 self._say(f"   … {line}")
@@ -226,15 +229,17 @@ class CallbackModule(Listener):
         return waited.Waited(said, since, said, last)
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """Count, and keep what the checks and the proofs tell; a server that is proved is for others."""
+        """Count, and keep what the checks and the proofs tell; a machine that is proved is for others."""
         self._done(result)
-        if self.machines is evidence_servers and result.task.action == _PROOF:
+        if result.task._uuid == self._last or (self.machines is evidence_servers and result.task.action == _PROOF):
             self._free(result.host.get_name())
 
     def v2_runner_on_skipped(self, result: Any) -> None:
-        """Note that the host is there."""
+        """Note that the host is there; the last proof may not be its own."""
         if self.follower:
             self.follower.skipped(result.host.get_name())
+            if result.task._uuid == self._last:
+                self._free(result.host.get_name())
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """Note the failure; the statistics tell at the end whether a rescue repaired it."""
@@ -251,9 +256,19 @@ class CallbackModule(Listener):
         self._free(result.host.get_name())
 
     def _free(self, host: str) -> None:
-        """Give back the lock of a server with which the run is done."""
-        if self.follower and not self.check:
-            store.unlock_communes(self.home / "verrous", self._pid, f"serveur-{host}")
+        """Give back the lock of a server with which the run is done, or of a commune after its last machine."""
+        if self.follower is None:
+            return
+        hosts, locks = self.follower.run.hosts, self.home / "verrous"
+        if host in hosts:
+            hosts[host].over = now()
+        if self.check:
+            return
+        store.unlock_communes(locks, self._pid, f"serveur-{host}")
+        for commune in self.communes:
+            own = [info.name for info in commune.hosts if info.name in hosts]
+            if host in own and all(hosts[name].over for name in own):
+                store.unlock_communes(locks, self._pid, commune.slug)
 
     def _done(self, result: Any) -> None:
         if self.follower:
@@ -335,8 +350,10 @@ class CallbackModule(Listener):
     def _left(self) -> str:
         """What is said of a run that Ctrl-C stops: where each machine is left."""
         hosts = self.follower.run.hosts if self.follower else {}
-        begun = sorted(name for name, host in hosts.items() if host.executed)
-        where = f"\nDéjà commencées, elles restent comme elles sont : {', '.join(begun)}." if begun else ""
+        over = sum(host.over is not None for host in hosts.values())
+        begun = sorted(name for name, host in hosts.items() if host.executed and host.over is None)
+        where = f"\nMenées à leur fin, échecs compris : {count(over, 'machine')} sur {len(hosts)}." if over else ""
+        where += f"\nDéjà commencées, elles restent comme elles sont : {', '.join(begun)}." if begun else ""
         return f"Interrompu : ce qui est fait reste fait.{where}\nÀ faire : relancez la même commande, elle reprend."
 
     def _interrupted(self) -> None:
