@@ -30,7 +30,7 @@ namespace.add_collection(
         exploitation.backup_move_,
     )
 )
-namespace.add_collection(Collection("machine", exploitation.machine_apply))
+namespace.add_collection(Collection("machine", exploitation.machine_apply, technicien.machine_keys))
 namespace.add_collection(Collection("version", exploitation.version_pass))
 namespace.add_collection(Collection("agent", technicien.agent_depart))
 namespace.add_collection(Collection("comptes", autorite.accounts_renew))

@@ -99,6 +99,10 @@ class HostKeys:
             else:
                 self._plain.setdefault(name, set()).add(blob)
 
+    def is_revoked(self, key: bytes) -> bool:
+        """Whether a line refuses this key, of whichever machine."""
+        return key in self._revoked
+
     def of(self, address: str, port: int = 22) -> set[bytes]:
         """Keys of a machine, as they are on the wire; none when it is not known."""
         name = address if port == 22 else f"[{address}]:{port}"

@@ -329,7 +329,8 @@ class Needs:
                 None,
                 "ansible_ssh_common_args",
                 f"la clé d'hôte de machines n'est pas dans {known} : {_listed(hosts)}",
-                "ajoutez celle que ssh-keyscan donne, une fois son empreinte vérifiée sur la machine même",
+                "rangez celles que les installateurs ont relevées (fab machine.cles), ou ajoutez celle que ssh-keyscan "
+                "donne, une fois son empreinte vérifiée sur la machine même",
             )
             for known, hosts in self._strangers.items()
         ]

@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils import harmless, words
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from invoke import Context
 from rich.console import Console
 
 from creatic.backup import drill
-from creatic.check import needs, received
+from creatic.check import host_keys, needs, received
 from creatic.cli import common
 from creatic.cli.common import TOP, Exit, print, task
 from creatic.evidence import follow
@@ -165,6 +166,32 @@ def communes_certificates(context: Context, dossier: str, oui: bool = False) -> 
         print("\n".join(received.lacking(wanted, secrets)))
     if found.left:
         raise Exit(f"{len(found.left)} à corriger, dit au-dessus ; les autres ne sont pas retenus.", code=1)
+
+
+@task(
+    "fab machine.cles ~/cles --oui",
+    name="cles",
+    positional=["dossier"],
+    help={
+        "dossier": "les clés d'hôte laissées par les installateurs : un fichier, ou un dossier, du nom de la machine",
+        "autorite": "clé publique de l'autorité SSH qui a signé des certificats d'hôte (ssh_host_ed25519_key-cert.pub)",
+        "oui": "les ajoute à known_hosts ; sans elle, la commande montre seulement ce qu'elle ajouterait",
+    },
+)
+def machine_keys(context: Context, dossier: str, autorite: str = "", oui: bool = False) -> None:
+    """Ajoute à known_hosts les clés d'hôte de nombreuses machines, chacune à la sienne."""
+    known = host_keys.machines(drill.read_inventory(TOP, common.inventory_dir()))
+    signer = host_keys.authority(Path(autorite).expanduser()) if autorite else b""
+    file = common.home() / "ssh" / "known_hosts"
+    found = host_keys.plan(Path(dossier).expanduser(), known, file, signer, words.now())
+    print(harmless.text("\n".join(found.lines())))
+    if found.writes and not oui:
+        print("Rien n'est écrit. À faire : relisez, puis la même commande avec --oui.")
+    elif found.writes:
+        host_keys.carry_out(found, file)
+        print(f"{len(found.writes)} ajoutées à {file}. Puis : fab inventaire.controle")
+    if found.left:
+        raise Exit(f"{len(found.left)} à corriger, dit au-dessus ; les autres ne sont pas retenues.", code=1)
 
 
 def _write_model(path: Path) -> None:
