@@ -14,6 +14,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight impor
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
+from creatic.check import tdt
 from creatic.evidence.store import (
     LockRefused,
     lock_commune,
@@ -54,6 +55,35 @@ def _check_journal(variables: Mapping[str, Any], home: Path, there: bool) -> lis
     return [check("journal", "Journal du connecteur", "echec", told, fix)]
 
 
+def _check_tdt(variables: Mapping[str, Any], args: Mapping[str, Any]) -> list[Check]:
+    """A PC none of whose certificates the TdT takes is told before it changes; nothing where the TdT does not say.
+
+    Args:
+        variables: of the host.
+        args: of the task.
+    """
+    accepted, poste, commune = args["tdt_authorities"], variables.get("creatic_poste"), variables["creatic_commune"]
+    if not accepted or not poste:
+        return []
+    owners = {str(commune["siren"]), *(str(one["siren"]) for one in commune.get("entites") or ())}
+    authority, secrets = Path(args["pki_dir"]) / "publie" / "ca.pem", Path(args["secrets_dir"])
+    holders = tdt.refused(accepted, poste["certificats"], authority.expanduser(), secrets.expanduser(), owners)
+    label = "Autorité admise par le TdT"
+    if not holders:
+        return [check("tdt", label, "ok", "le TdT n'en refuse pas, pour ce qu'il en dit")]
+    told = f"le TdT n'admet l'autorité d'aucun certificat de ce poste ({', '.join(holders)}) : {_shown(accepted)}"
+    fix = (
+        f"Donner au poste un certificat d'une autorité qu'il admet (communes/{commune['slug']}.yml, source: fichier ou "
+        "jeton), ou faire admettre celle-ci par le TdT, puis relancer"
+    )
+    return [check("tdt", label, "echec", told, fix)]
+
+
+def _shown(accepted: Sequence[str]) -> str:
+    more = f" et {len(accepted) - 3} autres" if len(accepted) > 3 else ""
+    return f"il nomme {' ; '.join(one[:100] for one in accepted[:3])}{more}"
+
+
 def _judged(result: dict[str, Any], checks: list[Check]) -> dict[str, Any]:
     result["creatic_preflight"] = checks
     failures = [f"{item['detail']}. {item['remede']}" for item in checks if item["verdict"] == "echec"]
@@ -83,6 +113,8 @@ class ActionModule(Acting):
                 return refusal
 
         checks = _check_services(commune, task_vars["groups"]) if commune else []
+        given = {name: args.pop(name, "") for name in ("tdt_authorities", "pki_dir", "secrets_dir")}
+        checks += _check_tdt(task_vars, given) if commune else []
         if (task_vars.get("creatic_poste") or {}).get("systeme") == "windows":
             detail = "les contrôles ne sont pas automatisés sur Windows"
             checks.append(check("systeme", "Système", "attention", detail, "Vérifier le poste à la main."))

@@ -42,6 +42,15 @@ options:
     description: Fail when there is no backup of that age, instead of telling it.
     type: bool
     default: false
+  tdt_authorities:
+    description:
+      - Subjects of the authorities that the TdT accepts, from the filter P(cdg59.creatic.tdt_accepts#filter). A PC
+        none of whose certificates is of these is refused. Empty when it does not say.
+    type: list
+    elements: str
+    default: []
+  pki_dir: {description: Folder of the groupement's authority on the control node., type: path}
+  secrets_dir: {description: Folder of the providers' files on the control node., type: path}
 extends_documentation_fragment: cdg59.creatic.modules
 """
 
