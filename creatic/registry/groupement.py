@@ -53,6 +53,7 @@ COMMANDS = (
 EVERY = ("tous", "toutes")
 """Words that stand for all machines or all communes, where names of some are written."""
 OUTGOING = "acces_sortant"
+_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+\.?")  # of the DNS
 """Group of the communes' machines that nobody can reach."""
 # Accounts of the applications that are no person's, and groups of each institution on the site of the délibérations.
 _PROGRAMS = ("passerelle", "admin")
@@ -739,6 +740,12 @@ def _check_address(source: Source, path: FieldPath, address: str) -> None:
     try:
         usable = is_of_a_machine(address)
     except ValueError:
+        if _NAME.fullmatch(address):  # whoever answers to it today would enter the firewall's rules
+            fix = (
+                "écrivez l'adresse IP de la machine sur le réseau de la commune ; si celle où on la joint change (une "
+                "box sans adresse fixe), écrivez acces: sortant, et elle viendra d'elle-même au guichet "
+                "(docs/exploitation.md, « Une box dont l'adresse change »)"
+            )
         source.report(f"{quote(address)} n'est pas une adresse IP", fix, path)
         return
     if not usable:

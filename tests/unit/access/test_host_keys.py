@@ -151,6 +151,14 @@ def test_a_key_is_never_put_in_the_place_of_another(folder: Folder, known: str, 
     assert not made.writes and told in made.left[0]
 
 
+def test_a_box_whose_address_changed_is_known_under_the_new_one(folder: Folder) -> None:
+    """By the same file; the line of the old address is nobody's any more."""
+    folder.file.write_text(f"192.0.2.7 {folder.key()}", encoding="utf-8")
+    folder.put("loos-pc.pub", folder.key())
+    host_keys.carry_out(folder.plan(), folder.file)
+    assert folder.found("10.9.1.10") == folder.found("192.0.2.7") != []
+
+
 def test_a_certificate_says_its_machine_and_its_key_is_kept(folder: Folder) -> None:
     """Whatever its file's name: it may come from the network."""
     folder.put("x", folder.certificate("one", "-n", "loos-pc", "-V", "-1d:+1d"))

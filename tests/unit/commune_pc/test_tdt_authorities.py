@@ -63,7 +63,7 @@ class Nginx:
             encoding="utf-8",
         )
         self.process = subprocess.Popen(["nginx", "-e", str(folder / "log"), "-c", str(folder / "nginx.conf")])
-        wait_for(lambda: socket.create_connection(("127.0.0.1", port)).close() is None, "nginx", despite=OSError)
+        wait_for(lambda: bool(socket.create_connection(("127.0.0.1", port))), "nginx", despite=(OSError,))
 
 
 @pytest.fixture
