@@ -269,8 +269,8 @@ MISTAKES = {
         changed("10.59.2.10", "gondecourt.dyndns.example"),
         "communes/gondecourt.yml, ligne 11, postes[0].adresse : « gondecourt.dyndns.example » n'est pas une adresse "
         "IP. À faire : écrivez l'adresse IP de la machine sur le réseau de la commune ; si celle où on la joint change "
-        "(une box sans adresse fixe), écrivez acces: sortant, et elle viendra d'elle-même au guichet (docs/exploitation.md, "
-        "« Une box dont l'adresse change »).",
+        "(une box sans adresse fixe), écrivez acces: sortant, et elle viendra d'elle-même au guichet "
+        "(docs/exploitation.md, « Une box dont l'adresse change »).",
     ),
     "address of no machine": (
         changed("10.59.2.20", "127.0.0.1"),
