@@ -54,7 +54,7 @@ STAGES = {
     "écriture au stockage": "passage Passage._keep",
     "journal, registre, réponse": "passage Passage._accept",
 }
-PROGRAM = '''
+PROGRAM = """
 import functools, hashlib, importlib, io, json, os, secrets, shutil, sys, tarfile, time
 sys.path.insert(0, PACKAGE)
 from collections import defaultdict
@@ -122,11 +122,12 @@ try:
             answer = made.deposit(account, package)
             told = {"s": time.perf_counter() - start, "cpu": time.process_time() - used, "étapes": spent}
             told["clamd"] = scanner() - scanned if clamd else 0.0
-            assert answer.accepted, answer.content
+            if not answer.accepted:
+                raise SystemExit(f"Versement refusé : {answer.reasons}")
         print(json.dumps(told), flush=True)
 finally:
     shutil.rmtree(folder, ignore_errors=True)
-'''
+"""
 
 
 def gateway() -> Gateway:
@@ -139,7 +140,7 @@ def gateway() -> Gateway:
 
 @contextmanager
 def inside(door: Gateway, package: str) -> Iterator[Any]:
-    """A process of the service on the gateway; gives what asks it for a raw PUT or for a versement, of so many bytes."""
+    """A process of the service on the gateway; gives what asks it for a raw PUT or a versement, of so many bytes."""
     makers = "".join(inspect.getsource(one) for one in (sips.manifest, sips.tar, sips.sip))
     made = makers.replace("= AGENCY", f"= {AGENCY!r}")
     code = f"from __future__ import annotations\nPACKAGE = {package!r}\nSTAGES = {STAGES!r}\n" + PROGRAM.replace(
@@ -148,7 +149,8 @@ def inside(door: Gateway, package: str) -> Iterator[Any]:
     door.run("umask 022; cat > /run/mesure.py", code.encode())
     command = [*door.ssh, "cd / && exec sudo runuser -u sae -- python3 -I /run/mesure.py"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin and process.stdout
+        if process.stdin is None or process.stdout is None:
+            raise OSError("ssh")
         source, sink = process.stdout, process.stdin
 
         def ask(what: str, size: int) -> Any:
@@ -167,7 +169,8 @@ def through(door: Gateway, size: int) -> float:
     start = time.perf_counter()
     reply = door.deposit(package)
     seconds = time.perf_counter() - start
-    assert reply.code == "OK", reply.comment
+    if reply.code != "OK":
+        raise SystemExit(f"Versement refusé : {reply.comment}")
     return seconds
 
 
