@@ -537,7 +537,11 @@ class Audit:
         """
         where = self.order.limit or "toutes les machines"
         self.say(f"Audit {self.name} : {where}. Lecture seule, rien n'est changé sur les machines.")
-        previous = {one: signal.signal(one, self._cut) for one in (signal.SIGTERM, signal.SIGHUP)}
+        previous = {
+            one: signal.signal(one, self._cut)
+            for one in (signal.SIGTERM, signal.SIGHUP)
+            if signal.getsignal(one) != signal.SIG_IGN  # nohup(1): whoever asked it goes away
+        }
         try:
             try:
                 self.interrupted = "constats"

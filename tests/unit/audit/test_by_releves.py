@@ -274,19 +274,43 @@ def test_an_interrupted_audit_keeps_what_was_signed(
         os.kill(os.getpid(), number)
         time.sleep(60)
 
-    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)  # a worker of the tests takes no Ctrl-C
+    # A worker of the tests takes no Ctrl-C; under nohup(1), no terminal's end.
+    handlers = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {one: signal.signal(one, handler) for one, handler in handlers.items()}
     monkeypatch.setattr(fetch, "fetch_all", cut)
     try:
         results, _folder = fleet.audit([])
+        assert {one: signal.getsignal(one) for one in handlers} == handlers
     finally:
-        signal.signal(signal.SIGINT, ignored)
+        for one, handler in before.items():
+            signal.signal(one, handler)
     machines = {one["nom"]: one for one in results["machines"]}
     assert machines["bonne"]["etat"] == "auditee"
     assert machines["nouvelle"]["incident"]["raison"] == fetch.NOTHING
     assert machines["attendue"]["incident"]["raison"] == "audit interrompu, tout reste à faire"
     assert results["interrompu"] == "Relevés des machines"
     assert results["releves"]["dehors"] == [], "nobody was looked at from here"
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+
+
+def test_an_audit_that_outlives_its_terminal_goes_on(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet.add("bonne")
+
+    def gone(targets: list[Target], take: Any) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        for one in targets:
+            take(one, fetch.fetch(one))
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup(1) has it
+    monkeypatch.setattr(fetch, "fetch_all", gone)
+    try:
+        results, _folder = fleet.audit([])
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert results["interrompu"] is None and [one["etat"] for one in results["machines"]] == ["auditee"]
 
 
 def test_machines_that_nobody_reaches_are_judged_by_what_the_guichet_carries(fleet: Fleet) -> None:
