@@ -150,7 +150,7 @@ def heard(host: str, **content: Any) -> SimpleNamespace:
     return SimpleNamespace(
         host=SimpleNamespace(get_name=lambda: host),
         task=SimpleNamespace(
-            _parent=None, get_name=lambda: "Rollout | Prove", action="cdg59.creatic.proof", _role=None
+            _parent=None, _uuid="", get_name=lambda: "Rollout | Prove", action="cdg59.creatic.proof", _role=None
         ),
         result=content,
         is_changed=lambda: False,
