@@ -275,7 +275,7 @@ def test_an_interrupted_audit_keeps_what_was_signed(
         time.sleep(60)
 
     # A worker of the tests takes no Ctrl-C; under nohup(1), no terminal's end.
-    handlers = {
+    handlers: dict[signal.Signals, Any] = {
         signal.SIGINT: signal.default_int_handler,
         signal.SIGTERM: signal.SIG_DFL,
         signal.SIGHUP: signal.SIG_DFL,
