@@ -116,7 +116,7 @@ class Room:
 def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     """The room, with nothing in it."""
     if os.geteuid() != 0:
-        pytest.skip("machines with kernels of their own need root")
+        pytest.skip("machines with kernels of their own need root: a network namespace and its bridge are made")
     folder = tmp_path_factory.mktemp("coffres")
     started = time.monotonic()
     with machines(NODES, SUBNET, folder, PACKAGES, MEMORY, DISKS) as found:

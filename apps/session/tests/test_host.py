@@ -301,7 +301,7 @@ print(tried(lambda: os.mkdir(f"{os.getpid()}")), tried(lambda: socket.socket(soc
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="becomes accounts")
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes other accounts' uids, which root alone may")
 def test_a_session_neither_writes_nor_reaches_what_others_work_with(tmp_path: Path) -> None:
     """900 connections to PostgreSQL's socket, of an auditor without a right in it, kept the passerelle from its own."""
     for place in SHARED[:-1]:  # one is not on this machine

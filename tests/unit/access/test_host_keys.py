@@ -170,21 +170,21 @@ def test_a_certificate_says_its_machine_and_its_key_is_kept(folder: Folder) -> N
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "signer", "host", "told"),
     [
-        ({"options": ("-n", "loos-pc"), "signer": "other"}, "d'une autre autorité"),
-        ({"options": ("-n", "loos-pc"), "host": False}, "le certificat d'une personne"),
-        ({"options": ("-n", "loos-pc", "-V", "-2d:-1d")}, "n'est pas en vigueur"),
-        ({"options": ("-n", "loos-pc", "-V", "+1d:+2d")}, "n'est pas en vigueur"),
-        ({"options": ()}, "vaut pour toute machine"),
-        ({"options": ("-n", "loos-pc,ged1")}, "et une seule"),
-        ({"options": ("-n", "ailleurs")}, "vaut pour ailleurs"),
+        (("-n", "loos-pc"), "other", True, "d'une autre autorité"),
+        (("-n", "loos-pc"), "ca", False, "le certificat d'une personne"),
+        (("-n", "loos-pc", "-V", "-2d:-1d"), "ca", True, "n'est pas en vigueur"),
+        (("-n", "loos-pc", "-V", "+1d:+2d"), "ca", True, "n'est pas en vigueur"),
+        ((), "ca", True, "vaut pour toute machine"),
+        (("-n", "loos-pc,ged1"), "ca", True, "et une seule"),
+        (("-n", "ailleurs"), "ca", True, "vaut pour ailleurs"),
     ],
 )
-def test_a_certificate_that_does_not_count_is_refused(folder: Folder, options: dict[str, object], told: str) -> None:
-    more = options.pop("options")
-    assert isinstance(more, tuple)
-    folder.put("loos-pc.pub", folder.certificate("one", *more, **options))  # type: ignore[arg-type] # by case
+def test_a_certificate_that_does_not_count_is_refused(
+    folder: Folder, options: tuple[str, ...], signer: str, host: bool, told: str
+) -> None:
+    folder.put("loos-pc.pub", folder.certificate("one", *options, signer=signer, host=host))
     made = folder.plan(signed=True)
     assert not made.writes and told in made.left[0]
 

@@ -30,7 +30,7 @@ def reduced(arf: bytes) -> dict[str, Any]:
     score: float | None = None
     inside = False
     try:
-        for event, node in ElementTree.iterparse(io.BytesIO(arf), ("start", "end")):  # noqa: S314 - this machine's own OpenSCAP wrote it
+        for event, node in ElementTree.iterparse(io.BytesIO(arf), ("start", "end")):  # noqa: S314 - written by this machine's OpenSCAP, not by others
             name = node.tag.rpartition("}")[2]
             if name == "TestResult":
                 inside = event == "start"

@@ -33,7 +33,7 @@ _ROOM = 10  # a tenth of their disk
 # What one writes there fills a disk, or the memory, that others work with, and outlives it; PostgreSQL gives its places
 # before it asks who comes, the journal writes what anybody says.
 _CLOSED = {
-    **dict.fromkeys(("/tmp", "/var/tmp", "/dev/shm", "/run/lock"), "r-x"),  # noqa: S108 - to close them
+    **dict.fromkeys(("/tmp", "/var/tmp", "/dev/shm", "/run/lock"), "r-x"),  # noqa: S108 - folders that are closed to the session, none that is written in
     **dict.fromkeys(("/run/postgresql", "/run/systemd/journal"), "---"),
 }
 
