@@ -15,6 +15,7 @@ from typing import Any
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request, load_certificate
 
+from creatic.evidence import failures
 from creatic.fleet import attested, bundle, contents
 from creatic.fleet.publication import Fleet
 from creatic.fleet.signing import FleetError
@@ -231,7 +232,13 @@ class Door:
             own = (
                 said.partition("creatic-guichet : ")[2].partition("\n")[0].partition('"')[0].replace("\\n", " ").strip()
             )
-            raise FleetError(
-                harmless.line(own) or "le guichet ne répond pas, ou n'est pas déployé. À faire : fab serveurs guichet"
-            )
+            raise FleetError(harmless.line(own) or _silence(said))
         return done.stdout
+
+
+def _silence(said: str) -> str:
+    """Why the door said nothing of its own (French), from what Ansible printed: what ssh met, or what it has not."""
+    if "UNREACHABLE" not in said:
+        return "le guichet ne sait pas répondre : il n'est pas déployé, ou pas en entier. À faire : fab serveurs guichet"
+    reason, remedy = failures.explain(said)
+    return f"le guichet n'a pas répondu : {reason}. À faire : {remedy}"
