@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asn1crypto import x509
+from asn1crypto.algos import SignedDigestAlgorithm
+from asn1crypto.cms import CMSAttributes
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign import fields, signers
 from pyhanko.sign.general import SigningError
+from pyhanko.sign.signers.pdf_byterange import PreparedByteRangeDigest
 from pyhanko.sign.timestamps import TimeStamper, TimestampRequestError
 from pyhanko.sign.validation.dss import DocumentSecurityStore
 from pyhanko_certvalidator import CertificateValidator
+from pyhanko_certvalidator.registry import SimpleCertificateStore
 
 from . import check, files
 from .files import ASK_THE_PARAPHEUR, check_clear, new_file, open_pdf
@@ -24,6 +30,9 @@ from .refusal import Refusal, unread
 from .trust import Trust, common_name
 
 SIGNATURE, SEAL = "Signature", "Cachet"
+REASON = "Signature de l'acte"
+DIGEST = "sha256"
+_DER = 16  # bytes, at most, that DER adds to the two numbers of an ECDSA signature
 _CLOSED = (
     "{} a certifié ou verrouillé ce document en le signant : aucune autre signature ne peut y être ajoutée sans que la "
     "sienne tombe. À faire : demandez-lui de le signer de nouveau sans le verrouiller (sans « Aucune modification "
@@ -61,7 +70,79 @@ async def sign(source: Path, target: Path, signer: signers.Signer, stamper: Time
     Raises:
         Refusal: the PDF cannot be signed, or be read in several ways; the copy cannot be written.
     """
-    await _write(source, target, signer, stamper, SIGNATURE, "Signature de l'acte", None)
+    await _write(source, target, signer, stamper, SIGNATURE, REASON, None)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A signature (B-B) that waits for its key.
+
+    Attributes:
+        added: what the signed copy has below the source.
+        start: of the place that is left in it for the signature, in bytes.
+        end: of that place.
+        attributes: what the key signs, over SHA-256: DER of CMS's signed attributes.
+    """
+
+    added: bytes
+    start: int
+    end: int
+    attributes: bytes
+
+
+def _elsewhere(chain: Sequence[x509.Certificate], value: bytes) -> signers.ExternalSigner:
+    """What signs as the key that is elsewhere did; `chain` begins with its certificate."""
+    key = chain[0].public_key.algorithm
+    store = SimpleCertificateStore()
+    store.register_multiple(chain[1:])
+    mechanism = SignedDigestAlgorithm({"algorithm": f"{DIGEST}_{'ecdsa' if key == 'ec' else key}"})
+    return signers.ExternalSigner(chain[0], store, value, mechanism)
+
+
+async def prepare(source: Path, chain: Sequence[x509.Certificate]) -> Waiting:
+    """Make a person's signature, as `sign` does, but for what their key does.
+
+    Args:
+        chain: the certificate of the key (RSA or ECDSA), then those of authorities above it.
+
+    Raises:
+        Refusal: as `sign`.
+    """
+    signer = _elsewhere(chain, bytes(chain[0].public_key.byte_size * 2 + _DER))
+    with _open(source) as (_reader, writer), tempfile.TemporaryFile() as output:
+        described = _described(writer, signer, SIGNATURE, REASON)
+        try:
+            made, _document, _output = await signers.PdfSigner(described, signer).async_digest_doc_for_signing(
+                writer, output=output
+            )
+        except SigningError as error:
+            raise Refusal(f"{source.name} : la signature a échoué ({error})") from None
+        attributes = await signer.signed_attrs(made.document_digest, DIGEST, use_pades=True)
+        size = source.stat().st_size
+        output.seek(size)
+        start, end = (at - size for at in (made.reserved_region_start, made.reserved_region_end))
+        return Waiting(output.read(), start, end, attributes.dump())
+
+
+async def fill(source: Path, target: Path, waiting: Waiting, chain: Sequence[x509.Certificate], made: bytes) -> None:
+    """Write the signed copy of a document.
+
+    Args:
+        source: the document that was prepared, unchanged.
+        chain: as it was prepared with.
+        made: what the key did: PKCS #1 v1.5, or ECDSA in DER.
+
+    Raises:
+        Refusal: the copy cannot be written.
+    """
+    attributes = CMSAttributes.load(waiting.attributes)
+    signed = await _elsewhere(chain, made).async_sign_prescribed_attributes(DIGEST, attributes)
+    with source.open("rb") as stream, new_file(target) as output:
+        shutil.copyfileobj(stream, output)
+        size = output.tell()
+        output.write(waiting.added)
+        place = PreparedByteRangeDigest(b"", size + waiting.start, size + waiting.end)
+        place.fill_with_cms(output, signed)
 
 
 async def seal(source: Path, target: Path, signer: signers.Signer, stamper: TimeStamper, trust: Trust) -> None:
@@ -97,6 +178,30 @@ def _ended(source: Path) -> Iterator[Path]:
         yield whole
 
 
+@contextmanager
+def _open(source: Path) -> Iterator[tuple[PdfFileReader, IncrementalPdfFileWriter]]:
+    """A document that may be signed, and what writes below it. Raises Refusal."""
+    with _ended(source) as whole, open_pdf(whole) as (_stream, reader):
+        check_clear(source, ASK_THE_PARAPHEUR)
+        writer = IncrementalPdfFileWriter.from_reader(reader)
+        if told := closed(source, reader):
+            raise Refusal(f"{source.name} : {told}")
+        yield reader, writer
+
+
+def _described(
+    writer: IncrementalPdfFileWriter, signer: signers.Signer, stem: str, reason: str, **long_term: Any
+) -> signers.PdfSignatureMetadata:
+    return signers.PdfSignatureMetadata(
+        field_name=_free_name(writer, stem),
+        subfilter=fields.SigSeedSubFilter.PADES,
+        md_algorithm=DIGEST,
+        name=common_name(signer.signing_cert.subject) if signer.signing_cert else None,
+        reason=reason,
+        **long_term,
+    )
+
+
 async def _write(
     source: Path,
     target: Path,
@@ -106,11 +211,7 @@ async def _write(
     reason: str,
     trust: Trust | None,
 ) -> None:
-    with _ended(source) as whole, open_pdf(whole) as (_stream, reader), new_file(target) as output:
-        check_clear(source, ASK_THE_PARAPHEUR)
-        writer = IncrementalPdfFileWriter.from_reader(reader)
-        if told := closed(source, reader):
-            raise Refusal(f"{source.name} : {told}")
+    with _open(source) as (reader, writer), new_file(target) as output:
         long_term: dict[str, Any] = {}
         if trust:
             if signer.signing_cert and (told := await trust.refusal(signer.signing_cert)):
@@ -121,14 +222,7 @@ async def _write(
                 "embed_validation_info": True,
                 "validation_context": trust.context(),
             }
-        described = signers.PdfSignatureMetadata(
-            field_name=_free_name(writer, stem),
-            subfilter=fields.SigSeedSubFilter.PADES,
-            md_algorithm="sha256",
-            name=common_name(signer.signing_cert.subject) if signer.signing_cert else None,
-            reason=reason,
-            **long_term,
-        )
+        described = _described(writer, signer, stem, reason, **long_term)
         try:
             await signers.PdfSigner(described, signer, timestamper=stamper).async_sign_pdf(writer, output=output)
         except TimestampRequestError as error:

@@ -9,6 +9,8 @@ import asyncio
 import datetime as dt
 import re
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +18,6 @@ from typing import BinaryIO
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from lxml import etree
 from pyhanko.sign import signers
 
 from . import xades
@@ -28,7 +29,7 @@ from .refusal import ALTERED, UNFIT, Refusal
 from .trust import Trust, common_name
 from .xades import Place
 
-__all__ = ["Place", "check", "sign", "unsigned"]
+__all__ = ["Place", "check", "fill", "prepare", "sign", "unsigned"]
 _END = re.compile(rb"</(?:[^\s<>:]+:)?(?:Bordereau|PES_Aller)\s*>")
 _SIGN_AGAIN = "À faire : signez le flux du circuit avec « signer-acte », et déposez le fichier signé tel quel"
 _FOLLOW = f"{_SIGN_AGAIN} ; ou signez-le par un logiciel qui suit la politique de la DGFiP (XAdES-EPES 1.2.2, SHA-256)"
@@ -70,33 +71,83 @@ def sign(source: Path, target: Path, signer: signers.Signer, place: Place, limit
     Raises:
         Refusal: no PES, signed already, the copy cannot be written.
     """
+    own: asn1_x509.Certificate = signer.signing_cert
+    certificate = x509.load_der_x509_certificate(own.dump())
+    waiting = prepare(source, certificate, place, limit)
+    signatures = [
+        (one.at, one.filled(certificate, asyncio.run(signer.async_sign_raw(one.info, "sha256")))) for one in waiting
+    ]
+    fill(source, target, signatures, limit)
+    return len(signatures)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A signature that waits for its key.
+
+    Attributes:
+        at: where it goes in the flow, in bytes.
+        before: what it is up to its value, in the flow's encoding.
+        after: the rest of it.
+        info: what the key signs, over SHA-256.
+    """
+
+    at: int
+    before: bytes
+    after: bytes
+    info: bytes
+
+    def filled(self, certificate: x509.Certificate, made: bytes) -> bytes:
+        """The signature, once the key `made` its value: PKCS #1 v1.5, or ECDSA in DER."""
+        return self.before + xades.value(certificate, made).encode("ascii") + self.after
+
+
+def prepare(source: Path, certificate: x509.Certificate, place: Place, limit: int = MAX_BYTES) -> list[Waiting]:
+    """Make the signatures of a PES Aller, but for their values.
+
+    Args:
+        place: where it is signed.
+        limit: bytes.
+
+    Raises:
+        Refusal: no PES, signed already.
+    """
     flow = unsigned(source, limit)
     digests, _whole = flow.digests({part.name: "sha256" for part in flow.signed})
-    own_certificate: asn1_x509.Certificate = signer.signing_cert
-    certificate = x509.load_der_x509_certificate(own_certificate.dump())
     moment = dt.datetime.now(dt.UTC)
 
-    def made(data: bytes) -> bytes:
-        return asyncio.run(signer.async_sign_raw(data, "sha256"))
+    def encoded(text: str) -> bytes:
+        return text.encode(flow.encoding, "xmlcharrefreplace")
 
-    signatures = []
+    found = []
     for part in flow.signed:
         own = _free(f"{part.name}_SIG", flow.ids)
-        element = xades.write(part.name, own, digests[part.name], certificate, place, moment, made)
-        text = etree.tostring(element, encoding="unicode")
-        signatures.append((part.end, text.encode(flow.encoding, "xmlcharrefreplace")))
-    size = source.stat().st_size + sum(len(signature) for _end, signature in signatures)
+        one = xades.prepare(part.name, own, digests[part.name], certificate, place, moment)
+        found.append(Waiting(part.end, encoded(one.before), encoded(one.after), one.info))
+    return found
+
+
+def fill(source: Path, target: Path, signatures: Sequence[tuple[int, bytes]], limit: int = MAX_BYTES) -> None:
+    """Write a copy of a flow with its signatures.
+
+    Args:
+        signatures: where each goes, in bytes of the source and in order, and what it is.
+        limit: bytes, of the copy.
+
+    Raises:
+        Refusal: the copy would be too large, or cannot be written.
+    """
+    size = source.stat().st_size + sum(len(signature) for _at, signature in signatures)
     if size > limit:
         raise Refusal(
             f"{source.name} : signé, le flux ferait {size / 1e6:.1f} Mo, {limit / 1e6:.0f} Mo au plus. À faire : "
             "partagez-le en plusieurs flux"
         )
     with source.open("rb") as stream, new_file(target) as output:
-        for end, signature in signatures:
-            _copy(stream, output, end - stream.tell())
+        for at, signature in signatures:
+            _copy(stream, output, at - stream.tell())
             output.write(signature)
         shutil.copyfileobj(stream, output)
-    return len(signatures)
 
 
 def _free(stem: str, taken: set[str]) -> str:

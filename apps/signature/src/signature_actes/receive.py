@@ -16,11 +16,17 @@ Of a contract (``contrat``), signatures of suppliers count by any qualified cert
 those that the document came with, ``contresignature`` those that the file handed in adds to it (a PDF, or a detached
 signature), ``signature`` lets a person sign below them. The first two answer ``fournisseurs`` (``nom``, ``serie``,
 ``emetteur``) and ``listes``.
+
+With a key that is elsewhere (``apart``, `apart`), the second file is JSON. ``preparer``: ``certificats`` (PEM, that of
+the key first) and ``lieu`` (``commune``, ``code_postal``); what follows the answer is what waits for the key, once the
+certificate is that of somebody expected. ``terminer``: ``attente`` (the same), and ``signatures`` (base64); what
+follows is the signed document, which counts for nothing until it is handed in.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import datetime as dt
 import json
 import logging
@@ -30,7 +36,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from . import check, door, limits, mentions, pades, pes, qualified, token
+from . import apart, check, door, limits, mentions, pades, pes, qualified, token
 from .files import Ambiguous, Damaged, looks_like_xml
 from .person import Person
 from .refusal import Refusal, unread
@@ -44,6 +50,8 @@ _CHUNK = 1 << 20
 _LINE = 1 << 16
 _NAME = 200  # bytes
 _FAULT = "la vérification n'a pas pu se faire. À faire : recommencez, puis voyez journalctl -u '{}@*'"
+_OTHER_KEY = "À faire : choisissez, dans le programme de signature, un certificat qui vaut"
+_NOT_YOURS = "{}. À faire : choisissez, dans le programme de signature, le certificat de la personne attendue"
 
 
 def _keep(source: BinaryIO, target: Path, size: int) -> None:
@@ -179,6 +187,34 @@ def _received(
     }
 
 
+def _prepared(original: Path, asked: dict[str, Any], people: Sequence[dict[str, str]], trust: Trust) -> bytes:
+    """What waits for the key of somebody who is expected."""
+    chain = apart.read_chain([str(one) for one in asked["certificats"]])
+    told = [Person(one["nom"], one["siren"]).refusal(chain[0]) for one in people]
+    if None not in told:
+        raise Refusal(_NOT_YOURS.format(told[0] if told else "personne n'est attendu à cette étape"))
+    if refusal := asyncio.run(trust.refusal(chain[0], chain[1:])):
+        raise Refusal(f"{refusal}. {_OTHER_KEY}")
+    place = pes.Place(str(asked["lieu"]["commune"]), str(asked["lieu"]["code_postal"]))
+    return apart.prepare(original, chain, place).dump()
+
+
+def _apart(
+    original: Path, beside: Path, target: Path, asked: str, people: Sequence[dict[str, str]], config: dict[str, Any]
+) -> dict[str, Any]:
+    """What is asked of a signature whose key is elsewhere."""
+    given = json.loads(beside.read_bytes())
+    try:
+        if asked == "preparer":
+            target.write_bytes(_prepared(original, given, people, _trust(config["signataires"])))
+        else:
+            signatures = [base64.b64decode(one) for one in given["signatures"]]
+            apart.finish(original, target, apart.Waiting.load(json.dumps(given["attente"]).encode()), signatures)
+    except check.ODD as error:  # what a hostile file makes of a parser
+        raise unread(original.name, error) from None
+    return {"taille": target.stat().st_size}
+
+
 def answer(source: BinaryIO, output: BinaryIO, config: dict[str, Any]) -> None:
     """Serve one request.
 
@@ -200,7 +236,9 @@ def answer(source: BinaryIO, output: BinaryIO, config: dict[str, Any]) -> None:
                 path.parent.mkdir()
                 _keep(source, path, size)
             contract = str(asked.get("contrat", ""))
-            if contract in ("document", "contresignature"):
+            if "apart" in asked:
+                told = _apart(original, signed, sealed, str(asked["apart"]), asked["signataires"], config)
+            elif contract in ("document", "contresignature"):
                 told = _suppliers(original, signed, contract, config)
             elif asked["signataires"]:
                 told = _received(original, signed, sealed, asked["signataires"], config, contract == "signature")

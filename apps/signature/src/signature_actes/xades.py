@@ -77,6 +77,7 @@ _SIGNED_ALONG = {
 _DATE_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})?"
 )
+_VALUE = "?"  # in its place while it waits: never in base64
 _CLOCK = dt.timedelta(days=1)  # a clock that is wrong, a time without its zone
 _KEYWORDS = (  # RFC 2253, section 2.3
     NameOID.COMMON_NAME, NameOID.LOCALITY_NAME, NameOID.STATE_OR_PROVINCE_NAME, NameOID.ORGANIZATION_NAME,
@@ -117,23 +118,31 @@ class Place:
 # -- writing
 
 
-def write(
-    name: str,
-    own: str,
-    digest: bytes,
-    certificate: x509.Certificate,
-    place: Place,
-    moment: dt.datetime,
-    sign: Callable[[bytes], bytes],
-) -> etree._Element:
-    """Make the signature of a part of a flow.
+@dataclass(frozen=True)
+class Waiting:
+    """A signature that waits for its key.
+
+    Attributes:
+        before: its text, up to the signature's value.
+        after: the rest of it.
+        info: SignedInfo in canonical form: what the key signs, over SHA-256.
+    """
+
+    before: str
+    after: str
+    info: bytes
+
+
+def prepare(
+    name: str, own: str, digest: bytes, certificate: x509.Certificate, place: Place, moment: dt.datetime
+) -> Waiting:
+    """Make the signature of a part of a flow, but for its value (`value`).
 
     Args:
         name: Id of the part.
         own: Id for the signature.
         digest: SHA-256 of the part's exclusive canonical form, without signatures.
         moment: aware.
-        sign: what the private key does: PKCS #1 v1.5, or ECDSA in DER, over SHA-256 of what it is given.
     """
     ds = ElementMaker(namespace=DS, nsmap={"ds": DS})
     xad = ElementMaker(namespace=XADES, nsmap={"xad": XADES})
@@ -178,12 +187,12 @@ def write(
             ds.SignatureMethod(Algorithm=RSA if isinstance(certificate.public_key(), rsa.RSAPublicKey) else ECDSA),
             reference(digest, ENVELOPED, EXCLUSIVE, URI=f"#{name}"),
         ),
-        ds.SignatureValue(Id=f"{own}_SV"),
+        ds.SignatureValue(_VALUE, Id=f"{own}_SV"),
         ds.KeyInfo(ds.X509Data(ds.X509Certificate(_base64(der)))),
         ds.Object(xad.QualifyingProperties(properties, Target=f"#{own}")),
         Id=own,
     )
-    info, value = signature[0], signature[1]
+    info = signature[0]
     info.append(
         reference(
             hashlib.sha256(_canonical(properties, EXCLUSIVE)).digest(),
@@ -192,13 +201,21 @@ def write(
             URI=f"#{own}_SP",
         )
     )
-    made = sign(_canonical(info, EXCLUSIVE))
+    before, found, after = etree.tostring(signature, encoding="unicode").partition(f'_SV">{_VALUE}<')
+    return Waiting(before + found[: -len(_VALUE) - 1], f"<{after}", _canonical(info, EXCLUSIVE))
+
+
+def value(certificate: x509.Certificate, made: bytes) -> str:
+    """A signature's value, as XML has it.
+
+    Args:
+        made: what the private key did: PKCS #1 v1.5, or ECDSA in DER.
+    """
     key = certificate.public_key()
     if isinstance(key, ec.EllipticCurvePublicKey):
         size = (key.key_size + 7) // 8
         made = b"".join(one.to_bytes(size) for one in decode_dss_signature(made))
-    value.text = _base64(made)
-    return signature
+    return _base64(made)
 
 
 def rfc2253(name: x509.Name) -> str:
