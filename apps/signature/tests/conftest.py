@@ -103,8 +103,8 @@ class Issuer:
 
     def person(self, common_name: str = "Claire Dubois", siren: str = SIREN, **options: object) -> Pair:
         """A person's certificate, RSA as in real tokens."""
-        key = rsa_key(self.folder.name, next(self._ranks))
-        return self._make(name(common_name, siren), self.issuing, key=key, **options)  # type: ignore[arg-type] # options are of several types
+        options.setdefault("key", rsa_key(self.folder.name, next(self._ranks)))
+        return self._make(name(common_name, siren), self.issuing, **options)  # type: ignore[arg-type] # options are of several types
 
     def tsa(self) -> Path:
         """A timestamping unit, laid out as by role pki_client."""

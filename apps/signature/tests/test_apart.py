@@ -22,7 +22,7 @@ from signature_actes.check import check_pdf
 from signature_actes.person import Person
 from signature_actes.refusal import Refusal
 
-from apps.signature.tests.conftest import PEM, SIREN, Issuer, Pair, name, rsa_key, software
+from apps.signature.tests.conftest import PEM, SIREN, Issuer, Pair, rsa_key, software
 from apps.signature.tests.test_judges import basic
 from apps.signature.tests.test_pades import openssl_verifies, pdfsig
 from apps.signature.tests.test_pes import PLACE, checked, flow, xmlsec1_verifies
@@ -36,8 +36,7 @@ def by_rsa(issuer: Issuer) -> Pair:
 
 
 def by_ecdsa(issuer: Issuer) -> Pair:
-    key = ec.generate_private_key(ec.SECP256R1())
-    return issuer._make(name("Claire Dubois", SIREN), issuer.issuing, key=key)
+    return issuer.person(key=ec.generate_private_key(ec.SECP256R1()))
 
 
 def texts(issuer: Issuer, pair: Pair) -> list[str]:
@@ -167,7 +166,7 @@ def test_a_document_that_changed_is_refused(issuer: Issuer, act: Path, tmp_path:
 
 def test_only_keys_of_people_s_certificates_are_asked(issuer: Issuer) -> None:
     weak = rsa.generate_private_key(65537, 1024)  # noqa: S505 - it is refused
-    small = issuer._make(name("Claire Dubois", SIREN), issuer.issuing, key=weak)
+    small = issuer.person(key=weak)
     with pytest.raises(Refusal, match="n'est pas d'un type admis"):
         apart.read_chain(texts(issuer, small))
     for odd in ([], [""], ["é"], ["-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]):

@@ -827,9 +827,83 @@ def _to_sign(held: Dossier, user: Any) -> _ToSign:
     return _ToSign(held.origine_id, held.depuis, people)
 
 
+def _waiting(user: Any, dossier: Dossier, document: int) -> _ToSign:
+    """What is to be signed, if it still is the document that was shown.
+
+    Args:
+        document: number of its file.
+
+    Raises:
+        Refused: the reason.
+    """
+    with _held(dossier, ["a_signer"], _SIGN) as held:
+        asked = _to_sign(held, user)
+    if asked.document != document:
+        raise Refused("le document a été remplacé depuis que vous l'avez choisi. À faire : relisez-le", 409)
+    return asked
+
+
+def check_signable(user: Any, dossier: Dossier, document: int) -> None:
+    """Check that somebody may sign a document now. Arguments and errors: `prepare`."""
+    _waiting(user, dossier, document)
+
+
 @limited
-def sign(user: Any, dossier: Dossier, upload: Any) -> Dossier:
+def prepare(user: Any, dossier: Dossier, document: int, certificates: Sequence[str]) -> dict[str, Any]:
+    """Prepare the signature of a document by a key that is on its person's PC (seal.prepare).
+
+    Args:
+        document: number of the file that they chose.
+        certificates: PEM, that of the key first.
+
+    Raises:
+        Refused: the reason.
+    """
+    asked = _waiting(user, dossier, document)
+    place = _place(dossier)
+    if dossier.circuit == "pes" and not place[1]:
+        raise Refused(
+            "un flux comptable dit où il est signé, et le code postal de la mairie manque. À faire : le groupement "
+            "l'écrit dans le fichier de la commune, champ code_postal"
+        )
+    original = DocumentFile.objects.get(pk=document)
+    with asking(dossier.commune), original.open() as file:
+        return seal.prepare(original.filename, file, asked.people, certificates, place)
+
+
+def _place(dossier: Dossier) -> tuple[str, str]:
+    """Commune and postal code of the town hall; of an entity, those of the commune that hosts it."""
+    commune, _circuit_found = _circuit(dossier)
+    hosts = (one.nom for one in current().communes.values() if one.siren == commune.siren_commune)
+    return next(hosts, commune.nom), commune.code_postal
+
+
+@limited
+def finish(user: Any, dossier: Dossier, document: int, waiting: dict[str, Any], signatures: Sequence[str]) -> File:
+    """The signed file of what was prepared; `sign` judges it, as one that a person brings.
+
+    Args:
+        document: number of the file.
+        waiting: what `prepare` gave.
+        signatures: what the key did, in base64.
+
+    Raises:
+        Refused: the reason.
+    """
+    _waiting(user, dossier, document)
+    original = DocumentFile.objects.get(pk=document)
+    path = PurePosixPath(original.filename)
+    with asking(dossier.commune), original.open() as file:
+        made = seal.finish(original.filename, file, waiting, signatures)
+    return File(made, name=f"{path.stem}-signe{path.suffix}")
+
+
+@limited
+def sign(user: Any, dossier: Dossier, upload: Any, kept: Callable[[], None] | None = None) -> Dossier:
     """Hand in the signed file: it is checked, sealed and kept, and the dossier moves on; or nothing changes.
+
+    Args:
+        kept: what is noted elsewhere with it, or not at all.
 
     Raises:
         Refused: the reason.
@@ -866,6 +940,8 @@ def sign(user: Any, dossier: Dossier, upload: Any) -> Dossier:
         if held.circuit == CONTRACT:  # what it becomes is said by a person (contracts.complete), never concluded here
             held.echeance = timezone.localdate() + dt.timedelta(days=current().contract_days)
             held.save(update_fields=["echeance"])
+        if kept:
+            kept()
         return held
 
 

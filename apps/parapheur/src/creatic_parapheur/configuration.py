@@ -53,8 +53,8 @@ class Circuit:
 @dataclass(frozen=True)
 class Commune:
     """A commune, or an entity that one hosts: its name, its SIREN, its people's names by login, who deposits, its
-    circuits, who may be delegates, in what quality its head signs, and the SIREN of its host, whose certificates its
-    people have."""
+    circuits, who may be delegates, in what quality its head signs, the SIREN of its host, whose certificates its people
+    have, and the postal code of its town hall, empty where its file has none."""
 
     nom: str
     siren: str
@@ -64,6 +64,7 @@ class Commune:
     delegataires: frozenset[str] = frozenset()
     qualite: str = "maire"
     siren_commune: str = ""
+    code_postal: str = ""
     slug: Annotated[str, UNWRITTEN] = ""  # under which the file has it
 
     def people(self) -> set[str]:

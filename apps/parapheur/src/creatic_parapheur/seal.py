@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import io
 import json
 import os
 import shutil
@@ -262,6 +263,59 @@ def check_suppliers(name: str, original: IO[bytes], signed: IO[bytes]) -> Suppli
         return _suppliers(told)
 
 
+def _whose(people: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"nom": person, "siren": siren} for person, siren in people]
+
+
+def prepare(
+    name: str,
+    document: IO[bytes],
+    people: Sequence[tuple[str, str]],
+    certificates: Sequence[str],
+    place: tuple[str, str],
+) -> dict[str, Any]:
+    """Prepare a signature whose key is elsewhere; what comes is given to `finish`, and `a_signer` to the key.
+
+    Args:
+        people: whose signature is expected: name and SIREN of each.
+        certificates: PEM, that of the key first.
+        place: where it is signed: commune and postal code.
+
+    Raises:
+        Refused: the reason.
+    """
+    given = {"certificats": list(certificates), "lieu": dict(zip(("commune", "code_postal"), place, strict=True))}
+    with _beside("preparer", name, document, given, people) as made:
+        found: dict[str, Any] = json.load(made)
+        return found
+
+
+def finish(name: str, document: IO[bytes], waiting: dict[str, Any], signatures: Sequence[str]) -> IO[bytes]:
+    """The signed document, open at its beginning; it counts for nothing until `check_and_seal` says so.
+
+    Args:
+        waiting: what `prepare` gave.
+        signatures: what the key did, in base64, in the order of `a_signer`.
+
+    Raises:
+        Refused: the document changed, or a signature is not of it, or not of the certificate's key.
+    """
+    return _beside("terminer", name, document, {"attente": waiting, "signatures": list(signatures)}, ())
+
+
+def _beside(
+    what: str, name: str, document: IO[bytes], given: dict[str, Any], people: Sequence[tuple[str, str]]
+) -> IO[bytes]:
+    """What comes of a document and of JSON that goes along."""
+    more = json.dumps(given).encode()
+    request = {"nom": name, "apart": what, "signataires": _whose(people)}
+    request |= {"origine": _size(document), "signe": len(more)}
+    with _asked(request, document, io.BytesIO(more)) as (told, stream):
+        made = tempfile.TemporaryFile()  # noqa: SIM115 - given to the caller, gone when closed
+        _keep(stream, made, told["taille"])
+        return made
+
+
 def check_and_seal(
     name: str, original: IO[bytes], signed: IO[bytes], people: Sequence[tuple[str, str]], contract: bool = False
 ) -> Received:
@@ -278,7 +332,7 @@ def check_and_seal(
     """
     request = {
         "nom": name,
-        "signataires": [{"nom": person, "siren": siren} for person, siren in people],
+        "signataires": _whose(people),
         "origine": _size(original),
         "signe": _size(signed),
     } | ({"contrat": "signature"} if contract else {})

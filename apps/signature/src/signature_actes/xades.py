@@ -201,8 +201,9 @@ def prepare(
             URI=f"#{own}_SP",
         )
     )
+    canonical = _canonical(info, EXCLUSIVE)
     before, found, after = etree.tostring(signature, encoding="unicode").partition(f'_SV">{_VALUE}<')
-    return Waiting(before + found[: -len(_VALUE) - 1], f"<{after}", _canonical(info, EXCLUSIVE))
+    return Waiting(before + found[: -len(_VALUE) - 1], f"<{after}", canonical)
 
 
 def value(certificate: x509.Certificate, made: bytes) -> str:
