@@ -139,6 +139,9 @@ GET        api/v4/index_instances/
 CIRCUITS = """
 GET        parapheur/
 GET        parapheur/dossiers/
+POST       parapheur/lots/
+GET        parapheur/lots/<lot>/
+GET        parapheur/lots/<lot>/etat/
 GET POST   parapheur/dossiers/<number>/
 GET        parapheur/dossiers/<number>/fichier/
 GET        parapheur/dossiers/<number>/pieces/<piece>/
@@ -152,6 +155,14 @@ GET        api/v4/creatic/dossiers/<number>/historique/
 GET POST   api/v4/creatic/dossiers/<number>/pieces/
 GET        api/v4/creatic/dossiers/<number>/pieces/<piece>/
 POST       api/v4/creatic/dossiers/<number>/<wish>/
+"""
+
+# The program of PCs, in the parapheur: it has no session, but the secret of its lot, which opens nothing else
+# (creatic_parapheur.lots).
+SIGNING = """
+GET        poste/lots/<lot>
+POST       poste/lots/<lot>/certificat
+POST       poste/lots/<lot>/signatures
 """
 
 # The passerelle, in the GED: it files acts, and shows that each commune has its place.

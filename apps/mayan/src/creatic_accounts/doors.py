@@ -80,14 +80,15 @@ def opened() -> Mapping[Role, frozenset[tuple[str, str]]]:
     # In the parapheur, people read and act by its own pages: nothing of Mayan's is theirs.
     person = (addresses.CIRCUITS,) if circuits else (addresses.READING, addresses.FILING)
     gateway = addresses.GATEWAY_CIRCUITS if circuits else addresses.GATEWAY_FILING
-    inside = (addresses.VISITOR, addresses.FRAME)
+    visitor = (addresses.VISITOR, addresses.SIGNING) if circuits else (addresses.VISITOR,)
+    inside = (*visitor, addresses.FRAME)
     administrator = (*inside, addresses.READING, *person, addresses.ADMINISTRATION, addresses.CONFIGURATION)
     return {
-        Role.VISITOR: _listed(addresses.VISITOR),
+        Role.VISITOR: _listed(*visitor),
         Role.STRANGER: _listed(*inside),
         Role.FIRST: _listed(*inside),
         Role.PERSON: _listed(*inside, *person),
-        Role.GATEWAY: _listed(addresses.VISITOR, addresses.GATEWAY, gateway),
+        Role.GATEWAY: _listed(*visitor, addresses.GATEWAY, gateway),
         Role.ADMINISTRATOR: _listed(*administrator),
         Role.ROLLOUT: _listed(*administrator, addresses.TEMPLATES),
     }

@@ -10,7 +10,7 @@ class ParapheurApp(MayanAppConfig):
     """The parapheur in Mayan."""
 
     app_namespace = "parapheur"
-    app_url = "parapheur"
+    app_url = ""
     default_auto_field = "django.db.models.BigAutoField"
     has_app_translations = False
     has_rest_api = True

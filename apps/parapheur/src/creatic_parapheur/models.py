@@ -3,6 +3,7 @@ it and by whom; and absences."""
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from creatic_accounts.guard import Kept
@@ -380,3 +381,38 @@ class Piece(AddedOnce):
         """Whether it is an annex that was joined after the contract was signed: the signature knows nothing of it."""
         signed = self.dossier.gestes.filter(quoi="Signer").last()
         return not self.document and signed is not None and signed.quand < self.quand
+
+
+class Lot(models.Model):
+    """Dossiers that a person signs at once by the program of their PC (lots.py): their last one, a person has no
+    other. It proves nothing: what was signed is in the history of each dossier."""
+
+    cle = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    personne = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="lot")
+    session = models.CharField(max_length=40)  # where it was asked for: it ends with it
+    secret = models.CharField(max_length=64)  # SHA-256: of the one that gives it, then of the one that goes on
+    prise = models.DateTimeField(null=True)  # since when the program has it
+    fin = models.DateTimeField()
+    certificats = models.JSONField(default=list)  # PEM, as the program gave them
+
+    def __str__(self) -> str:
+        return str(self.cle)
+
+
+class Demande(models.Model):
+    """A document of a lot. `attente`, `pret` once prepared, then `signe` or `refuse`."""
+
+    lot = models.ForeignKey(Lot, on_delete=models.CASCADE, related_name="demandes")
+    dossier = models.ForeignKey(Dossier, on_delete=models.CASCADE, related_name="+")
+    document = models.BigIntegerField()  # number of the file that was shown
+    etat = models.CharField(max_length=10, default="attente")
+    message = models.TextField(blank=True, default="")
+    attente = models.JSONField(null=True)  # what waits for the key (seal.prepare)
+    valeurs = models.JSONField(default=dict)  # what the key did, in base64, by its rank
+
+    class Meta:
+        ordering = ("pk",)
+        constraints = (models.UniqueConstraint(fields=("lot", "dossier"), name="creatic_parapheur_demande_unique"),)
+
+    def __str__(self) -> str:
+        return f"{self.lot_id} : {self.dossier_id}"

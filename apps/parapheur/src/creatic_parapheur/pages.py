@@ -9,16 +9,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from creatic_accounts.models import login_of
-from creatic_accounts.pages import Entry, Whole, tell
-from django.http import FileResponse, Http404, HttpResponse, HttpResponseRedirect
+from creatic_accounts.pages import Entry, Whole, refused, tell
+from django.http import FileResponse, Http404, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.views.generic import TemplateView, View
 
-from . import circuit, contracts, signatory, transmission
+from . import circuit, contracts, lots, signatory, transmission
 from .configuration import Commune, current
 from .models import CONTRACT, Delegation, Dossier, label
 from .refusal import Refused
+
+_OPENS = "creatic_lot"  # of the session
 
 
 class _Page(Whole, TemplateView):
@@ -44,13 +46,75 @@ class ToDo(_Page):
         """My dossiers, and where I stand in for somebody."""
         user = self.request.user
         communes = current().communes_of(login_of(user))
+        dossiers = list(circuit.to_do(user).select_related("fichier"))
         return super().get_context_data(**given) | {
-            "dossiers": circuit.to_do(user).select_related("fichier"),
+            "dossiers": dossiers,
+            "a_signer": lots.signable(user, dossiers)[: lots.MOST],
             "commune": next(iter(communes), None),
             "plusieurs_communes": len(communes) > 1,
             "depose": any(circuit.may_deposit(user, one.slug) for one in communes),
             "remplace": user.suppleances.active().select_related("personne__known"),
         }
+
+
+class Lots(View):
+    """Dossiers to sign at once by the program of the PC."""
+
+    http_method_names = ("post",)
+
+    def post(self, request: Any) -> HttpResponse:
+        """Make a lot of those that were chosen: each as it was shown, C(dossier) or, for all of them, C(montre)."""
+        try:
+            pairs = [one.split(":") for one in request.POST.getlist("montre" if "tous" in request.POST else "dossier")]
+            chosen = {int(number): int(document) for number, document in pairs}
+        except ValueError:
+            chosen = {}
+        try:
+            lot, secret = lots.make(request.user, request.session.session_key, chosen)
+        except Refused as refusal:
+            return refused(request, str(refusal))
+        request.session[_OPENS] = secret  # until the page that opens the program, which comes now
+        return HttpResponseRedirect(reverse("parapheur:lot", args=[lot.pk]))
+
+
+class OneLot(_Page):
+    """Opens the program, once, and shows what comes of it."""
+
+    template_name = "creatic_parapheur/lot.html"
+    title = "Signature"
+
+    def get_context_data(self, **given: Any) -> dict[str, Any]:
+        """Each document, and the address of the program."""
+        try:
+            lot = lots.own(self.request.user, self.kwargs["lot"])
+        except Refused as refusal:
+            raise Http404(str(refusal)) from None
+        secret = self.request.session.pop(_OPENS, "")
+        return super().get_context_data(**given) | {
+            "lot": lot,
+            "etat": lots.shown(lot),
+            "adresse": lots.address(lot, secret) if secret and lot.prise is None else "",
+            "restent": [one for one in lot.demandes.all() if one.etat != "signe"],
+        }
+
+    def render_to_response(self, context: dict[str, Any], **given: Any) -> HttpResponse:
+        """Nothing keeps the page: it bears the secret."""
+        answer: HttpResponse = super().render_to_response(context, **given)
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+
+class LotState(View):
+    """Where a lot is, for its page."""
+
+    def get(self, request: Any, lot: Any) -> HttpResponse:
+        """Say it."""
+        try:
+            answer = JsonResponse(lots.shown(lots.own(request.user, lot)))
+        except Refused as refusal:
+            answer = JsonResponse({"message": str(refusal)}, status=refusal.status)
+        answer["Cache-Control"] = "no-store"
+        return answer
 
 
 class Dossiers(_Page):

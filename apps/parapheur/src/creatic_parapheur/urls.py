@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from django.urls import path, re_path
+from django.urls import include, path, re_path
 
-from . import api, pages
+from . import api, pages, poste
 
-urlpatterns = [
+_pages = [
     path("", pages.ToDo.as_view(), name="a_traiter"),
     path("dossiers/", pages.Dossiers.as_view(), name="dossiers"),
+    path("lots/", pages.Lots.as_view(), name="lots"),
+    path("lots/<uuid:lot>/", pages.OneLot.as_view(), name="lot"),
+    path("lots/<uuid:lot>/etat/", pages.LotState.as_view(), name="lot_etat"),
     path("dossiers/<int:number>/", pages.OneDossier.as_view(), name="dossier"),
     path("dossiers/<int:number>/fichier/", pages.LastFile.as_view(), name="fichier"),
     path("dossiers/<int:number>/pieces/<int:piece>/", pages.OnePiece.as_view(), name="piece"),
     path("deposer/", pages.Deposit.as_view(), name="deposer"),
     path("absences/", pages.Absences.as_view(), name="absences"),
     path("delegations/", pages.Delegations.as_view(), name="delegations"),
+]
+urlpatterns = [
+    path("parapheur/", include(_pages)),
+    # For the program of PCs, which has no session.
+    path("poste/lots/<uuid:lot>", poste.Fetch.as_view(), name="poste"),
+    path("poste/lots/<uuid:lot>/certificat", poste.Certify.as_view(), name="poste_certificat"),
+    path("poste/lots/<uuid:lot>/signatures", poste.Receive.as_view(), name="poste_signatures"),
 ]
 api_urls = [
     path("creatic/dossiers/", api.Dossiers.as_view(), name="creatic-dossiers"),
