@@ -67,8 +67,8 @@ class Signatures(UnixService):
         super().__init__(path)
 
     def _answer(self, link: socket.socket) -> None:
-        with link.makefile("rwb") as stream:
-            receive.answer(stream, stream, self._config)
+        with link.makefile("rb") as source, link.makefile("wb") as target:
+            receive.answer(source, target, self._config)
 
 
 @pytest.fixture

@@ -272,3 +272,24 @@ def test_what_is_asked_counts_for_its_commune(service: Service, monkeypatch: pyt
         assert refused.value.status == 503  # the gateway asks again
         with seal.asked_by("215901067"):
             assert ask().holder == "Anne Petit"
+
+
+def test_what_waits_for_a_key_is_prepared_then_finished(service: Service) -> None:
+    waiting = {"a_signer": ["AAAA"]}
+    text = json.dumps(waiting).encode()
+    service.answer = json.dumps({"taille": len(text)}).encode() + b"\n" + text
+    people = [("Anne Petit", "215903600")]
+    found = seal.prepare("acte.pdf", read_to_the_end(b"origine"), people, ["PEM"], ("Loos", "59120"))
+    assert found == waiting
+    assert (service.request["apart"], service.request["origine"]) == ("preparer", 7)
+    assert service.request["signataires"] == [{"nom": "Anne Petit", "siren": "215903600"}]
+    given = {"certificats": ["PEM"], "lieu": {"commune": "Loos", "code_postal": "59120"}}
+    assert json.loads(service.files.removeprefix(b"origine")) == given
+    service.answer = b'{"taille": 5}\nsigne'
+    with seal.finish("acte.pdf", read_to_the_end(b"origine"), waiting, ["BBBB"]) as made:
+        assert made.read() == b"signe"
+    assert service.request["apart"] == "terminer"
+    assert json.loads(service.files.removeprefix(b"origine")) == {"attente": waiting, "signatures": ["BBBB"]}
+    service.answer = '{"refus": "le document a changé"}\n'.encode()
+    with pytest.raises(Refused, match=r"^le document a changé$"):
+        seal.finish("acte.pdf", read_to_the_end(b"origine"), waiting, ["BBBB"])

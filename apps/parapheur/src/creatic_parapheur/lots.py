@@ -175,7 +175,7 @@ def _found(key: uuid.UUID, secret: str, *, taken: bool) -> Lot:
     if lot is None or not known or lot.fin < timezone.now() or (lot.prise is not None) != taken:
         raise Refused(_GONE, 403)
     store = import_module(settings.SESSION_ENGINE).SessionStore(lot.session)
-    user = get_user(SimpleNamespace(session=store))  # type: ignore[arg-type] # all that it reads of a request
+    user = get_user(SimpleNamespace(session=store))  # all that it reads of a request
     if user.pk != lot.personne_id or doors.role_of(user, False) is not doors.Role.PERSON:
         raise Refused(_LEFT, 403)
     return lot

@@ -308,8 +308,13 @@ def _beside(
 ) -> IO[bytes]:
     """What comes of a document and of JSON that goes along."""
     more = json.dumps(given).encode()
-    request = {"nom": name, "apart": what, "signataires": _whose(people)}
-    request |= {"origine": _size(document), "signe": len(more)}
+    request = {
+        "nom": name,
+        "apart": what,
+        "signataires": _whose(people),
+        "origine": _size(document),
+        "signe": len(more),
+    }
     with _asked(request, document, io.BytesIO(more)) as (told, stream):
         made = tempfile.TemporaryFile()  # noqa: SIM115 - given to the caller, gone when closed
         _keep(stream, made, told["taille"])
