@@ -137,9 +137,8 @@ GET        api/v4/index_instances/
 
 # The circuits of signature, by the pages and by the API: who may do what there is said by the application itself.
 CIRCUITS = """
-GET        parapheur/
+GET POST   parapheur/
 GET        parapheur/dossiers/
-POST       parapheur/lots/
 GET        parapheur/lots/<lot>/
 GET        parapheur/lots/<lot>/etat/
 GET POST   parapheur/dossiers/<number>/

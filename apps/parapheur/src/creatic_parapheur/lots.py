@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from . import circuit
@@ -42,6 +43,7 @@ from .refusal import Refused
 MOST = 100  # documents of a lot
 TO_FETCH = dt.timedelta(minutes=2)
 TO_SIGN = dt.timedelta(minutes=10)  # from the last thing that was done
+KEPT = dt.timedelta(days=1)  # after its end, for its page
 AT_A_TIME = 30  # seconds in which documents are prepared, before the program is answered
 WAITING_BYTES = 20_000_000  # of all that waits in a lot
 _CERTIFICATES, _CERTIFICATE, _SIGNATURE = 10, 10_000, 2_000  # of what the program sends: how many, characters of each
@@ -101,10 +103,10 @@ def make(user: Any, session: str, chosen: Mapping[int, int]) -> tuple[Lot, str]:
             refused[dossier.pk] = str(refusal)
     if len(refused) == len(found):
         raise Refused(next(iter(refused.values())), 409)
-    secret = secrets.token_urlsafe(32)
+    secret, now = secrets.token_urlsafe(32), timezone.now()
     with transaction.atomic():
-        Lot.objects.filter(personne=user).delete()
-        lot = Lot.objects.create(personne=user, session=session, secret=_digest(secret), fin=timezone.now() + TO_FETCH)
+        Lot.objects.filter(Q(personne=user) | Q(fin__lt=now - KEPT)).delete()
+        lot = Lot.objects.create(personne=user, session=session, secret=_digest(secret), fin=now + TO_FETCH)
         for dossier, document in found:
             told = refused.get(dossier.pk, "")
             Demande.objects.create(

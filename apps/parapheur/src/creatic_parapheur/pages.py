@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from creatic_accounts.models import login_of
-from creatic_accounts.pages import Entry, Whole, refused, tell
+from creatic_accounts.pages import Entry, Whole, tell
 from django.http import FileResponse, Http404, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -56,14 +56,8 @@ class ToDo(_Page):
             "remplace": user.suppleances.active().select_related("personne__known"),
         }
 
-
-class Lots(View):
-    """Dossiers to sign at once by the program of the PC."""
-
-    http_method_names = ("post",)
-
     def post(self, request: Any) -> HttpResponse:
-        """Make a lot of those that were chosen: each as it was shown, C(dossier) or, for all of them, C(montre)."""
+        """Have dossiers signed by the program of the PC, each as it was shown: C(dossier), or C(montre) for all."""
         try:
             pairs = [one.split(":") for one in request.POST.getlist("montre" if "tous" in request.POST else "dossier")]
             chosen = {int(number): int(document) for number, document in pairs}
@@ -72,7 +66,7 @@ class Lots(View):
         try:
             lot, secret = lots.make(request.user, request.session.session_key, chosen)
         except Refused as refusal:
-            return refused(request, str(refusal))
+            return self.refused(refusal)
         request.session[_OPENS] = secret  # until the page that opens the program, which comes now
         return HttpResponseRedirect(reverse("parapheur:lot", args=[lot.pk]))
 

@@ -9,7 +9,6 @@ from . import api, pages, poste
 _pages = [
     path("", pages.ToDo.as_view(), name="a_traiter"),
     path("dossiers/", pages.Dossiers.as_view(), name="dossiers"),
-    path("lots/", pages.Lots.as_view(), name="lots"),
     path("lots/<uuid:lot>/", pages.OneLot.as_view(), name="lot"),
     path("lots/<uuid:lot>/etat/", pages.LotState.as_view(), name="lot_etat"),
     path("dossiers/<int:number>/", pages.OneDossier.as_view(), name="dossier"),
