@@ -93,7 +93,8 @@ class Lots(Mayan):
     def setUp(self) -> None:
         self.page = self.browser("claire.dubois")
 
-    def to_sign(self, kind: str = "deliberation", commune: str = "loos") -> Dossier:
+    @staticmethod
+    def to_sign(kind: str = "deliberation", commune: str = "loos") -> Dossier:
         """A dossier that waits for the maire."""
         content = helios.flow() if kind == "pes" else (GIVEN / "acte.pdf").read_bytes()
         name = "flux.xml" if kind == "pes" else "acte.pdf"
@@ -360,7 +361,8 @@ class Lots(Mayan):
         self.assertIn("le code postal de la mairie manque", told["refus"][0]["message"])
 
 
-if __name__ == "__main__":
+def begin() -> None:
+    """The world of `in_process`, and where Loos is."""
     setup_test_environment()
     setup_databases(verbosity=0, interactive=False)
     in_process.populate()
@@ -369,4 +371,8 @@ if __name__ == "__main__":
     told["communes"]["loos"]["code_postal"] = "59120"
     file.write_text(json.dumps(told))
     configuration.current.cache_clear()
+
+
+if __name__ == "__main__":
+    begin()
     unittest.main(verbosity=2)

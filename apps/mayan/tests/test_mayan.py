@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,6 +18,7 @@ from reportlab.pdfgen import canvas
 from signature_actes import receive
 
 from apps.signature.tests.conftest import PEM, Issuer, private_pem
+from testbed.browser import Person, people
 from testbed.patience import allowed
 from testbed.unix import UnixService
 
@@ -109,3 +111,77 @@ def test_mayan(python: Path, script: str, tmp_path: Path, signatures: dict[str, 
         check=False,
     )
     assert done.returncode == 0, done.stderr[-6000:]
+
+
+@pytest.mark.costly
+def test_the_page_opens_the_program_and_shows_each_document(
+    python: Path, signatures: dict[str, str], tmp_path: Path
+) -> None:
+    """By the keyboard alone, under the policy that nginx gives; axe has nothing grave to say."""
+    variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8"))
+    policy = variables["__mayan_content_security_policy"].strip()
+    folder, home = Path(signatures["CREATIC_LOTS"]), tmp_path / "maison"
+    home.mkdir()
+    mayan = subprocess.Popen(
+        [python, "-B", "-W", "ignore", HERE / "lots_page_in_process.py"],
+        env=os.environ | signatures | {"HOME": "/nonexistent", "TMPDIR": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=(tmp_path / "mayan.log").open("wb"),
+        text=True,
+    )
+    assert mayan.stdin and mayan.stdout
+
+    def asked(line: str) -> str:
+        assert mayan.stdin and mayan.stdout
+        mayan.stdin.write(f"{line}\n")
+        mayan.stdin.flush()
+        return mayan.stdout.readline().strip()
+
+    def under_the_policy(route: Any) -> None:
+        answer = route.fetch(max_redirects=0)
+        route.fulfill(response=answer, headers=answer.headers | {"content-security-policy": policy})
+
+    try:
+        url = mayan.stdout.readline().strip()
+        assert url, (tmp_path / "mayan.log").read_text(encoding="utf-8")[-3000:]
+        authorities = str(folder / "prestataire" / "ca.pem")
+        with people({"localhost": "127.0.0.1"}, authorities, home) as browsers, browsers.one() as maire:
+            page, faults = maire.page, []
+            page.on("pageerror", lambda error: faults.append(str(error)))
+            page.route("**/parapheur/**", under_the_policy)
+            maire.go(f"{url}/authentication/login/?next=/parapheur/")
+            page.locator("input[type=text]").first.fill("claire.dubois")
+            page.locator("input[type=password]").fill("Choisi-par-moi-8")
+            page.keyboard.press("Enter")
+            page.wait_for_url(f"{url}/parapheur/")
+            assert maire.faults() == []
+            maire.by_keyboard("Les signer tous (2)")
+            opens = page.locator("#lot-ouvrir").get_attribute("href") or ""
+            assert opens.startswith("creatic:signer?site=https%3A%2F%2Fp.test&lot=")
+            assert opens.rpartition("=")[2] not in page.url
+            page.locator("#lot-aide").wait_for(state="visible")  # nobody answers
+            assert "n'est peut-être pas installé" in maire.read()
+            assert maire.faults() == []
+            assert asked(opens) == "2"
+            page.locator("#lot-aide").wait_for(state="hidden")
+            for given, said, now in (
+                ("right", "signe", "Signature en cours sur votre poste : 1 sur 2."),
+                ("wrong", "refuse", "1 document signé, sur 2."),
+            ):
+                assert asked(given) == said
+                page.get_by_text(now).wait_for()
+            assert "la signature reçue n'est pas de ce document" in maire.read()
+            assert maire.faults() == []
+            # In another tab: the browser's own question, whether the program may open, has this one's keyboard.
+            again = Person(page.context.new_page())
+            again.go(page.url)
+            assert "1 signé" in again.read()
+            assert again.page.locator("#lot-ouvrir").count() == 0
+            again.by_keyboard("Recommencer, pour ce qui n'est pas signé")
+            assert again.page.locator("tbody tr").count() == 1
+            assert faults == []
+    finally:
+        mayan.stdin.close()
+        mayan.wait(allowed(60))
+    assert mayan.returncode == 0, (tmp_path / "mayan.log").read_text(encoding="utf-8")[-3000:]

@@ -19,6 +19,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
@@ -68,13 +69,10 @@ def _digest(secret: str) -> str:
 
 
 def signable(user: Any, dossiers: Sequence[Dossier]) -> list[Dossier]:
-    """Of some dossiers, those that somebody may sign."""
-    known = current().communes
-    return [
-        one
-        for one in dossiers
-        if one.etat == "a_signer" and one.commune in known and login_of(user) in circuit.awaited(one)
-    ]
+    """Of some dossiers, those that somebody may sign: as many as a lot has."""
+    known, login = current().communes, login_of(user)
+    waiting = (one for one in dossiers if one.etat == "a_signer" and one.commune in known)
+    return list(islice((one for one in waiting if login in circuit.awaited(one)), MOST))
 
 
 def make(user: Any, session: str, chosen: Mapping[int, int]) -> tuple[Lot, str]:

@@ -49,7 +49,7 @@ class ToDo(_Page):
         dossiers = list(circuit.to_do(user).select_related("fichier"))
         return super().get_context_data(**given) | {
             "dossiers": dossiers,
-            "a_signer": lots.signable(user, dossiers)[: lots.MOST],
+            "a_signer": lots.signable(user, dossiers),
             "commune": next(iter(communes), None),
             "plusieurs_communes": len(communes) > 1,
             "depose": any(circuit.may_deposit(user, one.slug) for one in communes),
