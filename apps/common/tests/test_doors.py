@@ -14,6 +14,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -24,6 +25,8 @@ import pytest
 import yaml
 from ansible_collections.cdg59.creatic.plugins.filter.persons import persons_of
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import common, names
+from creatic_enrolement.store import Store as Enrolment
+from creatic_enrolement.web import create_app as enrolment_app
 from creatic_guichet.store import Store, common_name
 from creatic_guichet.web import create_app as guichet_app
 from creatic_journaux import receive
@@ -34,6 +37,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from flask import Flask, url_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from markupsafe import escape
 from passerelle import config as passerelle
 from passerelle.identity import Right, visitor
 from passerelle.web import create_app as passerelle_app
@@ -297,6 +301,21 @@ def test_the_guichet_knows_its_machines_alone(cases: list[Case], tmp_path: Path)
     }
     for one in cases:
         assert store.named(identity_of(one.shown)) == known.get((one.who.kind, one.who.siren, one.who.name), "")
+
+
+def test_the_enrolment_door_shows_people_themselves_alone(cases: list[Case], tmp_path: Path) -> None:
+    """Whoever asks with a token shows no certificate: its own tests say what it gets."""
+    store = Enrolment(tmp_path)
+    door = enrolment_app(store).test_client()
+    for one in cases:
+        answer, seen = door.get("/identite", headers={HEADER: one.header}), one.who.kind is Kind.PERSON
+        assert answer.status_code == (200 if seen else 403), (one.change, one.who)
+        assert not seen or (escape(one.who.name) in answer.text and one.who.siren in answer.text)
+        for method, path in (("POST", "/renouvellements"), ("GET", "/renouvellements/1")):
+            told = door.open(path, method=method, headers={HEADER: one.header}, json={})
+            assert (told.status_code == 403) is not seen, (method, path, one.change, one.who)
+    known = {one["titulaire"] for one in store.statement(0, datetime.now(UTC))["vus"]}
+    assert known <= {*NAMES[Kind.PERSON]} and known
 
 
 def test_the_collector_and_the_platform_know_their_own(cases: list[Case]) -> None:

@@ -1,0 +1,1 @@
+"""The door where clerks' PCs ask for their certificates; it signs nothing."""

@@ -1,0 +1,7 @@
+"""The door's command."""
+
+import sys
+
+from creatic_enrolement.cli import main
+
+sys.exit(main())
