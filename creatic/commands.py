@@ -34,6 +34,7 @@ TOP = Path(__file__).parents[1]
 OPTIONAL = {
     "environnement": "--dossier",
     "communes.importer": "--fichier",
+    "poste.certifier": "--nom",
     "serveurs": "--machines",
     "correctifs": "--machines",
 }
@@ -68,6 +69,7 @@ AUDIENCES = {
         "inventaire",
         "commune",
         "communes",
+        "poste",
         "agent",
     ),
     "Exploitation : les machines, leurs correctifs, leurs alertes": (

@@ -7,11 +7,14 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless, words
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
+from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 from invoke import Context
 from rich.console import Console
 
@@ -31,7 +34,16 @@ from creatic.life import commune as life_commune
 from creatic.life.commune import CommuneDeparture
 from creatic.life.departure import Departure, Order
 from creatic.patience import waiting
+from creatic.pki.authority import Authority
+from creatic.postes import door as poste_door
+from creatic.postes import enrolment as poste_enrolment
+from creatic.postes import places as poste_places
+from creatic.postes import settings as poste_settings
 from creatic.registry import aim, environment, groupement, importing, wiring
+
+WAITS_S = 1800
+"""How long ``fab poste.certifier --attendre`` does."""
+_BETWEEN_S = 10
 
 
 @task(
@@ -513,3 +525,72 @@ def _roll_out(context: Context, wanted: list[str], outgoing: list[str], aimed: s
     reported = [path.parent.name for path in (evidence / run_id).glob("*/preuve.json")]
     reached = [slug for slug in wanted or reported if slug not in outgoing]
     return done and bool(reported), follow.readiness(evidence, run_id, reached)
+
+
+def _enrolment() -> poste_enrolment.Enrolment:
+    """The enrolment of the PCs of this environment."""
+    known = poste_places.places(common.known_communes())
+    door, authority = poste_door.Door(TOP, common.inventory_dir()), Authority(common.home() / "pki")
+    return poste_enrolment.Enrolment(common.home(), known, authority, door, evidence_store.operator(), words.now)
+
+
+@task(
+    "fab poste.certifier gondecourt-pc-secretariat --attendre",
+    name="certifier",
+    positional=["nom"],
+    help={
+        "nom": "le poste ; sans lui, tous ceux qui ont fait une demande",
+        "attendre": "attend, une demi-heure au plus, que les jetons encore bons aient servi",
+    },
+)
+def poste_certify(context: Context, nom: str = "", attendre: bool = False) -> None:
+    """Signe ce que les postes ont demandé avec leur jeton, et dit les mésusages que la porte a refusés."""
+    common.must_have("guichet")
+    common.unlock()
+    enrolment, faults, end = _enrolment(), list[str](), time.monotonic() + WAITS_S
+    while True:
+        with waiting("réponse de la porte d'enrôlement", common.aside):
+            outcome = enrolment.certify(nom)
+        print("".join(f"{line}\n" for line in [*outcome.lines, *outcome.faults, *outcome.misuses]), end="", flush=True)
+        faults += outcome.faults
+        if not attendre or not outcome.awaited or time.monotonic() > end:
+            break
+        time.sleep(_BETWEEN_S)
+    if outcome.awaited:
+        print("N'ont encore rien demandé : " + ", ".join(outcome.awaited) + ".")
+    elif not outcome.lines and not faults and not outcome.misuses:
+        print("Aucune demande n'attend.")
+    if faults or (attendre and outcome.awaited):
+        raise Exit("Tout n'est pas certifié : la raison est affichée au-dessus.", code=1)
+
+
+@task(
+    "fab poste.jeton gondecourt-pc-secretariat --vers ~/poste.json",
+    name="jeton",
+    positional=["nom"],
+    help={
+        "nom": "le poste, comme le nomme l'inventaire",
+        "vers": "fichier que creatic-poste lit, à poser à côté de lui sur ce poste ; il ne doit pas exister encore",
+    },
+)
+def poste_token(context: Context, nom: str, vers: str) -> None:
+    """Fait le jeton par lequel un poste demande ses certificats, une fois, dans les 14 jours."""
+    common.must_have("guichet")
+    target = Path(vers).expanduser().absolute()
+    if target.exists():
+        raise Exit(f"{target} existe déjà, il n'est pas remplacé. À faire : donnez un autre nom.", code=2)
+    variables = drill.read_inventory(TOP, common.inventory_dir())
+    authority = Authority(common.home() / "pki")
+    given = poste_settings.described(nom, common.known_communes(), variables, authority)
+    with waiting("réponse de la porte d'enrôlement", common.aside):
+        token, end = _enrolment().token(nom)
+    try:
+        write(target, poste_settings.text(given, token, end), 0o600, replace=False)
+    except OSError as error:
+        raise Exit(
+            f"{target} ne s'écrit pas ({reason(error)}). À faire : la même commande, avec un dossier à vous ; elle "
+            "fait un autre jeton.",
+            code=2,
+        ) from None
+    print(f"{target} est écrit. Son jeton sert une fois, sur ce poste, jusqu'au {common.local(end.isoformat())}.")
+    print(f"À faire : posez-le sur le poste avec creatic-poste, supprimez-le ici, puis : fab poste.certifier {nom}")

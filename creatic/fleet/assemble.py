@@ -168,6 +168,9 @@ class Door:
         inventory: its folder.
     """
 
+    program = "creatic-guichet"
+    """Which says why it refuses, under its own name."""
+
     def __init__(self, top: Path, inventory: Path) -> None:
         self._top, self._inventory = top, inventory
 
@@ -229,9 +232,8 @@ class Door:
         )
         if done.returncode:
             said = done.stdout + done.stderr
-            own = (
-                said.partition("creatic-guichet : ")[2].partition("\n")[0].partition('"')[0].replace("\\n", " ").strip()
-            )
+            own = said.partition(f"{self.program} : ")[2].partition("\n")[0].partition('"')[0]
+            own = own.replace("\\n", " ").strip()
             raise FleetError(harmless.line(own) or _silence(said))
         return done.stdout
 
@@ -239,6 +241,8 @@ class Door:
 def _silence(said: str) -> str:
     """Why the door said nothing of its own (French), from what Ansible printed: what ssh met, or what it has not."""
     if "UNREACHABLE" not in said:
-        return "le guichet ne sait pas répondre : il n'est pas déployé, ou pas en entier. À faire : fab serveurs guichet"
+        return (
+            "le guichet ne sait pas répondre : il n'est pas déployé, ou pas en entier. À faire : fab serveurs guichet"
+        )
     reason, remedy = failures.explain(said)
     return f"le guichet n'a pas répondu : {reason}. À faire : {remedy}"

@@ -1,6 +1,6 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""What a PC's request for a certificate must prove: to the door, and again to the control node, which believes no door."""
+"""What a PC's request must prove: to the door, and again to the control node, which believes no door."""
 
 from __future__ import annotations
 

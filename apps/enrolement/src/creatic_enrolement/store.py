@@ -332,8 +332,9 @@ class Store:
         """What the control node asks: requests that wait, tokens that are good, misuses after one, who was seen.
 
         Returns:
-            ``maintenant``; ``jetons``, digests; ``demandes``, `_TOLD` at most, the oldest first, and ``reste``, whether
-            there are more; ``mesusages``, the first `_TOLD` after that one; ``vus``, the last ones.
+            ``maintenant``; ``jetons``, as they were published; ``demandes``, `_TOLD` at most, the oldest first, and
+            ``reste``, whether there are more; ``mesusages``, the first `_TOLD` after that one, and ``dernier``, the
+            last number that was given; ``vus``, the last ones.
         """
         with self._open() as db:
             waiting = db.execute(
@@ -341,7 +342,8 @@ class Store:
                 "WHERE etat = ? ORDER BY recue, id LIMIT ?",
                 (WAITING, _TOLD + 1),
             ).fetchall()
-            good = db.execute("SELECT empreinte FROM jetons WHERE fin > ? ORDER BY 1", (_text(now),)).fetchall()
+            good = db.execute("SELECT * FROM jetons WHERE fin > ? ORDER BY 1", (_text(now),)).fetchall()
+            last = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'mesusages'").fetchone()
             misuses = db.execute(
                 "SELECT id, cause, adresse, quand, poste, nom, message FROM mesusages WHERE id > ? ORDER BY id LIMIT ?",
                 (after, _TOLD),
@@ -349,10 +351,11 @@ class Store:
             seen = db.execute("SELECT * FROM vus ORDER BY derniere DESC LIMIT ?", (_TOLD,)).fetchall()
         return {
             "maintenant": _text(now),
-            "jetons": [row["empreinte"] for row in good],
+            "jetons": [{**dict(row), "certificats": json.loads(row["certificats"])} for row in good],
             "demandes": [dict(row) for row in waiting[:_TOLD]],
             "reste": len(waiting) > _TOLD,
             "mesusages": [dict(row) for row in misuses],
+            "dernier": last["seq"] if last else 0,
             "vus": [dict(row) for row in seen],
         }
 

@@ -1,0 +1,46 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""The enrolment door, as the control node reaches it: over SSH, by Ansible."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from creatic.fleet import assemble
+from creatic.fleet.signing import FleetError
+from creatic.registry import listing
+
+_PROGRAM = "creatic-enrolement"
+_OTHER = "la porte d'enrôlement répond autre chose que son relevé. À faire : redéployez-la (fab serveurs guichet)"
+
+
+class Door(assemble.Door):
+    """The enrolment door of an inventory. Its methods raise FleetError: it does not answer, or refuses."""
+
+    program = _PROGRAM
+
+    def statement(self, after: int) -> Any:
+        """What waits there, and misuses after one, as creatic_enrolement.store says them."""
+        return self._command("releve", "--apres", str(after))
+
+    def publish(self, sent: Mapping[str, Any]) -> None:
+        """Bring it tokens' digests, and those that end."""
+        self._command("publier", sent=sent)
+
+    def answer(self, sent: Mapping[str, Any]) -> None:
+        """Bring it certificates and refusals."""
+        self._command("repondre", sent=sent)
+
+    def _command(self, *words: str, sent: Mapping[str, Any] | None = None) -> Any:
+        given: dict[str, Any] = {"argv": ["runuser", "-u", "enrolement", "--", _PROGRAM, *words]}
+        if sent is not None:
+            given["stdin"] = json.dumps(sent)
+        said = self._run(
+            "ansible", "guichet", "-b", "-m", "ansible.builtin.command", "-a", listing.given(given)
+        )  # fmt: skip # one call
+        try:
+            return json.JSONDecoder().raw_decode(said[said.index('{"') :])[0]
+        except ValueError:
+            raise FleetError(_OTHER) from None

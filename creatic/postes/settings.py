@@ -1,0 +1,97 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""``poste.json``: what the program of a PC reads of its groupement and of itself. No secret but the token."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.filter.commune_pc import OPENSC, pc_certificate_slug, pc_origin
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import composed, pc_organization
+
+from creatic.pki.authority import Authority
+from creatic.postes.enrolment import EnrolmentError
+from creatic.registry import wiring
+from creatic.registry.groupement import Commune
+
+PREFIX = "enrolement."
+"""What comes before the guichet's first name in the enrolment door's: role guichet has the same."""
+
+
+def described(
+    name: str, communes: Sequence[Commune], inventory: Mapping[str, Any], authority: Authority
+) -> dict[str, Any]:
+    """What a PC is told, but its token.
+
+    Args:
+        name: machine of the inventory.
+        inventory: as ``ansible-inventory --list`` says it.
+
+    Raises:
+        EnrolmentError: there is no such PC, or an authority of the TdT cannot be read. WiringError: a variable lacks.
+        PkiError: there is no authority yet.
+    """
+    every = [(one, host) for one in communes for host in one.hosts() if "commune_pc" in host.groups]
+    found = [(one, host) for one, host in every if host.name == name]
+    if not found:
+        raise EnrolmentError(f"« {name} » n'est pas un poste de l'inventaire (communes/, postes)")
+    [(commune, host)] = found
+    variables = inventory["_meta"]["hostvars"]
+    organization, siren = pc_organization(commune.data["nom"]), str(commune.data["siren"])
+    told = host.variables["creatic_poste"]
+    published, roots = authority.published(), authority.roots()
+    return {
+        "groupement": str(wiring.given(variables, name, "creatic_autorite")["organisation"]),
+        "commune": commune.data["nom"],
+        "siren": siren,
+        "poste": name,
+        "nom": told["nom"],
+        "enrolement": f"https://{PREFIX}{_name_of(inventory, 'guichet')}",
+        "racines": list(roots.values()),
+        "autorites": [published["chain"]],
+        "tdt_autorites": [_read(one) for one in variables[name].get("commune_pc_tdt_authorities", [])],
+        "tdt": pc_origin(str(wiring.given(variables, name, "creatic_tdt_url"))),
+        "sites": [f"https://{_name_of(inventory, 'parapheur')}"] if _hosts(inventory, "parapheur") else [],
+        "certificats": [_certificate(one, organization, siren) for one in told["certificats"]],
+    }
+
+
+def text(described: Mapping[str, Any], token: str, end: dt.datetime) -> bytes:
+    """The file, with a token."""
+    until = end.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return json.dumps({**described, "jeton": token, "jeton_fin": until}, ensure_ascii=False, indent=1).encode()
+
+
+def _hosts(inventory: Mapping[str, Any], group: str) -> list[str]:
+    return list(inventory.get(group, {}).get("hosts", []))
+
+
+def _name_of(inventory: Mapping[str, Any], group: str) -> str:
+    return str(wiring.given(inventory["_meta"]["hostvars"], _hosts(inventory, group)[0], "creatic_names")[0])
+
+
+def _read(path: object) -> str:
+    try:
+        return Path(str(path)).read_text(encoding="ascii")
+    except (OSError, ValueError):
+        raise EnrolmentError(
+            f"commune_pc_tdt_authorities : {path} ne se lit pas, ou n'est pas du PEM. À faire : corrigez le chemin"
+        ) from None
+
+
+def _certificate(one: Mapping[str, Any], organization: str, siren: str) -> dict[str, str]:
+    found = {
+        "nom": pc_certificate_slug(one),
+        "titulaire": composed(one["titulaire"]),
+        "organisation": organization,
+        "siren": siren,
+        "usage": one["usage"],
+        "source": one["source"],
+    }
+    if one["source"] == "jeton":
+        found |= {"jeton": one["jeton"], "bibliotheque": one.get("bibliotheque", OPENSC)}
+    return found
