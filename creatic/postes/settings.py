@@ -50,7 +50,7 @@ def described(
         "siren": siren,
         "poste": name,
         "nom": told["nom"],
-        "enrolement": f"https://{PREFIX}{_name_of(inventory, 'guichet')}",
+        "enrolement": f"https://{_enrolment_name(inventory)}",
         "racines": list(roots.values()),
         "autorites": [published["chain"]],
         "tdt_autorites": [_read(one) for one in variables[name].get("commune_pc_tdt_authorities", [])],
@@ -72,6 +72,11 @@ def _hosts(inventory: Mapping[str, Any], group: str) -> list[str]:
 
 def _name_of(inventory: Mapping[str, Any], group: str) -> str:
     return str(wiring.given(inventory["_meta"]["hostvars"], _hosts(inventory, group)[0], "creatic_names")[0])
+
+
+def _enrolment_name(inventory: Mapping[str, Any]) -> str:
+    own = inventory["_meta"]["hostvars"][_hosts(inventory, "guichet")[0]].get("guichet_enrolment_names")
+    return str(own[0]) if own else f"{PREFIX}{_name_of(inventory, 'guichet')}"
 
 
 def _read(path: object) -> str:

@@ -15,28 +15,73 @@ KEYS = "/var/lib/guichet-cles/cles"
 
 
 def test_its_services_run(host: Host) -> None:
-    for unit in ("guichet.socket", "guichet.service", "guichet-porte.service", "guichet-porte.path", "nginx.service"):
+    doors = [f"{name}.{kind}" for name in ("guichet", "enrolement") for kind in ("socket", "service")]
+    for unit in (*doors, "guichet-porte.service", "guichet-porte.path", "nginx.service"):
         assert host.service(unit).is_running, unit
         assert host.service(unit).is_enabled, unit
 
 
 def test_its_state_is_closed_to_others(host: Host) -> None:
-    folder = host.file("/var/lib/guichet")
-    assert (folder.user, folder.group, folder.mode) == ("guichet", "guichet", 0o700)
+    for name in ("guichet", "enrolement"):
+        folder = host.file(f"/var/lib/{name}")
+        assert (folder.user, folder.group, folder.mode) == (name, name, 0o700)
+
+
+def name_of(host: Host, door: str) -> str:
+    """A door's name, by its certificate."""
+    subject = f"openssl x509 -in /etc/creatic/pki/{door}/current/cert.pem -noout -ext subjectAltName"
+    return host.check_output(subject).rpartition("DNS:")[2].strip()
+
+
+def answer(host: Host, name: str, method: str, path: str, *, sent: str = "", asked: str = "") -> tuple[int, str]:
+    """What a door answers over TLS to who shows no certificate: status and body.
+
+    Args:
+        asked: the name that the request says, where it is not that of the handshake.
+    """
+    asks = (
+        "import http.client, socket, ssl\n"
+        "trust = ssl.create_default_context(cafile='/etc/creatic/pki/ca.pem')\n"
+        f"line = http.client.HTTPConnection({name!r})\n"
+        "line.sock = trust.wrap_socket(socket.create_connection(('127.0.0.1', 443), 20), "
+        f"server_hostname={name!r})\n"
+        f"line.request({method!r}, {path!r}, {sent!r}.encode() or None, {{'Host': {asked or name!r}}})\n"
+        "told = line.getresponse()\n"
+        "print(told.status, told.read().decode())\n"
+    )
+    status, _space, body = host.check_output(f"python3 -I -c {shlex.quote(asks)}").partition(" ")
+    return int(status), body
 
 
 def test_nobody_comes_without_a_certificate(host: Host) -> None:
-    subject = "openssl x509 -in /etc/creatic/pki/guichet/current/cert.pem -noout -ext subjectAltName"
-    name = host.check_output(subject).rpartition("DNS:")[2].strip()
-    asks = (
-        "import socket, ssl\n"
-        "trust = ssl.create_default_context(cafile='/etc/creatic/pki/ca.pem')\n"
-        f"line = trust.wrap_socket(socket.create_connection(('127.0.0.1', 443), 20), server_hostname={name!r})\n"
-        f"line.sendall(b'GET /manifeste HTTP/1.0\\r\\nHost: {name}\\r\\n\\r\\n')\n"
-        "print(line.recv(4096).decode().splitlines()[0])\n"
-    )
-    said = host.check_output(f"python3 -I -c {shlex.quote(asks)}")
-    assert said.split()[1] == "400", said
+    assert answer(host, name_of(host, "guichet"), "GET", "/manifeste")[0] == 400
+
+
+def test_who_has_a_token_comes_to_the_enrolment_without_a_certificate(host: Host) -> None:
+    name = name_of(host, "enrolement")
+    told = {"jeton": "A" * 52, "poste": "x", "nom": "x", "certificat": "x", "csr": "x"}
+    status, body = answer(host, name, "POST", "/demandes", sent=json.dumps(told))
+    assert (status, json.loads(body)["cause"]) == (403, "jeton_inconnu")
+    assert answer(host, name, "POST", "/demandes", sent="A" * 70_000)[0] == 413
+    for method, path in (("GET", "/identite"), ("POST", "/renouvellements")):
+        status, body = answer(host, name, method, path)
+        assert status == 403 and "certificat" in body, (path, body)
+
+
+def test_the_enrolment_s_handshake_opens_nothing_else(host: Host) -> None:
+    status, body = answer(host, name_of(host, "enrolement"), "GET", "/manifeste", asked=name_of(host, "guichet"))
+    assert status in (400, 421), body
+
+
+def test_the_control_node_asks_the_enrolment(host: Host) -> None:
+    said = json.loads(as_root(host, "runuser -u enrolement -- creatic-enrolement releve"))
+    assert said.keys() == {"maintenant", "jetons", "demandes", "reste", "mesusages", "dernier", "vus"}
+    assert any(one["cause"] == "jeton_inconnu" for one in said["mesusages"])
+
+
+def test_doors_of_machines_and_pcs_are_shut_in(host: Host) -> None:
+    for unit in ("guichet.service", "enrolement.service"):
+        assert exposure(host, unit) < 2.0, unit
 
 
 def test_the_control_node_asks_it(host: Host) -> None:
