@@ -28,21 +28,30 @@ TOP = Path(__file__).parents[3]
 EXAMPLE = TOP / "inventories/example"
 
 
-@pytest.fixture
-def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Door, Path]:
-    """A door of this machine, asked by the real Ansible; its account is nobody's here."""
-    folder, programs, inventory = tmp_path / "porte", tmp_path / "bin", tmp_path / "inventaire"
-    for one in (folder, programs, inventory):
-        one.mkdir()
+def local_door(folder: Path, door: Path) -> tuple[Path, dict[str, Any]]:
+    """Programs with which a door is on this machine, where its account is nobody; and its host's variables."""
+    programs = folder / "bin"
+    programs.mkdir()
     call = "from creatic_enrolement.cli import main; import sys; sys.exit(main())"
     paths = os.pathsep.join(path for path in sys.path if path)
     (programs / "runuser").write_text(
-        f'#!/bin/sh\nshift 4\nPYTHONPATH={paths} exec {sys.executable} -c "{call}" --dossier {folder} "$@"\n'
+        f'#!/bin/sh\nshift 4\nPYTHONPATH={paths} exec {sys.executable} -c "{call}" --dossier {door} "$@"\n'
     )
     (programs / "runuser").chmod(0o755)
+    own = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable}
+    return programs, own
+
+
+@pytest.fixture
+def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Door, Path]:
+    """A door, asked by the real Ansible."""
+    folder, inventory = tmp_path / "porte", tmp_path / "inventaire"
+    folder.mkdir()
+    inventory.mkdir()
+    programs, own = local_door(tmp_path, folder)
     monkeypatch.setenv("PATH", f"{programs}:{TOP / '.venv/bin'}:{os.environ['PATH']}")
-    own = f"{{ansible_connection: local, ansible_become: false, ansible_python_interpreter: {sys.executable}}}"
-    (inventory / "servers.yml").write_text(f"all: {{children: {{guichet: {{hosts: {{porte: {own}}}}}}}}}\n")
+    hosts = {"all": {"children": {"guichet": {"hosts": {"porte": own}}}}}
+    (inventory / "servers.yml").write_text(json.dumps(hosts))
     return Door(TOP, inventory), folder
 
 
