@@ -211,7 +211,7 @@ class Enrolment:
             faults.append(f"{place.name} : {error}. La demande attend encore")
             return None
         lines.append(f"{place.name} : certificat « {request.common_name} » signé, n° {issued.serial}.")
-        return {"certificat": issued.pem, "chaine": _split(self._authority.published()["chain"])}
+        return {"certificat": issued.pem, "chaine": split(self._authority.published()["chain"])}
 
     def _verified(self, record: dict[str, Any], one: Mapping[str, str]) -> tuple[Place, str, Csr]:
         """Whose request it is, once all of it is verified anew. Raises Refused."""
@@ -411,7 +411,8 @@ class Enrolment:
         write(self._file, json.dumps(record, ensure_ascii=False, indent=1).encode(), 0o600)
 
 
-def _split(chain: str) -> list[str]:
+def split(chain: str) -> list[str]:
+    """The certificates of a PEM bundle, one by one."""
     end = "-----END CERTIFICATE-----\n"
     return [f"{part}{end}" for part in chain.split(end) if part.strip()]
 

@@ -14,10 +14,15 @@ from ansible_collections.cdg59.creatic.plugins.filter.commune_pc import OPENSC, 
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import composed, pc_organization
 
 from creatic.pki.authority import Authority
-from creatic.postes.enrolment import EnrolmentError
+from creatic.postes.enrolment import EnrolmentError, split
 from creatic.registry import wiring
 from creatic.registry.groupement import Commune
 
+_OPENSC = {
+    "debian": OPENSC,
+    "windows": r"C:\Program Files\OpenSC Project\OpenSC\pkcs11\opensc-pkcs11.dll",
+}
+"""Module of a token whose maker has none of its own, where OpenSC's installer puts it."""
 PREFIX = "enrolement."
 """What comes before the guichet's first name in the enrolment door's: role guichet has the same."""
 
@@ -43,7 +48,7 @@ def described(
     variables = inventory["_meta"]["hostvars"]
     organization, siren = pc_organization(commune.data["nom"]), str(commune.data["siren"])
     told = host.variables["creatic_poste"]
-    published, roots = authority.published(), authority.roots()
+    roots = list(authority.roots().values())
     return {
         "groupement": str(wiring.given(variables, name, "creatic_autorite")["organisation"]),
         "commune": commune.data["nom"],
@@ -51,12 +56,12 @@ def described(
         "poste": name,
         "nom": told["nom"],
         "enrolement": f"https://{_enrolment_name(inventory)}",
-        "racines": list(roots.values()),
-        "autorites": [published["chain"]],
+        "racines": roots,
+        "autorites": [one for one in split(authority.published()["ca"]) if one not in roots],
         "tdt_autorites": [_read(one) for one in variables[name].get("commune_pc_tdt_authorities", [])],
         "tdt": pc_origin(str(wiring.given(variables, name, "creatic_tdt_url"))),
         "sites": [f"https://{_name_of(inventory, 'parapheur')}"] if _hosts(inventory, "parapheur") else [],
-        "certificats": [_certificate(one, organization, siren) for one in told["certificats"]],
+        "certificats": [_certificate(one, organization, siren, told["systeme"]) for one in told["certificats"]],
     }
 
 
@@ -88,7 +93,7 @@ def _read(path: object) -> str:
         ) from None
 
 
-def _certificate(one: Mapping[str, Any], organization: str, siren: str) -> dict[str, str]:
+def _certificate(one: Mapping[str, Any], organization: str, siren: str, system: str) -> dict[str, str]:
     found = {
         "nom": pc_certificate_slug(one),
         "titulaire": composed(one["titulaire"]),
@@ -98,5 +103,5 @@ def _certificate(one: Mapping[str, Any], organization: str, siren: str) -> dict[
         "source": one["source"],
     }
     if one["source"] == "jeton":
-        found |= {"jeton": one["jeton"], "bibliotheque": one.get("bibliotheque", OPENSC)}
+        found |= {"jeton": one["jeton"], "bibliotheque": one.get("bibliotheque", _OPENSC[system])}
     return found

@@ -17,7 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 import pytest
 import yaml
 from creatic_enrolement.store import Store
-from creatic_enrolement.web import create_app
+from creatic_enrolement.web import LARGEST, create_app
 
 from creatic_agent.enrolment import token_digest
 from testbed.patience import allowed
@@ -92,8 +92,8 @@ def test_a_token_needs_no_certificate_and_the_rest_does(door: tuple[Door, Store]
     assert (status, json.loads(body)["cause"]) == (400, "csr_illisible")
     status, body = ask(served, "GET", "/demandes/x", Authorization=f"Bearer {TOKEN}")
     assert (status, json.loads(body)["cause"]) == (404, "demande_inconnue")
-    assert ask(served, "POST", "/demandes", "A" * 40_000)[0] == 413  # the application's
-    assert ask(served, "POST", "/demandes", "A" * 100_000)[0] == 413  # nginx's
+    for size, expected in ((LARGEST, 400), (LARGEST + 1, 413), (1_000_000, 413)):
+        assert ask(served, "POST", "/demandes", "A" * size)[0] == expected, size
     for method, path in (("GET", "/identite"), ("POST", "/renouvellements"), ("GET", "/renouvellements/x")):
         assert ask(served, method, path)[0] == 403, path
     status, page = ask(served, "GET", "/identite", shows="pc")

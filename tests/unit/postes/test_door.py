@@ -106,6 +106,7 @@ def test_a_pc_is_told_its_groupement_and_its_certificates(inventory: dict[str, A
         for slug, request in place.requests.items():
             assert (issued[slug]["titulaire"], issued[slug]["siren"]) == (request.common_name, request.siren)
         roots = [x509.load_pem_x509_certificate(one.encode()) for one in told["racines"]]
+        assert len(told["autorites"]) == 1
         for one in told["autorites"]:
             x509.load_pem_x509_certificate(one.encode()).verify_directly_issued_by(roots[0])
     assert any(place.requests for place in known.values())
@@ -118,6 +119,7 @@ def test_a_token_of_hardware_is_named(inventory: dict[str, Any], authority: Auth
     told = settings.described("loos-pc-direction", groupement.load(EXAMPLE), inventory, authority)
     [one] = told["certificats"]
     assert (one["source"], one["jeton"], one["usage"]) == ("jeton", "loos-direction", "signature")
+    assert one["bibliotheque"].startswith("/usr/lib/")
 
 
 def test_who_is_no_pc_has_no_settings(inventory: dict[str, Any], authority: Authority) -> None:
