@@ -226,8 +226,14 @@ def test_a_certificate_near_its_end_is_renewed_by_its_own_key(door: Store, autho
         ):
             found = call(authority, port, "POST", "/renouvellements", body, shows=shows)
             assert (found[0], found[1]["cause"]) == (status, cause), found
-    [waiting] = [one for one in door.statement(0, NOW)["demandes"] if one["genre"] == "renouvellement"]
+    [waiting] = door.statement(0, NOW)["demandes"]
     assert waiting["presente"] == (authority.folder / "agent/cert.pem").read_text()
+    door.answer({"reponses": [{"demande": waiting["id"], "message": "Non."}]})
+    with served(door, authority) as port:
+        path = f"/renouvellements/{waiting['id']}"
+        assert call(authority, port, "GET", path, shows="agent")[1] == {"etat": "refusee", "message": "Non."}
+        status, told, _headers = call(authority, port, "POST", "/renouvellements", sent, shows="agent")
+        assert (status, told["etat"]) == (202, "attente")  # what was wrong may be mended by now
 
 
 def test_a_renewal_is_of_another_key(authority: Authority) -> None:
@@ -404,9 +410,7 @@ def test_other_addresses_answer_nothing(door: Store, path: str) -> None:
     assert answer.status_code in (404, 405) and _told(answer)["cause"] in ("adresse", "methode")
 
 
-@settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sent=st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(max_size=80) | st.integers(),

@@ -228,6 +228,8 @@ class Store:
             csr = read_csr(given.get("csr"), certificate.subject)
             check_renewal(certificate, csr, given.get("preuve"))
             with transaction(db):
+                # What was refused may be mended in the commune's file: who holds the certificate asks again.
+                db.execute("DELETE FROM demandes WHERE origine = ? AND etat = ?", (origin, REFUSED))
                 row = db.execute("SELECT id, etat, cle FROM demandes WHERE origine = ?", (origin,)).fetchone()
                 if row and row["cle"] == csr.key:
                     return {"demande": row["id"], "etat": row["etat"]}
