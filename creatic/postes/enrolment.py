@@ -177,7 +177,7 @@ class Enrolment:
             for start in range(0, len(answers), _TOGETHER):
                 self._door.answer({"reponses": answers[start : start + _TOGETHER]})
             misuses = self._misuses(record, told)
-            lines += [f"Vu à la porte : {harmless.line(line)}" for line in self._seen(told, only)]
+            lines += self._seen(record, told, only)
             if told["reste"]:
                 lines.append("D'autres demandes attendent à la porte : relancez la même commande.")
             return Outcome(lines, faults, misuses, self._awaited(record, only))
@@ -300,16 +300,21 @@ class Enrolment:
             self._write(record)
         return lines
 
-    def _seen(self, told: Mapping[str, Any], only: str) -> list[str]:
-        """PCs whose browser showed its certificate, by the registry."""
+    def _seen(self, record: dict[str, Any], told: Mapping[str, Any], only: str) -> list[str]:
+        """PCs whose browser showed the certificate that the registry has for them, each told once."""
         with self._authority.registry.open() as book:
             rows = {row["serie"]: row for row in book.rows("statut = ?", VALID)}
-        seen = [(rows[one["serie"]], one) for one in told["vus"] if one["serie"] in rows]
-        return [
-            f"{row['hote']}, certificat « {row['titulaire']} », {day_and_hour(one['derniere'])}."
-            for row, one in seen
-            if row["hote"] in self._places and only in ("", row["hote"])
-        ]
+        lines = []
+        for one in told["vus"]:
+            row = rows.get(one["serie"])
+            if row and one["serie"] not in record["vus"] and row["hote"] in self._places and only in ("", row["hote"]):
+                holder, when = row["titulaire"], day_and_hour(one["derniere"])
+                lines.append(f"{row['hote']} : certificat « {holder} » vu à la porte, {when}.")
+                record["vus"].append(one["serie"])
+        if lines:
+            record["vus"] = [one for one in record["vus"] if one in rows]
+            self._write(record)
+        return lines
 
     def _awaited(self, record: Mapping[str, Any], only: str) -> list[str]:
         good = [one for one in record["jetons"].values() if self._is_good(one)]
@@ -395,10 +400,10 @@ class Enrolment:
     def _read(self) -> dict[str, Any]:
         try:
             found: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
-            if {*found} != {"jetons", "apres"}:
+            if {*found} != {"jetons", "apres", "vus"}:
                 raise ValueError
         except FileNotFoundError:
-            return {"jetons": {}, "apres": 0}
+            return {"jetons": {}, "apres": 0, "vus": []}
         except (ValueError, TypeError):
             raise EnrolmentError(
                 f"{self._file} est abîmé : les jetons donnés ne sont plus connus. À faire : restaurez-le de la "

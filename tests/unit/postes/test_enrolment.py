@@ -29,6 +29,7 @@ from creatic.postes.enrolment import LOCK, Enrolment, EnrolmentError
 from creatic.postes.places import Place
 from creatic_agent import enrolment as proof
 from creatic_agent.identity import identity_of
+from testbed.authority import certificate
 from tests.unit.in_memory import in_memory  # noqa: F401 - the fixture tmp_path
 
 SETTINGS = Settings("Groupement d'essai", "essai", "1.3.6.1.4.1.59999.59.1")
@@ -176,6 +177,15 @@ def test_misuses_are_told_once_to_the_technician(bench: Bench) -> None:
     assert NAME in misuses[0] and "déjà servi" in misuses[0] and "192.0.2.1" in misuses[0]
     assert "pc-accueil" in misuses[1] and "jeton inconnu" in misuses[2]
     assert bench.enrolment.certify().misuses == []
+
+
+def test_who_showed_its_certificate_at_the_door_is_told_once(bench: Bench) -> None:
+    _token, own = bench.enrolled()
+    for shown in (own, certificate("Accueil", None)[0]):
+        bench.door.store.see(shown, identity_of(shown), bench.now())
+    [line] = bench.enrolment.certify().lines
+    assert line.startswith(f"{NAME} : certificat « Secrétariat général » vu à la porte, le ")
+    assert bench.enrolment.certify().lines == []
 
 
 # -- a door that lies ------------------------------------------------------------------------------------
