@@ -93,7 +93,8 @@ class Access:
         return self._exec(
             host,
             'home=$(getent passwd "$1" | cut -d: -f6); install -d -m 0700 -o "$1" -g "$1" "$home/.ssh"; '
-            'printf "%s\\n" "$2" > "$home/.ssh/authorized_keys"; '
+            # Beside those that others laid down: the lab is brought up again with machines in use.
+            'grep -qxsF "$2" "$home/.ssh/authorized_keys" || printf "%s\\n" "$2" >> "$home/.ssh/authorized_keys"; '
             'chown "$1:$1" "$home/.ssh/authorized_keys"; chmod 0600 "$home/.ssh/authorized_keys"; '
             "cat /etc/ssh/ssh_host_ed25519_key.pub",
             self.user,
