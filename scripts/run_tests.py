@@ -32,7 +32,7 @@ LAST = ("nice", "-n", "10")  # what others leave of the cores
 STUCK = ("-o", "faulthandler_timeout=900", "-o", "faulthandler_exit_on_timeout=true")  # a test's end, seconds
 PLAYBOOK = ("ansible-playbook", "-i", "inventories/lab")
 # Their playbooks are of tests alone, or none: what they reach tells nothing.
-FILES = ("unit", "lint", "lab", "fuzz")
+FILES = ("unit", "lint", "lab", "fuzz", "wine")
 NOTED = {"CREATIC_TASKS_REACHED": REACHED, "ANSIBLE_CALLBACK_PLUGINS": str(TOP / "tests" / "reached")}
 # Long: each whole run draws one line of them.
 DRAWN = (
@@ -55,7 +55,8 @@ LONG = (
 )
 # These have machines of their own, on a network of their own; after what else has so many.
 OWN: dict[str, tuple[str, ...]] = {"production": (), "upgrade": ("production",), "coffres": ("upgrade",)}
-BY_NAME = ("fuzz",)  # no machine is in it, and each of its runs is another: none of a whole run's
+# No machine is in them, and none is a whole run's: each run of the first is another, the second is Windows by Wine.
+BY_NAME = {"fuzz": ("tests/fuzz",), "wine": ("apps/poste", "-m", "wine")}
 # Test machines beside the site: a control node that several share, and two with kernels of their own, slow, each on one
 # core. What the lab itself says of such machines is asked with them.
 KERNELS = ("noyau", "disques")
@@ -161,7 +162,7 @@ def whole() -> dict[str, Part]:
         "lint": Part([(*LAST, "scripts/lint")]),
         # Until these end, both cores are taken; what follows, and journeys above all, waits for machines.
         "unit": Part(
-            [(*LAST, *PYTEST, "-q", "-n", "auto", "--dist", "worksteal", "--durations", "15", *STUCK)],
+            [(*LAST, *PYTEST, *"-q -n auto --dist worksteal --durations 15".split(), "-m", "not wine", *STUCK)],
             after=("machine nue", "poste", "profil archive_node", "profil parapheur"),
         ),
         "site": Part(
@@ -189,7 +190,7 @@ def whole() -> dict[str, Part]:
 
 def by_name(name: str) -> Part:
     """A part of BY_NAME; its memory and its time are bounded by the tests themselves."""
-    return Part([(*LAST, *PYTEST, "-q", f"tests/{name}", "--durations", "15", *STUCK)])
+    return Part([(*LAST, *PYTEST, "-q", *BY_NAME[name], "--durations", "15", *STUCK)])
 
 
 class Run:

@@ -48,7 +48,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("go") is None, reason="needs Go (package golang-go)"),
     pytest.mark.skipif(
         not Path("/usr/share/gocode/src/software.sslmate.com/src/go-pkcs12").is_dir(),
-        reason="needs the package golang-software-sslmate-src-go-pkcs12-dev",
+        reason="needs the package golang-sslmate-src-go-pkcs12-dev",
     ),
 ]
 
@@ -319,6 +319,12 @@ class PC:
         pass
 
 
+def wined(prefix: Path) -> dict[str, str]:
+    """Settings of a program that Wine runs in a prefix, without a screen nor a language."""
+    own = {"WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree,mshtml=", "LC_ALL": "C.UTF-8", "DISPLAY": ""}
+    return os.environ | own | {"WINEPREFIX": str(prefix)}
+
+
 class Wine(PC):
     """And as Windows does, as far as Wine is one."""
 
@@ -327,9 +333,7 @@ class Wine(PC):
     def __init__(self, program: Path, prefix: Path, folder: Path) -> None:
         super().__init__(program, folder)
         self.prefix = prefix
-        self.environment = os.environ | {
-            "WINEPREFIX": str(prefix), "WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree,mshtml=", "DISPLAY": "",
-        }  # fmt: skip # a list of settings
+        self.environment = wined(prefix)
         self.command = ("wine", str(program))
 
     def argument(self, path: Path) -> str:
@@ -344,7 +348,7 @@ class Wine(PC):
             timeout=LONG,
             stdin=subprocess.DEVNULL,
         )
-        return done.stdout.decode("utf-8", errors="replace")
+        return done.stdout.decode("cp437")  # as reg writes to a pipe, in a session of no language
 
     def query(self, key: str) -> dict[str, dict[str, str]]:
         """Values of a key and of those under it, as reg tells them: by key, then by name."""
@@ -400,12 +404,11 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def made(folder: Path) -> Iterator[Path]:
-    environment = os.environ | {
-        "WINEPREFIX": str(folder), "WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree,mshtml=", "DISPLAY": "",
-    }  # fmt: skip # a list of settings
-    subprocess.run(["wineboot", "-i"], env=environment, check=True, capture_output=True, timeout=LONG)
-    yield folder
+    environment = wined(folder)
     server = next(path for path in ("/usr/lib/wine/wineserver", "/usr/lib/wine/wineserver64") if Path(path).exists())
+    subprocess.run(["wineboot", "-i"], env=environment, check=True, capture_output=True, timeout=LONG)
+    subprocess.run([server, "-p"], env=environment, check=False, timeout=LONG)  # else Windows starts at each program
+    yield folder
     subprocess.run([server, "-k"], env=environment, check=False, timeout=LONG)
     shutil.rmtree(folder)
 
@@ -417,7 +420,10 @@ def windows(programs: dict[str, Path], prefix: Path, tmp_path: Path) -> Iterator
     pc.clean()
 
 
-@pytest.fixture(params=["linux", "windows"])
+SYSTEMS = ["linux", pytest.param("windows", marks=pytest.mark.wine)]
+
+
+@pytest.fixture(params=SYSTEMS)
 def pc(request: pytest.FixtureRequest, programs: dict[str, Path], tmp_path: Path) -> PC:
     if request.param == "windows":
         found: Wine = request.getfixturevalue("windows")
@@ -518,7 +524,6 @@ def test_killed_between_key_and_certificate_then_again_is_one_key_and_one_certif
     pc.run("session")
     assert pc.certificates() == door.issued
     assert pc.containers() == [container]
-    assert len({body["csr"] for _, body in door.posts}) >= 1
     assert len(door.requests) == 1
 
 
@@ -588,9 +593,8 @@ def test_a_token_that_another_account_used_is_told(
 def test_a_wrong_clock_is_told_with_by_how_much(
     pc: PC, authority: Authority, tmp_path: Path, days: float, words: str
 ) -> None:
-    door = Door(authority, tmp_path, shift=dt.timedelta(days=days))
     # Seen from the PC, the door is of another day; its authority is older than both.
-    door.authority = authority
+    door = Door(authority, tmp_path, shift=dt.timedelta(days=days))
     with serving(door, since=days - 0.5, days=days + 0.5):
         prepare(pc, door)
         said = pc.run("session", code=1)
@@ -710,6 +714,7 @@ def test_an_elliptic_key_is_kept_or_refused_with_a_reason(pc: PC, door: Door, tm
     assert (pc.certificates(), pc.containers()) == ([], [])
 
 
+@pytest.mark.wine
 def test_among_forty_others_certificates_the_right_one_is_taken_and_they_stay(windows: Wine, door: Door) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     others = [
@@ -755,6 +760,7 @@ def entries(windows: Wine, browser: str) -> dict[str, Any]:
     return {key: json.loads(value) for values in found.values() for key, value in values.items()}
 
 
+@pytest.mark.wine
 def test_the_machine_s_part_is_put_and_taken_away(windows: Wine, door: Door, firefox: Path) -> None:
     before = windows.query(r"HKLM\Software\Policies") | windows.query(RUN)
     prepare(windows, door, ISSUED, FILE)
@@ -792,6 +798,7 @@ def test_the_machine_s_part_is_put_and_taken_away(windows: Wine, door: Door, fir
     assert not [*windows.prefix.glob("drive_c/ProgramData/Creatic/poste/*")]
 
 
+@pytest.mark.wine
 def test_what_another_provider_has_set_stays_and_is_told(windows: Wine, door: Door, firefox: Path) -> None:
     for number, text in (("1", OTHERS), ("3", RIVAL)):
         windows.wine("reg", "add", CHROME + r"\AutoSelectCertificateForUrls", "/v", number, "/d", text, "/f")
@@ -817,6 +824,7 @@ def test_what_another_provider_has_set_stays_and_is_told(windows: Wine, door: Do
     assert json.loads(firefox.read_text()) == FIREFOX
 
 
+@pytest.mark.wine
 def test_policies_that_are_no_json_are_left_and_told_and_the_rest_is_put(
     windows: Wine, door: Door, firefox: Path
 ) -> None:
@@ -828,14 +836,14 @@ def test_policies_that_are_no_json_are_left_and_told_and_the_rest_is_put(
     assert len(entries(windows, EDGE)) == 1
 
 
-@pytest.mark.parametrize("system", ["linux", "windows"])
+@pytest.mark.parametrize("system", SYSTEMS)
 def test_the_program_s_own_tests_pass(system: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     command = ["nice", "-n", "19", "go", "test", "./..."]
     environment = os.environ | GO | {"GOOS": system}
     if system == "windows":
         prefix = request.getfixturevalue("prefix")
         command[4:] = ["test", "-exec", "wine", "./internal/keys"]
-        environment |= {"WINEPREFIX": str(prefix), "WINEDEBUG": "-all", "DISPLAY": ""}
+        environment = wined(prefix) | GO | {"GOOS": system}
     done = subprocess.run(
         command, cwd=MODULE, env=environment, capture_output=True, text=True, check=False, timeout=LONG
     )
