@@ -30,6 +30,7 @@ LOCK = Path("/run/lock/creatic-essais")  # the lab is one per machine
 PYTEST = (sys.executable, "-m", "pytest")
 LAST = ("nice", "-n", "10")  # what others leave of the cores
 STUCK = ("-o", "faulthandler_timeout=900", "-o", "faulthandler_exit_on_timeout=true")  # a test's end, seconds
+UNIT = ("-q", "-m", "not wine", "-n", "auto", "--dist", "worksteal")
 PLAYBOOK = ("ansible-playbook", "-i", "inventories/lab")
 # Their playbooks are of tests alone, or none: what they reach tells nothing.
 FILES = ("unit", "lint", "lab", "fuzz", "wine")
@@ -162,7 +163,7 @@ def whole() -> dict[str, Part]:
         "lint": Part([(*LAST, "scripts/lint")]),
         # Until these end, both cores are taken; what follows, and journeys above all, waits for machines.
         "unit": Part(
-            [(*LAST, *PYTEST, *"-q -n auto --dist worksteal --durations 15".split(), "-m", "not wine", *STUCK)],
+            [(*LAST, *PYTEST, *UNIT, "--durations", "15", *STUCK)],
             after=("machine nue", "poste", "profil archive_node", "profil parapheur"),
         ),
         "site": Part(

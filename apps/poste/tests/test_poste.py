@@ -407,7 +407,11 @@ def made(folder: Path) -> Iterator[Path]:
     environment = wined(folder)
     server = next(path for path in ("/usr/lib/wine/wineserver", "/usr/lib/wine/wineserver64") if Path(path).exists())
     subprocess.run(["wineboot", "-i"], env=environment, check=True, capture_output=True, timeout=LONG)
-    subprocess.run([server, "-p"], env=environment, check=False, timeout=LONG)  # else Windows starts at each program
+    # Else Windows starts at each program; and its services, by the first, whose pipes they would hold.
+    for command in ([server, "-p"], ["wine", "cmd", "/c", "exit"]):
+        subprocess.run(
+            command, env=environment, check=False, timeout=LONG, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
     yield folder
     subprocess.run([server, "-k"], env=environment, check=False, timeout=LONG)
     shutil.rmtree(folder)
