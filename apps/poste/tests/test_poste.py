@@ -377,6 +377,10 @@ class Wine(PC):
     def certificates(self) -> list[x509.Certificate]:
         return [x509.load_der_x509_certificate(one[32]) for one in self.blobs(MY)]
 
+    def machine(self, store: str) -> list[bytes]:
+        """Certificates of a store of the machine, DER."""
+        return [one[32] for one in self.blobs(rf"HKLM\Software\Microsoft\SystemCertificates\{store}\Certificates")]
+
     def containers(self) -> list[str]:
         return [
             key.rsplit("\\", 1)[1] for key in self.query(CONTAINERS) if key.rsplit("\\", 1)[1].startswith("creatic-")
@@ -770,12 +774,11 @@ def test_the_machine_s_part_is_put_and_taken_away(windows: Wine, door: Door, fir
     prepare(windows, door, ISSUED, FILE)
     said = windows.run("installer")
     # Wine's next program of this kind empties Root again: it is read before.
-    root = [x509.load_der_x509_certificate(one[32]) for one in windows.blobs(
-        r"HKLM\Software\Microsoft\SystemCertificates\Root\Certificates")]  # fmt: skip # a name
-    above = [x509.load_der_x509_certificate(one[32]) for one in windows.blobs(
-        r"HKLM\Software\Microsoft\SystemCertificates\CA\Certificates")]  # fmt: skip # a name
-    assert door.authority.root in root
-    assert door.authority.issuing in above and door.authority.root not in above
+    root, issuing = (
+        one.public_bytes(serialization.Encoding.DER) for one in (door.authority.root, door.authority.issuing)
+    )
+    assert root in windows.machine("Root")
+    assert issuing in windows.machine("CA") and root not in windows.machine("CA")
     for browser in (CHROME, EDGE):
         assert [*entries(windows, browser).values()] == [
             {"pattern": TDT, "filter": {"SUBJECT": {"CN": HOLDER}, "ISSUER": {"CN": "Émettrice du test"}}},
@@ -793,9 +796,7 @@ def test_the_machine_s_part_is_put_and_taken_away(windows: Wine, door: Door, fir
     windows.run("installer")
     assert len(entries(windows, CHROME)) == 2
     windows.run("retirer")
-    above = [x509.load_der_x509_certificate(one[32]) for one in windows.blobs(
-        r"HKLM\Software\Microsoft\SystemCertificates\CA\Certificates")]  # fmt: skip # a name
-    assert door.authority.issuing not in above
+    assert issuing not in windows.machine("CA")
     assert windows.query(r"HKLM\Software\Policies") | windows.query(RUN) == before
     assert windows.query(r"HKLM\Software\Classes\creatic") == {}
     assert not firefox.parent.exists()

@@ -24,7 +24,6 @@ const (
 	padPSS       = 8
 	bufferName   = 45         // NCRYPTBUFFER_PKCS_KEY_NAME
 	statusAbsent = 0x80090016 // NTE_BAD_KEYSET
-	notSupported = 0x80090029 // NTE_NOT_SUPPORTED
 )
 
 var (
