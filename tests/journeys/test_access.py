@@ -88,7 +88,7 @@ def test_the_auditor_reads(auditor: Holder) -> None:
         "sudo -n /usr/sbin/nft -s list table inet creatic",
         "sudo -n /usr/sbin/sshd -T",
         "cat /etc/nsswitch.conf",
-        "systemctl status --no-pager ssh",
+        "sudo -n /usr/bin/systemctl --no-pager --all list-units | grep -q ssh.service",
     )
     done = auditor.run(CONNECTOR, " >/dev/null && ".join(reads))
     assert done.returncode == 0, done.stdout
@@ -106,6 +106,9 @@ def test_the_auditor_reads(auditor: Holder) -> None:
         "touch ~/.bashrc",
         "touch /tmp/x || touch /var/tmp/x || touch /dev/shm/x || touch /run/lock/x",
         "logger x",
+        "systemctl status --no-pager ssh",
+        "busctl --no-pager list",
+        "NOTIFY_SOCKET=/run/systemd/notify systemd-notify --ready",
         "ls /var/log/sudo-io",
         "cat /etc/tdt-connector/config.yml /etc/shadow",
         "sudo -n -u creatic id",

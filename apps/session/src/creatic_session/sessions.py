@@ -30,11 +30,14 @@ _PLANNED = ("var/spool/cron/crontabs/{name}", "var/lib/systemd/linger/{name}")
 _JOBS = "var/spool/cron/atjobs"
 RECORDINGS = Path("/var/log/sudo-io")
 _ROOM = 10  # a tenth of their disk
-# What one writes there fills a disk, or the memory, that others work with, and outlives it; PostgreSQL gives its places
-# before it asks who comes, the journal writes what anybody says.
+# What one writes there fills a disk, or the memory, that others work with, and outlives it. PostgreSQL gives its places
+# before it asks who comes; systemd, the bus that leads to it, the journal and sshd answer anybody, each message in its
+# turn: those of twenty seconds kept everybody from systemd for ten minutes. Who may read a file may lock it.
 _CLOSED = {
     **dict.fromkeys(("/tmp", "/var/tmp", "/dev/shm", "/run/lock"), "r-x"),  # noqa: S108 - folders that are closed to the session, none that is written in
-    **dict.fromkeys(("/run/postgresql", "/run/systemd/journal"), "---"),
+    **dict.fromkeys(
+        ("/run/postgresql", "/run/systemd", "/run/dbus", "/run/ssh-unix-local", "/var/cache/debconf"), "---"
+    ),
 }
 
 
