@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
+import signal
+import socket
+import stat
 import subprocess
 import sys
 import tarfile
@@ -157,7 +161,10 @@ def test_a_server_that_is_away_is_for_the_next_run(machine: Machine, capsys: pyt
 
 
 def test_one_backup_at_a_time(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    lock = machine.settings.state / "verrou"
+    lock.touch(0o644)  # of before: an auditor, who could read it, locked it, and its machine saved nothing
     with backup.alone(machine.settings):
+        assert stat.S_IMODE(lock.stat().st_mode) == 0o600
         assert machine.run("faire") == 75
     assert capsys.readouterr().err == "creatic-sauvegarde : une sauvegarde est déjà en cours\n"
     assert machine.asked == []
@@ -400,7 +407,7 @@ class Server:
     """The server of one client; a process that would become borg is kept instead."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in ("etat/gel", "metriques", "racine", "lecteurs"):
+        for name in ("etat/gel", "etat/places", "metriques", "racine", "lecteurs"):
             (folder / name).mkdir(parents=True)
         self.config, self.folder = folder / "depots.json", folder
         self.config.write_text(
@@ -424,6 +431,7 @@ class Server:
         self.keys = folder / "lecteurs" / "authorized_keys"
         self.became: list[tuple[str, list[str]]] = []
         monkeypatch.setattr(server.os, "execv", lambda path, command: self.became.append((path, command)))
+        monkeypatch.setattr(server, "_bounded", lambda _depot: None)
         self.first_to_go = folder / "oom_score_adj"
         own = {"authorized_keys": self.keys, "oom_score_adj": self.first_to_go}
         monkeypatch.setattr(server, "Path", lambda path: own.get(str(path).rpartition("/")[2], Path(path)))
@@ -507,6 +515,51 @@ def test_a_session_keeps_its_place_once_it_is_borg_s(host: Server, monkeypatch: 
         for process in opened:
             process.kill()
             process.communicate()
+
+
+def test_who_is_on_the_server_takes_no_place_of_a_key(host: Server) -> None:
+    """A name of the kernel's own (unix(7)) is anybody's: an auditor's session held all those of every client."""
+    held = []
+    for rank in range(server.PLACES):
+        name = hashlib.sha256(f"{host.settings.root} servir mairie".encode()).hexdigest()
+        held.append(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        held[-1].bind(f"\0creatic-depots {name} {rank}")
+    host.run("servir", "mairie")
+    assert len(host.became) == 1
+    for one in held:
+        one.close()
+
+
+@pytest.mark.parametrize(("written", "ends"), [(100, False), (130, True)])
+def test_a_session_ends_when_what_it_writes_is_too_much(host: Server, written: int, ends: bool) -> None:
+    """83 MB a second of one block that is replaced, which no quota of borg counts, for the ten minutes of a look."""
+    folder, borg_path = host.depot.path / "data/0", host.config.with_name("borg")
+    folder.mkdir(parents=True)
+    borg_path.write_text(f"#!/bin/sh\ntruncate -s {written}000000 {folder}/7; echo là; exec cat\n", encoding="utf-8")
+    borg_path.chmod(0o755)
+    program = f"import creatic_depots.cli as cli; cli._BORG = {str(borg_path)!r}; cli._LOOK_S = 0.05; "
+    program += "import sys; sys.exit(cli.main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "--config", str(host.config), "servir", "mairie"]
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+    def begun() -> subprocess.Popen[str]:
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                text=True, env=os.environ | paths)  # fmt: skip # one call
+
+    with begun() as one:
+        assert one.stdin and one.stdout
+        assert one.stdout.readline() == "là\n"
+        if ends:
+            assert one.wait(allowed(60)) == -signal.SIGKILL
+            assert one.stdout.read() == ""  # nothing else holds its connection
+        else:
+            time.sleep(1)  # twenty looks
+            one.stdin.close()
+            assert one.wait(allowed(60)) == 0
+    if ends:
+        with begun() as again:
+            assert again.wait(allowed(60)) == 1
+            assert again.stdout and "130 Mo occupés sur le disque, pour un quota de 20 Mo" in again.stdout.read()
 
 
 def test_a_client_s_key_tells_what_must_stay(host: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ set -e
 umount {TOP}/racine/plein 2>/dev/null || true; rm -rf {TOP}
 install -d -m 0755 {TOP} {TOP}/racine {TOP}/metriques {TOP}/etat/gel {TOP}/racine/plein {TOP}/donnees
 install -d -o sauvegarde -g sauvegarde {TOP}/etat/borg
+install -d -g sauvegarde-lecture -m 1770 {TOP}/etat/places
 mount -t tmpfs -o size=12m,mode=0755 essai {TOP}/racine/plein
 for c in {" ".join(CLIENTS)}; do install -d -m 2750 -o sauvegarde -g sauvegarde-lecture {TOP}/racine/$c/depot; done
 echo {shlex.quote(json.dumps(CONFIG))} > {TOP}/depots.json

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
 import re
-import socket
+import select
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -30,29 +33,60 @@ PLACES = 4
 """Sessions of one key at a time: a backup has one, and those that its line cut go on for ten minutes. Each takes 80 MB
 of all clients' server, before borg knows what it is asked."""
 _FIRST_TO_GO = "500"  # of 1,000 (proc_pid_oom_score_adj(5)): no client's memory ends the watch of all
+_LOOK_S = 2.0  # between two looks at what a session writes
 
 
 @contextmanager
 def _place(settings: Settings, key: str) -> Iterator[None]:
     """Have one of a key's places, until this process ends, whatever it becomes.
 
-    A name that no file has (unix(7)): the kernel takes it back by itself, and who may not write may hold one.
+    A file of a folder that the two accounts of this server alone enter, locked: the kernel takes it back by itself.
+    What anybody may hold, a name of a socket or a file that can be read, somebody else here would.
 
     Raises:
         DepotError: they are taken.
     """
-    name = hashlib.sha256(f"{settings.root} {key}".encode()).hexdigest()  # an address has 107 bytes
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as place:
-        for rank in range(PLACES):
-            with suppress(OSError):
-                place.bind(f"\0creatic-depots {name} {rank}")
-                break
-        else:
-            raise DepotError(f"cette machine a déjà {PLACES} sessions ouvertes ici. À faire : attendez leur fin")
-        place.set_inheritable(True)
+    name = hashlib.sha256(key.encode()).hexdigest()
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    for rank in range(PLACES):
+        place = os.open(settings.state / "places" / f"{name}-{rank}", flags, 0o600)
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            os.close(place)
+    else:
+        raise DepotError(f"cette machine a déjà {PLACES} sessions ouvertes ici. À faire : attendez leur fin")
+    try:
+        os.set_inheritable(place, True)
         with suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO, encoding="ascii")
         yield
+    finally:
+        os.close(place)
+
+
+def _bounded(depot: Depot) -> None:
+    """End this process, once it is borg, when its repository takes more of the disk than it may: borg counts what is
+    referred to, and nothing of what is replaced, nor of what is never committed."""
+    session = os.pidfd_open(os.getpid())
+    if os.fork():
+        os.close(session)
+        return
+    try:
+        for number in (signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_IGN)
+        kept = os.dup2(session, 255)
+        os.closerange(0, kept)  # neither its connection, nor its place
+        ended, wait = select.poll(), _LOOK_S
+        ended.register(kept, select.POLLIN)
+        while not ended.poll(wait * 1000):
+            began = time.monotonic()
+            if depot.overflow():
+                signal.pidfd_send_signal(kept, signal.SIGKILL)
+            wait = max(_LOOK_S, 5 * (time.monotonic() - began))
+    finally:
+        os._exit(0)
 
 
 def _serve(settings: Settings, client: str) -> int:
@@ -64,6 +98,10 @@ def _serve(settings: Settings, client: str) -> int:
     if os.environ.get("SSH_ORIGINAL_COMMAND") == "besoins":
         depot.note(sys.stdin.buffer.read(_WORD))
         return 0
+    if reason := depot.overflow():
+        print(f"Ce dépôt est plein ({reason}), et sera gelé : appelez le groupement.", file=sys.stderr)
+        return 1
+    _bounded(depot)
     arguments = ["--append-only", "--restrict-to-repository", str(depot.path)]
     quota = ["--storage-quota", f"{settings.clients[client].quota_mo}M"]
     os.execv(_BORG, [_BORG, "serve", "--umask=0027", *arguments, *quota])  # noqa: S606 - no shell is the point

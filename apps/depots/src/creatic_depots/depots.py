@@ -142,6 +142,7 @@ def quarter(iso: str) -> str:
 def alone(settings: Settings) -> Iterator[None]:
     """Work while nobody else here changes what is known of the repositories, or where they are."""
     with (settings.state / "verrou").open("w") as lock:
+        os.fchmod(lock.fileno(), 0o600)  # who may read a file may lock it
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -240,8 +241,7 @@ class Depot:
         except FileNotFoundError:
             # A transaction was undone while it was read: the next look sees what is left.
             return ""
-        if not reason and (size := self._size()) > 1.1 * self._quota + _MARGIN:
-            reason = f"{size // 1_000_000} Mo occupés sur le disque, pour un quota de {self._quota // 1_000_000} Mo"
+        reason = reason or self.overflow()
         times = self.times()
         if state["bon"] in times:
             state["derniere"] = times[state["bon"]]
@@ -250,6 +250,12 @@ class Depot:
             self.freeze(reason)
         self._keep(state)
         return reason
+
+    def overflow(self) -> str:
+        """Why its client has too much of the disk (French); empty when it has not."""
+        if (size := self._size()) <= 1.1 * self._quota + _MARGIN:
+            return ""
+        return f"{size // 1_000_000} Mo occupés sur le disque, pour un quota de {self._quota // 1_000_000} Mo"
 
     def _config_changed(self, state: dict[str, Any]) -> str:
         """The repository's configuration holds its key, which a client may overwrite through borg serve."""

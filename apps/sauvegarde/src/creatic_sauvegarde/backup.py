@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ LAST = "derniere.json"
 def alone(settings: Settings) -> Iterator[None]:
     """One backup at a time on this machine."""
     with (settings.state / "verrou").open("w") as handle:
+        os.fchmod(handle.fileno(), 0o600)  # who may read a file may lock it
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
