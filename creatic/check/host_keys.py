@@ -19,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -95,7 +96,7 @@ class Plan:
             shown = ", ".join(one.name for one in self.lacking[:5])
             more = f" et {len(self.lacking) - 5} autres" if len(self.lacking) > 5 else ""
             told.append(f"Encore sans clé : {shown}{more}.")
-        return [*told, *self.left]
+        return [harmless.line(one) for one in (*told, *self.left)]
 
 
 def fingerprint(key: bytes) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import skeleton
@@ -94,7 +95,7 @@ class Plan:
             f"{place.where}"
             for one, place in self.moves
         ]
-        return [*told, *self.kept, *self.left]
+        return [harmless.line(one) for one in (*told, *self.kept, *self.left)]
 
 
 def places(communes: Iterable[Commune]) -> list[Place]:

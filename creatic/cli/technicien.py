@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils import harmless, words
+from ansible_collections.cdg59.creatic.plugins.module_utils import words
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
@@ -196,7 +196,7 @@ def machine_keys(context: Context, dossier: str, autorite: str = "", oui: bool =
     signer = host_keys.authority(Path(autorite).expanduser()) if autorite else b""
     file = common.home() / "ssh" / "known_hosts"
     found = host_keys.plan(Path(dossier).expanduser(), known, file, signer, words.now())
-    print(harmless.text("\n".join(found.lines())))
+    print("\n".join(found.lines()))
     if found.writes and not oui:
         print("Rien n'est écrit. À faire : relisez, puis la même commande avec --oui.")
     elif found.writes:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import siren_is_valid
 
@@ -178,7 +179,7 @@ def lines(made: Plan) -> list[str]:
             f"Population : elle n'a pas sa place dans {made.idle} fichier{'s' if made.idle > 1 else ''}, sans "
             "deliberations: (docs/communes.md) ; elle n'y est pas écrite."
         )
-    return told
+    return [harmless.line(one) for one in told]
 
 
 def _count(found: Sequence[object], one: str, several: str) -> str:

@@ -130,3 +130,10 @@ def test_what_leads_elsewhere_or_is_no_file_is_not_read(folder: Path) -> None:
 def test_a_folder_of_nothing_is_told(folder: Path, name: str) -> None:
     with pytest.raises(received.ReceivedError, match="À faire : donnez "):
         received.plan(folder.parent / name, loos(), folder)
+
+
+def test_a_name_that_came_is_one_line_of_the_terminal_and_commands_it_nothing(folder: Path) -> None:
+    """An escape of a file's name wrote the operator's clipboard, its line feed a line that looked like ours."""
+    (folder / "a\x1b]52;c;UQ==\x07\nb\u202e.p12").write_bytes(b"x")
+    [line] = planned(folder).lines()
+    assert line.startswith("a\ufffd]52;c;UQ==\ufffd\ufffdb\ufffd.p12 : ") and line.isprintable()
