@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from creatic.deliberations import doors
+from creatic.deliberations import doors, line
 
 # Accounts of services, which may send their password with each request.
 SERVICES = ("passerelle",)
@@ -95,9 +95,13 @@ def main() -> int:
         sockets=[listening],
         threads=int(os.environ["PLONE_THREADS"]),
         max_request_body_size=int(os.environ["PLONE_MAX_BODY"]),
+        connection_limit=line.CONNECTIONS,
+        asyncore_use_poll=True,  # select(2) takes no more than 1024 files
+        channel_request_lookahead=1,  # reads on, and so knows who has gone
         ident=None,
         clear_untrusted_proxy_headers=False,
     )
+    line.hold(server)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:  # sd_notify(3)
         manager.connect(os.environ["NOTIFY_SOCKET"])
         manager.send(b"READY=1")
