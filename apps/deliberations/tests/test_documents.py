@@ -254,7 +254,7 @@ def test_nothing_of_a_step_that_is_undone_is_written_whatever_page_asked(monkeyp
         watch.transaction.doom.assert_called_once_with()
         raise refused
 
-    monkeypatch.setattr(watch, "_refuse", refuse)
+    monkeypatch.setattr(watch, "refuse", refuse)
     with pytest.raises(refused):
         watch.undo(SimpleNamespace(title="Budget"), "trop long")
 

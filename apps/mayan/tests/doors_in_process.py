@@ -5,6 +5,7 @@ Run by Mayan's own Python (`test_mayan`), on the world of `in_process`.
 
 from __future__ import annotations
 
+import datetime as dt
 import html
 import io
 import json
@@ -28,14 +29,28 @@ import yaml
 from actstream.models import Action
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_api, mayan_config
 from celery.exceptions import SoftTimeLimitExceeded
-from creatic_accounts import addresses, before, bundles, doors, extent, guard, images, places, searches, templating
+from creatic_accounts import (
+    addresses,
+    before,
+    bundles,
+    doors,
+    extent,
+    guard,
+    images,
+    places,
+    searches,
+    shares,
+    templating,
+)
 from creatic_accounts.doors import Role
+from creatic_accounts.models import Sent
 from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponse, QueryDict
 from django.test import RequestFactory, TestCase
 from django.test.utils import setup_databases, setup_test_environment
 from django.urls import Resolver404, resolve
+from django.utils import timezone
 from in_process import LOOS, OWN, WAVRIN, Door, Mayan, Visitor, account
 from mayan.apps.cabinets.models import Cabinet
 from mayan.apps.converter.api_exceptions import AppImageBusy
@@ -126,7 +141,11 @@ class Listed(unittest.TestCase):
         counted: dict[bool, dict[Role, int]] = {False: {}, True: {}}
         for parapheur, counts in OPEN.items():
             doors.opened.cache_clear()
-            with kinds(parapheur), mock.patch.object(before.pages, "refused", lambda *_: HttpResponse(status=403)):
+            with (
+                kinds(parapheur),
+                mock.patch.object(before.pages, "refused", lambda *_: HttpResponse(status=403)),
+                mock.patch.object(before.shares, "check"),
+            ):
                 for role in counts:
                     let_in = set()
                     for where in self.all:
@@ -562,6 +581,46 @@ class Bundles(TestCase):
             with self.assertRaisesRegex(guard.Kept, "2.0 Go, 2 Go .* moins de documents"):
                 view.view_action(form=form)
         self.assertEqual(person.download_files.count(), 3, "the last ones")
+
+
+class Shares(TestCase):
+    """One account filled the disk of everybody's documents in ten minutes."""
+
+    def setUp(self) -> None:
+        self.today = timezone.localdate()
+        people = Role.PERSON
+        self.enterContext(mock.patch.object(before.doors, "may", lambda role, *_: role is people))
+        self.enterContext(mock.patch.object(before.doors, "role_of", lambda user, _here: user.role))
+
+    def sent(self, commune: str, size: int, role: Role = Role.PERSON, method: str = "POST") -> str:
+        """Send bytes; gives why they are refused."""
+        request = RequestFactory().generic(method, "/api/v4/documents/", CONTENT_LENGTH=str(size))
+        request.user = mock.Mock(role=role, known=mock.Mock(commune=commune, login="une.personne"))
+        request.resolver_match = mock.Mock(route="documents/")
+        answer = before.Doors(lambda _request: None).process_view(request, None, (), {})
+        return "" if answer is None else str(json.loads(answer.content)["detail"])
+
+    def test_a_commune_sends_so_much_in_a_day_and_keeps_no_other_from_it(self) -> None:
+        self.assertEqual([self.sent("loos", 190_000_000) for _time in range(5)], [""] * 5)
+        self.assertIn("1000 Mo aujourd'hui", self.sent("loos", 190_000_000))
+        self.assertEqual(self.sent("loos", 1_000_000), "", "what is lighter has its place")
+        self.assertEqual(self.sent("loos", 190_000_000, method="GET"), "")
+        self.assertEqual(self.sent("wavrin", 190_000_000), "")
+        self.assertEqual(self.sent("", 190_000_000), "", "an account of before communes were noted")
+
+    def test_many_small_ones_count_too(self) -> None:
+        Sent.objects.create(commune="loos", day=self.today, octets=shares.DAY_MAX - 30_000)
+        self.assertEqual(self.sent("loos", 10), "")
+        self.assertIn("aujourd'hui", self.sent("loos", 10))
+
+    def test_a_month_is_less_than_its_days(self) -> None:
+        for day in range(1, 5):
+            Sent.objects.create(commune="loos", day=self.today - dt.timedelta(day), octets=shares.DAY_MAX)
+        self.assertIn("4000 Mo en trente jours", self.sent("loos", 10))
+        Sent.objects.filter(commune="loos").delete()
+        Sent.objects.create(commune="loos", day=self.today - dt.timedelta(30), octets=5 * shares.DAY_MAX)
+        self.assertEqual(self.sent("loos", 10), "")
+        self.assertEqual([one.day for one in Sent.objects.filter(commune="loos")], [self.today], "forgotten")
 
 
 class Searches(TestCase):

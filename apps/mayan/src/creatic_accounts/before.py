@@ -13,9 +13,10 @@ from django.urls import reverse
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 
-from . import doors, guard, pages
+from . import doors, guard, pages, shares
 
 _API = "api/"
+_READS = ("GET", "HEAD", "OPTIONS")
 _LOG_IN = "identifiez-vous. À faire : demandez un jeton (POST /api/v4/auth/token/obtain/)"
 _CLOSED = (
     "cette adresse n'est pas ouverte à votre compte. À faire : revenez à l'accueil ; si votre travail la demande, "
@@ -35,11 +36,13 @@ class Acting:
 
     def process_exception(self, request: Any, exception: Exception) -> HttpResponse | None:
         """Show a refusal on a page of Mayan's, or as JSON."""
-        if not isinstance(exception, guard.Kept):
-            return None
-        if request.path.startswith(f"/{_API}"):
-            return JsonResponse({"detail": str(exception)}, status=403)
-        return pages.refused(request, str(exception))
+        return _told(request, exception) if isinstance(exception, guard.Kept) else None
+
+
+def _told(request: Any, refusal: guard.Kept) -> HttpResponse:
+    if request.path.startswith(f"/{_API}"):
+        return JsonResponse({"detail": str(refusal)}, status=403)
+    return pages.refused(request, str(refusal))
 
 
 class Doors:
@@ -63,9 +66,15 @@ class Doors:
             except APIException as error:
                 return JsonResponse({"detail": str(error.detail)}, status=error.status_code)
         request.creatic_role = role = doors.role_of(user, here)
-        if doors.may(role, request.method, where):
+        if not doors.may(role, request.method, where):
+            return self._refused(request, role, where)
+        if role is not doors.Role.PERSON or request.method in _READS:
             return None
-        return self._refused(request, role, where)
+        try:
+            shares.check(user, int(request.META.get("CONTENT_LENGTH") or 0))
+        except guard.Kept as error:
+            return _told(request, error)
+        return None
 
     def _authenticated(self, request: Any) -> Any:
         """Who asks by a token, or by a name and a password."""

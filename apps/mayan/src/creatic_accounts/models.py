@@ -1,4 +1,4 @@
-"""Which account is whose."""
+"""Which account is whose, and what each commune sent."""
 
 from __future__ import annotations
 
@@ -20,6 +20,22 @@ class Known(models.Model):
 
     def __str__(self) -> str:
         return self.login
+
+
+class Sent(models.Model):
+    """Bytes that the people of a commune sent in a day (`shares`); of an account, where no commune is known of it."""
+
+    commune = models.CharField(max_length=150)
+    day = models.DateField()
+    octets = models.BigIntegerField(default=0)
+
+    class Meta:
+        """One for each day."""
+
+        unique_together = (("commune", "day"),)
+
+    def __str__(self) -> str:
+        return f"{self.commune}, {self.day}"
 
 
 def login_of(user: Any) -> str:

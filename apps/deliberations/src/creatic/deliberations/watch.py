@@ -217,7 +217,7 @@ def lock(thing: Any) -> Lock | None:
     return None
 
 
-def _refuse(thing: Any, why: str, name: str = "", error: type[Exception] = Forbidden) -> NoReturn:
+def refuse(thing: Any, why: str, name: str = "", error: type[Exception] = Forbidden) -> NoReturn:
     """Say why nothing is written of something, by its name: on the page where somebody was, or to the program that
     asked."""
     said = f"« {name or _known(thing).get('title') or thing.title or thing.getId()} » : {why}."
@@ -237,7 +237,7 @@ def _refuse(thing: Any, why: str, name: str = "", error: type[Exception] = Forbi
 def undo(thing: Any, why: str) -> NoReturn:
     """Refuse what has begun, whole: some of Plone's pages go on after a refusal, and would write the half of it."""
     transaction.doom()
-    _refuse(thing, why)
+    refuse(thing, why)
 
 
 def _is_browser(request: Any) -> bool:
@@ -254,17 +254,17 @@ def moving(thing: Any, event: Any) -> None:
     if event.oldParent is not None:
         found = lock(thing)
         if found:
-            _refuse(thing, found.reason)
+            refuse(thing, found.reason)
     if event.newParent is None or aq_base(thing) is not aq_base(event.object):
         return
     kind = getattr(aq_base(thing), "portal_type", "")
     if kind in PUBLIC:
-        _refuse(thing, "les décisions publiques viennent de la passerelle, après le vote")
+        refuse(thing, "les décisions publiques viennent de la passerelle, après le vote")
     parent = event.newParent
     if getattr(aq_base(parent), "portal_type", "") in _HOLDERS:
         found = lock(parent)
         if found:
-            _refuse(parent, found.reason)
+            refuse(parent, found.reason)
 
 
 def changing_state(thing: Any, event: Any) -> None:
@@ -279,12 +279,12 @@ def changing_state(thing: Any, event: Any) -> None:
         raise Forbidden("Un lien ne change aucun état : utilisez les boutons de la page.")
     if kind == "Meeting" or (kind == "Publication" and is_deliberation(thing)):
         found = lock(thing)
-        _refuse(thing, found.reason if found else "")
+        refuse(thing, found.reason if found else "")
     if kind in ("Folder", "Institution") and event.new_state.id != "published" and _shows_acts(thing):
-        _refuse(thing, "des actes publiés s'y trouvent : ils restent en ligne")
+        refuse(thing, "des actes publiés s'y trouvent : ils restent en ligne")
     if kind == "Publication" and event.new_state.id in _ON_THE_WAY:
         if said := publicity.by_hand(publicity.of(thing.aq_chain), thing.document_type, event.new_state.id):
-            _refuse(thing, said)
+            refuse(thing, said)
         if not _known(thing).get(frozen.WAS_PUBLIC):
             _clean(thing)
 
@@ -302,7 +302,7 @@ def _clean(publication: Any) -> None:
         try:
             clean = pieces.for_everybody(kept.data)
         except hidden.Unfit as error:
-            _refuse(publication, f"« {name} » ne se met pas en ligne : {error}")
+            refuse(publication, f"« {name} » ne se met pas en ligne : {error}")
         if clean != kept.data:  # of a PDF alone
             one.file = NamedBlobFile(data=clean, contentType=kept.contentType, filename=kept.filename)
             note(publication, f"Ce que « {name} » disait sans le montrer est retiré")
@@ -339,7 +339,7 @@ def check(event: Any) -> None:
     connection = getattr(event.request["PARENTS"][-1], "_p_jar", None)
     if connection is None or connection.isReadOnly():
         return
-    for base in _written(connection):
+    for base in written(connection):
         if getattr(base, "portal_type", "") not in (*_HOLDERS, *_FILES):
             continue
         now = _snapshot(base)
@@ -350,7 +350,7 @@ def check(event: Any) -> None:
             _check(thing, frozen.differences(_known(thing), now))
 
 
-def _written(connection: Any) -> list[Any]:
+def written(connection: Any) -> list[Any]:
     """Objects that the connection is about to write, with those that a savepoint has put aside."""
     found = list(connection._registered_objects)
     aside = connection._savepoint_storage
@@ -392,7 +392,7 @@ def _check(thing: Any, changed: list[str]) -> None:
         if _is_brought_to(aq_parent(thing)) and {"file", "image"} & {*changed}:
             _judge(thing)
     if kind == "Publication" and "description" in changed and _TAG.search(str(thing.description or "")):
-        _refuse(
+        refuse(
             thing, "Description : c'est du texte, sans balise. À faire : enlevez ce qui suit un « < »", error=BadRequest
         )
     if kind == "Publication" and not is_deliberation(thing):
@@ -400,19 +400,19 @@ def _check(thing: Any, changed: list[str]) -> None:
             _judge(thing)
         withdrawn = _known(thing) and not changed and _state(thing) in ("private", "unpublished")
         if thing.document_type == frozen.DELIBERATION and not withdrawn:
-            _refuse(thing, "une délibération est publiée par la passerelle, après son vote. À faire : un autre type")
+            refuse(thing, "une délibération est publiée par la passerelle, après son vote. À faire : un autre type")
         replaced = getattr(getattr(aq_base(thing), "supersede", None), "to_object", None)
         if replaced is not None and is_deliberation(replaced):
-            _refuse(thing, "elle ne remplace pas une délibération : une délibération est abrogée par un vote")
+            refuse(thing, "elle ne remplace pas une délibération : une délibération est abrogée par un vote")
     found = lock(thing) if _known(thing) else None
     refused = found.refused(changed) if found else []
     if found and refused:
         labels = _fields(thing)
-        _refuse(thing, f"{found.reason} ({', '.join(labels.get(name, name) for name in refused)})")
+        refuse(thing, f"{found.reason} ({', '.join(labels.get(name, name) for name in refused)})")
     if kind == "projet":
         _judge_texts(thing, changed)
     if kind == "projet" and (same := frozen.kept_subject(_known(thing), changed)):
-        _refuse(thing, same)
+        refuse(thing, same)
     keep(thing)
 
 
@@ -428,7 +428,7 @@ def _judge(annex: Any) -> None:
     name = str(getattr(held, "filename", "") or annex.title or annex.getId())
     data = held.data if held is not None else b""
     if said := pieces.problem(name, data):
-        _refuse(annex, f"ce fichier n'est pas accepté : {said}", name, BadRequest)
+        refuse(annex, f"ce fichier n'est pas accepté : {said}", name, BadRequest)
     if held.contentType != pieces.content_type(data):
         held.contentType = pieces.content_type(data)
 
@@ -451,7 +451,7 @@ def _judge_texts(projet: Any, changed: list[str]) -> None:
         if not said and len(held.raw) > _SHORT and not len(held.raw) < _signs(_known(projet).get(name, "")):
             said = documents.whole_problem(documents.texts_of(aq_parent(projet).projets()))
         if said:
-            _refuse(projet, f"{labels.get(name, name)} : {said}", error=BadRequest)
+            refuse(projet, f"{labels.get(name, name)} : {said}", error=BadRequest)
 
 
 # -- the trace
