@@ -53,19 +53,27 @@ def shares(monkeypatch: pytest.MonkeyPatch) -> Any:
         "BTrees.Length": {"Length": Length},
         "BTrees.OOBTree": {"OOBTree": dict},
         "ZODB.blob": {"Blob": Blob},
+        "creatic.deliberations.configuration": {"GROUPS": {"redacteurs": "Redacteur", "dgs": "DGS"}},
     }
-    found = beside_plone.module(monkeypatch, "shares", "watch", more=_MORE, having=having)
+    found = beside_plone.module(monkeypatch, "shares", "watch", "configuration", more=_MORE, having=having)
     portal = SimpleNamespace()
     found.api.portal.get = lambda: portal
     found.api.exc.CannotGetPortalError = KeyError
     found.api.user.is_anonymous = lambda: False
-    found.getSecurityManager = lambda: SimpleNamespace(checkPermission=lambda *_: None)
+    acting(found, "loos-dgs", "wavrin-redacteurs", "AuthenticatedUsers")
 
     def refuse(_thing: Any, said: str, _name: str) -> None:
         raise Refusal(said)
 
     found.watch.refuse = refuse
     return found
+
+
+def acting(shares: Any, *groups: str, may: str = "") -> None:
+    """Have somebody of these groups act."""
+    user = SimpleNamespace(getGroups=lambda: groups, getId=lambda: "une.personne")
+    manager = SimpleNamespace(getUser=lambda: user, checkPermission=lambda name, _where: name == may)
+    shares.getSecurityManager = lambda: manager
 
 
 def brought(shares: Any, *written: Any, length: int = 60, whose: str = "loos", aside: Any = ()) -> None:
@@ -123,6 +131,18 @@ def test_what_is_sent_counts_and_keeps_no_other_commune_from_it(shares: Any) -> 
     brought(shares, thing, length=133_000_000, whose="wavrin")
 
 
+def test_nobody_uses_anothers_share_by_writing_on_its_pages(shares: Any) -> None:
+    acting(shares, "loos-redacteurs", "wavrin-institution_managers")
+    for _time in range(7):
+        brought(shares, holding(), length=133_000_000, whose="wavrin")
+    with pytest.raises(Refusal):
+        brought(shares, holding(), length=133_000_000, whose="loos")
+    acting(shares, "AuthenticatedUsers")  # of no commune
+    brought(shares, holding(), length=133_000_000, whose="wavrin")
+    acting(shares, "wavrin-dgs")
+    brought(shares, holding(), length=999_000_000, whose="wavrin")
+
+
 def test_a_copy_counts_what_it_copies(shares: Any, tmp_path: Path) -> None:
     """Sixty bytes (`@copy`) wrote two hundred million."""
     new, known, changed, aside = (
@@ -149,8 +169,6 @@ def test_who_works_for_all_is_not_counted(shares: Any, who: str) -> None:
     if who == "nobody":  # whose login is noted, say
         shares.api.user.is_anonymous = lambda: True
     else:
-        shares.getSecurityManager = lambda: SimpleNamespace(
-            checkPermission=lambda name, _where: name == "creatic.deliberations: Passerelle"
-        )
+        acting(shares, may="creatic.deliberations: Passerelle")
     for _time in range(20):
         brought(shares, holding(), length=200_000_000)
