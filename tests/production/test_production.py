@@ -352,8 +352,11 @@ def tdt(site: Site) -> Any:
 
 def test_7_everything_is_backed_up(site: Site) -> None:
     [backups] = blocks("7")
-    for line in backups.splitlines():
-        site.says(line, seconds=900)
+    enrol, ask, save = backups.splitlines()
+    site.says(enrol, seconds=900)
+    _status, said = site.types(ask, seconds=900)
+    assert re.findall(r"^(\S+) : non sauvegardée", said, re.MULTILINE) == ["rue-connecteur"], said  # as the guide says
+    site.says(save, seconds=900)
 
 
 def test_8_a_deliberation_is_voted_transmitted_and_archived(site: Site) -> None:
