@@ -32,6 +32,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from creatic_agent.enrolment import Refused, check_renewal, read_csr
+
 MODULE = Path(__file__).parents[1]
 SIREN, OTHER_SIREN = "215902495", "130001229"
 TDT = "https://tdt.example.test"
@@ -225,7 +227,12 @@ def handler(door: Door) -> type[http.server.BaseHTTPRequestHandler]:
             if self.path == "/renouvellements":
                 if not der:
                     return self.tell(403, {"message": "sans certificat.", "cause": "sans_certificat"})
-                known = sha256(x509.load_der_x509_certificate(der))
+                shown = x509.load_der_x509_certificate(der)
+                try:
+                    check_renewal(shown, read_csr(body["csr"], shown.subject), body.get("preuve"))
+                except Refused as refused:
+                    return self.tell(400, {"message": refused.message, "cause": "preuve"})
+                known = sha256(shown)
             else:
                 known = body["jeton"]
                 if known not in door.tokens:

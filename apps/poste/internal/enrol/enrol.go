@@ -6,8 +6,10 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -206,8 +208,7 @@ func (a *Account) request(ctx context.Context, wanted config.Certificate, held *
 	if err != nil {
 		return nil, refusal.New("cle", "%s : la clé ne signe pas (%v).", wanted.Name, err)
 	}
-	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}))
-	answer, err := a.converse(ctx, wanted, held, text)
+	answer, err := a.converse(ctx, wanted, held, csr)
 	if err != nil {
 		return nil, err
 	}
@@ -219,9 +220,9 @@ func (a *Account) request(ctx context.Context, wanted config.Certificate, held *
 }
 
 // converse asks the door, then waits for the groupement's signature. Asking again with the same key changes nothing.
-func (a *Account) converse(ctx context.Context, wanted config.Certificate, held *keys.Installed, csr string) (*door.Answer, error) {
+func (a *Account) converse(ctx context.Context, wanted config.Certificate, held *keys.Installed, csr []byte) (*door.Answer, error) {
 	folder, bearer := "/demandes", a.Config.Token
-	body := map[string]string{"csr": csr}
+	body := map[string]string{"csr": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}))}
 	client := door.New(a.Config, nil)
 	if held == nil {
 		body["jeton"], body["poste"], body["nom"], body["certificat"] = a.Config.Token, a.Config.PC, a.Computer, wanted.Name
@@ -231,6 +232,12 @@ func (a *Account) converse(ctx context.Context, wanted config.Certificate, held 
 			return nil, err
 		}
 		defer key.Close()
+		sum := sha256.Sum256(csr)
+		proof, err := key.Sign(rand.Reader, sum[:], crypto.SHA256)
+		if err != nil {
+			return nil, refusal.New("cle", "%s : la clé de l'ancien certificat ne signe pas (%v).", wanted.Name, err)
+		}
+		body["preuve"] = base64.StdEncoding.EncodeToString(proof) // that who holds it asks for its successor
 		folder, bearer = "/renouvellements", ""
 		client = door.New(a.Config, keys.TLS(key, append([]*x509.Certificate{held.Certificate}, a.Config.Issuers...)...))
 	}
