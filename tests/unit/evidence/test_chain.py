@@ -51,6 +51,13 @@ def test_an_untouched_chain_is_intact(base: Path, keys: SealKeys) -> None:
     assert faulty(base, keys) == {}
 
 
+def test_an_entry_of_before_its_title_named_nobody_is_intact(base: Path, keys: SealKeys) -> None:
+    page = base / "index.html"
+    text = page.read_text(encoding="utf-8")
+    page.write_text(text.replace("<title>E", "<title>Cre@tic&nbsp;: e"), encoding="utf-8")
+    assert page.read_text(encoding="utf-8") != text and faulty(base, keys) == {}
+
+
 def test_the_loss_of_the_last_folder_is_seen_by_the_entry(base: Path, keys: SealKeys) -> None:
     shutil.rmtree(base / NAMES[2])
     [(_, told)] = evidence_store.verify_all(base, keys.root)["index.html"].faults

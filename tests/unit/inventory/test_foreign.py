@@ -16,10 +16,12 @@ from creatic.evidence.page import ENVIRONMENT
 TOP = Path(__file__).parents[3]
 OURS = re.compile(r"Cre@tic|CDG ?59\b|\bdu Nord\b|Préfecture du Nord")
 # Authors of what is written, which licences keep; the simulator is of the lab alone; a type that Plone's database has;
-# the entry page, which is verified by being made again, those sealed before as well; the organization that versions
-# before 1.0.0 wrote in certificates whatever the authority's, by which what they sealed is still verified.
-SPARED = re.compile(r"Copyright:|\(@cdg59\)|^\s*#(?!!)|meta_type = |^Cre@tic Guard$|^O=Groupement Cre@tic,C=FR$")
-LAB = ("roles/tdt_simulator", "apps/simulateur", "/tests/", "/meta/main.yml", "/galaxy.yml", "templates/entry.html.j2")
+# the title of entry pages of before, and the organization that versions before 1.0.0 wrote in certificates whatever the
+# authority's, by which what they sealed is still verified.
+SPARED = re.compile(
+    r"Copyright:|\(@cdg59\)|meta_type = |^Cre@tic Guard$|^O=Groupement Cre@tic,C=FR$|^<title>Cre@tic&nbsp;: \(\\w\)$"
+)
+LAB = ("roles/tdt_simulator", "apps/simulateur", "/tests/", "/meta/main.yml", "/galaxy.yml")
 KINDS = (".j2", ".html", ".md", ".css", ".js", ".service", ".timer", ".conf", ".ini", "")
 
 

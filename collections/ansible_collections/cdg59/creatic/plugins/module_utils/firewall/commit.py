@@ -21,11 +21,11 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, Runner, run, said
 
-HEADER = "#!/usr/sbin/nft -f\n# Cre@tic: written once confirmed; the next run repairs what is changed by hand.\n"
+HEADER = "#!/usr/sbin/nft -f\n# creatic: written once confirmed; the next run repairs what is changed by hand.\n"
 # A stop of Debian's unit flushes every table, those of a container engine included. What counts
 # connections is there before modules are locked.
 DROP_IN = """\
-# Cre@tic: a stop removes our table only, a start replaces it only.
+# creatic: a stop removes our table only, a start replaces it only.
 [Service]
 ExecStartPre=-/usr/sbin/modprobe --quiet nft_connlimit
 ExecStop=
@@ -252,7 +252,7 @@ class Firewall:
         if self.live() != self.wanted():
             raise NftError("les règles en vigueur ne sont plus celles qui viennent d'être posées")
         self.guard.confirm(token)
-        if self.persisted.exists() and not self.persisted.read_text().startswith(HEADER):
+        if self.persisted.exists() and not self.persisted.read_text().lower().startswith(HEADER.lower()):
             shutil.copy2(self.persisted, self.persisted.with_name("nftables.conf.avant-creatic"))
         write(self.persisted, self.text().encode(), 0o755)
         self._drop_in.parent.mkdir(exist_ok=True)

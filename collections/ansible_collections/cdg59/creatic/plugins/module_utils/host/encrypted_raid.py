@@ -277,7 +277,7 @@ class Volume:
             return
         path = record_path(self.name, self.root / "etc")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, f"# Cre@tic\nARRAY /dev/md/{self.name} metadata=1.2 UUID={uuid}\n")
+        write(path, f"ARRAY /dev/md/{self.name} metadata=1.2 UUID={uuid}\n")
         if shutil.which("update-initramfs"):  # else it would be assembled early, under another name
             self._do(["update-initramfs", "-u"], "l'image de démarrage n'a pas pu être refaite")
 

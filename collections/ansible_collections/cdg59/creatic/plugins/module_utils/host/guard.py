@@ -29,7 +29,7 @@ STATE = Path("/var/lib/creatic/garde")
 UNITS = Path("/etc/systemd/system")
 
 UNIT = """\
-# Cre@tic: undoes a change of {name} that nobody confirmed, when its timer or the next boot says so.
+# creatic: undoes a change of {name} that nobody confirmed, when its timer or the next boot says so.
 [Unit]
 Description=Retour automatique : {label}
 Before=ssh.service ssh.socket
