@@ -41,7 +41,8 @@ STATE = f".local/share/creatic/{ENVIRONMENT}"
 CORBIE = {"siren": "218002129", "nom": "Corbie", "departement": "080", "arrondissement": "4"}
 RUE = {"siren": "218006880", "nom": "Rue", "departement": "080", "arrondissement": "1"}
 # Who wrote the product, and its lab.
-OURS = r"Cre@tic|CDG ?59|Préfecture du Nord|10\.59\."
+NAMES = r"Cre@tic|CDG ?59|Préfecture du Nord"
+OURS = rf"{NAMES}|10\.59\."
 HOSTS = {
     "commande": ("0.20", "commande"),
     "versement": ("0.30", "sae"),
@@ -447,7 +448,9 @@ def test_nothing_names_who_wrote_the_product(site: Site) -> None:
     files = (
         "/etc /usr/lib/creatic /usr/local /opt /var/www /srv/www /usr/share/applications /var/lib/creatic-poste/etat"
     )
-    listed = f"grep -rIE --exclude-dir=.venv --exclude-dir=site-packages '{OURS}' {files} 2>/dev/null"
+    guides = "/usr/local/share/creatic/guides"  # examples of addresses are in them
+    excluded = "--exclude-dir=.venv --exclude-dir=site-packages --exclude-dir=guides"
+    listed = f"(grep -rIE {excluded} '{OURS}' {files}; grep -rIE '{NAMES}' {guides}) 2>/dev/null"
     for name in HOSTS:
         script = f"({listed}; systemctl list-units --all --no-legend | grep -E '{OURS}') | grep -v Copyright: || true"
         found = site.machines.run(name, script).decode().splitlines()
