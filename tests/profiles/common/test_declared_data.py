@@ -36,7 +36,7 @@ KEPT_ELSEWHERE = {
     "tdt_simulator": {"/var/lib/tdt-simulator"},
     "ged": {"/var/lib/redis"},
     "parapheur": {"/var/lib/redis"},
-    "guichet": {"/var/lib/guichet", "/var/lib/guichet-cles", "/var/lib/guichet-porte"},
+    "guichet": {"/var/lib/enrolement", "/var/lib/guichet", "/var/lib/guichet-cles", "/var/lib/guichet-porte"},
     "supervision": {"/var/lib/journaux", "/var/lib/supervision"},
     "control_node": {"/opt/creatic", "/var/lib/creatic-poste"},
     "archive_node": {"/srv/node", "/var/lib/creatic-archive", "/var/lib/swift"},
