@@ -29,6 +29,7 @@ const help = `creatic-poste COMMANDE [options]
   installer               pose la partie de la machine (en administrateur)
   session                 pose les certificats de ce compte, ou reprend ce qui était commencé
   fichier CHEMIN.p12      pose le certificat d'un prestataire ; le mot de passe est demandé
+  signer ADRESSE          signe ce que la page du parapheur demande (elle ouvre ce programme)
   verifier                dit ce qui est installé, ce qui manque, ce qui expire
   renouveler [NOM]        renouvelle les certificats du groupement, avec la clé qu'ils ont
   retirer                 retire ce que ce programme a posé, et rien d'autre
@@ -81,7 +82,7 @@ func run(ctx context.Context, arguments []string) int {
 func (p *program) call(ctx context.Context, arguments []string) (int, error) {
 	commands := map[string]func(context.Context) (int, error){
 		"installer": p.install, "session": p.session, "fichier": p.file, "verifier": p.verify, "renouveler": p.renew,
-		"retirer": p.remove,
+		"retirer": p.remove, "signer": p.sign,
 	}
 	if len(arguments) == 0 || arguments[0] == "aide" || strings.TrimLeft(arguments[0], "-") == "help" {
 		fmt.Fprint(p.out, help)
@@ -90,6 +91,9 @@ func (p *program) call(ctx context.Context, arguments []string) (int, error) {
 	command, known := commands[arguments[0]]
 	if !known {
 		return 0, usage("« %s » n'est pas une commande.\n\n%s", arguments[0], help)
+	}
+	if err := alone(arguments); err != nil {
+		return 0, err
 	}
 	options := flag.NewFlagSet(arguments[0], flag.ContinueOnError)
 	options.SetOutput(io.Discard)
@@ -107,7 +111,7 @@ func (p *program) call(ctx context.Context, arguments []string) (int, error) {
 			p.arguments, rest = append(p.arguments, rest[0]), rest[1:]
 		}
 	}
-	most := map[string]int{"fichier": 1, "renouveler": 1}[arguments[0]]
+	most := map[string]int{"fichier": 1, "renouveler": 1, "signer": 1}[arguments[0]]
 	if len(p.arguments) > most {
 		return 0, usage("« %s » est de trop.\n\n%s", p.arguments[most], help)
 	}
