@@ -38,7 +38,7 @@ MODULE = Path(__file__).parents[1]
 SIREN, OTHER_SIREN = "215902495", "130001229"
 TDT = "https://tdt.example.test"
 HOLDER, PROVIDED = "Jeanne Lefèvre", "Paul Carré"
-GO = {"GOPROXY": "off", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"}
+GO = {"GOPROXY": "off", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"}
 MY = r"HKCU\Software\Microsoft\SystemCertificates\My\Certificates"
 CONTAINERS = r"HKCU\Software\Wine\Crypto\RSA"
 RUN = r"HKLM\Software\Microsoft\Windows\CurrentVersion\Run"

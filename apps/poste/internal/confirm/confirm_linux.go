@@ -70,8 +70,8 @@ func (c *console) Confirm(order Order) (int, error) {
 }
 
 func (c *console) Secret(prompt string) ([]byte, error) {
+	shown := c.hide(c.tty) // before it is asked: some type fast
 	fmt.Fprintf(c.tty, "%s : ", prompt)
-	shown := c.hide(c.tty)
 	text, err := c.in.ReadBytes('\n')
 	shown()
 	fmt.Fprintln(c.tty)

@@ -27,7 +27,7 @@ func (p Place) manifest() string { return p.path("/var/lib/creatic/poste/manifes
 
 func (p Place) wanted(*config.Config) ([]Item, []string, error) {
 	scheme := fmt.Sprintf("[Desktop Entry]\nType=Application\nName=Signature\nExec=%q signer %%u\nMimeType=x-scheme-handler/creatic;\n"+
-		"NoDisplay=true\nTerminal=true\n", p.Program)
+		"NoDisplay=true\n", p.Program)
 	session := fmt.Sprintf("[Desktop Entry]\nType=Application\nName=Certificats\nExec=%q session\nNoDisplay=true\n", p.Program)
 	return []Item{
 		{Kind: "text", Where: p.path("/usr/share/applications/creatic-poste.desktop"), Data: scheme},
