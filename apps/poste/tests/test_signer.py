@@ -360,19 +360,28 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         server = next(
             path for path in ("/usr/lib/wine/wineserver", "/usr/lib/wine/wineserver64") if Path(path).exists()
         )
-        setting = ["wine", "reg", "add", r"HKCU\Software\Wine\Drivers", "/v", "Graphics", "/d", "null", "/f"]
-        for command in (setting, [server, "-k"], [server, "-p"], ["wine", "cmd", "/c", "exit"]):
+        key = r"HKCU\Software\Wine\Drivers"
+        commands = (
+            ["wine", "reg", "add", key, "/v", "Graphics", "/d", "null", "/f"],
+            [str(server), "-k"],
+            [str(server), "-p"],
+        )
+        for command in (*commands, ["wine", "cmd", "/c", "exit"]):
             subprocess.run(
-                command, env=wined(folder), check=False, timeout=LONG, stdout=subprocess.DEVNULL,
+                command,
+                env=wined(folder),
+                check=False,
+                timeout=LONG,
+                stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-            )  # fmt: skip # a command on a line
+            )
         yield folder
 
 
 @pytest.fixture(scope="session")
 def clicker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("clicker") / "clicker.exe"
-    command = ["nice", "-n", "19", "go", "build", "-o", program, "./tests/clicker"]
+    command = ["nice", "-n", "19", "go", "build", "-o", str(program), "./tests/clicker"]
     subprocess.run(command, cwd=MODULE, env=os.environ | GO | {"GOOS": "windows"}, check=True, timeout=LONG)
     return program
 
@@ -584,3 +593,12 @@ def test_a_wrong_pin_is_tried_once(
     assert site.count == 0 and not [one for one in site.asked if "signatures" in one]
     assert "1 document signé." in clerk.sign(site.address(), secret=PIN)
     judged(issuer, one)
+
+
+@pytest.mark.wine
+def test_a_secret_is_typed_in_a_window(prefix: Path) -> None:
+    done = subprocess.run(
+        ["nice", "-n", "19", "go", "test", "-count=1", "-exec", "wine", "./internal/confirm"], cwd=MODULE,
+        env=wined(prefix) | GO | {"GOOS": "windows"}, capture_output=True, text=True, check=False, timeout=LONG,
+    )  # fmt: skip # a command on a line
+    assert done.returncode == 0 and done.stdout.startswith("ok"), done.stdout + done.stderr
