@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from types import FrameType
 
@@ -30,7 +29,11 @@ def told(said: Callable[[], str]) -> None:
         except KeyboardInterrupt:
             if os.getpid() != own:  # a worker that has not yet its own handler
                 raise
-            sys.stderr.write(f"\n{harmless.text(said())}\n")
-            raise SystemExit(STATUS) from None
+            try:
+                # Past sys.stderr: the signal may come while something is written there, which then refuses another
+                # write by an error that Ansible takes for the callback's, and the run goes on.
+                os.write(2, f"\n{harmless.text(said())}\n".encode())
+            finally:
+                raise SystemExit(STATUS) from None
 
     signal.signal(signal.SIGINT, stop)
