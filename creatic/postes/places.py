@@ -11,7 +11,7 @@ from ansible_collections.cdg59.creatic.plugins.filter.commune_pc import pc_issue
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import pc_organization
 
-from creatic.registry.groupement import Commune
+from creatic.registry.groupement import Commune, Host
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,12 @@ class Place:
     requests: Mapping[str, Request]
 
 
+def computer(host: Host) -> str:
+    """The name of a PC for itself: its own under Windows, the inventory's where the groupement installed it."""
+    told = host.variables["creatic_poste"]
+    return str(told["nom"]) if told["systeme"] == "windows" else host.name
+
+
 def places(communes: Iterable[Commune]) -> dict[str, Place]:
     """The PCs of communes, by name. Raises PkiError: the authority certifies no such holder."""
     found = {}
@@ -41,5 +47,5 @@ def places(communes: Iterable[Commune]) -> dict[str, Place]:
                 told = host.variables["creatic_poste"]
                 issued = pc_issued(told["certificats"], organization, siren)
                 requests = {str(each["name"]): Request.from_dict(each) for each in issued}
-                found[host.name] = Place(host.name, told["nom"], one.slug, requests)
+                found[host.name] = Place(host.name, computer(host), one.slug, requests)
     return found

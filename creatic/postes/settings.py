@@ -15,6 +15,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import com
 
 from creatic.pki.authority import Authority
 from creatic.postes.enrolment import EnrolmentError, split
+from creatic.postes.places import computer
 from creatic.registry import wiring
 from creatic.registry.groupement import Commune
 
@@ -54,7 +55,7 @@ def described(
         "commune": commune.data["nom"],
         "siren": siren,
         "poste": name,
-        "nom": told["nom"],
+        "nom": computer(host),
         "enrolement": f"https://{_enrolment_name(inventory)}",
         "racines": roots,
         "autorites": [one for one in split(authority.published()["ca"]) if one not in roots],

@@ -162,7 +162,7 @@ class Door:
             if other["for"] == (known, place):
                 if other["spki"] != spki:
                     return {"refused": (409, "jeton_utilise", "ce jeton a déjà servi.")}
-                return {"demande": identifier, "etat": "attente"}
+                return {"demande": identifier, "etat": "signee" if "certificate" in other else "attente"}
         identifier = secrets.token_hex(8)
         self.requests[identifier] = {"for": (known, place), "spki": spki, "csr": csr}
         return {"demande": identifier, "etat": "attente"}

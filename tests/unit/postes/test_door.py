@@ -92,10 +92,11 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 def test_a_pc_is_told_its_groupement_and_its_certificates(inventory: dict[str, Any], authority: Authority) -> None:
     communes = groupement.load(EXAMPLE)
-    known = places(communes)
+    known, windows = places(communes), inventory["systeme_windows"]["hosts"]
     for name, place in known.items():
         told = json.loads(settings.text(settings.described(name, communes, inventory, authority), "A" * 52, _END))
         assert (told["poste"], told["nom"], told["jeton"]) == (name, place.computer, "A" * 52)
+        assert place.computer == (name.removeprefix(f"{place.commune}-") if name in windows else name)
         assert (
             told["jeton_fin"] == "2026-12-16T09:00:00Z"
             and told["enrolement"] == "https://enrolement.guichet.example.org"

@@ -254,7 +254,10 @@ func (a *Account) converse(ctx context.Context, wanted config.Certificate, held 
 		return nil, err
 	}
 	deadline, pause := time.Now().Add(a.Patience), firstPause
-	for id := answer.ID; answer.State != "signee"; {
+	if answer.State == "signee" {
+		pause = 0 // before this was asked again
+	}
+	for id := answer.ID; answer.State != "signee" || answer.Certificate == ""; { // which GET alone gives
 		if answer.State == "refusee" {
 			return nil, refusal.New("refusee", "%s : le groupement refuse la demande : %s", wanted.Name, answer.Message)
 		}
@@ -267,7 +270,7 @@ func (a *Account) converse(ctx context.Context, wanted config.Certificate, held 
 			return nil, refusal.Waits("attente", "%s : interrompu ; la demande %s sera reprise.", wanted.Name, id)
 		case <-time.After(pause):
 		}
-		pause = min(pause*3/2, longestPause)
+		pause = min(max(pause*3/2, firstPause), longestPause)
 		next, err := client.Get(ctx, folder+"/"+url.PathEscape(id), bearer)
 		if err != nil {
 			if refusal.Of(err).Code != refusal.Waiting {
