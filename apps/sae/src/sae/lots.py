@@ -152,12 +152,15 @@ class Copies:
             # Of lots that were made before depots were noted.
             unknown = {lot for (lot,) in db.execute("SELECT DISTINCT lot FROM copie WHERE depot IS NULL")}
             db.executemany("UPDATE copie SET depot = ? WHERE lot = ?", [(depot, lot) for lot in unknown & there])
-        last, found = self._last(), Counter[str]()
+        last, found, waiting = self._last(), Counter[str](), list[float]()
         kept = inventory.all_kept(self._journal)
-        for aip in kept:
+        for aip, known in kept.items():
             lot, where = last.get(aip, ("", None))
+            if lot not in there:
+                waiting.append(known.taken)
             if where is not None and (where != depot or lot in there):  # not one that a return took out of it
                 found[where] += 1
+        self._publish(len(kept) - len(waiting), waiting)  # asked last, once lots are kept
         return {"depots": dict(found), "sans_copie": len(kept) - found.total()}
 
     def clear(self) -> None:

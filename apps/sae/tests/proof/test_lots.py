@@ -94,6 +94,16 @@ def test_each_archive_is_copied_once_the_latest_first(depot: Depot) -> None:
     assert not depot.copies.lot.exists()
 
 
+def test_what_a_backup_ends_with_is_told_at_its_end(depot: Depot) -> None:
+    """Not by the next one: all that was copied waited, on the room's screen, for a night more."""
+    for aip in "abc":
+        depot.site.keep(aip)
+    depot.save(count=2)
+    assert (depot.figures()["sae_copie_archives"], depot.figures()["sae_copie_attente"]) == (0, 3)  # as it begins
+    depot.needs()
+    assert (depot.figures()["sae_copie_archives"], depot.figures()["sae_copie_attente"]) == (2, 1)
+
+
 def test_a_depot_that_begins_anew_gets_everything_again(depot: Depot) -> None:
     depot.site.keep("a")
     depot.save()
