@@ -298,7 +298,7 @@ class Store:
         """
         try:
             rows = [_row(one) for one in sent["jetons"]]  # type: ignore[index] # what is sent is judged by this
-            ended = [str(one) for one in sent["finis"]]  # type: ignore[index]
+            ended = [str(one) for one in sent["finis"]]  # type: ignore[index] # the same
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BadRequest(f"envoi illisible ({type(error).__name__}) : rien n'est changé") from None
         with self._open() as db, transaction(db):
