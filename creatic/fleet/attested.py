@@ -19,9 +19,8 @@ from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+from creatic_agent.proof import signed_by
 
 KIND = "creatic-flotte compte-rendu"
 CLOCKS = dt.timedelta(hours=1)
@@ -119,12 +118,6 @@ def digest(told: Any) -> str:
 def _signed(text: bytes, signature: str, key: Any) -> bool:
     try:
         found = base64.b64decode(signature, validate=True)
-        if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(found, text, ec.ECDSA(hashes.SHA256()))
-        elif isinstance(key, rsa.RSAPublicKey):
-            key.verify(found, text, padding.PKCS1v15(), hashes.SHA256())
-        else:
-            return False
-    except (InvalidSignature, ValueError):
+    except ValueError:
         return False
-    return True
+    return signed_by(key, found, text)

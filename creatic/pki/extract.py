@@ -25,12 +25,10 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import PERSON, kind_of
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from creatic.pki.authority import Authority
 from creatic.pki.registry import Owner
+from creatic_agent.proof import signed_by
 
 FILE, ASKED = "extrait.json", "demandes.json"
 CERTIFICATE = "flotte"
@@ -124,17 +122,8 @@ def _signed(authority: Authority, host: str, name: str, asked: str, commune: str
         raise PkiError(f"demande de certificat « {name} » illisible, ou que la machine n'a pas signée") from None
     wanted = host, CERTIFICATE, commune
     for row in authority.listing():
-        if (row["hote"], row["nom"], row["commune"]) == wanted and row["statut"] in ("valide", "remplace"):
-            key = load_certificate(row["pem"]).public_key()
-            try:
-                if isinstance(key, ec.EllipticCurvePublicKey):
-                    key.verify(signature, text, ec.ECDSA(hashes.SHA256()))
-                elif isinstance(key, rsa.RSAPublicKey):
-                    key.verify(signature, text, padding.PKCS1v15(), hashes.SHA256())
-                else:
-                    continue
-            except InvalidSignature:
-                continue
+        known = (row["hote"], row["nom"], row["commune"]) == wanted and row["statut"] in ("valide", "remplace")
+        if known and signed_by(load_certificate(row["pem"]).public_key(), signature, text):
             return csr
     raise PkiError(
         f"demande de certificat « {name} » que la clé de la machine n'a pas signée : le guichet est-il sûr ?"

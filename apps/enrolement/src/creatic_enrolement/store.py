@@ -265,8 +265,11 @@ class Store:
                     "ON CONFLICT (certificat) DO UPDATE SET derniere = excluded.derniere",
                     (_fingerprint(certificate), who.name, who.siren, serial, _text(now)),
                 )
-                kept = "SELECT certificat FROM vus ORDER BY derniere DESC LIMIT -1 OFFSET ?"
-                db.execute(f"DELETE FROM vus WHERE certificat IN ({kept})", (_SEEN,))  # noqa: S608 - our own words
+                db.execute(
+                    "DELETE FROM vus WHERE certificat IN "
+                    "(SELECT certificat FROM vus ORDER BY derniere DESC LIMIT -1 OFFSET ?)",
+                    (_SEEN,),
+                )
 
     # -- misuses -------------------------------------------------------------------------------------
 
@@ -286,7 +289,7 @@ class Store:
 
     # -- of the control node -------------------------------------------------------------------------
 
-    def publish(self, sent: object, now: datetime) -> int:
+    def publish(self, sent: Any, now: datetime) -> int:
         """Take tokens, and end those of the same PCs that were there; gives how many are good. All or nothing.
 
         Args:
@@ -297,8 +300,8 @@ class Store:
             BadRequest: it is no such thing.
         """
         try:
-            rows = [_row(one) for one in sent["jetons"]]  # type: ignore[index] # what is sent is judged by this
-            ended = [str(one) for one in sent["finis"]]  # type: ignore[index] # the same
+            rows = [_row(one) for one in sent["jetons"]]
+            ended = [str(one) for one in sent["finis"]]
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BadRequest(f"envoi illisible ({type(error).__name__}) : rien n'est changé") from None
         with self._open() as db, transaction(db):
@@ -361,7 +364,7 @@ class Store:
             "vus": [dict(row) for row in seen],
         }
 
-    def answer(self, sent: object) -> int:
+    def answer(self, sent: Any) -> int:
         """Take answers, and give how many were waited for. What is signed stays so; all or nothing.
 
         Args:
@@ -373,7 +376,7 @@ class Store:
         taken = 0
         with self._open() as db, transaction(db):
             try:
-                answers: Sequence[Mapping[str, Any]] = sent["reponses"]  # type: ignore[index] # judged by this
+                answers: Sequence[Mapping[str, Any]] = sent["reponses"]
                 for one in answers:
                     taken += _answer(db, one)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -391,13 +394,13 @@ def _note(db: sqlite3.Connection, key: tuple[str, ...], told: tuple[str, ...]) -
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (*key, *told),
         )
-        last = "ORDER BY id DESC LIMIT -1 OFFSET ?"
         db.execute(
-            f"DELETE FROM mesusages WHERE id IN (SELECT id FROM mesusages WHERE origine = ? {last})",  # noqa: S608 - ours
+            "DELETE FROM mesusages WHERE id IN "
+            "(SELECT id FROM mesusages WHERE origine = ? ORDER BY id DESC LIMIT -1 OFFSET ?)",
             (key[1], _MISUSES_OF_ONE if key[1] else _MISUSES_UNKNOWN),
         )
         db.execute(
-            f"DELETE FROM mesusages WHERE id IN (SELECT id FROM mesusages {last})",  # noqa: S608 - our own words
+            "DELETE FROM mesusages WHERE id IN (SELECT id FROM mesusages ORDER BY id DESC LIMIT -1 OFFSET ?)",
             (_MISUSES,),
         )
 
@@ -441,9 +444,11 @@ def _row(one: Mapping[str, Any]) -> dict[str, str]:
 
 def _insert(db: sqlite3.Connection, made: Mapping[str, str], now: datetime) -> dict[str, Any]:
     row = {**made, "id": secrets.token_hex(16), "recue": _text(now)}
-    names = ", ".join(row)
-    places = ", ".join(f":{name}" for name in row)
-    db.execute(f"INSERT INTO demandes ({names}) VALUES ({places})", row)  # noqa: S608 - our own words
+    db.execute(
+        "INSERT INTO demandes (id, genre, origine, poste, certificat, nom, siren, presente, cle, csr, preuve, recue) "
+        "VALUES (:id, :genre, :origine, :poste, :certificat, :nom, :siren, :presente, :cle, :csr, :preuve, :recue)",
+        row,
+    )
     return {"demande": row["id"], "etat": WAITING}
 
 

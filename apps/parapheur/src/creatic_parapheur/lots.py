@@ -27,14 +27,13 @@ from urllib.parse import urlencode
 from creatic_accounts import doors
 from creatic_accounts.models import login_of
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+
+from creatic_agent.proof import signed_by
 
 from . import circuit
 from .configuration import current
@@ -338,15 +337,6 @@ def _rank(one: Demande, certificate: str, signature: str) -> int | None:
         return None
     key = x509.load_pem_x509_certificate(certificate.encode()).public_key()
     for rank, text in enumerate(one.attente["a_signer"]):
-        data = base64.b64decode(text)
-        try:
-            if isinstance(key, rsa.RSAPublicKey):
-                key.verify(value, data, padding.PKCS1v15(), SHA256())
-            elif isinstance(key, ec.EllipticCurvePublicKey):
-                key.verify(value, data, ec.ECDSA(SHA256()))
-            else:
-                return None
-        except InvalidSignature:
-            continue
-        return rank
+        if signed_by(key, value, base64.b64decode(text)):
+            return rank
     return None

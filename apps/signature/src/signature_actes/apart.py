@@ -19,9 +19,9 @@ from typing import Any
 from asn1crypto import pem
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from creatic_agent.proof import signed_by
 
 from . import pades, pes
 from .files import looks_like_xml
@@ -165,7 +165,7 @@ def finish(document: Path, target: Path, waiting: Waiting, signatures: Sequence[
         raise Refusal(_MOVED.format(document.name))
     own = x509.load_der_x509_certificate(waiting.chain[0].dump())
     made = list(zip(waiting.to_sign, signatures, strict=True)) if len(signatures) == len(waiting.parts) else []
-    if not made or not all(_is_of(own, data, value) for data, value in made):
+    if not made or not all(signed_by(own.public_key(), value, data) for data, value in made):
         raise Refusal(_WRONG.format(document.name, common_name(waiting.chain[0].subject)))
     if waiting.is_pes:
         parts = [one for one in waiting.parts if isinstance(one, pes.Waiting)]
@@ -174,17 +174,3 @@ def finish(document: Path, target: Path, waiting: Waiting, signatures: Sequence[
         return
     [alone] = [one for one in waiting.parts if isinstance(one, pades.Waiting)]
     asyncio.run(pades.fill(document, target, alone, waiting.chain, signatures[0]))
-
-
-def _is_of(certificate: x509.Certificate, data: bytes, value: bytes) -> bool:
-    key = certificate.public_key()
-    try:
-        if isinstance(key, rsa.RSAPublicKey):
-            key.verify(value, data, padding.PKCS1v15(), SHA256())
-        elif isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(value, data, ec.ECDSA(SHA256()))
-        else:
-            return False
-    except InvalidSignature:
-        return False
-    return True
