@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import html
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from simulator_harness import OTHER_SIREN, PDF, Client, Pki, make_pdf, serving
@@ -49,6 +51,21 @@ def test_subject_in_utf8_is_mangled_as_the_real_platform_does(client: Client, pl
 def test_subject_of_the_web_form_is_utf8(client: Client, platform: TdtServer) -> None:
     client.deposit(api="0", subject="été".encode())
     assert platform.acts()[0]["objet"] == "été"
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Pago_Pago", "Pacific/Kiritimati"])
+def test_the_day_is_that_of_paris_wherever_the_platform_runs(
+    client: Client, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 0 h 56, a test act of the day was one of the future for a platform whose clock was UTC's."""
+    today = datetime.datetime.now(ZoneInfo("Europe/Paris")).date()
+    days = [str(today + datetime.timedelta(rank)) for rank in (0, 1)]
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", zone)
+        time.tzset()
+        said = [client.deposit(f"Z{day[-2:]}", decision_date=day).content[:2] for day in days]
+    time.tzset()
+    assert said == [b"OK", b"KO"]
 
 
 def test_refusal_is_latin1_and_escaped_as_the_real_platform_does(client: Client) -> None:

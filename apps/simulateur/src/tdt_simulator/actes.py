@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from flask import Blueprint, Response, abort, request
 
-from . import classification, messages, pdf, workflow
+from . import classification, clock, messages, pdf, workflow
 from .config import Authority
 from .store import Attachment, DuplicateError, Transaction
 from .uploads import Form, Upload, read_form
@@ -95,7 +95,7 @@ def _read_deposit(form: Form, siren: str) -> _Deposit:
     if not NUMBER.fullmatch(number):
         raise RefusedError("Le numéro n'est pas correct")
     decision_date = _read_date(form.get("decision_date"))
-    if decision_date > datetime.now().date():
+    if decision_date > clock.today():
         raise RefusedError("La date de décision est une date dans le futur")
     nature = integer(form.get("nature_code"))
     if nature not in classification.NATURES:
@@ -226,7 +226,7 @@ def _deposit(form: Form) -> int:
 
 def _anomaly(deposit: _Deposit) -> str | None:
     """Return why the préfecture will refuse the act, if it will."""
-    in_force = classification.in_force(datetime.now().date())
+    in_force = classification.in_force(clock.today())
     if deposit.version != in_force:
         return (
             f"Anomalie acte : la classification du {pdf.french_date(deposit.version)} n'est plus en vigueur,"
@@ -270,7 +270,7 @@ def receipt(found: Transaction) -> bytes | None:
     step = found.reached(workflow.ACKNOWLEDGED)
     if step is None:
         return None
-    row, received = found.row, datetime.fromtimestamp(step.at).date()
+    row, received = found.row, clock.moment(step.at).date()
     in_force = classification.in_force(received)
     if found.kind == Kind.ACTE:
         return messages.receipt(store().acte(found), row["unique_id"], received, in_force)
@@ -334,7 +334,7 @@ def _stamp_lines(found: Transaction, displayed: str) -> list[str]:
     ]
     for label, step in (("Date de télétransmission", sent), ("Date de réception préfecture", received)):
         if step is not None:
-            lines.append(f"{label} : {pdf.french_date(datetime.fromtimestamp(step.at).date())}")
+            lines.append(f"{label} : {pdf.french_date(clock.moment(step.at).date())}")
     if displayed:
         lines.append(f"Affiché le {displayed}")
     return lines
@@ -344,7 +344,7 @@ def _archive(found: Transaction) -> Response:
     files = store().files(found.id)
     incoming = found.kind in LETTERS and found.row["response"] is None
     build = messages.envelope_in if incoming else messages.envelope_out
-    day = datetime.fromtimestamp(found.row["created"])
+    day = clock.moment(found.row["created"])
     name = f"EACT--{found.authority.siren}--{day:%Y%m%d}-{found.id}"
     members = [(f"{name}.xml", build(found.authority, files[0]["name"]))]
     members += [(file["name"], store().content(file["sha256"])) for file in files]
@@ -390,7 +390,7 @@ def bordereau() -> Response:
     row = found.row
     received = found.reached(workflow.ACKNOWLEDGED)
     history = [
-        (f"{datetime.fromtimestamp(step.at):%d/%m/%Y à %H:%M:%S}", _described(step))
+        (f"{clock.moment(step.at):%d/%m/%Y à %H:%M:%S}", _described(step))
         for step in found.steps
         if step.at <= found.step.at
     ]
@@ -623,8 +623,7 @@ def list_actes() -> Response:
     found = [
         transaction
         for transaction in store().transactions("siren = ?", me().account.siren)
-        if transaction.status == status
-        and first <= datetime.fromtimestamp(transaction.step.at).isoformat(" ", "seconds") <= last
+        if transaction.status == status and first <= clock.moment(transaction.step.at).isoformat(" ", "seconds") <= last
     ]
     listed = [
         {

@@ -7,10 +7,9 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
-from . import pes, prefecture, reports, workflow
+from . import clock, pes, prefecture, reports, workflow
 from .app import CONFIG_VARIABLE, DEFAULT_CONFIG
 from .config import Config, ConfigError, load
 from .faults import FAULTS
@@ -107,7 +106,7 @@ def _status(store: Store, args: argparse.Namespace) -> str:
 def _retour(store: Store, args: argparse.Namespace) -> str:
     if args.siren not in store.config.authorities:
         raise prefecture.PrefectureError(f"la collectivité {args.siren} n'est pas déclarée")
-    filename, content = pes.retour(args.siren, datetime.now())
+    filename, content = pes.retour(args.siren, clock.now())
     return f"PES Retour {store.add_pes_retour(args.siren, filename, content)} : {filename}"
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from flask import Blueprint, Response, request
 from lxml import etree
 
-from . import pes, workflow
+from . import clock, pes, workflow
 from .store import DuplicateError
 from .uploads import Upload, read_form
 from .wire import (
@@ -109,7 +107,7 @@ def download_acquit() -> Response:
         return moved(HELIOS_INDEX)
     row, step = found[0]
     flow = pes.read(store().path(row["sha256"]))
-    content = pes.acquit(flow, datetime.fromtimestamp(step.at), row["refusal"])
+    content = pes.acquit(flow, clock.moment(step.at), row["refusal"])
     return attachment(content, f"ACK_{row['filename']}", "text/xml")
 
 
@@ -146,7 +144,7 @@ def list_pes() -> Response:
 @authenticated
 def list_retours() -> Response:
     """Return the PES Retour which were not read."""
-    now = datetime.now().isoformat(" ", "seconds")
+    now = clock.now().isoformat(" ", "seconds")
     siren = me().account.siren
     root = _document("liste", idColl=siren, resultat="OK", message="liste réussie", dateDemande=now)
     for row in store().pes_retours(siren):
@@ -154,7 +152,7 @@ def list_retours() -> Response:
             node = etree.SubElement(root, "pes_retour")
             etree.SubElement(node, "id").text = str(row["id"])
             etree.SubElement(node, "nom").text = row["filename"]
-            received = datetime.fromtimestamp(row["created"])
+            received = clock.moment(row["created"])
             etree.SubElement(node, "date").text = received.isoformat(" ", "seconds")
     return as_xml(root)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from creatic_agent.errors import CreaticError
 
-from . import messages, pdf, workflow
+from . import clock, messages, pdf, workflow
 from .store import Attachment, Store
 from .workflow import Kind
 
@@ -37,7 +35,7 @@ def write_letter(store: Store, act_id: int, kind_name: str, reason: str) -> int:
     if act.reached(workflow.ACKNOWLEDGED) is None:
         raise PrefectureError(f"la préfecture n'a pas encore reçu l'acte {act_id} (statut « {act.status_name} »)")
     kind, title = LETTERS[kind_name]
-    today, identifier, authority = datetime.now().date(), act.row["unique_id"], act.authority
+    today, identifier, authority = clock.today(), act.row["unique_id"], act.authority
     base = f"{identifier}-{int(kind)}-1"
     document = f"{base}_1.pdf"
     content = pdf.letter("Préfecture du Nord", authority.nom, f"{title} : acte {identifier}", today, reason)

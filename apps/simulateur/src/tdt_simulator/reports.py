@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
+from . import clock
 from .store import Store, Transaction
 
 
@@ -23,7 +23,7 @@ def act(found: Transaction) -> dict[str, Any]:
         "identifiant": row["unique_id"],
         "statut": found.status,
         "libelle": found.status_name,
-        "depose_le": datetime.fromtimestamp(row["created"]).isoformat(" ", "seconds"),
+        "depose_le": clock.moment(row["created"]).isoformat(" ", "seconds"),
     }
 
 

@@ -8,13 +8,13 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 from creatic_agent.book import connect, transaction
 from creatic_agent.durable import fresh, unused
 
-from . import classification, messages, workflow
+from . import classification, clock, messages, workflow
 from .config import Authority, Config
 from .workflow import Kind, Step
 
@@ -426,7 +426,7 @@ class Store:
         While the fault « classification » is on, it is the outdated one, until the authority's request,
         made since, is answered.
         """
-        in_force = classification.in_force(datetime.now().date())
+        in_force = classification.in_force(clock.today())
         fault = self.faults().get("classification")
         if fault is None:
             return in_force
