@@ -45,7 +45,7 @@ class ModuleError(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """One module that ran: its short name, its arguments without Ansible's own, the account, and whether in check mode."""
+    """One module that ran: its short name, its arguments but Ansible's own, the account, whether in check mode."""
 
     module: str
     args: dict[str, Any]
@@ -90,9 +90,9 @@ class WindowsPc:
     @property
     def digest(self) -> list[str]:
         """All that the PC holds but temporary files, to compare before and after."""
+        kept = {path: content for path, content in self.files.items() if TEMPORARY not in path.parents}
         stores = {where: sorted(held) for where, held in self.stores.items() if held}
-        return [repr(sorted(map(str, self.folders))), repr(sorted((str(k), v) for k, v in self.files.items() if TEMPORARY not in k.parents)),
-                repr(sorted(self.registry.items())), repr(sorted(stores.items()))]  # fmt: skip # a list of facts
+        return [repr(sorted(one)) for one in (self.folders, kept.items(), self.registry.items(), stores.items())]
 
     # -- what PowerShell is asked for ---------------------------------------------------------------------
 
@@ -190,7 +190,9 @@ class WindowsPc:
             try:
                 _, certificate, _ = pkcs12.load_key_and_certificates(content, args["password"].encode())
             except ValueError:
-                told = 'Exception calling "Import" with "3" argument(s): "The specified network password is not correct."'
+                told = (
+                    'Exception calling "Import" with "3" argument(s): "The specified network password is not correct."'
+                )
                 raise ModuleError(f"Failed to load cert from file: {told}") from None
             assert certificate is not None, "un .p12 sans certificat"
             entry = Entry(certificate, True, args.get("key_exportable", True), args.get("key_storage", "default"))
@@ -209,7 +211,8 @@ class WindowsPc:
             return {"skipped": True, "msg": f"skipped, since {args['creates']} exists"}
         program, verb, *rest = args["argv"]
         assert (program, rest[:2]) == ("certreq.exe", ["-user", "-q"]), args
-        code, said = {"-new": self._certreq_new, "-accept": self._certreq_accept}[verb](account, *rest[2:])
+        works: dict[str, Callable[..., tuple[int, str]]] = {"-new": self._certreq_new, "-accept": self._certreq_accept}
+        code, said = works[verb](account, *rest[2:])
         if code:
             raise ModuleError(f"non-zero return code {said}")
         return {"changed": True, "rc": 0, "stdout": said, "stderr": ""}
@@ -240,14 +243,17 @@ class WindowsPc:
     def _win_shell(self, args: dict[str, Any], account: str, check: bool) -> dict[str, Any]:
         """The one command that a journey asks for: key identifiers of the authorities that are believed."""
         assert "Cert:\\LocalMachine\\Root, Cert:\\LocalMachine\\CA" in args["_raw_params"], args
-        held = [*self.stores["LocalMachine", "Root"].values(), *self.stores["LocalMachine", "CertificateAuthority"].values()]
+        held = [
+            *self.stores["LocalMachine", "Root"].values(),
+            *self.stores["LocalMachine", "CertificateAuthority"].values(),
+        ]
         known = [one.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier) for one in held]
         lines = [one.value.digest.hex() for one in known]
         return {"changed": True, "rc": 0, "stdout": "\r\n".join(lines), "stdout_lines": lines, "stderr": ""}
 
 
 _LOGON = (
-    "Failed to become user '{0}': Exception calling \"CreateProcessAsUser\" with \"9\" argument(s): \"Failed to logon "
+    'Failed to become user \'{0}\': Exception calling "CreateProcessAsUser" with "9" argument(s): "Failed to logon '
     'user (The user name or password is incorrect, Win32ErrorCode 1326 - 0x0000052E)"'
 )
 
@@ -266,7 +272,10 @@ _NS = {
     "x": "http://schemas.xmlsoap.org/ws/2004/09/transfer",
     "p": "http://schemas.microsoft.com/powershell",
 }
-_ENVELOPE = f"<s:Envelope {' '.join(f'xmlns:{k}="{v}"' for k, v in _NS.items())}><s:Header><a:RelatesTo>%s</a:RelatesTo></s:Header><s:Body>%s</s:Body></s:Envelope>"
+_ENVELOPE = (
+    f"<s:Envelope {' '.join(f'xmlns:{prefix}="{uri}"' for prefix, uri in _NS.items())}>"
+    "<s:Header><a:RelatesTo>%s</a:RelatesTo></s:Header><s:Body>%s</s:Body></s:Envelope>"
+)
 # What WinRM takes for « the certificate of this TLS session ».
 _MUTUAL = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
 
@@ -289,7 +298,7 @@ class _Shell:
         while event := self._pool.next_event():
             if isinstance(event, psrpcore.CreatePipelineEvent):
                 self._lines[event.pipeline_id] = []
-                self._pool.pipeline_table[event.pipeline_id].start()  # type: ignore[attr-defined] # it is a server's
+                self._pool.pipeline_table[event.pipeline_id].start()
                 if event.pipeline.no_input:
                     self._run(event.pipeline_id)
             elif isinstance(event, psrpcore.PipelineInputEvent):

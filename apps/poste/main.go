@@ -240,8 +240,8 @@ func (p *program) file(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	shown := hide(p.in) // before it is asked: who types fast is not shown
 	fmt.Fprintf(p.err, "Mot de passe de %s : ", filepath.Base(p.arguments[0]))
-	shown := hide(p.in)
 	password, err := bufio.NewReader(p.in).ReadString('\n')
 	shown()
 	fmt.Fprintln(p.err)

@@ -1,6 +1,6 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""What ssh and Ansible say of a machine, in French, for the person in front of it."""
+"""What ssh, PSRP and Ansible say of a machine, in French, for the person in front of it."""
 
 from __future__ import annotations
 
@@ -37,6 +37,56 @@ _OF_THE_HOST: tuple[tuple[str, str, str], ...] = (
         r"'(\w+)' is undefined",
         r"la variable « \1 » n'a pas de valeur",
         "La donner dans l'inventaire (docs/variables.md) ; fab inventaire.controle dit tout ce qui manque.",
+    ),
+)
+
+
+# What PSRP and Windows say, whether the PC was reached or not: no other host speaks so.
+_OF_WINDOWS: tuple[tuple[str, str, str], ...] = (
+    (
+        r"failed to authenticate the user (\S+) with (\w+)",
+        r"le poste Windows refuse le compte d'administration « \1 » (\2)",
+        "Vérifier son mot de passe, ou le certificat associé à ce compte (group_vars/systeme_windows.yml) ; il doit "
+        "être administrateur du poste.",
+    ),
+    (
+        r"via PSRP: .*certificate verify failed: ([^(]+?) ?\.? \(_ssl",
+        r"le certificat HTTPS du poste Windows est refusé (\1)",
+        "Vérifier que l'adresse est celle du poste, que son certificat porte ce nom et n'est pas expiré, et que "
+        "ansible_psrp_ca_cert est l'autorité qui l'a émis.",
+    ),
+    (
+        r"via PSRP: .*connection refused",
+        "le poste Windows répond, mais rien n'y écoute PowerShell à distance",
+        "Vérifier sur le poste que le service WinRM est démarré, en HTTPS sur le port 5986 ; à défaut, l'équiper par "
+        "creatic-poste.",
+    ),
+    (
+        r"could not find (?:the|a suitable) TLS .*invalid path: (\S+)",
+        r"le fichier \1 est introuvable sur le poste de commande",
+        "Y mettre ce fichier, ou corriger son chemin (group_vars/systeme_windows.yml).",
+    ),
+    (
+        r"failed to become user '([^']+)'.*(?:password is incorrect|1326)",
+        r"Windows refuse le mot de passe du compte « \1 »",
+        "Corriger commune_pc_windows_password dans le coffre ; Windows peut bloquer le compte après plusieurs essais.",
+    ),
+    (
+        r"network password is not correct",
+        "Windows refuse le mot de passe du fichier .p12",
+        "Si le poste de commande l'ouvre, le fichier est chiffré d'une façon que ce Windows ne lit pas : le demander "
+        "de nouveau au prestataire.",
+    ),
+    (
+        r"CRYPT_E_NOT_FOUND",
+        "le compte de l'agent n'a pas la clé de ce certificat",
+        "Supprimer sur le poste le fichier .csr de ce certificat dans C:\\ProgramData\\Creatic, puis relancer : une "
+        "autre clé sera faite.",
+    ),
+    (
+        r"requires elevation|Access is denied|Accès refusé",
+        "le compte d'administration n'a pas tous les droits sur ce poste Windows",
+        "Vérifier qu'il est du groupe Administrateurs ; compte local : que LocalAccountTokenFilterPolicy vaut 1.",
     ),
 )
 
@@ -92,7 +142,7 @@ def explain(message: str, *, reached: bool = False) -> tuple[str, str]:
         (reason, fix); a message that is not known is given as it is.
     """
     of_ssh = not reached or re.search(_SSH, message, re.IGNORECASE)
-    for pattern, reason, remedy in _EXPLANATIONS if of_ssh else _OF_THE_HOST:
+    for pattern, reason, remedy in (*_OF_WINDOWS, *(_EXPLANATIONS if of_ssh else _OF_THE_HOST)):
         if found := re.search(pattern, message, re.DOTALL | re.IGNORECASE):
             return clean(found.expand(reason)), remedy
     return clean(" ".join(message.split()))[:1000] or "échec sans message", "Corriger la cause indiquée, puis relancer."
@@ -102,7 +152,8 @@ def failure_message(result: Mapping[str, Any]) -> str:
     """The most telling message of a failed result."""
     items = result.get("results")
     for item in items if isinstance(items, list) else ():
-        if isinstance(item, Mapping) and (item.get("failed") or item.get("unreachable")):
+        # ansible-core 2.21 leaves « failed » out of what callbacks are told of an item.
+        if isinstance(item, Mapping) and (item.get("failed") or item.get("unreachable") or "exception" in item):
             return failure_message(item)
     if "censored" in result:
         return "détail masqué, car il contient un secret"

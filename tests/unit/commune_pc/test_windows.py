@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -126,7 +126,9 @@ def site(tmp_path: Path, state: Path, maker: Maker) -> Iterator[Site]:
     (inventory / "communes" / "bouvines.yml").write_text(yaml.safe_dump(commune), encoding="utf-8")
     shutil.copytree(state, one.home)
     write(one.home / "secrets", maker.make("Finances", unit="0002 215901067"))
-    certificate, key, trusted = (state / "windows" / name for name in ("poste.cert.pem", "poste.key.pem", "autorite.pem"))
+    certificate, key, trusted = (
+        state / "windows" / name for name in ("poste.cert.pem", "poste.key.pem", "autorite.pem")
+    )
     with windows_pc.listening(pc, certificate, key, trusted) as port:
         one.change(ansible_host="localhost", ansible_port=port, commune_pc_windows_password=CLERK_PASSWORD)
         yield one
@@ -206,3 +208,62 @@ def test_a_run_that_is_cut_before_the_key_has_its_certificate_goes_on_the_next_t
     site.pc.fails = lambda call: ""
     assert site.run() == 0, site.said
     assert "Secrétariat de mairie" in {name_of(one) for one in site.pc.stores[CLERK, "My"].values()}
+
+
+def away(site: Site, _maker: Maker) -> None:
+    site.change(ansible_port=9)
+
+
+def another_authority(site: Site, maker: Maker) -> None:
+    (site.home / "windows" / "autorite.pem").write_text(maker.root.pem)
+
+
+def another_name(site: Site, _maker: Maker) -> None:
+    site.change(ansible_host="127.0.0.1")
+
+
+def wrong_password(site: Site, _maker: Maker) -> None:
+    account = windows_pc.ADMINISTRATOR
+    site.change(ansible_psrp_auth="basic", ansible_user=account, ansible_password=ADMIN_PASSWORD[:-1])
+
+
+def no_certificate(site: Site, _maker: Maker) -> None:
+    (site.home / "windows" / "administration.cert.pem").unlink()
+
+
+def wrong_file_password(site: Site, _maker: Maker) -> None:
+    (site.home / "secrets" / FILE["secret"]).write_text("faux\n")
+
+
+def wrong_session_password(site: Site, _maker: Maker) -> None:
+    site.pc.accounts[CLERK] = "autre"
+
+
+def no_rights(site: Site, _maker: Maker) -> None:
+    told = "Requested registry access is not allowed. Access is denied"
+    site.pc.fails = lambda call: told if call.module == "win_regedit" else ""
+
+
+@pytest.mark.parametrize(
+    ("harm", "done", "said"),
+    [
+        (away, 0, ["rien n'y écoute PowerShell", "service WinRM"]),
+        (another_authority, 0, ["certificat HTTPS du poste Windows est refusé", "ansible_psrp_ca_cert"]),
+        (another_name, 0, ["certificat HTTPS du poste Windows est refusé", "porte ce nom"]),
+        (wrong_password, 0, ["refuse le compte d'administration « administrateur » (basic)"]),
+        (no_certificate, 0, ["administration.cert.pem est introuvable", "group_vars/systeme_windows.yml"]),
+        (wrong_file_password, 0, ["certificat « Finances »", "corrigez le mot de passe"]),
+        (wrong_session_password, 6, ["mot de passe du compte « mairie »", "commune_pc_windows_password"]),
+        (no_rights, 24, ["n'a pas tous les droits", "groupe Administrateurs"]),
+    ],
+)
+def test_what_stops_a_rollout_is_told_and_leaves_what_was_done(
+    site: Site, maker: Maker, harm: Callable[[Site, Maker], None], done: int, said: list[str]
+) -> None:
+    harm(site, maker)
+    code = site.run("-vvv", playbook="journeys/rollout.yml", ANSIBLE_STDOUT_CALLBACK="cdg59.creatic.rollout")
+    told = site.said.partition("Déploiement")[2].partition("╭")[0]
+    assert code != 0 and not [one for one in said if one not in told], site.said
+    assert len(journey(site.pc.calls)) == done and bool(site.pc.folders) is bool(done)
+    assert DIR / "import.p12" not in site.pc.files
+    site.keeps_its_secrets()

@@ -413,6 +413,7 @@ def test_options_that_skip_tasks_are_told(arguments: dict[str, Any], words: str)
         ({"msg": "Task failed: Module failed: plein"}, "plein"),
         ({"msg": "non-zero return code", "stderr": "ls: absent"}, "non-zero return code ls: absent"),
         ({"msg": "All items completed", "results": [{"msg": "bon"}, {"failed": True, "msg": "mauvais"}]}, "mauvais"),
+        ({"msg": "One or more items failed", "results": [{}, {"exception": "(…)", "msg": "mauvais"}]}, "mauvais"),
         ({"censored": "the output has been hidden", "msg": "secret"}, "détail masqué, car il contient un secret"),
         ({"stdout": "tout ce qui reste"}, "tout ce qui reste"),
     ],
