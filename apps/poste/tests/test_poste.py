@@ -11,13 +11,17 @@ import datetime as dt
 import http.server
 import json
 import os
+import pty
 import re
 import secrets
+import select
 import shutil
 import signal
 import socket
+import socketserver
 import ssl
 import subprocess
+import termios
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -33,6 +37,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from creatic_agent.enrolment import Refused, check_renewal, read_csr
+from testbed.patience import wait_for
 
 MODULE = Path(__file__).parents[1]
 SIREN, OTHER_SIREN = "215902495", "130001229"
@@ -250,10 +255,12 @@ def handler(door: Door) -> type[http.server.BaseHTTPRequestHandler]:
 
 
 @contextlib.contextmanager
-def serving(door: Door, by: Authority | None = None, since: float = -1, days: float = 90) -> Iterator[Door]:
+def serving(
+    door: Door, by: Authority | None = None, since: float = -1, days: float = 90, host: str = "localhost"
+) -> Iterator[Door]:
     """Open the door, with a certificate of an authority, valid from a number of days on."""
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = (by or door.authority).issue(name("localhost"), key.public_key(), days, since, host="localhost")
+    certificate = (by or door.authority).issue(name(host), key.public_key(), days, since, host=host)
     context = door.context(certificate, key)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(door))
     server.daemon_threads = True
@@ -633,6 +640,96 @@ def test_a_connection_that_is_opened_on_the_way_gets_no_token(pc: PC, authority:
     assert (door.posts, door.shown, pc.certificates()) == ([], [], [])
 
 
+class Proxy(socketserver.ThreadingTCPServer):
+    """An HTTP proxy, which leads whatever it is asked for to one port of this machine, or refuses.
+
+    Attributes:
+        to: port; 0 when it wants a password.
+        asked: what it was asked to open.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, to: int) -> None:
+        self.to = to
+        self.asked: list[str] = []
+        super().__init__(("127.0.0.1", 0), Tunnel)
+
+
+class Tunnel(socketserver.StreamRequestHandler):
+    """One connection through the proxy."""
+
+    server: Proxy
+
+    def handle(self) -> None:
+        asked = self.rfile.readline().decode().split()
+        while self.rfile.readline().strip():
+            pass
+        assert asked[0] == "CONNECT"
+        self.server.asked.append(asked[1])
+        if not self.server.to:
+            self.wfile.write(
+                b'HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm="x"\r\n\r\n'
+            )
+            return
+        with socket.create_connection(("127.0.0.1", self.server.to)) as far:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=self._copy, args=(far, self.connection))
+            back.start()
+            self._copy(self.connection, far)
+            back.join()
+
+    @staticmethod
+    def _copy(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while content := source.recv(65536):
+                target.sendall(content)
+            target.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def proxied(pc: PC, to: int) -> Iterator[Proxy]:
+    """Have the PC go out by a proxy only. What is on the PC itself is asked without: the door has a name of outside."""
+    with Proxy(to) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        pc.environment = pc.environment | {"HTTPS_PROXY": f"http://127.0.0.1:{server.server_address[1]}"}
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+OUTSIDE = "enrolement.test"
+
+
+def test_a_proxy_that_leads_to_the_door_is_gone_by(pc: PC, authority: Authority, tmp_path: Path) -> None:
+    with serving(Door(authority, tmp_path), host=OUTSIDE) as door, proxied(pc, door.port) as proxy:
+        prepare(pc, door, enrolement=f"https://{OUTSIDE}")
+        pc.run("session")
+    assert {*proxy.asked} == {f"{OUTSIDE}:443"} and pc.certificates() == door.issued
+
+
+def test_a_proxy_that_opens_the_connection_gets_no_token(pc: PC, authority: Authority, tmp_path: Path) -> None:
+    door = Door(authority, tmp_path)
+    with serving(door, by=Authority("du mandataire"), host=OUTSIDE), proxied(pc, door.port) as proxy:
+        prepare(pc, door, enrolement=f"https://{OUTSIDE}")
+        said = pc.run("session", code=1)
+    assert "Émettrice du mandataire" in said and proxy.asked
+    assert (door.posts, door.shown, pc.certificates()) == ([], [], [])
+
+
+def test_a_proxy_that_wants_a_password_or_is_away_is_told(pc: PC, door: Door) -> None:
+    prepare(pc, door, enrolement=f"https://{OUTSIDE}")
+    with proxied(pc, 0) as proxy:
+        said = pc.run("session", code=3)
+    assert (
+        proxy.asked and f"demande un nom et un mot de passe, que le programme n'a pas : demandez que {OUTSIDE}" in said
+    )
+    assert "HTTPS_PROXY) ne répond pas" in pc.run("session", code=3)
+
+
 def test_without_a_network_what_is_begun_goes_on_later(pc: PC, door: Door) -> None:
     content = prepare(pc, door)
     with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -714,6 +811,39 @@ def test_a_provider_s_file_that_is_wrong_changes_nothing(
     said = pc.run("fichier", pc.argument(bad), code=1, typed=f"{password}\n")
     assert words in said and "Rien n'a été changé" in said
     assert (pc.certificates(), pc.containers()) == ([kept], keys)
+
+
+def test_a_password_is_not_shown_even_to_who_types_before_it_is_asked(
+    programs: dict[str, Path], door: Door, tmp_path: Path
+) -> None:
+    pc = PC(programs["linux"], tmp_path)
+    prepare(pc, door, FILE)
+    provided(tmp_path / "x.p12", Authority("d'un prestataire"))
+    keyboard, terminal = pty.openpty()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"." * 4096)
+    os.set_blocking(writer, True)  # full: the program waits there with its question
+    process = subprocess.Popen(
+        [*pc.command, "fichier", tmp_path / "x.p12", "--poste", pc.config],
+        env=pc.environment, stdin=terminal, stdout=subprocess.DEVNULL, stderr=writer,
+    )  # fmt: skip # a command on a line
+    try:
+        wait_for(lambda: not termios.tcgetattr(keyboard)[3] & termios.ECHO, "que l'écho cesse", 10)
+        os.write(keyboard, "mot de passe é\n".encode())
+        os.close(writer)
+        while os.read(reader, 65536):
+            pass
+        assert process.wait(LONG) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert termios.tcgetattr(keyboard)[3] & termios.ECHO
+    assert select.select([keyboard], [], [], 0)[0] == [] or b"mot" not in os.read(keyboard, 4096)
+    for one in (keyboard, terminal, reader):
+        os.close(one)
 
 
 def test_an_elliptic_key_is_kept_or_refused_with_a_reason(pc: PC, door: Door, tmp_path: Path) -> None:

@@ -81,8 +81,16 @@ func (c *Client) transport(verify func(tls.ConnectionState) error) *http.Client 
 		}
 	}
 	return &http.Client{
-		Timeout:       patience,
-		Transport:     &http.Transport{TLSClientConfig: settings, Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: patience},
+		Timeout: patience,
+		Transport: &http.Transport{
+			TLSClientConfig: settings, Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: patience,
+			OnProxyConnectResponse: func(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
+				if answer.StatusCode != http.StatusOK {
+					return proxyError{proxy.Host, answer.StatusCode}
+				}
+				return nil
+			},
+		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -262,11 +270,28 @@ func (c *Client) failed(ctx context.Context, err error) error {
 	return c.unreachable(err)
 }
 
+// proxyError is what a proxy answers instead of leading on.
+type proxyError struct {
+	host   string
+	status int
+}
+
+func (e proxyError) Error() string { return fmt.Sprintf("HTTP %d", e.status) }
+
 func (c *Client) unreachable(err error) error {
 	var name *net.DNSError
 	why := "aucune réponse"
 	var timeout net.Error
+	var proxy proxyError
+	var step *net.OpError
 	switch {
+	case errors.As(err, &proxy) && proxy.status == http.StatusProxyAuthRequired:
+		why = "le mandataire " + proxy.host + " demande un nom et un mot de passe, que le programme n'a pas : demandez que " +
+			c.config.Door.Hostname() + " en soit excepté"
+	case errors.As(err, &proxy):
+		why = "le mandataire " + proxy.host + " le refuse : demandez qu'il le laisse passer"
+	case errors.As(err, &step) && step.Op == "proxyconnect":
+		why = "le mandataire du réseau (HTTPS_PROXY) ne répond pas"
 	case errors.As(err, &name):
 		why = "ce nom n'est pas trouvé : le PC n'a peut-être pas de réseau"
 	case errors.As(err, &timeout) && timeout.Timeout():
