@@ -143,6 +143,7 @@ class Door:
     shown: list[tuple[str, str, str]] = field(default_factory=list)  # path, fingerprint, TLS version
     came: threading.Event = field(default_factory=threading.Event)
     port: int = 0
+    revoked: str = ""  # what nginx's page says of the certificate that is shown
 
     def context(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> ssl.SSLContext:
         file = self.folder / f"{sha256(certificate)}.pem"
@@ -205,6 +206,15 @@ def handler(door: Door) -> type[http.server.BaseHTTPRequestHandler]:
             if self.command != "HEAD":
                 self.wfile.write(body)
 
+        def page(self) -> None:
+            """As nginx does before its application is asked (tests/unit/postes/test_behind_nginx.py)."""
+            body = f"<!DOCTYPE html><p>{door.revoked}</p>".encode()
+            self.send_response(400)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
         def peer(self) -> bytes | None:
             der = self.connection.getpeercert(binary_form=True)
             if der:
@@ -229,6 +239,8 @@ def handler(door: Door) -> type[http.server.BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             door.posts.append((self.path, body))
             der = self.peer()
+            if der and door.revoked:
+                return self.page()
             if self.path == "/renouvellements":
                 if not der:
                     return self.tell(403, {"message": "sans certificat.", "cause": "sans_certificat"})
@@ -564,6 +576,16 @@ def test_renewed_by_the_key_that_it_has_and_the_former_goes(pc: PC, door: Door) 
     assert f"empreinte {sha256(new)}" in said
     said = pc.run("renouveler", "secretaire")
     assert pc.certificates() == [door.issued[2]]
+
+
+def test_a_revoked_certificate_is_told_and_renews_nothing(pc: PC, door: Door) -> None:
+    prepare(pc, door)
+    pc.run("session")
+    held = (pc.certificates(), len(door.requests))
+    door.revoked = "Ce certificat a été révoqué. Demandez-en un nouveau au groupement."
+    said = pc.run("renouveler", "secretaire", code=1)
+    assert "refuse le certificat de ce PC (il a été révoqué)" in said and "nouvel installateur" in said
+    assert (pc.certificates(), len(door.requests)) == held
 
 
 def test_a_new_certificate_that_does_not_serve_leaves_the_former(pc: PC, door: Door) -> None:

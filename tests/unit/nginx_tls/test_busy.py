@@ -128,6 +128,8 @@ class Door:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
         (root / "app.sock").unlink(missing_ok=True)
+        revoked = self.authority.crl(self.authority.issue("revoque", common_name="Essai revoque", siren=FIRST))
+        shutil.copy(revoked, root / "essai.crl.pem")
         self.slow = _Slow(root / "app.sock")
         threading.Thread(target=self.slow.serve_forever, daemon=True).start()
         self._configure(server)
@@ -157,7 +159,7 @@ class Door:
             ("/usr/local/share/creatic/nginx/", f"{pages}/"),
         ):  # fmt: skip # a table
             text = text.replace(before, after)
-        text = re.sub(r"\n *ssl_crl .*|\naccess_log (.|\n)*?;", "", text)  # neither lists nor a journal here
+        text = re.sub(r"\naccess_log (.|\n)*?;", "", text)  # no journal here
         temporary = "".join(
             f"{kind}_temp_path {self.root}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )

@@ -102,6 +102,14 @@ def test_a_token_needs_no_certificate_and_the_rest_does(door: tuple[Door, Store]
     assert seen["titulaire"] == "Essai pc"
 
 
+def test_a_revoked_certificate_is_refused_with_its_reason(door: tuple[Door, Store]) -> None:
+    served, store = door
+    for method, path in (("GET", "/identite"), ("POST", "/renouvellements")):
+        status, page = ask(served, method, path, shows="revoque")
+        assert status == 400 and "Ce certificat a été révoqué" in page  # creatic-poste reads these words
+    assert store.statement(0, dt.datetime.now(dt.UTC))["vus"] == []
+
+
 def test_neither_a_certificate_nor_an_address_is_what_a_visitor_writes(door: tuple[Door, Store]) -> None:
     served, store = door
     forged = quote((served.authority.folder / "pc/cert.pem").read_text())

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"creatic-poste/internal/config"
@@ -264,8 +265,7 @@ func (c *Client) failed(ctx context.Context, err error) error {
 	}
 	var alert tls.AlertError
 	if c.shown != nil && errors.As(err, &alert) {
-		return refusal.New("certificat_refuse", "%s refuse le certificat de ce PC (révoqué, ou expiré) : demandez un nouvel "+
-			"installateur au groupement. Rien n'a été changé.", c.config.Door.Hostname())
+		return c.unwanted("")
 	}
 	return c.unreachable(err)
 }
@@ -324,6 +324,18 @@ func (c *Client) askTime(ctx context.Context) time.Duration {
 }
 
 // refused is what the door says no to, in its own words.
+// unwanted says why the door does not want the certificate that it was shown; its web server has a page for each cause.
+func (c *Client) unwanted(page string) error {
+	why := "révoqué, ou expiré"
+	for _, one := range []string{"a été révoqué", "a expiré", "n’est pas encore valable"} {
+		if strings.Contains(page, "Ce certificat "+one) {
+			why = "il " + one
+		}
+	}
+	return refusal.New("certificat_refuse", "%s refuse le certificat de ce PC (%s) : demandez un nouvel installateur au "+
+		"groupement. Rien n'a été changé.", c.config.Door.Hostname(), why)
+}
+
 func (c *Client) refused(response *http.Response, content []byte) error {
 	var answer Answer
 	_ = json.Unmarshal(content, &answer)
@@ -333,6 +345,8 @@ func (c *Client) refused(response *http.Response, content []byte) error {
 	case response.StatusCode >= 500:
 		return refusal.Waits("porte_en_panne", "%s ne peut pas répondre (%d) : recommencez plus tard, ce qui est commencé "+
 			"reprendra.", c.config.Door.Hostname(), response.StatusCode)
+	case c.shown != nil && response.StatusCode == http.StatusBadRequest && answer.Message == "":
+		return c.unwanted(string(content))
 	case answer.Message == "" || answer.Cause == "":
 		return refusal.New("reponse", "%s refuse (%d) sans dire pourquoi : donnez cette ligne au groupement.", c.config.Door,
 			response.StatusCode)
