@@ -1,4 +1,7 @@
-"""The queue: procrastinate, on the acts' own database. One process works it (systemd sees to that)."""
+"""The queue: procrastinate, on the acts' own database. One process works it (systemd sees to that).
+
+It is everybody's: what looks, writes and convenes for all comes first, then the acts, one of each commune in turn.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from typing import Any
 import psycopg
 from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision, SyncPsycopgConnector
 from procrastinate.jobs import Job, Status
+from psycopg.rows import tuple_row
 
 from creatic_agent.act import Act
 
@@ -35,6 +39,10 @@ _CONVENE, _COUNCIL, _RECALL = "convoquer", "conseil", "rappeler"
 _STUCK = 1200  # seconds after which a job that is not finished is nobody's: its end could not be written
 # What the table of acts says of itself once `Queue._bring_back` is done.
 _LAST = "publication en dernier"
+_FIRST = 1  # priority of what is for all; acts have 0, and less of a commune that has others waiting
+_AHEAD = """SELECT count(*) FROM (SELECT 1 FROM procrastinate_jobs AS job JOIN acte ON acte.reference = job.lock
+  WHERE job.status IN ('todo', 'doing') AND acte.commune = (SELECT commune FROM acte WHERE reference = %s)
+  LIMIT 1000) AS waiting"""
 _ATTEMPTS = 8  # of what should not happen; a server that is away is waited for without end
 
 
@@ -58,8 +66,11 @@ class Queue:
         self._app = App(connector=SyncPsycopgConnector(conninfo=config.database))
 
     def defer(self, connection: psycopg.Connection[Any], reference: str) -> None:
-        """Have an act's next hand-over made, one at a time for each act."""
-        self._app.configure_task(_ADVANCE, lock=reference, connection=connection).defer(reference=reference)
+        """Have an act's next hand-over made, one at a time for each act, after those of its commune that wait."""
+        with connection.cursor(row_factory=tuple_row) as cursor:
+            [(ahead,)] = cursor.execute(_AHEAD, (reference,)).fetchall()
+        task = self._app.configure_task(_ADVANCE, lock=reference, connection=connection, priority=-ahead)
+        task.defer(reference=reference)
 
     def hurry(self, reference: str) -> None:
         """Forget the tries that wait for their hour: another one was just put in the queue."""
@@ -124,7 +135,7 @@ class Queue:
             advance(chain, reference)
 
         @app.periodic(cron=_cron(self._config.look_every))
-        @app.task(name=_LOOK, queueing_lock=_LOOK, lock=_LOOK)
+        @app.task(name=_LOOK, queueing_lock=_LOOK, lock=_LOOK, priority=_FIRST)
         def _relever(timestamp: int) -> None:
             try:
                 chain.arrivals.look()
@@ -163,7 +174,7 @@ def _turn(app: App, name: str, cron: str, work: Callable[[], object], failed: st
     """Have something done again and again, one at a time; what fails is told (French), and waits for the next turn."""
 
     @app.periodic(cron=cron)
-    @app.task(name=name, queueing_lock=name, lock=name)
+    @app.task(name=name, queueing_lock=name, lock=name, priority=_FIRST)
     def _done(timestamp: int) -> None:
         try:
             work()
