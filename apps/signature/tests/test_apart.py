@@ -15,6 +15,8 @@ from asn1crypto import cms
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
+from pyhanko.pdf_utils import generic
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.ades.report import AdESPassed
 from signature_actes import apart, pades, pes, receive, xades
@@ -174,6 +176,23 @@ def test_only_keys_of_people_s_certificates_are_asked(issuer: Issuer) -> None:
             apart.read_chain(odd)
     pair = by_rsa(issuer)
     assert len(apart.read_chain(texts(issuer, pair))) == 3  # itself once, and what is above
+
+
+@pytest.mark.parametrize("where", ["catalogue", "page"])
+def test_what_waits_is_small_whatever_the_document(issuer: Issuer, act: Path, where: str) -> None:
+    """What a signature changes is written again below it, however large: it would be the memory of who keeps it."""
+    pair = by_rsa(issuer)
+    assert len(prepared(issuer, pair, act).dump()) < 200_000
+    heavy = act.with_name("lourd.pdf")
+    with act.open("rb") as stream:
+        writer = IncrementalPdfFileWriter(stream)
+        changed = writer.root if where == "catalogue" else writer.root["/Pages"]["/Kids"][0]
+        changed["/PieceInfo"] = generic.pdf_string("x" * 3_000_000)
+        writer.update_container(changed)
+        with heavy.open("wb") as output:
+            writer.write(output)
+    with pytest.raises(Refusal, match=r"sa signature pèserait [36]\.0 Mo"):
+        prepared(issuer, pair, heavy)
 
 
 def config(issuer: Issuer) -> dict[str, Any]:

@@ -136,7 +136,7 @@ _STATES = {
 def shown(lot: Lot) -> dict[str, Any]:
     """Where a lot is, for the page."""
     now = timezone.now()
-    asked = list(lot.demandes.select_related("dossier"))
+    asked = list(lot.demandes.select_related("dossier").defer("attente", "valeurs"))  # asked again and again
     left = [one for one in asked if one.etat not in _DONE]
     return {
         "prise": lot.prise is not None,

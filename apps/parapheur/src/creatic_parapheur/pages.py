@@ -88,7 +88,7 @@ class OneLot(_Page):
             "lot": lot,
             "etat": lots.shown(lot),
             "adresse": lots.address(lot, secret) if secret and lot.prise is None else "",
-            "restent": [one for one in lot.demandes.all() if one.etat != "signe"],
+            "restent": [one for one in lot.demandes.defer("attente", "valeurs") if one.etat != "signe"],
         }
 
     def render_to_response(self, context: dict[str, Any], **given: Any) -> HttpResponse:

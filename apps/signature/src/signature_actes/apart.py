@@ -30,6 +30,7 @@ from .trust import common_name
 
 MOST_CERTIFICATES = 10
 MOST_SIGNATURES = 200  # of a flow: each is asked of the key
+MOST_ADDED = 1_000_000  # bytes below a PDF: it waits with others, in the memory of who keeps them
 _LEAST_RSA = 2048  # bits
 _CURVES = (256, 384, 521)  # bits
 _NONE = (
@@ -45,6 +46,10 @@ _WRONG = (
 )
 _MANY = (
     "{} : {} bordereaux sont à signer, {} au plus d'ici. À faire : signez le flux avec « signer-acte », ou partagez-le"
+)
+_LONG = (
+    "{} : ce document est fait de telle façon (une page ou un sommaire démesurés) que sa signature pèserait {:.1f} Mo. "
+    "À faire : signez-le à la main (téléchargez-le, signez-le, déposez le fichier signé), ou refaites-le"
 )
 
 
@@ -148,7 +153,10 @@ def prepare(document: Path, chain: Sequence[asn1_x509.Certificate], place: pes.P
         if len(parts) > MOST_SIGNATURES:
             raise Refusal(_MANY.format(document.name, len(parts), MOST_SIGNATURES))
         return Waiting(True, _digest(document), chain, parts)
-    return Waiting(False, _digest(document), chain, [asyncio.run(pades.prepare(document, chain))])
+    alone = asyncio.run(pades.prepare(document, chain))
+    if len(alone.added) > MOST_ADDED:  # what a signature changes is written again whole: the catalogue, a page
+        raise Refusal(_LONG.format(document.name, len(alone.added) / 1e6))
+    return Waiting(False, _digest(document), chain, [alone])
 
 
 def finish(document: Path, target: Path, waiting: Waiting, signatures: Sequence[bytes]) -> None:
