@@ -150,6 +150,12 @@ class _Door:
                 "dure, prévenez le groupement."
             )
             return self._refused(account, HTTPStatus.SERVICE_UNAVAILABLE, text, left)
+        if self._engine.registry.crowds(account.name):
+            text = (
+                "Trop de versements de ce compte attendent le stockage : la porte n'en prend plus avant de les avoir "
+                "rangés. À faire : renvoyez-le plus tard ; si cela dure, prévenez le groupement."
+            )
+            return self._refused(account, HTTPStatus.SERVICE_UNAVAILABLE, text)
         request.max_content_length = sys.maxsize  # read as it comes by what bounds it, and says so
         try:
             answer = self._engine.deposit(account, cast(BinaryIO, request.stream))

@@ -35,6 +35,7 @@ _READ_TIMEOUT = 300.0
 _OUT_OF_USE = 30.0  # seconds during which a proxy that failed is tried last
 _PAGE = 1000
 _META = "x-object-meta-"
+_SAID_MOST = 256  # characters of a header about an object (Swift's max_meta_value_length)
 _OWN = ("retain-until", "sha512")
 # The room's filter (sae_worm.policy): an archive to be kept leaves once its transfer is noted here, as
 # AUTH_account/container/object with that object's digest, until the last of its dates.
@@ -418,7 +419,7 @@ class SwiftStore(Store):
         known = (account, container) in self._containers
         if not known:
             self.ensure_container(account, container)
-        headers = {f"X-Object-Meta-{key}": quote(value, safe=" :/") for key, value in said.get("metadata", {}).items()}
+        headers = {f"X-Object-Meta-{key}": _header(value) for key, value in said.get("metadata", {}).items()}
         headers |= {"X-Object-Meta-Sha512": sha512, "If-None-Match": "*", "Content-Type": "application/octet-stream"}
         if (until := said.get("retain_until")) is not None:
             headers["X-Object-Meta-Retain-Until"] = str(until)
@@ -496,6 +497,13 @@ class SwiftStore(Store):
             raise Retained(f"« {name} » : {self._reason(answer)}")
         if not answer.ok and answer.status_code != HTTPStatus.NOT_FOUND:
             raise self._refused(answer, f"« {name} »")
+
+
+def _header(value: str) -> str:
+    """A word about an object, as its header has it: cut where Swift refuses it, and the object with it, whoever asks."""
+    while len(told := quote(value, safe=" :/")) > _SAID_MOST:
+        value = value[:-1]
+    return told
 
 
 def _md5(data: BinaryIO) -> tuple[str, int]:

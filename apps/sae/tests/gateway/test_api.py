@@ -280,6 +280,26 @@ def test_the_storage_away_is_an_acknowledgement(ask: Ask, gateway: Gateway, monk
     assert gateway.accepted_events() == 1
 
 
+def test_an_account_whose_sips_wait_for_the_storage_fills_nobody_s_disk(
+    ask: Ask, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the storage never takes stays on the door's disk, and more of it came as long as its quota lasted."""
+    monkeypatch.setattr(registry, "WAITING_MOST", 1_500_000)  # a SIP counts for one at least
+
+    def away(*args: object, **options: object) -> None:
+        raise Unavailable("le stockage ne répond pas")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileStore, "put", away)
+        answers = [ask("/v1/versements", data=sip(message=f"ACTE-{rank}")) for rank in range(4)]
+        assert [one.status_code for one in answers] == [202, 202, 503, 503]
+        assert answers[2].headers["Retry-After"] and "attendent le stockage" in answers[2].get_data(True)
+        assert len(list(gateway.config.spool.iterdir())) == 2
+        assert ask("/v1/versements", "loos", sip(sender=LOOS.siren)).status_code == 202
+    assert [outcome for _key, outcome in gateway.engine.resume()] == ["OK"] * 3
+    assert [ask("/v1/versements", data=sip(message=f"ACTE-{rank}")).status_code for rank in range(4)] == [200] * 4
+
+
 def test_too_big(ask: Ask, gateway: Gateway) -> None:
     answer = ask("/v1/versements", data=b"x" * (gateway.config.limits.package + 1))
     assert answer.status_code == 413

@@ -120,6 +120,8 @@ class Room:
             if hashlib.md5(body, usedforsecurity=False).hexdigest() != handler.headers["ETag"]:
                 return (422,)
             meta = {key: value for key, value in handler.headers.items() if key.lower().startswith("x-object-meta-")}
+            if any(len(value) > 256 for value in meta.values()):  # swift.common.constraints
+                return (400, b"Metadata value longer than 256")
             objects[name] = (body, meta)
             return (201,)
         if known is None:
@@ -173,6 +175,15 @@ def swift(proxies: list[Proxy]) -> SwiftStore:
 
 def digest(content: bytes) -> str:
     return hashlib.sha512(content).hexdigest()
+
+
+@pytest.mark.parametrize("title", ["é" * 60, "\U0001d11e" * 60, "%" * 100, "Acte n° 12 : " + "Ω" * 47, "a" * 300])
+def test_no_word_about_an_archive_keeps_it_out(swift: SwiftStore, title: str) -> None:
+    """Swift refuses one that is too long, for ever: the SIP, received and checked, would wait as long on the door."""
+    said = {"size": 1, "sha512": digest(b"x"), "metadata": {"titre": title, "sort-final": "Keep"}}
+    swift.put("gondecourt", "aip", "a.tar", io.BytesIO(b"x"), **said)  # type: ignore[arg-type] # as a caller says it
+    kept = swift.head("gondecourt", "aip", "a.tar")
+    assert kept and kept["titre"] and title.startswith(kept["titre"]) and kept["sort-final"] == "Keep"
 
 
 def put(kept: store.Store, name: str, content: bytes, until: int | None = None, **metadata: str) -> None:

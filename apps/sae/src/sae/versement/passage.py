@@ -104,6 +104,7 @@ class Passage:
                 self._step("controle")
                 self._pack()
             self.folder.save(self.state)
+            self.folder.empty()
             self._step("emballe")
 
     # -- checked -------------------------------------------------------------------------------------------

@@ -84,6 +84,9 @@ REFUSALS_DAY = 2000
 DELAYS_HOUR = 100
 """Temporary refusals of an account in an hour, lines of the journal too. By hour and not by day: what made them (a
 scanner that was away) ends, and what waits must enter then."""
+WAITING_MOST = 8_000_000_000
+"""Bytes of an account's archives that are on their way to the storage: two of the largest, or months of acts. Until it
+has them they are on the door's disk, twice, which is everybody's."""
 
 
 class Taken(CreaticError, cause="pris"):
@@ -322,6 +325,11 @@ class Registry:
             " GROUP BY 1, 2 ORDER BY 1, 2"
         )
         return [dict(row) for row in self._db.execute(query, (CONVERSION,))]
+
+    def crowds(self, account: str) -> bool:
+        """Whether an account deposits nothing more until the storage has what it deposited."""
+        query = "SELECT SUM(octets) FROM archive WHERE compte = ? AND range_le IS NULL"
+        return int(self._db.execute(query, (account,)).fetchone()[0] or 0) > WAITING_MOST
 
     @staticmethod
     def _used(db: sqlite3.Connection, account: str) -> int:

@@ -147,10 +147,14 @@ class Folder:
 
     def content(self) -> Path:
         """An empty folder, for what the SIP holds."""
+        self.empty()
         content = self.path / "contenu"
-        shutil.rmtree(content, ignore_errors=True)
         content.mkdir(mode=0o750)
         return content
+
+    def empty(self) -> None:
+        """Remove what the SIP holds: once packed, it is there twice already."""
+        shutil.rmtree(self.path / "contenu", ignore_errors=True)
 
     def clear(self, last: State | None = None) -> None:
         """The answer is in the registry: the folder goes, its state last seen as this one."""
