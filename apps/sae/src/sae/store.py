@@ -500,7 +500,7 @@ class SwiftStore(Store):
 
 
 def _header(value: str) -> str:
-    """A word about an object, as its header has it: cut where Swift refuses it, and the object with it, whoever asks."""
+    """A word about an object, as its header has it: cut where Swift would refuse it, and the object with it."""
     while len(told := quote(value, safe=" :/")) > _SAID_MOST:
         value = value[:-1]
     return told
