@@ -475,3 +475,12 @@ def test_words_of_a_client_end_no_other_connection_and_hide_none(tunnels: Tunnel
     last = tunnels.open(other)
     wait_for(lambda: over(kept), "la fin de celle d'avant", 30)
     assert not over(last) and not over(second)
+
+
+def test_what_one_key_does_not_read_ends_its_own_connection() -> None:
+    """sshd keeps what its client does not take, 256 MB as it grows: bounded below what ends the unit, and alone."""
+    unit = (TOP / "roles/guichet/templates/guichet-porte.service.j2").read_text(encoding="utf-8")
+    found = dict(line.split("=", 1) for line in unit.splitlines() if line.startswith(("LimitDATA", "MemoryMax", "OOM")))
+    megabytes = {name: int(value.removesuffix("M")) for name, value in found.items() if name != "OOMPolicy"}
+    assert 3 * megabytes["LimitDATA"] < megabytes["MemoryMax"]
+    assert found["OOMPolicy"] == "continue"  # several keys together: the largest goes first
