@@ -13,6 +13,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -25,8 +26,53 @@ SITE = "deliberations"
 # asked for: nothing here is written by it.
 METHODS = frozenset(("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"))
 _FIRST_SOCKET = 3  # sd_listen_fds(3)
+SAID, SAID_S, SAID_CHARACTERS = 30, 60, 3000
+"""What the libraries may say to the journal: records in a time, in seconds, and characters of one. Each error of a
+visitor's request is one, with its address and a traceback: the machine's journal, and its share of the collector, are
+everybody's."""
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class Bounded(logging.Handler):
+    """Passes on to another what is said, within `SAID`; what this application says itself has no bound.
+
+    Args:
+        handler: the other.
+        now: seconds.
+    """
+
+    def __init__(self, handler: logging.Handler, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._handler, self._now = handler, now
+        self._since, self._said, self._silent = now(), 0, 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Under the lock of `handle`."""
+        try:
+            text = self._bounded(record.name, self.format(record))
+        except Exception:  # as every handler does: who says something goes on
+            self.handleError(record)
+            return
+        if text:
+            told = {"name": record.name, "levelno": record.levelno, "levelname": record.levelname, "msg": text}
+            self._handler.handle(logging.makeLogRecord(told))
+
+    def _bounded(self, name: str, text: str) -> str:
+        """What is passed on; nothing when there was enough."""
+        if name.startswith("creatic."):
+            return text
+        silent = ""
+        if self._now() - self._since >= SAID_S:
+            silent = f" (et {self._silent} autres, tus)" if self._silent else ""
+            self._since, self._said, self._silent = self._now(), 0, 0
+        self._said += 1
+        if self._said > SAID:
+            self._silent += 1
+            return ""
+        if len(text) > SAID_CHARACTERS:
+            text = f"{text[: SAID_CHARACTERS // 3]} […] {text[-SAID_CHARACTERS * 2 // 3 :]}"
+        return text + silent
 
 
 def basic_login(header: str) -> str | None:
@@ -38,6 +84,14 @@ def basic_login(header: str) -> str | None:
         return base64.b64decode(value.strip(), validate=True).decode().partition(":")[0]
     except (binascii.Error, UnicodeDecodeError):
         return ""
+
+
+def is_text(path: str) -> bool:
+    """Whether a path, as WSGI has it, is one that Zope reads: of another it makes an error, and a page of traceback."""
+    try:
+        return bool(path.encode("latin-1").decode())
+    except UnicodeError:
+        return False
 
 
 def too_much(environ: dict[str, Any]) -> bool:
@@ -68,7 +122,7 @@ def front(application: Application, name: str) -> Application:
             if environ.get("REQUEST_METHOD", "GET") not in METHODS:
                 start_response("405 Method Not Allowed", [("Content-Type", "text/plain; charset=utf-8")])
                 return [b"Ce site ne se modifie que par ses pages.\n"]
-            if doors.is_closed(path) or doors.directs_inside(environ.get("QUERY_STRING", "")):
+            if not is_text(path) or doors.is_closed(path) or doors.directs_inside(environ.get("QUERY_STRING", "")):
                 start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
                 return [b"Cette page n'existe pas.\n"]
             if too_much(environ):
@@ -86,7 +140,8 @@ def main() -> int:
     from Zope2.Startup.run import make_wsgi_app
     from ZPublisher.httpexceptions import HTTPExceptionHandler
 
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    bounded = Bounded(logging.StreamHandler())
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", handlers=[bounded])
     application = HTTPExceptionHandler(make_wsgi_app({}, os.environ["ZOPE_CONF"]))
     documents.warm()
     listening = socket.socket(fileno=_FIRST_SOCKET)
