@@ -218,7 +218,8 @@ class Enrolment:
         token, place = self._token_of(record, one)
         slug = one["certificat"]
         csr = read_csr(one["csr"], self._request(place, slug).subject())
-        if not hmac.compare_digest(token_proof(token["jeton"], place.name, slug, csr.key), one["preuve"]):
+        proof = token_proof(token["jeton"], place.name, slug, csr.key)
+        if not hmac.compare_digest(proof.encode(), one["preuve"].encode(errors="replace")):
             raise Refused("Cette demande n'est pas venue avec son jeton.", cause="preuve")
         if token["servis"].get(slug, csr.key) != csr.key:
             raise Refused(f"Ce jeton a déjà servi à une autre clé. {_CHANGED}.", cause="jeton_utilise")
@@ -260,6 +261,9 @@ class Enrolment:
         if place is None:
             raise Refused("Le poste de ce certificat n'est plus dans l'inventaire.", cause="autre_poste")
         csr = read_csr(one["csr"], self._request(place, slug).subject())
+        if shown.subject != self._request(place, slug).subject():
+            # A PC's name may have been another commune's; whose file changed a holder asks with a token.
+            raise Refused("Le certificat présenté est d'un autre titulaire.", cause="csr_sujet")
         check_renewal(shown, csr, one["preuve"])
         self._check_key(csr, place, slug)
         with self._authority.registry.open() as book:

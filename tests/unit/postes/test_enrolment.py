@@ -202,6 +202,7 @@ def forged(told: dict[str, Any], **changes: Any) -> dict[str, Any]:
         ({"csr": MAIRE.csr(p256())}, "Le sujet de la demande"),
         ({"csr": "rien"}, "ne se lit pas"),
         ({"preuve": "0" * 64}, "n'est pas venue avec son jeton"),
+        ({"preuve": "é\ud800"}, "n'est pas venue avec son jeton"),
         ({"poste": OTHER.name}, "Aucun jeton d'ici"),
         ({"nom": "pc"}, "n'est plus celui du fichier"),
         ({"certificat": "maire"}, "ne demande plus ce certificat"),
@@ -356,10 +357,15 @@ def test_a_key_of_another_place_is_refused(bench: Bench) -> None:
 # -- renewal ----------------------------------------------------------------------------------------------
 
 
-def renews(bench: Bench, shown: x509.Certificate, by: Any, key: Any) -> str:
-    text = REQUEST.csr(key)
+def by_the_key_of_before(request: Request, by: Any, key: Any = None) -> dict[str, str]:
+    """What asks for a renewal."""
+    text = request.csr(key or p256())
     der = x509.load_pem_x509_csr(text.encode()).public_bytes(serialization.Encoding.DER)
-    sent = {"csr": text, "preuve": base64.b64encode(by.sign(der, ec.ECDSA(hashes.SHA256()))).decode()}
+    return {"csr": text, "preuve": base64.b64encode(by.sign(der, ec.ECDSA(hashes.SHA256()))).decode()}
+
+
+def renews(bench: Bench, shown: x509.Certificate, by: Any, key: Any) -> str:
+    sent = by_the_key_of_before(REQUEST, by, key)
     return str(bench.door.store.renew(shown, identity_of(shown), sent, "192.0.2.1", bench.now())["demande"])
 
 
@@ -376,7 +382,7 @@ def test_a_certificate_near_its_end_is_renewed_at_its_place(bench: Bench) -> Non
     assert (row["hote"], row["nom"]) == (NAME, SLUG) and row["serie"] == f"{told.serial_number:040x}"
 
 
-@pytest.mark.parametrize("case", ["early", "revoked", "replaced", "late", "stranger", "place", "proof"])
+@pytest.mark.parametrize("case", ["early", "revoked", "replaced", "late", "stranger", "place", "name", "proof"])
 def test_a_renewal_that_is_not_due_or_not_its_holders_is_refused(bench: Bench, case: str) -> None:
     key, bench.shift = p256(), dt.timedelta()
     _token, certificate = bench.enrolled(key)
@@ -393,6 +399,10 @@ def test_a_renewal_that_is_not_due_or_not_its_holders_is_refused(bench: Bench, c
         bench.authority.issue(REQUEST.csr(p256()), REQUEST, Owner(NAME, "gondecourt"))
     if case == "place":
         del bench.places[NAME]
+    if case == "name":  # the PC's name is another commune's now, and the door lets its holder of before ask
+        request = dataclasses.replace(REQUEST, siren="215903600")
+        bench.places[NAME] = dataclasses.replace(PLACE, commune="loos", requests={SLUG: request})
+        told = forged(told, **by_the_key_of_before(request, key))
     if case == "stranger":
         (bench.home / "ailleurs").mkdir()
         other = Bench(bench.home / "ailleurs")  # another groupement's
