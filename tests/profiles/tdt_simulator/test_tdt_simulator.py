@@ -21,8 +21,10 @@ Visit = Callable[..., Any]
 
 @pytest.mark.parametrize(
     "unit",
-    ["tdt-simulator.socket", "tdt-simulator.service", "nginx"]
-    + ["nginx-tls-trust.path", "nginx-tls-connexions", "nginx-tls-logs"],
+    [
+        *("tdt-simulator.socket", "tdt-simulator.service"),
+        *("nginx", "nginx-tls-trust.path", "nginx-tls-connexions", "nginx-tls-logs"),
+    ],
 )
 def test_units_run_now_and_after_a_reboot(host: Host, unit: str) -> None:
     assert properties(host, unit, "ActiveState", "UnitFileState") == {
