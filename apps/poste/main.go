@@ -32,6 +32,7 @@ const help = `creatic-poste COMMANDE [options]
   signer ADRESSE          signe ce que la page du parapheur demande (elle ouvre ce programme)
   verifier                dit ce qui est installé, ce qui manque, ce qui expire
   renouveler [NOM]        renouvelle les certificats du groupement, avec la clé qu'ils ont
+  constats                lit l'état de ce PC, sans rien y changer, et l'envoie signé au groupement
   retirer                 retire ce que ce programme a posé, et rien d'autre
 
 Options :
@@ -40,6 +41,8 @@ Options :
   --certificat NOM        (fichier) pour lequel des certificats de ce PC
   --attente DUREE         (session, renouveler) combien attendre la signature du groupement : 10m
   --compte, --machine     (retirer) cette partie seulement
+  --local                 (constats) montre, et n'envoie rien
+  --veille                (constats) envoie chaque jour, tant que la session est ouverte
 
 Codes : 0 fait, ou prêt ; 1 refusé, ou pas prêt ; 2 commande ou fichier du PC à corriger ; 3 en attente.
 `
@@ -54,6 +57,8 @@ type program struct {
 	patience   time.Duration
 	account    bool
 	machine    bool
+	local      bool
+	watch      bool
 	arguments  []string
 	executable string
 }
@@ -82,7 +87,7 @@ func run(ctx context.Context, arguments []string) int {
 func (p *program) call(ctx context.Context, arguments []string) (int, error) {
 	commands := map[string]func(context.Context) (int, error){
 		"installer": p.install, "session": p.session, "fichier": p.file, "verifier": p.verify, "renouveler": p.renew,
-		"retirer": p.remove, "signer": p.sign,
+		"retirer": p.remove, "signer": p.sign, "constats": p.facts,
 	}
 	if len(arguments) == 0 || arguments[0] == "aide" || strings.TrimLeft(arguments[0], "-") == "help" {
 		fmt.Fprint(p.out, help)
@@ -103,6 +108,8 @@ func (p *program) call(ctx context.Context, arguments []string) (int, error) {
 	options.DurationVar(&p.patience, "attente", 10*time.Minute, "")
 	options.BoolVar(&p.account, "compte", false, "")
 	options.BoolVar(&p.machine, "machine", false, "")
+	options.BoolVar(&p.local, "local", false, "")
+	options.BoolVar(&p.watch, "veille", false, "")
 	for rest := arguments[1:]; len(rest) > 0; { // options before and after what is named
 		if err := options.Parse(rest); err != nil {
 			return 0, usage("Option inconnue, ou sans sa valeur, dans « %s ».\n\n%s", strings.Join(rest, " "), help)

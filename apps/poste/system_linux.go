@@ -39,3 +39,6 @@ func hide(in *os.File) func() {
 	ask(syscall.TCSETS, &hidden)
 	return func() { ask(syscall.TCSETS, &mode) }
 }
+
+// withoutWindow gives back the console, if the program has one of its own.
+func withoutWindow() {}

@@ -9,7 +9,11 @@ import (
 
 const echo = 0x4 // ENABLE_ECHO_INPUT
 
-var setConsoleMode = syscall.NewLazyDLL("kernel32.dll").NewProc("SetConsoleMode")
+var (
+	kernel32       = syscall.NewLazyDLL("kernel32.dll")
+	setConsoleMode = kernel32.NewProc("SetConsoleMode")
+	freeConsole    = kernel32.NewProc("FreeConsole")
+)
 
 func store(string) keys.Store { return keys.Windows{} }
 
@@ -37,3 +41,6 @@ func hide(in *os.File) func() {
 	set(mode &^ echo)
 	return func() { set(mode) }
 }
+
+// withoutWindow gives back the console, whose window closes if it is nobody else's.
+func withoutWindow() { _, _, _ = freeConsole.Call() }

@@ -37,6 +37,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from creatic_agent.enrolment import Refused, check_renewal, read_csr
+from creatic_agent.proof import signed_by
 from testbed.patience import wait_for
 
 MODULE = Path(__file__).parents[1]
@@ -241,6 +242,8 @@ def handler(door: Door) -> type[http.server.BaseHTTPRequestHandler]:
             der = self.peer()
             if der and door.revoked:
                 return self.page()
+            if self.path == "/constats":
+                return self.tell(200 if der else 403, {"etat": "garde", "message": "", "cause": "sans_certificat"})
             if self.path == "/renouvellements":
                 if not der:
                     return self.tell(403, {"message": "sans certificat.", "cause": "sans_certificat"})
@@ -947,7 +950,9 @@ def test_the_machine_s_part_is_put_and_taken_away(windows: Wine, door: Door, fir
     assert scheme[r"HKEY_LOCAL_MACHINE\Software\Classes\creatic"]["URL Protocol"] == ""
     command = windows.argument(windows.program)
     assert f'"{command}" signer "%1"' in str(scheme).replace("\\\\", "\\")
-    assert windows.query(RUN)[RUN.replace("HKLM", "HKEY_LOCAL_MACHINE")]["creatic-poste"] == f'"{command}" session'
+    started = windows.query(RUN)[RUN.replace("HKLM", "HKEY_LOCAL_MACHINE")]
+    assert started["creatic-poste"] == f'"{command}" session'
+    assert started["creatic-poste-constats"] == f'"{command}" constats --veille'
     policies = json.loads(firefox.read_text())["policies"]
     assert policies["Certificates"] == {"ImportEnterpriseRoots": True}
     assert policies["Preferences"]["security.osclientcerts.autoload"] == {"Value": True, "Status": "locked"}
@@ -1000,13 +1005,119 @@ def test_policies_that_are_no_json_are_left_and_told_and_the_rest_is_put(
     assert len(entries(windows, EDGE)) == 1
 
 
+FACTS = {
+    "administrateurs", "antivirus", "autorites", "certificats", "chiffrement", "disque", "horloge", "mises_a_jour",
+    "navigateurs", "pare_feu", "smb1", "systeme", "verrouillage",
+}  # fmt: skip # a list of words
+
+
+def sent(door: Door) -> list[dict[str, Any]]:
+    """What the door was sent of facts, each verified by the certificate that was issued."""
+    found = []
+    for path, body in door.posts:
+        if path == "/constats":
+            text = body["signe"]
+            assert signed_by(door.issued[-1].public_key(), base64.b64decode(body["signature"]), text.encode())
+            assert len(json.dumps(body)) < 32_000
+            found.append(json.loads(text))
+    return found
+
+
+def test_facts_are_signed_by_the_pc_s_certificate_and_their_number_grows(pc: PC, door: Door) -> None:
+    prepare(pc, door)
+    assert "n'a pas de certificat" in pc.run("constats", code=3)
+    pc.run("session")
+    door.shift = dt.timedelta(minutes=10)
+    said = pc.run("constats")
+    assert "sont envoyés au groupement" in said and "horloge : {" in said
+    pc.run("constats", "--json")
+    first, second = sent(door)
+    assert {*first["constats"]} == FACTS
+    assert all(len(one) == 1 and {*one} <= {"valeur", "non_lu"} for one in first["constats"].values())
+    assert (first["quoi"], first["version"], first["systeme"]) == ("creatic constats", 1, pc.system)
+    assert (first["poste"], first["nom"]) == ("gondecourt-pc-secretariat", socket.gethostname())
+    assert first["serie"] == f"{door.issued[0].serial_number:040x}"
+    assert second["numero"] == first["numero"] + 1
+    assert dt.datetime.fromisoformat(first["fait"]) <= dt.datetime.fromisoformat(second["fait"])
+    assert -610 < first["constats"]["horloge"]["valeur"]["ecart_s"] < -550
+    [certificate] = first["constats"]["certificats"]["valeur"]
+    assert (certificate["nom"], certificate["etat"]) == ("secretaire", "installe")
+    assert first["constats"]["disque"]["valeur"]["total"] > first["constats"]["disque"]["valeur"]["libre"] > 0
+
+
+def test_facts_that_stay_here_need_neither_certificate_nor_network(pc: PC, door: Door) -> None:
+    prepare(pc, door)
+    found = pc.json("constats", "--local")
+    assert {*found} == FACTS and "non_lu" in found["horloge"]
+    assert door.posts == []
+
+
+WINDOWS_NT = r"HKLM\Software\Microsoft\Windows NT\CurrentVersion"
+UPDATES = r"HKLM\Software\Microsoft\Windows\CurrentVersion\Component Based Servicing"
+DEFENDER = r"HKLM\Software\Microsoft\Windows Defender"
+SERVICES = r"HKLM\System\CurrentControlSet\Services"
+FIREWALL = SERVICES + r"\SharedAccess\Parameters\FirewallPolicy"
+DESKTOP = r"HKCU\Control Panel\Desktop"
+# 2026-11-12T03:00:00Z, as Windows counts: in 100 ns since 1601.
+INSTALLED = (1_794_452_400 + 11_644_473_600) * 10_000_000
+
+
+@pytest.mark.wine
+def test_what_the_registry_says_is_what_is_read(windows: Wine, door: Door, prefix: Path) -> None:
+    prepare(windows, door)
+    before = windows.json("constats", "--local")
+    assert before["autorites"]["valeur"]["posees"] == 0 and len(before["autorites"]["valeur"]["absentes"]) == 2
+    assert "non_lu" in before["chiffrement"] and "non_lu" in before["mises_a_jour"]
+    package = UPDATES + r"\Packages\Package_for_RollupFix~31bf3856ad364e35~amd64~~26100.1.2"
+    for key, value, kind, data in (
+        (WINDOWS_NT, "ProductName", "REG_SZ", "Windows 10 Pro"),
+        (WINDOWS_NT, "CurrentBuildNumber", "REG_SZ", "26100"),
+        (WINDOWS_NT, "DisplayVersion", "REG_SZ", "24H2"),
+        (WINDOWS_NT, "EditionID", "REG_SZ", "Professional"),
+        (WINDOWS_NT, "UBR", "REG_DWORD", "4061"),
+        (package, "CurrentState", "REG_DWORD", "112"),
+        (package, "InstallTimeHigh", "REG_DWORD", str(INSTALLED >> 32)),
+        (package, "InstallTimeLow", "REG_DWORD", str(INSTALLED & 0xFFFFFFFF)),
+        (package + "9", "CurrentState", "REG_DWORD", "80"),  # put down, not installed
+        (package + "9", "InstallTimeHigh", "REG_DWORD", str((INSTALLED >> 32) + 9)),
+        (package + "9", "InstallTimeLow", "REG_DWORD", "0"),
+        (UPDATES + r"\RebootPending", "x", "REG_SZ", "1"),
+        (DEFENDER + r"\Real-Time Protection", "DisableRealtimeMonitoring", "REG_DWORD", "1"),
+        (r"HKLM\System\CurrentControlSet\Control\BitlockerStatus", "BootStatus", "REG_DWORD", "1"),
+        (FIREWALL + r"\DomainProfile", "EnableFirewall", "REG_DWORD", "1"),
+        (FIREWALL + r"\StandardProfile", "EnableFirewall", "REG_DWORD", "1"),
+        (FIREWALL + r"\PublicProfile", "EnableFirewall", "REG_DWORD", "0"),
+        (SERVICES + r"\LanmanWorkstation", "Start", "REG_DWORD", "2"),
+        (SERVICES + r"\mrxsmb10", "Start", "REG_DWORD", "3"),
+        (DESKTOP, "ScreenSaveActive", "REG_SZ", "1"),
+        (DESKTOP, "ScreenSaverIsSecure", "REG_SZ", "1"),
+        (DESKTOP, "ScreenSaveTimeOut", "REG_SZ", "600"),
+    ):
+        windows.wine("reg", "add", key, "/v", value, "/t", kind, "/d", data, "/f")
+    windows.run("installer")
+    found = {name: one.get("valeur") for name, one in windows.json("constats", "--local").items()}
+    assert found["systeme"] == {
+        "famille": "windows", "nom": "Windows 11 Pro", "edition": "Professional", "version": "24H2", "build": 26100,
+        "revision": 4061,
+    }  # fmt: skip # as it is told
+    assert found["mises_a_jour"] == {"derniere": "2026-11-12T03:00:00Z", "redemarrage": True}
+    assert (found["antivirus"]["sante"], found["antivirus"]["source"]) == ("mauvaise", "registre")
+    assert found["chiffrement"] == {"systeme": True}
+    assert found["pare_feu"] == {"domaine": True, "prive": True, "public": False}
+    assert found["smb1"]["client"] is True
+    assert found["verrouillage"] == {"apres_s": 600, "mot_de_passe": True}
+    assert found["navigateurs"]["posees"] == 2 and found["navigateurs"]["absentes"] == []
+    # The one of CA; Root is emptied by Wine's next program.
+    assert found["autorites"]["posees"] >= 1
+
+
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_the_program_s_own_tests_pass(system: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     command = ["nice", "-n", "19", "go", "test", "./..."]
     environment = os.environ | GO | {"GOOS": system}
     if system == "windows":
         prefix = request.getfixturevalue("prefix")
-        command[4:] = ["test", "-exec", "wine", "./internal/keys"]
+        command[4:] = ["test", "-exec", "wine", "./internal/keys", "./internal/facts"]
         environment = wined(prefix) | GO | {"GOOS": system}
     done = subprocess.run(
         command, cwd=MODULE, env=environment, capture_output=True, text=True, check=False, timeout=LONG

@@ -219,6 +219,9 @@ func (c *Client) Clock() string {
 	return "l'horloge de ce PC " + tell(c.skew) + " : mettez-la à l'heure"
 }
 
+// Gap is by how much this PC's clock is ahead of the door's, as its last answer said.
+func (c *Client) Gap() time.Duration { return c.skew }
+
 func skew(response *http.Response) time.Duration {
 	date, err := http.ParseTime(response.Header.Get("Date"))
 	if err != nil {

@@ -32,6 +32,8 @@ func (p Place) Remove() (*Report, error) {
 type Point struct {
 	What    string `json:"quoi"`
 	Present bool   `json:"present"`
+	Item    Item   `json:"-"`
+	Fault   error  `json:"-"` // it could not be read
 }
 
 // Verify tells what is there, and what lacks.
@@ -46,7 +48,7 @@ func (p Place) Verify(c *config.Config) ([]Point, []string, error) {
 		if err != nil {
 			others = append(others, item.Where+" : "+err.Error())
 		}
-		points = append(points, Point{describe(item), there != nil && there.same(item)})
+		points = append(points, Point{describe(item), there != nil && there.same(item), item, err})
 	}
 	return points, others, nil
 }

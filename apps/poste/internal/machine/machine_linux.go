@@ -29,9 +29,11 @@ func (p Place) wanted(*config.Config) ([]Item, []string, error) {
 	scheme := fmt.Sprintf("[Desktop Entry]\nType=Application\nName=Signature\nExec=%q signer %%u\nMimeType=x-scheme-handler/creatic;\n"+
 		"NoDisplay=true\n", p.Program)
 	session := fmt.Sprintf("[Desktop Entry]\nType=Application\nName=Certificats\nExec=%q session\nNoDisplay=true\n", p.Program)
+	daily := fmt.Sprintf("[Desktop Entry]\nType=Application\nName=Constats\nExec=%q constats --veille\nNoDisplay=true\n", p.Program)
 	return []Item{
 		{Kind: "text", Where: p.path("/usr/share/applications/creatic-poste.desktop"), Data: scheme},
 		{Kind: "text", Where: p.path("/etc/xdg/autostart/creatic-poste.desktop"), Data: session},
+		{Kind: "text", Where: p.path("/etc/xdg/autostart/creatic-poste-constats.desktop"), Data: daily},
 	}, nil, nil
 }
 

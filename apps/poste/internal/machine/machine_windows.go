@@ -102,6 +102,7 @@ func (p Place) wanted(c *config.Config) ([]Item, []string, error) {
 		Item{Kind: "value", Where: classes, Name: "URL Protocol", Data: ""},
 		Item{Kind: "value", Where: classes + `\shell\open\command`, Name: "", Data: fmt.Sprintf(`"%s" signer "%%1"`, p.Program)},
 		Item{Kind: "value", Where: run, Name: "creatic-poste", Data: fmt.Sprintf(`"%s" session`, p.Program)},
+		Item{Kind: "value", Where: run, Name: "creatic-poste-constats", Data: fmt.Sprintf(`"%s" constats --veille`, p.Program)},
 	), told, nil
 }
 
