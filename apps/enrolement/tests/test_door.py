@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from creatic_agent import enrolment as proof
-from creatic_agent.identity import HEADER
+from creatic_agent.identity import HEADER, identity_of
 from testbed.connector import SIREN, Authority
 from tests.unit.in_memory import in_memory  # noqa: F401 - the fixture tmp_path
 
@@ -243,6 +244,88 @@ def test_a_renewal_is_of_another_key(authority: Authority) -> None:
     sent = renewal(authority, key=key)
     with pytest.raises(proof.Refused, match="nouvelle clé"):
         proof.check_renewal(shown, proof.read_csr(sent["csr"], shown.subject), sent["preuve"])
+
+
+# -- what PCs say of themselves ------------------------------------------------------------------------
+
+
+def held(door: Store) -> dict[str, Any]:
+    """What the control node is given."""
+    return {
+        name: json.loads(zlib.decompress(base64.b64decode(one))) for name, one in door.facts("")["constats"].items()
+    }
+
+
+def test_facts_are_kept_as_they_came_the_last_of_each_certificate(door: Store, authority: Authority) -> None:
+    sent = {"signe": '{"x": "é\\u001b"}', "signature": "AAAA"}
+    with served(door, authority) as port:
+        assert call(authority, port, "POST", "/constats", sent)[0] == 403
+        assert call(authority, port, "POST", "/constats", sent, shows="machine")[0] == 403
+        assert call(authority, port, "POST", "/constats", {"signe": "avant", "signature": ""}, shows="agent")[0] == 200
+        assert call(authority, port, "POST", "/constats", sent, shows="agent")[:2] == (200, {"etat": "garde"})
+        assert call(authority, port, "POST", "/constats", sent | {"signe": "[" * 20_000}, shows="recent")[0] == 200
+    known = {
+        name: x509.load_pem_x509_certificate((authority.folder / name / "cert.pem").read_bytes()).fingerprint(
+            hashes.SHA256()
+        )
+        for name in ("agent", "recent")
+    }
+    assert held(door) == {known["agent"].hex(): sent, known["recent"].hex(): sent | {"signe": "[" * 20_000}}
+
+
+@pytest.mark.parametrize(
+    "sent", [None, [], "x", {}, {"signe": 1, "signature": ""}, {"signe": ""}, {"signe": "", "signature": "A" * 2001}]
+)
+def test_what_is_no_facts_is_refused_and_what_was_kept_stays(door: Store, authority: Authority, sent: Any) -> None:
+    shown = x509.load_pem_x509_certificate((authority.folder / "agent/cert.pem").read_bytes())
+    who = identity_of(shown)
+    door.keep(shown, who, {"signe": "bon", "signature": ""}, "", NOW)
+    with pytest.raises(proof.Refused, match="mal formés"):
+        door.keep(shown, who, sent, "", NOW)
+    assert [one["signe"] for one in held(door).values()] == ["bon"]
+
+
+def test_facts_too_often_or_too_large_are_refused(door: Store, authority: Authority) -> None:
+    agent, recent = (
+        x509.load_pem_x509_certificate((authority.folder / name / "cert.pem").read_bytes())
+        for name in ("agent", "recent")
+    )
+    for number in range(store.HOURLY_FACTS):
+        door.keep(agent, identity_of(agent), {"signe": str(number), "signature": ""}, "", NOW)
+    with pytest.raises(proof.Refused) as error:
+        door.keep(agent, identity_of(agent), {"signe": "trop", "signature": ""}, "", NOW)
+    assert error.value.cause == "trop" and causes(door) == ["trop"]
+    assert [one["signe"] for one in held(door).values()] == [str(store.HOURLY_FACTS - 1)]
+    door.keep(recent, identity_of(recent), {"signe": "autre", "signature": ""}, "", NOW)  # one keeps no other
+    door.keep(agent, identity_of(agent), {"signe": "plus tard", "signature": ""}, "", NOW + dt.timedelta(hours=1))
+    assert {one["signe"] for one in held(door).values()} == {"autre", "plus tard"}
+    header = {HEADER: quote(agent.public_bytes(serialization.Encoding.PEM).decode())}
+    client = web.create_app(door).test_client()
+    assert client.post("/constats", data=b"A" * (50 << 20), headers=header).status_code == 413
+    assert client.post("/constats", data=b"[" * 30_000, headers=header).status_code == 400
+
+
+def test_facts_are_told_in_parts_and_old_ones_go(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    door = Store(tmp_path)
+    for name in ("agent", "recent"):
+        shown = x509.load_pem_x509_certificate((authority.folder / name / "cert.pem").read_bytes())
+        door.keep(shown, identity_of(shown), {"signe": name, "signature": ""}, "", NOW)
+    monkeypatch.setattr(store, "_TOLD", 1)
+    assert cli.main(["--dossier", str(tmp_path), "constats"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    [name] = first["constats"]
+    assert cli.main(["--dossier", str(tmp_path), "constats", "--apres", name]) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert (
+        (first["reste"], second["reste"]) == (True, False)
+        and len(second["constats"]) == 1
+        and name not in second["constats"]
+    )
+    door.keep(shown, identity_of(shown), {"signe": "x", "signature": ""}, "", NOW + dt.timedelta(days=61))
+    monkeypatch.undo()
+    assert [one["signe"] for one in held(door).values()] == ["x"]
 
 
 # -- what is refused, and told -------------------------------------------------------------------------

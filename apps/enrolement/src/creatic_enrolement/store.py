@@ -1,6 +1,6 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""What the door keeps, in ``enrolement.db``: digests of tokens, requests, answers, misuses, who was seen.
+"""What the door keeps, in ``enrolement.db``: digests of tokens, requests, answers, misuses, who was seen, PCs' facts.
 
 The control node alone adds tokens and answers; PCs add requests, each once, within bounds. The door cannot make a token
 from what it keeps, nor sign.
@@ -8,12 +8,14 @@ from what it keeps, nor sign.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hmac
 import json
 import re
 import secrets
 import sqlite3
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -41,6 +43,8 @@ from creatic_agent.identity import Identity
 WAITING, SIGNED, REFUSED = "attente", "signee", "refusee"
 HOURLY = 60
 """What one token, or one certificate, may ask in an hour."""
+HOURLY_FACTS = 6
+"""Facts that one certificate may send in an hour; the last ones are kept."""
 UNKNOWN_HOURLY = 30
 """What one address may ask in an hour with tokens that are none."""
 _ADDRESSES = 10_000  # that are counted apart, in an hour; the others are counted together
@@ -50,7 +54,9 @@ _RENEWALS, _RENEWALS_SIREN = 5000, 200  # that wait
 _MISUSES, _MISUSES_OF_ONE, _MISUSES_UNKNOWN = 5000, 50, 500
 _SEEN = 20_000
 _KEPT = timedelta(days=60)  # what is over, so that who comes late is told why
-_TOLD = 200  # requests, misuses and people seen, told at once
+_TOLD = 200  # requests, misuses and people seen, PCs' facts, told at once
+_FACTS = 20_000
+_LONGEST_SIGNATURE = 2000  # characters: RSA of 8192 bits takes 1,366
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,126}", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SIREN = re.compile(r"[0-9]{9}", re.ASCII)
@@ -81,6 +87,9 @@ CREATE TABLE IF NOT EXISTS mesusages (
 CREATE TABLE IF NOT EXISTS vus (
     certificat TEXT PRIMARY KEY, titulaire TEXT NOT NULL, siren TEXT NOT NULL, serie TEXT NOT NULL,
     premiere TEXT NOT NULL, derniere TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS constats (
+    certificat TEXT PRIMARY KEY, recu TEXT NOT NULL, contenu BLOB NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS constats_recu ON constats (recu);
 """
 
 
@@ -271,6 +280,31 @@ class Store:
                     (_SEEN,),
                 )
 
+    def keep(self, certificate: x509.Certificate, who: Identity, given: object, address: str, now: datetime) -> None:
+        """Keep what a PC says of itself, in the place of what its certificate sent before. Nothing of it is read here.
+
+        Args:
+            given: ``signe``, a text, and ``signature``.
+
+        Raises:
+            Refused: it is no such thing, or they are too many.
+        """
+        origin = _fingerprint(certificate)
+        with self._open() as db, self._noting(db, origin, "", who.name, address, now):
+            _count(db, f"constats {origin}", now, HOURLY_FACTS)
+            sent = [given.get(name) for name in ("signe", "signature")] if isinstance(given, Mapping) else []
+            if not all(isinstance(one, str) for one in sent) or not sent or len(str(sent[1])) > _LONGEST_SIGNATURE:
+                raise Refused("Constats mal formés : un objet JSON avec signe et signature est attendu.")
+            content = zlib.compress(json.dumps(dict(zip(("signe", "signature"), sent, strict=True))).encode())
+            with transaction(db):
+                db.execute("DELETE FROM constats WHERE recu < ?", (_text(now - _KEPT),))
+                db.execute("INSERT OR REPLACE INTO constats VALUES (?, ?, ?)", (origin, _text(now), content))
+                db.execute(
+                    "DELETE FROM constats WHERE certificat IN "
+                    "(SELECT certificat FROM constats ORDER BY recu DESC LIMIT -1 OFFSET ?)",
+                    (_FACTS,),
+                )
+
     # -- misuses -------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
@@ -363,6 +397,18 @@ class Store:
             "dernier": last["seq"] if last else 0,
             "vus": [dict(row) for row in seen],
         }
+
+    def facts(self, after: str) -> dict[str, Any]:
+        """What PCs sent last, as they sent it: ``constats``, base64 of zlib by certificate, and whether there is more.
+
+        Args:
+            after: the last certificate (SHA-256) that is known.
+        """
+        with self._open() as db:
+            asked = "SELECT certificat, contenu FROM constats WHERE certificat > ? ORDER BY certificat LIMIT ?"
+            rows = db.execute(asked, (after, _TOLD + 1)).fetchall()
+        told = {row["certificat"]: base64.b64encode(row["contenu"]).decode() for row in rows[:_TOLD]}
+        return {"constats": told, "reste": len(rows) > _TOLD}
 
     def answer(self, sent: Any) -> int:
         """Take answers, and give how many were waited for. What is signed stays so; all or nothing.

@@ -6,6 +6,7 @@ POST /demandes               a PC asks for a certificate, with its token (JSON)
 GET  /demandes/<number>      what became of it; the token is the bearer's
 POST /renouvellements        a person's certificate asks for the next one (JSON)
 GET  /renouvellements/<number>
+POST /constats               what a PC says of itself, signed by its certificate (JSON)
 GET  /identite               whose certificate was seen: a page, which is noted
 
 A refusal is ``{"message": French, "cause": a word}``.
@@ -80,6 +81,7 @@ def create_app(store: Store) -> Flask:
         ("GET", "/demandes/<number>", views.asked),
         ("POST", "/renouvellements", views.renew),
         ("GET", "/renouvellements/<number>", views.renewed),
+        ("POST", "/constats", views.facts),
         ("GET", "/identite", views.who),
     )
     app = web.application("enrolement", rules, _error)
@@ -151,6 +153,13 @@ class _Views:
     def renewed(self, number: str) -> Response:
         """What became of it."""
         return jsonify(self._store.renewal(_person()[0], number))
+
+    def facts(self) -> Response:
+        """Keep what a PC says of itself."""
+        certificate, who = _person()
+        self._store.keep(certificate, who, _sent(), _from(), datetime.now(UTC))
+        log.info("constats de %s, SIREN %s, certificat %040x", who.name, who.siren, certificate.serial_number)
+        return jsonify({"etat": "garde"})
 
     def who(self) -> Response:
         """Say whose certificate was seen, and note it."""
