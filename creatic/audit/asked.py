@@ -124,6 +124,10 @@ def answer(results: Mapping[str, Any], question: Question) -> tuple[list[str], l
             for one in sorted(controls.values(), key=lambda one: number(one["id"]))
             if name in one["machines"]
         ]
+        for measure in (results.get("postes") or {"mesures": ()})["mesures"]:
+            if name in measure["machines"]:
+                one = measure["machines"][name]
+                rows.append(["poste", measure["titre"], VERDICT_WORDS[one["verdict"]], one["dit"]])
         return ["Contrôle", "Titre", "Verdict", "Ce qui ne passe pas"], rows
     rows = [[*_named(one), STATES[one["etat"]], *_figures(one), seen(one)] for one in wanted]
     return [

@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.cdg59.creatic.plugins.module_utils import words
 from markupsafe import Markup, escape
 
+from creatic.audit import postes
 from creatic.audit.controls import LEVELS
 from creatic.audit.releves import lapse
 from creatic.audit.sources import (
@@ -25,7 +26,7 @@ from creatic.audit.sources import (
     VERDICT_WORDS,
     VERDICTS,
 )
-from creatic.audit.verdict import STATES
+from creatic.audit.verdict import STATES, UNHEARD
 from creatic.evidence import page as evidence_page
 
 _MARKS = {NON_CONFORME: "✗", NON_VERIFIE: "?", A_ATTESTER: "✎", DEROGATION: "!", CONFORME: "✓", SANS_OBJET: "–"}
@@ -120,6 +121,15 @@ def _control_groups(control: Mapping[str, Any]) -> list[dict[str, Any]]:
     return sorted(groups.values(), key=lambda group: VERDICTS.index(group["verdict"]))
 
 
+def _measure_groups(measure: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """PCs of which a measure says the same, together; the worst first."""
+    groups: dict[tuple[str, str], dict[str, Any]] = {}
+    for name, one in sorted(measure["machines"].items()):
+        group = groups.setdefault((one["verdict"], one["dit"]), {**one, "machines": []})
+        group["machines"].append(name)
+    return sorted(groups.values(), key=lambda group: VERDICTS.index(group["verdict"]))
+
+
 def _todo(results: Mapping[str, Any], controls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What keeps the audit from being good, gathered by cause."""
     items = []
@@ -141,6 +151,18 @@ def _todo(results: Mapping[str, Any], controls: Sequence[Mapping[str, Any]]) -> 
                 "constats": list(dict.fromkeys(lines)),
             }
         )
+    for measure in (results.get("postes") or {"mesures": ()})["mesures"]:
+        bad_pcs = {name: one for name, one in measure["machines"].items() if one["verdict"] == NON_CONFORME}
+        if bad_pcs:
+            items.append(
+                {
+                    "nom": measure["titre"],
+                    "titre": "postes",
+                    "ancre": "postes",
+                    "machines": sorted(bad_pcs),
+                    "constats": list(dict.fromkeys(one["dit"] for one in bad_pcs.values())),
+                }
+            )
     loose: dict[tuple[str, str, str], set[str]] = {}
     for machine in results["machines"]:
         for gap in (machine["openscap"] or {"ecarts": []})["ecarts"]:
@@ -238,7 +260,13 @@ def report(results: Mapping[str, Any], brief: bool = False) -> str:
         levels=sorted({machine["niveau"] for machine in machines}, key=LEVELS.index),
         asked=sum(results["verdict"]["controles"].values()),
         audited=sum(machine["etat"] == "auditee" for machine in machines),
-        lost=[machine for machine in machines if machine["etat"] != "auditee"],
+        lost=[machine for machine in machines if machine["etat"] not in ("auditee", "hors_portee")],
+        pcs=[machine for machine in machines if machine.get("poste")],
+        measures=[
+            {**one, "groupes": _measure_groups(one)} for one in (results.get("postes") or {"mesures": ()})["mesures"]
+        ],
+        PC_STATES=postes.STATES,
+        UNHEARD=UNHEARD,
         todo=_todo(results, controls),
         scap={
             "pass": sum(one["comptes"].get("pass", 0) for one in scanned),

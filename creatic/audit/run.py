@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import math
 import os
@@ -14,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +27,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers imp
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, duration, now
 
 from creatic.audit import content as audit_content
-from creatic.audit import fetch, releves, scap
+from creatic.audit import fetch, postes, releves, scap
 from creatic.audit import oscal as audit_oscal
 from creatic.audit import page as audit_page
 from creatic.audit import store as audit_store
@@ -77,6 +78,7 @@ class Order:
         sources: files of the catalogue and of the site's waivers, copied in the bundle.
         carried: brings what the guichet carries of the machines that nobody reaches, by their names.
         keys: file of the host keys of those that known_hosts does not have (creatic/fleet/carried.py).
+        facts: brings what the enrolment door has of PCs' facts, by certificate; None when there is no such door.
         acceptance: every machine is looked at from here, and its profile's tests run; without it, machines are judged
             by what their agents signed, and some looked at from here.
     """
@@ -91,6 +93,7 @@ class Order:
     acceptance: bool = False
     carried: Callable[[Sequence[str]], Iterator[tuple[str, bytes | None]]] | None = None
     keys: Path = Path(os.devnull)
+    facts: Callable[[], Iterable[tuple[str, bytes]]] | None = None
 
 
 def profiles(top: Path) -> list[str]:
@@ -159,6 +162,7 @@ class Audit:
         self.targets: list[Target] = []
         self.known: dict[str, audit_verdict.Found] = {}  # by what each machine's agent signed
         self.outside: dict[str, str] = {}  # machines that are looked at from here too, and why
+        self.pcs: dict[str, postes.Known] = {}  # by what each PC's program signed
         self.denied: dict[str, list[str]] = {}  # rules that an agent says are followed, and are not
         try:
             self.name, self.staging = evidence_store.open_run(order.home / "audits", self.operator)
@@ -278,6 +282,27 @@ class Audit:
             self.say(f"   ✗ {silent}")
         for name, why in self.outside.items():
             self.say(f"   regardée d'ici aussi : {name} ({why})")
+
+    def hear(self, targets: Sequence[Target]) -> None:
+        """Take what clerks' PCs signed of themselves (`pcs`); those under Debian may have nothing to say here."""
+        pcs = [target for target in targets if target.profile == postes.PROFILE]
+        if not pcs:
+            return
+        kept, moment = postes.Kept(self.order.home / postes.FOLDER), now()
+        if not self.order.limit:
+            kept.forget_others(target.name for target in pcs)
+        brought = self.order.facts or (lambda: ())
+        with waiting(f"constats de {count(len(pcs), 'poste')}", self.say):
+            found = postes.gather([one.name for one in pcs], self.order.home / "pki", brought, kept, moment)
+        for target in pcs:
+            known = found[target.name]
+            if target.system == "debian" and known.state != postes.JUDGED:
+                continue
+            self.pcs[target.name] = known
+            if known.facts:
+                audit_store.keep_releve(self.staging, target.name, known.facts.raw, audit_store.FACTS)
+        judged = sum(known.state == postes.JUDGED for known in self.pcs.values())
+        self.say(f"   {count(judged, 'poste')} sur {len(self.pcs)} jugé{'s' if judged > 1 else ''} par ses constats")
 
     def _carried(self, targets: Sequence[Target], take: Callable[[Target, bytes | str | None], None]) -> None:
         """Take what the guichet carries of these; one that does not answer is told of each that is left."""
@@ -441,6 +466,26 @@ class Audit:
             found.append(one)
         return found
 
+    def _with_pcs(self, found: list[audit_verdict.Found]) -> list[audit_verdict.Found]:
+        """The same, with what PCs' facts say."""
+        secrets, moment = _secrets(self.order.home), now()
+        for one in found:
+            known, target = self.pcs.get(one.target.name), one.target
+            if known is None:
+                continue
+            waived = functools.partial(
+                self.order.catalogue.waiver,
+                level=target.level,
+                profile=target.profile,
+                container=target.container,
+            )
+            told = postes.told(known, target.level, waived, moment)
+            told["raison"] = redact(told["raison"], secrets)
+            for measure in told["mesures"].values():
+                measure["dit"] = redact(measure["dit"], secrets)
+            one.poste = told
+        return found
+
     @staticmethod
     def _redacted(one: audit_verdict.Found, secrets: Sequence[str]) -> audit_verdict.Found:
         """The same, in which no secret shows."""
@@ -483,6 +528,7 @@ class Audit:
             },
             **audit_verdict.assess(found, order.catalogue),
         }
+        results["postes"] = postes.summary(results["machines"])
         results["releves"] = None if order.acceptance else self._told()
         results["derogations"] = audit_verdict.waivers_used(results)
         results["tendance"] = audit_verdict.trend(before, results)
@@ -552,16 +598,17 @@ class Audit:
                     self.test(self.targets)
                 else:
                     self._by_releves()
+                self.hear(self.targets)
                 self.interrupted = ""
             except KeyboardInterrupt:
                 self.targets = self.targets or audit_store.read_plan(self.staging)
                 looked = any(audit_store.read_collected(self.staging, target.name) for target in self.targets)
-                if not looked and not self.known:
+                if not looked and not self.known and not self.pcs:
                     raise
                 self.say(
                     "\nAudit interrompu : ce qui est constaté est jugé et scellé (Ctrl-C encore : rien n'est gardé)."
                 )
-            results = self.conclude(self.gather(self.targets))
+            results = self.conclude(self._with_pcs(self.gather(self.targets)))
             folder = self.publish(results)
         except BaseException:
             evidence_store.discard_run(self.staging)
@@ -612,6 +659,17 @@ def synthesis(results: Mapping[str, Any], seconds: float) -> list[str]:
         if machine["etat"] in audit_verdict.UNSEEN:
             reason = (machine["incident"] or {}).get("raison", "")
             lines.append(f"  ✗ {machine['nom']} : {audit_verdict.STATES[machine['etat']]} : {reason}")
+    pcs = [machine for machine in machines if machine["poste"]]
+    if pcs:
+        bad = sum(one["verdict"] == NON_CONFORME for machine in pcs for one in machine["poste"]["mesures"].values())
+        judged = sum(machine["poste"]["etat"] == postes.JUDGED for machine in pcs)
+        lines.append(
+            f"Postes     : {judged} constatés sur {len(pcs)}, {count(bad, 'mesure')} non tenue{'s' if bad > 1 else ''}"
+        )
+    for machine in pcs:
+        if machine["poste"]["etat"] in audit_verdict.UNHEARD:
+            told = machine["poste"]
+            lines.append(f"  ✗ {machine['nom']} : {postes.STATES[told['etat']]} : {told['raison']}")
     if results["tendance"]:
         change = results["tendance"]
         lines.append(
@@ -654,6 +712,10 @@ def gaps(results: Mapping[str, Any]) -> list[str]:
                 note(f"règle {gap['regle']}", name, gap["titre"])
         for failure in machine["essais"]["echecs_du_profil"]:
             note(f"essai {_shown(failure['nom'], name)}", name, failure["detail"])
+    for measure in (results.get("postes") or {"mesures": ()})["mesures"]:
+        for name, one in measure["machines"].items():
+            if one["verdict"] == NON_CONFORME:
+                note(f"poste, {measure['titre'].lower()}", name, one["dit"])
     for machine in results["machines"]:
         drift = machine["derive"] or ()
         moved = dict.fromkeys(one["tache"] + "".join(f" ({path})" for path in one["chemins"][:1]) for one in drift)

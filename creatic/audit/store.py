@@ -6,7 +6,7 @@ Layout, on the control node::
 
     audits/2026-11-25T050000Z/           one sealed folder per audit, see evidence/store
         rapport.html rapport.pdf resultats.json oscal-assessment-results.json
-        junit/<profil>.xml  machines/<machine>/releve.json collecte.json openscap-arf.xml.gz  catalogue/…
+        junit/<profil>.xml  machines/<machine>/releve.json constats.json collecte.json openscap-arf.xml.gz  catalogue/…
     audits/2026-11-25T050000Z.tar.gz     the same, in one file
 """
 
@@ -39,6 +39,7 @@ OSCAL = "oscal-assessment-results.json"
 ARF = "openscap-arf.xml.gz"
 COLLECTED = "collecte.json"
 RELEVE = "releve.json"
+FACTS = "constats.json"
 _PLAN = ".plan.json"
 _FOLLOWED = ".suivi.json"
 _MAX_ARF = 256 * 2**20
@@ -78,7 +79,7 @@ def read_followed(folder: Path) -> dict[str, Any]:
 def clear_notes(folder: Path) -> None:
     """Remove the working notes, whose content is in the results, and what was being written of a machine."""
     for path in folder.glob("machines/*/"):
-        if not any((path / name).is_file() for name in (COLLECTED, RELEVE)):
+        if not any((path / name).is_file() for name in (COLLECTED, RELEVE, FACTS)):
             shutil.rmtree(path)
     for name in (_PLAN, _FOLLOWED):
         (folder / name).unlink(missing_ok=True)
@@ -110,11 +111,11 @@ def keep_collected(folder: Path, name: str, report: Any) -> None:
     evidence_store.write_json(target / COLLECTED, kept)
 
 
-def keep_releve(folder: Path, name: str, raw: bytes) -> None:
-    """Write a machine's relevé as it was signed: who reads the bundle verifies it too."""
+def keep_releve(folder: Path, name: str, raw: bytes, file: str = RELEVE) -> None:
+    """Write a machine's relevé, or a PC's facts, as they were signed: who reads the bundle verifies them too."""
     target = host_folder(folder, name)
     target.mkdir(parents=True, exist_ok=True)
-    (target / RELEVE).write_bytes(raw)
+    (target / file).write_bytes(raw)
 
 
 def read_collected(folder: Path, name: str) -> dict[str, Any] | None:

@@ -32,12 +32,16 @@ STATES = {
     "perdue": "perdue pendant l'audit",
     "en_erreur": "constats incomplets",
     "silencieuse": "silencieuse",
-    "hors_portee": "non auditée (Windows)",
+    "hors_portee": "sous Windows : par ses constats",
 }
 
 
 UNSEEN = ("injoignable", "perdue", "en_erreur", "silencieuse")
 """States of machines of which an audit does not know what it should."""
+
+UNHEARD = ("silencieux", "refuse", "injoignable")
+"""States of PCs (creatic/audit/postes.py) of which an audit does not know what it should. One that never said anything
+is not equipped yet."""
 
 SILENCE = "silence"
 """Nature of the incident of a machine whose last relevé is too old to be judged by (creatic/audit/releves.py)."""
@@ -68,6 +72,7 @@ class Found:
         incident: what stopped the audit of this machine.
         releve: of one that was judged by what its own agent signed: ``fin``, ``age_s``, ``numero``, ``sha256``,
             ``remarque``.
+        poste: of a clerk's PC, what its program's facts say (creatic/audit/postes.py).
     """
 
     target: Target
@@ -77,6 +82,7 @@ class Found:
     drift: list[dict[str, Any]] | None = None
     incident: Mapping[str, str] | None = None
     releve: Mapping[str, Any] | None = None
+    poste: Mapping[str, Any] | None = None
 
     @property
     def state(self) -> str:
@@ -293,6 +299,7 @@ def judge_machine(found: Found, catalogue: CatalogueLike) -> tuple[dict[str, Any
         "openscap": _openscap_facts(found, owners, catalogue),
         "derive": found.drift,
         "releve": dict(found.releve) if found.releve else None,
+        "poste": dict(found.poste) if found.poste else None,
         "essais": {
             "reussis": results.count("reussi"),
             "echecs": results.count("echec"),
@@ -312,7 +319,7 @@ def judge_machine(found: Found, catalogue: CatalogueLike) -> tuple[dict[str, Any
 
 
 def findings(machine: Mapping[str, Any], judged: Mapping[str, Mapping[str, Any]]) -> int:
-    """Unwaived non-conformities of a machine: controls, OpenSCAP rules of no control, profile tests, drift."""
+    """Unwaived non-conformities of a machine: controls, OpenSCAP rules of no control, tests, drift, a PC's measures."""
     controls = [name for name, result in judged.items() if result["verdict"] == NON_CONFORME]
     openscap = (machine["openscap"] or {}).get("ecarts", [])
     rules = [
@@ -322,7 +329,11 @@ def findings(machine: Mapping[str, Any], judged: Mapping[str, Mapping[str, Any]]
     ]
     covered = {proof["nom"] for result in judged.values() for proof in result["preuves"]}
     rules = [name for name in rules if name not in covered]
-    return len(controls) + len(rules) + len(machine["essais"]["echecs_du_profil"]) + bool(machine["derive"])
+    measures = [
+        one for one in (machine["poste"] or {"mesures": {}})["mesures"].values() if one["verdict"] == NON_CONFORME
+    ]
+    tests = machine["essais"]["echecs_du_profil"]
+    return len(controls) + len(rules) + len(tests) + bool(machine["derive"]) + len(measures)
 
 
 def assess(found: Sequence[Found], catalogue: CatalogueLike) -> dict[str, Any]:
@@ -399,7 +410,11 @@ def _overall(machines: Sequence[Mapping[str, Any]], controls: Sequence[Mapping[s
         verdict: sum(control["verdict"] == verdict and bool(control["machines"]) for control in controls)
         for verdict in VERDICTS
     }
-    absent = [machine["nom"] for machine in machines if machine["etat"] in UNSEEN]
+    absent = [
+        machine["nom"]
+        for machine in machines
+        if machine["etat"] in UNSEEN or (machine["poste"] or {}).get("etat") in UNHEARD
+    ]
     gaps = sum(machine["ecarts"] for machine in machines)
     return {
         "conforme": not absent and not gaps,
@@ -474,6 +489,9 @@ def waivers_used(results: Mapping[str, Any]) -> list[dict[str, Any]]:
         for gap in (machine["openscap"] or {"ecarts": []})["ecarts"]:
             if gap["derogation"]:
                 note(gap["derogation"], gap["regle"], machine["nom"])
+        for name, one in (machine["poste"] or {"mesures": {}})["mesures"].items():
+            if one["derogation"]:
+                note(one["derogation"], f"poste_{name}", machine["nom"])
     return [
         entry | {"objets": sorted(entry["objets"]), "machines": sorted(entry["machines"])}
         for entry in sorted(used.values(), key=lambda entry: entry["fin"])

@@ -18,6 +18,7 @@ from creatic.audit import run as audit_run
 from creatic.audit import store as audit_store
 from creatic.audit.sources import NON_CONFORME
 from creatic.backup import drill as backup_drill
+from creatic.check import needs
 from creatic.cli import common
 from creatic.cli.common import TOP, Exit, print, task
 from creatic.documents import commune as commune_page
@@ -28,9 +29,9 @@ from creatic.evidence.seal import Verification
 from creatic.fleet import carried
 from creatic.fleet.assemble import Door as FleetDoor
 from creatic.patience import waiting
-from creatic.registry import (
-    entities,
-)
+from creatic.postes import door as poste_door
+from creatic.postes import facts as poste_facts
+from creatic.registry import entities
 from creatic.supervision import journals
 from creatic.terminal import Grid
 
@@ -45,6 +46,12 @@ def _carried(names: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
     """Bring the relevés that the door carries, once the host keys that machines signed are kept."""
     common.fleet().status()
     return carried.brought(names, FleetDoor(TOP, common.inventory_dir()).releves)
+
+
+def _facts() -> Iterator[tuple[str, bytes]]:
+    """Bring what clerks' PCs said of themselves to the enrolment door; nothing where there is none."""
+    if "guichet" in needs.servers(common.inventory_dir(), TOP).values():
+        yield from poste_facts.brought(poste_door.Door(TOP, common.inventory_dir()).facts)
 
 
 def _verify(dossier: str, racine: str, everything: Callable[[Path], dict[str, Verification]]) -> None:
@@ -157,6 +164,7 @@ def audit(context: Context, limite: str = "", niveau: str = "", profils: bool = 
             sources=[path for path in (catalogue, site) if path.is_file()],
             acceptance=acceptance,
             carried=_carried,
+            facts=_facts,
             keys=common.home() / "flotte" / carried.HOSTS,
         )
         results, folder = audit_run.Audit(order).perform()

@@ -25,6 +25,10 @@ class Door(assemble.Door):
         """What waits there, and misuses after one, as creatic_enrolement.store says them."""
         return self._command("releve", "--apres", str(after))
 
+    def facts(self, after: str) -> Any:
+        """What PCs sent of themselves, after a certificate, as creatic_enrolement.store says it."""
+        return self._command("constats", *(["--apres", after] if after else []))
+
     def publish(self, sent: Mapping[str, Any]) -> None:
         """Bring it tokens' digests, and those that end."""
         self._command("publier", sent=sent)
