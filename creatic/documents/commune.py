@@ -20,6 +20,7 @@ from typing import Any
 from ansible_collections.cdg59.creatic.plugins.module_utils import words
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 
+from creatic.audit import postes
 from creatic.audit import sources as audit
 from creatic.audit.controls import LEVELS
 from creatic.audit.page import write_pdf
@@ -42,7 +43,7 @@ _UNSEEN = {
     "injoignable": "sans réponse à l'audit",
     "perdue": "sans réponse dès le milieu de l'audit",
     "en_erreur": "constats incomplets",
-    _WINDOWS: "sous Windows, que l'audit ne regarde pas",
+    _WINDOWS: "sous Windows, dont l'audit n'a rien reçu de récent",
 }
 _BACKUPS = ("backup_server", "Sauvegardes")
 
@@ -136,6 +137,7 @@ class Order:
             "correctifs": found.updates(),
             "protections": protections,
             "reste": _alike(one for one in protections if one["verdict"] != audit.CONFORME),
+            "postes": found.measures(),
             "services": found.services(self.settings.machines),
             "a_faire": [
                 {
@@ -205,6 +207,7 @@ class _Found:
     ) -> None:
         self.commune, self.known, self.today, self.is_old = commune, known, today, is_old
         self.hosts = {host.name: host.variables for host in commune.hosts()}
+        self.results = results
         self.all = {str(one["nom"]): one for one in results.get("machines", ())}
         self.machines = {name: one for name, one in self.all.items() if name in self.hosts and _is_of(commune, one)}
         self.controls = {str(one["id"]): one for one in results.get("controles", ())}
@@ -223,12 +226,34 @@ class _Found:
         for name, variables in self.hosts.items():
             if (state := self._state(name)) == _WHOLE:
                 continue
+            if self._heard(name):
+                continue
             windows = variables.get("creatic_poste", {}).get("systeme") == "windows"
             why = _UNSEEN.get(_WINDOWS if windows else state, str(state))
             if state is None and self.commune.outgoing:
                 why = "en accès sortant, que l'audit ne joint pas"
             reasons.setdefault(why, []).append(self.label(name))
         return [{"raison": why, "machines": names} for why, names in reasons.items()]
+
+    def _heard(self, name: str) -> bool:
+        """Whether what a PC under Windows said of itself was judged."""
+        one = self.machines.get(name, {})
+        return bool(one.get("etat") == _WINDOWS and (one.get("poste") or {}).get("etat") == postes.JUDGED)
+
+    def measures(self) -> dict[str, Any]:
+        """What PCs said of themselves: ``vus``, ``tenues``, and ``a_prendre``, what the commune can do, by measure."""
+        heard = [
+            name for name in self.hosts if (self.machines.get(name, {}).get("poste") or {}).get("etat") == postes.JUDGED
+        ]
+        found: dict[str, Any] = {"vus": [self.label(name) for name in heard], "tenues": [], "a_prendre": []}
+        for one in (self.results.get("postes") or {"mesures": ()})["mesures"]:
+            verdicts = {name: one["machines"][name]["verdict"] for name in heard if name in one["machines"]}
+            bad = [self.label(name) for name, verdict in verdicts.items() if verdict == audit.NON_CONFORME]
+            if bad:
+                found["a_prendre"].append({name: one[name] for name in ("titre", "agir", "fonde")} | {"machines": bad})
+            elif verdicts and {*verdicts.values()} == {audit.CONFORME}:
+                found["tenues"].append(one["titre"])
+        return found
 
     def levels(self) -> list[str]:
         """Levels at which the machines that were seen were judged; the commune's of today when none was."""
@@ -417,6 +442,8 @@ def _title(found: _Found, protections: Sequence[Mapping[str, Any]], age: int | N
     count = f"{words.count(held, 'protection')} {'tenues' if held > 1 else 'tenue'} sur {total}"
     if bad:
         return "echec", count, f"Le groupement a à corriger : {', '.join(bad)}."
+    if own := [str(one["titre"]) for one in found.measures()["a_prendre"]]:
+        return "attention", count, f"À corriger sur vos postes, la page dit comment : {', '.join(own)}."
     if held < total or found.unseen():
         return "attention", count, "Le reste n'est pas affirmé : la page dit pourquoi."
     return "ok", count, "Tout ce qui était demandé à vos machines a été constaté conforme."

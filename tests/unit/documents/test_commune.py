@@ -279,12 +279,39 @@ def test_machines_that_nobody_looked_at_are_told_with_the_reason() -> None:
     ]
     of = commune(0)
     told = words(drawn(Commune(of.slug, of.data | {"postes": postes}, "059"), results(of)))
-    assert "accueil : sous Windows, que l'audit ne regarde pas. Rien n'en est affirmé." in told
+    assert "accueil : sous Windows, dont l'audit n'a rien reçu de récent. Rien n'en est affirmé." in told
     assert "nouveau : hors de cet audit" in told and "1 / 3" in told
     away = Commune(of.slug, of.data | {"acces": "sortant"}, "059")
     told = words(drawn(away, results(of) | {"machines": []}))
     assert "Rien n'a pu être vérifié chez vous" in told and "en accès sortant, que l'audit ne joint pas" in told
     assert "Ce qui vous protège" not in told and "Une sauvegarde débranchée" in told
+
+
+def test_a_pc_under_windows_says_what_the_commune_can_do() -> None:
+    of = commune(1)
+    of = Commune(
+        of.slug, of.data | {"postes": [{"nom": "accueil", "adresse": "10.59.2.10", "systeme": "windows"}]}, "059"
+    )
+    found, name = results(of), "gondecourt-accueil"
+    assert "Ce que vos postes disent" not in words(drawn(of, found))
+    found["machines"][0] |= {"etat": "hors_portee", "poste": {"etat": "constate", "mesures": {}}}
+    measure = {"agir": f"Faites retirer SMBv1. {HOSTILE}", "fonde": "Hygiène, mesure 21"}
+    found["postes"] = {
+        "mesures": [
+            measure | {"titre": "Partage ancien", "machines": {name: {"verdict": audit.NON_CONFORME}}},
+            measure | {"titre": "Pare-feu", "machines": {name: {"verdict": audit.CONFORME}}},
+            measure | {"titre": "Antivirus", "machines": {name: {"verdict": audit.NON_VERIFIE}}},
+        ]
+    }
+    page = drawn(of, found)
+    told = words(page)
+    assert "À corriger sur vos postes, la page dit comment : Partage ancien." in told
+    assert "non conforme Partage ancien (accueil) : Faites retirer SMBv1." in told and "<script>alert" not in page
+    assert "Lu et conforme sur accueil : pare-feu." in told and "Antivirus (" not in told
+    assert "dont l'audit n'a rien reçu" not in told
+    found["machines"][0]["poste"]["etat"] = "silencieux"
+    told = words(drawn(of, found))
+    assert "accueil : sous Windows, dont l'audit n'a rien reçu" in told and "Ce que vos postes" not in told
 
 
 def test_a_machine_that_left_the_commune_s_file_is_no_more_its_own() -> None:
