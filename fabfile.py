@@ -32,7 +32,7 @@ namespace.add_collection(
 )
 namespace.add_collection(Collection("machine", exploitation.machine_apply, technicien.machine_keys))
 namespace.add_collection(Collection("version", exploitation.version_pass))
-namespace.add_collection(Collection("poste", technicien.poste_certify, technicien.poste_token))
+namespace.add_collection(Collection("poste", technicien.poste_certify, technicien.poste_installer))
 namespace.add_collection(Collection("agent", technicien.agent_depart))
 namespace.add_collection(Collection("comptes", autorite.accounts_renew))
 namespace.add_collection(Collection("acces", autorite.access_grant, autorite.access_list, autorite.access_revoke))

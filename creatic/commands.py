@@ -39,7 +39,7 @@ OPTIONAL = {
     "correctifs": "--machines",
 }
 # Commands whose one value is a list: written with commas, or as so many words.
-SEVERAL = ("commune.deployer", "serveurs", "correctifs", "machine.appliquer")
+SEVERAL = ("commune.deployer", "serveurs", "correctifs", "machine.appliquer", "poste.installeur")
 # Names that commands had, which answer until the next version.
 FORMER = {
     "communes": "commune.deployer",

@@ -333,17 +333,8 @@ func (p *program) verify(context.Context) (int, error) {
 func (p *program) remove(context.Context) (int, error) {
 	code := refusal.Done
 	if !p.machine {
-		a, free, err := p.open()
-		if err != nil {
+		if err := p.withdraw(); err != nil {
 			return 0, err
-		}
-		defer free()
-		gone, err := a.Withdraw()
-		if err != nil {
-			return 0, err
-		}
-		for _, name := range gone {
-			fmt.Fprintf(p.out, "retiré : certificat et clé de %s, pour ce compte\n", name)
 		}
 	}
 	if !p.account {
@@ -353,6 +344,31 @@ func (p *program) remove(context.Context) (int, error) {
 		}
 	}
 	return code, nil
+}
+
+// withdraw takes the account's part away; who never had one keeps no folder of it.
+func (p *program) withdraw() error {
+	folder, err := machine.Folder()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(folder); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	a, free, err := p.open()
+	if err != nil {
+		return err
+	}
+	gone, err := a.Withdraw()
+	free()
+	if err != nil {
+		return err
+	}
+	for _, name := range gone {
+		fmt.Fprintf(p.out, "retiré : certificat et clé de %s, pour ce compte\n", name)
+	}
+	machine.Leave(folder)
+	return nil
 }
 
 func (p *program) print(value any) {

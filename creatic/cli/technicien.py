@@ -37,7 +37,9 @@ from creatic.patience import waiting
 from creatic.pki.authority import Authority
 from creatic.postes import door as poste_door
 from creatic.postes import enrolment as poste_enrolment
+from creatic.postes import installer as poste_maker
 from creatic.postes import places as poste_places
+from creatic.postes import program as poste_program
 from creatic.postes import settings as poste_settings
 from creatic.registry import aim, environment, groupement, importing, wiring
 
@@ -565,32 +567,49 @@ def poste_certify(context: Context, nom: str = "", attendre: bool = False) -> No
 
 
 @task(
-    "fab poste.jeton gondecourt-pc-secretariat --vers ~/poste.json",
-    name="jeton",
-    positional=["nom"],
+    "fab poste.installeur gondecourt-pc-secretariat --vers ~/installeurs",
+    name="installeur",
+    positional=["postes"],
     help={
-        "nom": "le poste, comme le nomme l'inventaire",
-        "vers": "fichier que creatic-poste lit, à poser à côté de lui sur ce poste ; il ne doit pas exister encore",
+        "postes": "postes, comme les nomme l'inventaire, ou communes, pour tous les leurs",
+        "vers": "dossier où poser les installateurs, et la fiche de chacun",
     },
 )
-def poste_token(context: Context, nom: str, vers: str) -> None:
-    """Fait le jeton par lequel un poste demande ses certificats, une fois, dans les 14 jours."""
+def poste_installer(context: Context, postes: str, vers: str) -> None:
+    """Fait l'installateur signé de chaque poste, et la fiche de qui le porte ; son jeton sert une fois, 14 jours."""
     common.must_have("guichet")
-    target = Path(vers).expanduser().absolute()
-    if target.exists():
-        raise Exit(f"{target} existe déjà, il n'est pas remplacé. À faire : donnez un autre nom.", code=2)
-    variables = drill.read_inventory(TOP, common.inventory_dir())
-    authority = Authority(common.home() / "pki")
-    given = poste_settings.described(nom, common.known_communes(), variables, authority)
-    with waiting("réponse de la porte d'enrôlement", common.aside):
-        token, end = _enrolment().token(nom)
-    try:
-        write(target, poste_settings.text(given, token, end), 0o600, replace=False)
-    except OSError as error:
+    known, folder = common.known_communes(), Path(vers).expanduser().absolute()
+    hosts = {host.name: (one.slug, host) for one in known for host in one.hosts() if "commune_pc" in host.groups}
+    asked = common.wanted(postes, "")
+    wanted = [name for one in asked for name, (slug, _) in hosts.items() if one in (name, slug)]
+    if strangers := [one for one in asked if not any(one in (name, slug) for name, (slug, _) in hosts.items())]:
         raise Exit(
-            f"{target} ne s'écrit pas ({reason(error)}). À faire : la même commande, avec un dossier à vous ; elle "
-            "fait un autre jeton.",
-            code=2,
-        ) from None
-    print(f"{target} est écrit. Son jeton sert une fois, sur ce poste, jusqu'au {common.local(end.isoformat())}.")
-    print(f"À faire : posez-le sur le poste avec creatic-poste, supprimez-le ici, puis : fab poste.certifier {nom}")
+            f"Ni poste, ni commune qui en ait : {', '.join(strangers)}. Connus : {', '.join(sorted(hosts)) or 'aucun'}", 2
+        )
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Exit(f"{folder} ne peut pas être fait ({reason(error)}). À faire : un dossier à vous.", code=2) from None
+    systems = {name: str(hosts[name][1].variables["creatic_poste"]["systeme"]) for name in wanted}
+    poste_program.need(systems.values())
+    common.unlock()
+    variables, authority = drill.read_inventory(TOP, common.inventory_dir()), Authority(common.home() / "pki")
+    maker = poste_maker.Maker(common.home(), authority, follow.code_version(TOP))
+    enrolment, places, faults = _enrolment(), poste_places.places(known), list[str]()
+    for name in dict.fromkeys(wanted):
+        try:
+            with waiting("construction du programme", common.aside):
+                maker.ready(systems[name])  # before a token takes the place of the one before
+            given = poste_settings.described(name, known, variables, authority)
+            with waiting("réponse de la porte d'enrôlement", common.aside):
+                token = enrolment.token(name) if places[name].requests else None
+            path = maker.make(given, systems[name], token, folder, words.now())
+        except CreaticError as error:
+            faults.append(f"{name} : {error}.")
+            continue
+        until = f" Il sert une fois, sur ce poste, jusqu'au {common.local(token[1].isoformat())}." if token else ""
+        print(f"{path} est écrit, et sa fiche {path.with_suffix('.html').name} à côté.{until}")
+    if len(faults) < len(wanted):
+        print("À faire : portez-les sur leur poste, la fiche dit comment ; puis : fab poste.certifier --attendre")
+    if faults:
+        raise Exit("\n".join(faults), code=1)

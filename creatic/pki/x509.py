@@ -35,7 +35,7 @@ from cryptography.x509.oid import NameOID
 ROOT, ISSUING = "racine", "emettrice"
 ROOT_DAYS, ISSUING_DAYS = 3652, 1826
 BACKDATE = dt.timedelta(minutes=5)  # for hosts whose clock is a little late
-POLICY_NUMBERS = {"client": 1, "signature": 2, "server": 3, "tsa": 4, "supervision": 5}
+POLICY_NUMBERS = {"client": 1, "signature": 2, "server": 3, "tsa": 4, "supervision": 5, "code": 6}
 ANY_POLICY = x509.ObjectIdentifier("2.5.29.32.0")
 
 # What an operator types for a reason, and its RFC 5280 code.

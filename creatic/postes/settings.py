@@ -66,10 +66,12 @@ def described(
     }
 
 
-def text(described: Mapping[str, Any], token: str, end: dt.datetime) -> bytes:
-    """The file, with a token."""
-    until = end.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return json.dumps({**described, "jeton": token, "jeton_fin": until}, ensure_ascii=False, indent=1).encode()
+def text(described: Mapping[str, Any], token: tuple[str, dt.datetime] | None) -> bytes:
+    """The file, with a token that ends; without one where the groupement certifies nothing."""
+    given = {"jeton": "", "jeton_fin": ""}
+    if token:
+        given = {"jeton": token[0], "jeton_fin": token[1].astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    return json.dumps({**described, **given}, ensure_ascii=False, indent=1).encode()
 
 
 def _hosts(inventory: Mapping[str, Any], group: str) -> list[str]:

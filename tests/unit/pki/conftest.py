@@ -29,6 +29,7 @@ SERVER = Request("web", "server", "tdt.creatic.test", dns=("tdt.creatic.test", "
 SIGNATURE = Request("preuves", "signature", "Preuves de déploiement", "Groupement Cre@tic")
 TSA = Request("horodatage", "tsa", "Horodatage du groupement", "Groupement Cre@tic")
 SUPERVISION = Request("supervision", "supervision", "veille", dns=("veille",))
+CODE = Request("programmes", "code", "Groupement Cre@tic", "Groupement Cre@tic", key_type="rsa", holder="service")
 HOST = Owner("gondecourt-connecteur", "gondecourt")
 
 

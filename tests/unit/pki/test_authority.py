@@ -27,7 +27,7 @@ from creatic.pki.keys import MINIMUM_PASSPHRASE, Passphrases
 from creatic.pki.registry import Book, Owner, normal_serial
 from creatic.pki.x509 import Settings
 
-from .conftest import CLIENT, HOST, SERVER, SETTINGS, SIGNATURE, SUPERVISION, TSA, issue, judge, openssl
+from .conftest import CLIENT, CODE, HOST, SERVER, SETTINGS, SIGNATURE, SUPERVISION, TSA, issue, judge, openssl
 
 Later = Callable[[int], None]
 
@@ -201,8 +201,9 @@ def test_short_passphrase_and_open_file_are_refused(directory: Path) -> None:
         (SIGNATURE, "smimesign", "sslclient"),
         (TSA, "timestampsign", "sslserver"),
         (SUPERVISION, "sslclient", "sslserver"),
+        (CODE, "codesign", "sslclient"),
     ],
-    ids=["client", "server", "signature", "tsa", "supervision"],
+    ids=["client", "server", "signature", "tsa", "supervision", "code"],
 )
 def test_openssl_accepts_each_profile_for_its_purpose_only(
     authority: Authority, tmp_path: Path, request_: Request, purpose: str, wrong: str
@@ -220,8 +221,9 @@ def test_openssl_accepts_each_profile_for_its_purpose_only(
         (SERVER, "Digital Signature", 3),
         (TSA, "Digital Signature, Non Repudiation", 4),
         (SUPERVISION, "Digital Signature", 5),
+        (CODE, "Digital Signature", 6),
     ],
-    ids=["client", "signature", "server", "tsa", "supervision"],
+    ids=["client", "signature", "server", "tsa", "supervision", "code"],
 )
 def test_fields_of_each_profile(
     authority: Authority, tmp_path: Path, request_: Request, usage: str, number: int

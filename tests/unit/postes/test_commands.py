@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils import words
@@ -49,19 +51,28 @@ class Node:
         return done.returncode, done.stdout, done.stderr
 
 
+def poste(package: Path) -> Any:
+    """What a PC's package tells its program."""
+    command = f"dpkg-deb --fsys-tarfile {package} | tar -xO ./etc/creatic/poste.json"
+    return json.loads(subprocess.run(command, shell=True, capture_output=True, check=True).stdout)  # noqa: S602 # our path
+
+
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
     return Node(tmp_path)
 
 
 def test_a_technician_gives_a_token_and_signs_what_the_pc_asks(node: Node, tmp_path: Path) -> None:
-    file = tmp_path / "poste.json"
-    code, out, err = node.fab("poste.jeton", PLACE, "--vers", str(file))
+    folder = tmp_path / "installeurs"
+    code, out, err = node.fab("poste.installeur", PLACE, "loos", "--vers", str(folder))
     assert code == 0, out + err
-    assert f"{file} est écrit" in out and file.stat().st_mode & 0o777 == 0o600
-    told = json.loads(file.read_text())
-    assert told["jeton"] not in out + err
-    assert node.fab("poste.jeton", PLACE, "--vers", str(file))[0] == 2  # never over a file
+    [package], [other] = folder.glob(f"{PLACE}-*.deb"), folder.glob("loos-pc-direction-*.deb")
+    assert f"{package} est écrit" in out and package.stat().st_mode & 0o777 == 0o600
+    told = poste(package)
+    assert told["jeton"] not in out + err and poste(other)["jeton"] == ""
+    sheet = package.with_suffix(".html").read_text()
+    digest = hashlib.sha256(package.read_bytes()).hexdigest()
+    assert digest in sheet.replace(" ", "") and f"sha256sum {package.name}" in sheet and told["jeton"] not in sheet
     place = places(groupement.load(node.inventory))[PLACE]
     [(slug, request)] = place.requests.items()
     code, out, err = node.fab("poste.certifier", PLACE)
@@ -83,15 +94,14 @@ def test_a_technician_gives_a_token_and_signs_what_the_pc_asks(node: Node, tmp_p
     ("given", "said"),
     [
         (("poste.certifier", "loos"), "« loos » n'est pas un poste de l'inventaire"),
-        (("poste.jeton", "loos-connecteur", "--vers", "x.json"), "« loos-connecteur » n'est pas un poste"),
-        (("poste.jeton", "loos-pc-direction", "--vers", "x.json"), "n'a pas besoin de jeton"),
-        (("poste.jeton", PLACE, "--vers", "/nulle/part.json"), "/nulle/part.json ne s'écrit pas"),
+        (("poste.installeur", "loos-connecteur", "--vers", "x"), "Ni poste, ni commune qui en ait : loos-connecteur"),
+        (("poste.installeur", PLACE, "--vers", "/proc/part"), "/proc/part ne peut pas être fait"),
     ],
 )
 def test_what_cannot_be_done_is_said(node: Node, given: tuple[str, ...], said: str) -> None:
     code, out, err = node.fab(*given)
     assert code in (1, 2) and said in out + err and "Traceback" not in err
-    assert not (TOP / "x.json").exists()
+    assert not (TOP / "x").exists()
 
 
 def test_a_door_that_is_away_says_what_to_do(node: Node) -> None:

@@ -94,7 +94,7 @@ def test_a_pc_is_told_its_groupement_and_its_certificates(inventory: dict[str, A
     communes = groupement.load(EXAMPLE)
     known, windows = places(communes), inventory["systeme_windows"]["hosts"]
     for name, place in known.items():
-        told = json.loads(settings.text(settings.described(name, communes, inventory, authority), "A" * 52, _END))
+        told = json.loads(settings.text(settings.described(name, communes, inventory, authority), ("A" * 52, _END)))
         assert (told["poste"], told["nom"], told["jeton"]) == (name, place.computer, "A" * 52)
         assert place.computer == (name.removeprefix(f"{place.commune}-") if name in windows else name)
         assert (

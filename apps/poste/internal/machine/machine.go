@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -210,14 +211,27 @@ func describe(item Item) string {
 	return item.Where + ", " + item.Name
 }
 
+// leave removes a folder of ours, and the one above, if nothing is in them.
+func leave(folder string) {
+	if os.Remove(folder) == nil {
+		_ = os.Remove(filepath.Dir(folder))
+	}
+}
+
+// Leave removes an account's folder, whose certificates and keys are gone.
+func Leave(folder string) {
+	for _, name := range []string{"etat.json", "verrou", "verrou-signature", "certificats"} {
+		_ = os.Remove(filepath.Join(folder, name))
+	}
+	leave(folder)
+}
+
 // removeAll takes away what the manifest says, then the manifest.
 func removeAll(t target, m *manifest) (*Report, error) {
 	r, err := settle(t, m, nil)
 	if err == nil && len(m.Items) == 0 {
-		err = os.Remove(m.path)
-		if errors.Is(err, os.ErrNotExist) {
-			err = nil
-		}
+		err = absent(os.Remove(m.path))
+		leave(filepath.Dir(m.path))
 	}
 	return r, err
 }

@@ -97,13 +97,26 @@ func (p Place) wanted(c *config.Config) ([]Item, []string, error) {
 				Data: wanted[name]})
 		}
 	}
+	program := p.windowless()
 	return append(items,
 		Item{Kind: "value", Where: classes, Name: "", Data: "URL:creatic"},
 		Item{Kind: "value", Where: classes, Name: "URL Protocol", Data: ""},
-		Item{Kind: "value", Where: classes + `\shell\open\command`, Name: "", Data: fmt.Sprintf(`"%s" signer "%%1"`, p.Program)},
-		Item{Kind: "value", Where: run, Name: "creatic-poste", Data: fmt.Sprintf(`"%s" session`, p.Program)},
-		Item{Kind: "value", Where: run, Name: "creatic-poste-constats", Data: fmt.Sprintf(`"%s" constats --veille`, p.Program)},
+		Item{Kind: "value", Where: classes + `\shell\open\command`, Name: "", Data: fmt.Sprintf(`"%s" signer "%%1"`, program)},
+		Item{Kind: "value", Where: run, Name: "creatic-poste", Data: fmt.Sprintf(`"%s" session`, program)},
+		Item{Kind: "value", Where: run, Name: "creatic-poste-constats", Data: fmt.Sprintf(`"%s" constats --veille`, program)},
 	), told, nil
+}
+
+// windowless is the same program without a console, if the installer put it beside: what Windows calls by itself shows no
+// window then.
+func (p Place) windowless() string {
+	folder, name := filepath.Split(p.Program)
+	stem := strings.TrimSuffix(strings.TrimSuffix(name, filepath.Ext(name)), "w")
+	twin := filepath.Join(folder, stem+"w.exe")
+	if _, err := os.Stat(twin); err != nil {
+		return p.Program
+	}
+	return twin
 }
 
 func holders(c *config.Config) []policy.Holder {

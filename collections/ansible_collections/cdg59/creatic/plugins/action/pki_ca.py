@@ -10,17 +10,16 @@ from typing import Any
 
 from ansible.utils.display import Display
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.host import HostStore, Wanted
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.host import HostStore
 from ansible_collections.cdg59.creatic.plugins.modules.pki_ca import SPEC
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import OwnState
 
+from creatic.pki import own
 from creatic.pki.authority import Authority
 from creatic.pki.keys import Passphrases
-from creatic.pki.registry import Owner
 from creatic.pki.renewal import Machines, advance
 from creatic.pki.x509 import Settings, ensure_p12
 
-CONTROL_NODE = "localhost"
 POLICY_ARC = "1.3.6.1.4.1.59999.59.1"
 SETTINGS = [field.name for field in fields(Settings)]
 
@@ -82,20 +81,14 @@ class ActionModule(OwnState):
             raise PkiError("pki_ca, champ certificates_dir : manquant, alors que certificates est donné")
         folder = Path(args["certificates_dir"]).expanduser().absolute()
         store = HostStore(folder, self._task.check_mode)
-        chain = authority.published()["chain"]
-        known = authority.known_to(CONTROL_NODE)
-        own = authority.settings()
+        settings = authority.settings()
         found = []
         for given in args["certificates"]:
             entry = given
-            if own and entry["profile"] != "server" and not entry["organization"]:
-                entry = entry | {"organization": own.organization}
+            if settings and entry["profile"] != "server" and not entry["organization"]:
+                entry = entry | {"organization": settings.organization}
             request = Request.from_dict(entry)
-            wanted = Wanted.from_dict({"request": request.to_dict(), "group": ""} | known.get(request.name, {}))
-            state = store.inspect(wanted, chain, args["renew_days"])
-            if state["csr"]:
-                issued = authority.issue(state["csr"], request, Owner(CONTROL_NODE, entry["commune"]))
-                state = store.install(wanted, issued.pem, chain)
+            state = own.ensure(authority, store, request, args["renew_days"], entry["commune"])
             if entry["p12"]:
                 current = folder / request.name / "current"
                 path = Path(entry["p12"]).expanduser()

@@ -45,7 +45,7 @@ options:
         description: What the certificate is for.
         type: str
         required: true
-        choices: [client, server, signature, supervision, tsa]
+        choices: [client, code, server, signature, supervision, tsa]
       common_name: {description: CN. A server's defaults to its first DNS name., type: str}
       holder:
         description: Who bears it; a person by default, who bears none of the names of machines and services.

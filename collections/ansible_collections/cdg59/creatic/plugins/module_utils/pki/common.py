@@ -57,6 +57,7 @@ PROFILES: dict[str, tuple[x509.ObjectIdentifier, ...]] = {
     "tsa": (Eku.TIME_STAMPING,),
     # A machine that calls others under its name; it bears no SIREN, so that it is nobody to services.
     "supervision": (Eku.CLIENT_AUTH,),
+    "code": (Eku.CODE_SIGNING,),
 }
 NAMED = ("server", "supervision")
 """Profiles that bear DNS names."""
