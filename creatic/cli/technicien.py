@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils import words
-from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 from invoke import Context
@@ -584,7 +583,8 @@ def poste_installer(context: Context, postes: str, vers: str) -> None:
     wanted = [name for one in asked for name, (slug, _) in hosts.items() if one in (name, slug)]
     if strangers := [one for one in asked if not any(one in (name, slug) for name, (slug, _) in hosts.items())]:
         raise Exit(
-            f"Ni poste, ni commune qui en ait : {', '.join(strangers)}. Connus : {', '.join(sorted(hosts)) or 'aucun'}", 2
+            f"Ni poste, ni commune qui en ait : {', '.join(strangers)}. Connus : {', '.join(sorted(hosts)) or 'aucun'}",
+            2,
         )
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -29,8 +29,8 @@ from creatic.evidence.page import typographic
 from creatic.evidence.seal import UNIT
 from creatic.pki import own
 from creatic.pki.authority import Authority
-from creatic.postes import settings
-from creatic.postes.program import InstallerError, built
+from creatic.postes import program, settings
+from creatic.postes.program import InstallerError
 
 SIGNING = "programmes"
 """Folder of the certificate that signs programs, beside those that seal."""
@@ -68,7 +68,7 @@ class Maker:
         """
         if system == "windows":
             self._certificates()
-        return built(self.home / "postes" / "programme", system)
+        return program.built(program.folder(self.home), system)
 
     def make(
         self,
@@ -186,9 +186,7 @@ class Maker:
 
     # -- the sheet -----------------------------------------------------------------------------------
 
-    def _sheet(
-        self, described: Mapping[str, Any], system: str, name: str, made: bytes, end: dt.datetime | None
-    ) -> str:
+    def _sheet(self, described: Mapping[str, Any], system: str, name: str, made: bytes, end: dt.datetime | None) -> str:
         digest = hashlib.sha256(made).hexdigest()
         return _TEMPLATES.get_template("fiche.html.j2").render(
             told=described,
@@ -225,7 +223,8 @@ def _guid(name: str) -> str:
 
 def _run(program: str, *arguments: str | Path) -> None:
     done = subprocess.run(
-        [program, *map(str, arguments)], capture_output=True, text=True, errors="replace", timeout=_PATIENCE_S, check=False
+        [program, *map(str, arguments)], capture_output=True, text=True, errors="replace",
+        timeout=_PATIENCE_S, check=False,
     )  # fmt: skip # one call
     if done.returncode:
         lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]

@@ -35,10 +35,19 @@ class InstallerError(CreaticError, cause="installeur"):
     """No installer is made; the message (French) says why and what to do."""
 
 
+def folder(home: Path) -> Path:
+    """Where a control node keeps what it built."""
+    return home / "postes" / "programme"
+
+
 def need(systems: Iterable[str]) -> None:
     """Raise InstallerError: this control node lacks what makes the installers of these systems."""
     wanted = {name: package for one in systems for name, package in _PACKAGES[one].items()}
-    lacking = [package for name, package in wanted.items() if not (shutil.which(name) or Path(name).is_absolute() and Path(name).exists())]
+    lacking = [
+        package
+        for name, package in wanted.items()
+        if not (shutil.which(name) or (Path(name).is_absolute() and Path(name).exists()))
+    ]
     if lacking:
         raise InstallerError(
             "ce poste de commande n'a pas de quoi faire les installateurs. À faire, une fois (500 Mo au plus) : sudo "
@@ -46,21 +55,21 @@ def need(systems: Iterable[str]) -> None:
         )
 
 
-def built(folder: Path, system: str, source: Path = SOURCE) -> list[Path]:
+def built(into: Path, system: str, source: Path = SOURCE) -> list[Path]:
     """The program of a system, as `NAMES` says; built if it is not there yet, and those of other states removed.
 
     Args:
-        folder: where they are kept.
+        into: where they are kept.
         source: of the program.
 
     Raises:
         InstallerError: a package lacks, or it does not build.
     """
     need([system])
-    kept = folder / f"{system}-{_state(source)}"
+    kept = into / f"{system}-{_state(source)}"
     if not kept.exists():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        making = folder / f".{kept.name}.{os.getpid()}"
+        into.mkdir(mode=0o700, parents=True, exist_ok=True)
+        making = into / f".{kept.name}.{os.getpid()}"
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir()
         try:
@@ -71,7 +80,7 @@ def built(folder: Path, system: str, source: Path = SOURCE) -> list[Path]:
                 making.rename(kept)
         finally:
             shutil.rmtree(making, ignore_errors=True)
-    for other in folder.glob(f"{system}-*"):
+    for other in into.glob(f"{system}-*"):
         if other != kept:
             shutil.rmtree(other, ignore_errors=True)
     return [kept / name for name in NAMES[system]]
@@ -97,6 +106,6 @@ def _build(source: Path, system: str, program: Path) -> None:
     if done.returncode:
         reason = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "sans message")
         raise InstallerError(
-            f"le programme des postes ne se construit pas ({reason.strip()}). À faire : mettez à jour les paquets golang-go "
-            "et golang-sslmate-src-go-pkcs12-dev, et le clone, puis relancez"
+            f"le programme des postes ne se construit pas ({reason.strip()}). À faire : mettez à jour les paquets "
+            "golang-go et golang-sslmate-src-go-pkcs12-dev, et le clone, puis relancez"
         )
