@@ -68,7 +68,7 @@ class Maker:
         """
         if system == "windows":
             self._certificates()
-        return program.built(program.folder(self.home), system)
+        return program.built(program.folder(), system)
 
     def make(
         self,
@@ -255,7 +255,7 @@ _POSTINST = """\
 #!/bin/sh
 set -e
 if [ "$1" = configure ]; then
-    creatic-poste installer
+    creatic-poste installer || true
     if command -v update-desktop-database >/dev/null; then update-desktop-database -q || true; fi
 fi
 """
@@ -263,7 +263,7 @@ _PRERM = """\
 #!/bin/sh
 set -e
 if [ "$1" = remove ]; then
-    creatic-poste retirer --machine
+    creatic-poste retirer --machine || true
     if command -v update-desktop-database >/dev/null; then update-desktop-database -q || true; fi
 fi
 """

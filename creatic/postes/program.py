@@ -35,9 +35,9 @@ class InstallerError(CreaticError, cause="installeur"):
     """No installer is made; the message (French) says why and what to do."""
 
 
-def folder(home: Path) -> Path:
-    """Where a control node keeps what it built."""
-    return home / "postes" / "programme"
+def folder() -> Path:
+    """Where a control node keeps what it built, beside the applications' environments."""
+    return Path.home() / ".cache/creatic/poste"
 
 
 def need(systems: Iterable[str]) -> None:

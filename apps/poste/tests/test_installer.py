@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+import os
 import re
 import shutil
 import socket
@@ -152,6 +153,19 @@ def test_two_of_a_groupement_upgrade_each_other_and_no_other_s(maker: Maker, tmp
 
 
 @pytest.mark.parametrize(
+    ("system", "program_"),
+    [("windows", "&#34;%ProgramFiles%\\creatic-poste\\creatic-poste.exe&#34;"), ("debian", "creatic-poste")],
+)
+def test_the_sheet_says_what_is_to_be_done_there(maker: Maker, tmp_path: Path, system: str, program_: str) -> None:
+    provided = {**ISSUED, "nom": "maire", "titulaire": "Anne <b>Roy</b>", "source": "fichier"}
+    sheet = make(maker, tmp_path, system, certificats=[ISSUED, provided]).with_suffix(".html").read_text()
+    assert f"{program_} fichier CHEMIN.p12 --certificat maire" in sheet and "--certificat secretaire" not in sheet
+    assert "Anne &lt;b&gt;Roy" in sheet and "fab poste.certifier hay-pc" in sheet and "une fois" in sheet
+    path = maker.make(DESCRIBED, system, None, tmp_path, now())
+    assert "poste.certifier" not in (sheet := path.with_suffix(".html").read_text()) and "une fois" not in sheet
+
+
+@pytest.mark.parametrize(
     ("at", "version"),
     [
         ("2026-12-02T23:44:00+00:00", "26.12.4304"),
@@ -221,6 +235,32 @@ def test_a_deb_has_the_program_and_refuses_to_go_back(maker: Maker, tmp_path: Pa
         done = subprocess.run([tree / "DEBIAN/preinst", "upgrade", before], capture_output=True, text=True, check=False)
         assert (done.returncode, "plus récent" in done.stderr) == (code, bool(code))
     assert not [*tree.glob("DEBIAN/conffiles")]  # the next token replaces the one before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a package is installed on a copy of this machine")
+def test_a_deb_installs_and_goes_with_all_that_it_put(maker: Maker, tmp_path: Path) -> None:
+    package = make(maker, tmp_path, "debian", racines=[*maker.authority.roots().values()])
+    script = """
+    set -e
+    mount -t tmpfs none "$1"; mkdir "$1/u" "$1/w" "$1/m"
+    mount -t overlay overlay -o "lowerdir=/,upperdir=$1/u,workdir=$1/w" "$1/m"
+    mount -t proc proc "$1/m/proc"
+    cp "$2" "$1/m/root/x.deb"
+    exec chroot "$1/m" sh -c '
+        dpkg -i /root/x.deb
+        cat /usr/share/applications/creatic-poste.desktop /etc/xdg/autostart/creatic-poste.desktop
+        dpkg -r creatic-poste && ls -d /usr/bin/creatic-poste /etc/creatic/poste.json /var/lib/creatic/poste \
+            /usr/share/applications/creatic-poste.desktop /etc/xdg/autostart/creatic-poste.desktop || echo plus rien'
+    """
+    place = tmp_path / "copie"
+    place.mkdir()
+    done = subprocess.run(
+        ["unshare", "-mpf", "sh", "-c", script, "sh", place, package], capture_output=True, text=True, check=False,
+        timeout=LONG,
+    )  # fmt: skip # a command on a line
+    assert 'Exec="/usr/bin/creatic-poste" signer %u\nMimeType=x-scheme-handler/creatic;' in done.stdout, done.stderr
+    assert 'Exec="/usr/bin/creatic-poste" session' in done.stdout
+    assert done.stdout.endswith("plus rien\n") and "\n/" not in done.stdout
 
 
 # -- what Windows Installer makes of them ----------------------------------------------------------------

@@ -228,7 +228,7 @@ def prepare(home: Path, *arguments: str, **given: str) -> tuple[int, str]:
     passed = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     environment = passed | {
         "HOME": str(home), "CREATIC_HOME": str(home / "etat"), "CREATIC_INVENTORY": "inventories/example",
-        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_NOCOLOR": "1", "GOCACHE": str(Path.home() / ".cache/go-build"),
     } | given  # fmt: skip # variables by what they are for
     done = subprocess.run(
         [Path(sys.executable).with_name("fab"), "preparer", *arguments],
@@ -244,10 +244,13 @@ def test_each_environment_of_the_inventory_is_asked_for_and_one_that_fails_keeps
     assert status == 0, said
     assert [f"✓ {name} : à faire, depuis {index}" in said for name in ENVIRONMENTS] == [True] * 5, said
     assert f"Mayan) : à faire, depuis {index} et https://npm.invalid" in said
-    assert not (tmp_path / ".cache/creatic/bundles").exists()
+    assert "Programme des postes Windows : il se construit ici" in said
+    assert not (tmp_path / ".cache/creatic").exists()
     status, said = prepare(tmp_path, PIP_INDEX_URL=index)
     assert status == 1 and "5 sur 5 ne sont pas prêts" in said
     assert [f"échec ({name} : «" in said for name in ENVIRONMENTS] == [True] * 5, said
+    assert "Programme des postes Windows : prêt." in said
+    assert [*tmp_path.glob(".cache/creatic/poste/windows-*/creatic-postew.exe")]
     assert said.count("le nom depot.invalid ne se résout pas") == 5 and "Traceback" not in said
     cache = tmp_path / ".cache/creatic/bundles"
     names = [path.name.removesuffix(".lock").removeprefix(".") for path in cache.iterdir()]
