@@ -570,7 +570,7 @@ def poste_certify(context: Context, nom: str = "", attendre: bool = False) -> No
     name="installeur",
     positional=["postes"],
     help={
-        "postes": "postes, comme les nomme l'inventaire, ou communes, pour tous les leurs",
+        "postes": "postes, comme les nomme l'inventaire, ou communes, pour tous les leurs ; ou « tous »",
         "vers": "dossier où poser les installateurs, et la fiche de chacun",
     },
 )
@@ -579,7 +579,9 @@ def poste_installer(context: Context, postes: str, vers: str) -> None:
     common.must_have("guichet")
     known, folder = common.known_communes(), Path(vers).expanduser().absolute()
     hosts = {host.name: (one.slug, host) for one in known for host in one.hosts() if "commune_pc" in host.groups}
-    asked = common.wanted(postes, "")
+    asked = common.wanted(postes, "tous") or [*hosts]
+    if not asked:
+        raise Exit("Aucun poste n'est décrit (communes/, postes) : rien n'est fait.", code=2)
     wanted = [name for one in asked for name, (slug, _) in hosts.items() if one in (name, slug)]
     if strangers := [one for one in asked if not any(one in (name, slug) for name, (slug, _) in hosts.items())]:
         raise Exit(
