@@ -116,8 +116,8 @@ class WindowsPc:
                 args = next(one["Value"] for one in params["Variables"] if one["Name"] == "complex_args")
                 return self._module(params["Script"].removesuffix(".ps1").rpartition(".")[2], args, account)
             else:
-                raise NotImplementedError(name)
-        raise NotImplementedError(manifest[:200])
+                raise LookupError(f"no script of this PC: {name}")
+        raise LookupError(f"no script of this PC: {manifest[:200]}")
 
     def _module(self, name: str, given: dict[str, Any], account: str) -> str:
         args = {key: value for key, value in given.items() if not key.startswith("_ansible_")}
@@ -198,7 +198,7 @@ class WindowsPc:
             entry = Entry(certificate, True, args.get("key_exportable", True), args.get("key_storage", "default"))
         location = args["store_location"]
         held = self.stores[location if location == "LocalMachine" else account, args["store_name"]]
-        thumbprint = entry.certificate.fingerprint(hashes.SHA1()).hex()  # noqa: S303 - Windows' own name of a certificate
+        thumbprint = _thumbprint(entry.certificate)
         changed = thumbprint not in held
         if not check:
             held.setdefault(thumbprint, entry)
@@ -236,8 +236,7 @@ class WindowsPc:
         taken = x509.load_pem_x509_certificate(self._read(certificate))
         if self._requested.get(_public(taken)) != account:
             return 1, "Cannot find object or property. 0x80092004 (-2146885628 CRYPT_E_NOT_FOUND)"
-        thumbprint = taken.fingerprint(hashes.SHA1()).hex()  # noqa: S303 - Windows' own name of a certificate
-        self.stores[account, "My"][thumbprint] = Entry(taken, True, False, "user")
+        self.stores[account, "My"][_thumbprint(taken)] = Entry(taken, True, False, "user")
         return 0, "Installed Certificate"
 
     def _win_shell(self, args: dict[str, Any], account: str, check: bool) -> dict[str, Any]:
@@ -256,6 +255,11 @@ _LOGON = (
     'Failed to become user \'{0}\': Exception calling "CreateProcessAsUser" with "9" argument(s): "Failed to logon '
     'user (The user name or password is incorrect, Win32ErrorCode 1326 - 0x0000052E)"'
 )
+
+
+def _thumbprint(certificate: x509.Certificate) -> str:
+    """Windows' own name of a certificate, which its store is keyed by."""
+    return hashlib.sha1(certificate.public_bytes(serialization.Encoding.DER), usedforsecurity=False).hexdigest()
 
 
 def _public(one: x509.Certificate | x509.CertificateSigningRequest) -> bytes:
