@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import requests
 from passerelle.clocks import after, court
+from passerelle.files import Files
 from passerelle.letters import Letters
 from passerelle.mail import Post, due
 from tdt_connector import answers, letters
@@ -163,7 +164,7 @@ def test_only_its_commune_s_people_see_and_touch_a_letter(
     for headers in ({}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "none"}):
         assert decide(ask, "prendre", headers=headers).status_code == 403
     assert "à prendre en charge" in ask("poste", "/").text
-    [one] = Letters(world.store, None).shown(None)  # type: ignore[arg-type] # no file is read
+    one = Letters(world.store, Files(world.root)).get(world.config.communes["gondecourt"], 1)
     digest = one.data["fichiers"][0]["sha256"]
     assert ask("autre-connecteur", f"/connecteur/lettres/{one.tdt}/reponse/{digest}").status_code == 404
     # A digest that is announced opens nothing: its content must be brought.
@@ -172,8 +173,9 @@ def test_only_its_commune_s_people_see_and_touch_a_letter(
     answer = ask("autre-connecteur", "/connecteur/lettres", "POST", json=told)
     assert answer.json() == {"attendus": [0]}
     assert ask("autre-connecteur", "/connecteur/lettres/7/0", "PUT", data=b"autre").status_code == 400
-    [other] = Letters(world.store, None).shown("la-madeleine")  # type: ignore[arg-type] # same
-    assert Letters(world.store, None).document(other, "recu", 0) is None  # type: ignore[arg-type] # same
+    found = Letters(world.store, Files(world.root))
+    other = found.get(world.config.communes["la-madeleine"], found.shown("la-madeleine")[0].number)
+    assert found.document(other, "recu", 0) is None
 
 
 @pytest.mark.parametrize(("kind", "sense", "code"), [("observations", "refus", 3), ("courrier", "reponse", 2)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import smtplib
 import time
+import tracemalloc
 from dataclasses import replace
 from datetime import date
 from typing import Any, cast
@@ -81,6 +82,75 @@ def test_a_day_that_a_connector_says_of_an_act_keeps_nobody_s_letters(world: Wor
     for found in (letters.waiting(), letters.awaited(10), letters.shown(None)):
         assert {one.commune for one in found} == {"gondecourt", "la-madeleine"}
     assert ask("groupement", "/").status_code == ask("poste", "/lettres/1").status_code == 200
+
+
+def _answered(ask: Any, number: int = 1) -> str:
+    """A letter that an agent answered; the key of the answer."""
+    assert _announce(ask, number).status_code == 200
+    form = {"geste": "repondre", "sens": "reponse"}
+    given = {"document": ("r.pdf", b"%PDF-1.4", "application/pdf")}
+    headers = {"Sec-Fetch-Site": "same-origin"}
+    path = f"/lettres/{number}"
+    assert ask("poste", path, "POST", data=form, files=given, headers=headers, allow_redirects=False).status_code == 303
+    [one] = ask("connecteur", "/connecteur/lettres").json()["results"]
+    return str(one["reponse"]["cle"])
+
+
+def _say(ask: Any, key: str, state: str, receipt: str = "") -> Any:
+    told = {"lettre": 1, "reponse": key, "etat": state, "ar": receipt}
+    return ask("connecteur", "/connecteur/lettres/suivi", "POST", json=told)
+
+
+def test_the_receipt_of_an_answer_is_a_file_once_and_bounded(world: World, ask: Any) -> None:
+    key, files = _answered(ask), Files(world.root)
+    before = len(list(files.folder.iterdir()))
+    assert _say(ask, key, "transmise", "<AR/>").status_code == 200  # there is none yet
+    assert _say(ask, key, "acquittee", "<AR>é</AR>").status_code == 200
+    assert _say(ask, key, "acquittee", "<AR>2</AR>").status_code == 200  # said again
+    assert _say(ask, key, "refusee").status_code == _say(ask, key, "transmise").status_code == 409
+    one = Letters(world.store, files).get(world.config.communes["gondecourt"], 1)
+    assert files.path(one.answer["ar"]).read_text(encoding="utf-8") == "<AR>é</AR>"
+    assert len(list(files.folder.iterdir())) == before + 1
+
+
+def test_a_receipt_that_is_none_is_not_kept(world: World, ask: Any) -> None:
+    key, files = _answered(ask), Files(world.root)
+    before = len(list(files.folder.iterdir()))
+    assert _say(ask, key, "acquittee", "é" * 100_000).status_code == 200
+    one = Letters(world.store, files).get(world.config.communes["gondecourt"], 1)
+    assert one.answered and one.answer["ar"] == ""
+    assert len(list(files.folder.iterdir())) == before
+
+
+def test_lists_have_nothing_of_what_letters_weigh(world: World, ask: Any) -> None:
+    """400 letters of a day, whose receipts said 200,000 characters each, took 600 MB of everybody's 512 at each ask."""
+    key, text = _answered(ask), "\U0001f600" * 4000
+    assert _say(ask, key, "acquittee").status_code == 200
+    with world.store.transaction() as connection:
+        connection.execute(  # as one of before may be
+            "UPDATE lettre SET donnees = donnees || jsonb_build_object('texte', %(text)s::text, 'fichiers',"
+            " jsonb_build_array(%(text)s::text)), suivi = jsonb_set(suivi || jsonb_build_object('anciennes',"
+            " jsonb_build_array(%(text)s::text)), '{reponse,ar}', to_jsonb(repeat(%(text)s, 50)))",
+            {"text": text},
+        )
+        for number in range(2, 202):
+            connection.execute(
+                "INSERT INTO lettre (commune, tdt, donnees, suivi)"
+                " SELECT commune, %s, donnees, suivi FROM lettre WHERE tdt = 1",
+                (number,),
+            )
+    letters, commune = Letters(world.store, Files(world.root)), world.config.communes["gondecourt"]
+    lists = (
+        lambda: letters.whole(commune), lambda: letters.decided(commune), letters.waiting,
+        lambda: letters.awaited(10_000), lambda: letters.shown(None, 10_000),
+    )  # fmt: skip # a list
+    for one in lists:
+        tracemalloc.start()
+        one()
+        _now, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 2_500_000  # ten kilobytes a letter
+    assert letters.get(commune, 1).data["texte"] == text
 
 
 def test_a_letter_that_cannot_be_read_keeps_no_other(world: World, ask: Any) -> None:

@@ -6,6 +6,7 @@ A letter's row has what it says of itself (`donnees`) and what was done of it (`
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import re
@@ -67,7 +68,8 @@ ANSWERS = {
 }
 TO_SEND = "a_envoyer"  # the connector said nothing of it yet
 # Where an answer ends, as the connector says it; the first two went to the préfet.
-SENT, FAILED = ("acquittee", "transmise"), ("refusee", "a_rapprocher")
+_RECEIVED = "acquittee"  # by which it ends: nothing is said of it any more
+SENT, FAILED = (_RECEIVED, "transmise"), ("refusee", "a_rapprocher")
 PIECES_MAX = 20
 LATELY = 16
 """Days within which a letter is told of whatever became of it, with a margin for hours (mail.UNTAKEN)."""
@@ -77,7 +79,9 @@ _FILES_MAX = 50
 _YEARS = range(2000, 3000)
 # With each letter, its act, and what asks for something about the same act: all of it makes one delay. No more of them
 # than an act may have (room.py): each letter of an act would bring all the others, whoever left them.
-_SELECT = f"""SELECT lettre.*, acte.reference, acte.donnees AS acte_donnees, acte.suivi AS acte_suivi,
+_SELECT = f"""SELECT lettre.*, acte.reference, acte.donnees->>'numero' AS acte_numero,
+  acte.donnees->>'objet' AS acte_objet, acte.donnees->>'date' AS acte_date,
+  acte.suivi->'tdt'->>'date_reception' AS acte_recu_le,
   (SELECT jsonb_agg(jsonb_build_object('donnees', autre.dite, 'reponse', autre.reponse)) FROM (SELECT
     jsonb_build_object('type', une.donnees->'type', 'recu_le', une.donnees->'recu_le', 'date', une.donnees->'date')
       AS dite,
@@ -90,6 +94,13 @@ _SELECT = f"""SELECT lettre.*, acte.reference, acte.donnees AS acte_donnees, act
   FROM lettre
   LEFT JOIN acte ON acte.commune = lettre.commune AND acte.suivi->'tdt'->>'id_acte' = lettre.donnees->>'id_acte'
   WHERE """  # noqa: S608 - constants of ours
+# Of lists, which all communes' figures, mails and connectors are told from: without what is as long as somebody wrote
+# it. A day's letters of one commune would have all the memory of a process that is everybody's.
+_BRIEF = _SELECT.replace(
+    "lettre.*",
+    "lettre.numero, lettre.commune, lettre.tdt, lettre.recu_le, lettre.donnees - '{texte,fichiers}'::text[] AS donnees,"
+    " lettre.suivi - 'anciennes' #- '{reponse,ar}' AS suivi",
+)
 # What may call for a mail long after it came (mail.due): what a person has to do (Letter.open), and an answer of which
 # nothing good is known.
 _WAITS = f"""(
@@ -100,6 +111,8 @@ _WAITS = f"""(
 SCHEMA += f"CREATE INDEX IF NOT EXISTS lettre_en_attente ON lettre (commune, numero) WHERE {_WAITS};\n"
 _SAID = "SELECT count(*) FROM lettre_passage WHERE numero = %s AND le > now() - interval '1 day' AND par = 'connecteur'"
 _GONE = "Une réponse à ce courrier est déjà partie, ou part."
+_RECEIPT_MAX = 60_000
+"""Bytes of the préfecture's receipt of an answer, one a letter: what its letter counts for has it (room.LEAST)."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _HEADS = {b"%PDF-": ".pdf", b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg"}
@@ -271,12 +284,19 @@ class Letters:
                 raise BadRequest("Cette réponse n'est pas de ce courrier, ou son état est inconnu.", 404)
             if answer["etat"] == state:
                 return
+            if answer["etat"] == _RECEIVED:
+                raise BadRequest("La préfecture a déjà accusé réception de cette réponse.", 409)
             room.check_said(connection, _SAID, row["numero"])
+            receipt = str(told.get("ar") or "").encode("utf-8", "replace") if state == _RECEIVED else b""
+            kept = 0 < len(receipt) <= _RECEIPT_MAX
             news = {"etat": state, "motif": _text(told.get("motif"), 2000), "fin": _now()}
-            news |= {"transaction": _text(told.get("transaction"), 20), "ar": _text(told.get("ar"), 200_000)}
+            news |= {"transaction": _text(told.get("transaction"), 20)}
+            news |= {"ar": hashlib.sha256(receipt).hexdigest() if kept else ""}
             news["date_reception"] = _iso(told.get("date_reception")) or (_now()[:10] if state in SENT else "")
             self._change(connection, row, track | {"reponse": answer | news})
             _note(connection, row["numero"], "connecteur", f"réponse {state}", news["motif"])
+            if kept:
+                self._files.keep_bytes(receipt)  # once all of it is taken: nothing removes it
 
     # -- what persons do -----------------------------------------------------------------------------------
 
@@ -417,12 +437,13 @@ class Letters:
 
     # -- rows ----------------------------------------------------------------------------------------------
 
-    def _rows(self, where: str, *values: object) -> list[dict[str, Any]]:
+    def _rows(self, where: str, *values: object, what: str = _BRIEF) -> list[dict[str, Any]]:
         with self._store.transaction() as connection:
-            return connection.execute((_SELECT + where).encode(), values).fetchall()
+            return connection.execute((what + where).encode(), values).fetchall()
 
     def _row(self, where: str, *values: object) -> dict[str, Any]:
-        rows = self._rows(where, *values)
+        """One letter, whole."""
+        rows = self._rows(where, *values, what=_SELECT)
         if not rows:
             raise BadRequest("Ce courrier n'est pas de votre commune, ou n'est pas ici.", 404)
         return rows[0]
@@ -457,14 +478,8 @@ class Letters:
         data, track = row["donnees"], row["suivi"]
         act = dict(data["acte"])
         if row["reference"]:
-            given, tdt = row["acte_donnees"], row["acte_suivi"]["tdt"]
-            act = {
-                "reference": row["reference"],
-                "numero": given.get("numero", ""),
-                "objet": given.get("objet", ""),
-                "date": given.get("date", ""),
-                "recu_le": tdt.get("date_reception", ""),
-            }
+            told = {name: row[f"acte_{name}"] or "" for name in ("numero", "objet", "date", "recu_le")}
+            act = {"reference": row["reference"]} | told
         received = _iso(act.get("recu_le"))
         others = [
             clocks.Request(
