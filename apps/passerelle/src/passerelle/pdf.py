@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from xml.sax.saxutils import escape
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MARGIN = 16  # mm
+_PLACE = "-"  # of a text
 # Made at a time: the longest takes 80 MB.
 _FEW = threading.BoundedSemaphore(2)
 
@@ -77,7 +77,9 @@ def _make(title: str, author: str, foot: str, blocks: Sequence[Block], landscape
     def text(value: str, style: Any = body) -> Any:
         # The fonts of every PDF reader know these characters alone.
         plain = _CONTROL.sub(" ", value).encode("cp1252", "replace").decode("cp1252")
-        return Paragraph(escape(plain), style)
+        made = Paragraph(_PLACE, style)
+        made.frags[0].text = " ".join(plain.split())  # one piece: as markup, each « & » would be a piece of a kilobyte
+        return made
 
     def drawn(block: Block) -> Any:
         if isinstance(block, Section):
