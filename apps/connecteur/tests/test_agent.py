@@ -9,19 +9,23 @@ import json
 import os
 import random
 import signal
+import sys
 import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pypdf import PdfReader, PdfWriter
 from tdt_connector.client import Client
+from tdt_connector.contact import waits
 from tdt_connector.driver import Incoming
 from tdt_connector.drivers import connect
 from tdt_connector.journal import Journal, State
+from tdt_connector.letters import received
 from tdt_connector.proof import test_pdf as make_pdf
 from tdt_connector.s2low import S2low
 from tdt_simulator.testing import TdtServer
@@ -512,6 +516,34 @@ def test_a_document_is_kept_as_it_came_and_an_archive_opened(
     assert folder.name.endswith("-lettre-d-observations-59")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
     assert read == [letter]
+
+
+def test_a_clock_that_was_ahead_holds_nothing_back(
+    commune: Commune, tdt: TdtServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that began at a wrong hour, and was set right: the préfecture's letters would have come weeks later."""
+    ahead = [20 * 86400.0]
+    clock = SimpleNamespace(**{**vars(time), "time": lambda: time.time() + ahead[0]})
+    for name, module in list(sys.modules.items()):
+        if name.startswith("tdt_connector.") and getattr(module, "time", None) is time:
+            monkeypatch.setattr(module, "time", clock)
+    commune.drop("2026_001")
+    commune.run(until=lambda: [row.state for row in commune.rows()] == [State.SENT])
+    ahead[0] = 0
+    commune.run(timeout=10)
+    assert [row.state for row in commune.rows()] == [State.ACKNOWLEDGED]
+    ahead[0] = 20 * 86400.0
+    commune.run_beyond(lambda: True)
+    ahead[0] = 0
+    tdt.letter(tdt.acts()[0]["transaction"], "observations", "Motif à préciser")
+    commune.run(until=lambda: bool(received(commune.config)), timeout=10)
+    with Journal(commune.config.journal) as journal:
+        assert abs(float(journal.value("cycle_le")) - time.time()) < 60  # a sign of life hides no death
+
+
+@pytest.mark.parametrize(("left", "wait"), [(-1, False), (5, True), (59, True), (61, False), (1e9, False)])
+def test_no_hour_is_waited_for_longer_than_its_own_delay(left: float, wait: bool) -> None:
+    assert waits(time.time() + left, 60) is wait
 
 
 def test_two_clerks_with_the_same_file_name_lose_nothing(commune: Commune, tdt: TdtServer) -> None:

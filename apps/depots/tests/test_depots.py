@@ -72,6 +72,12 @@ def depot(tmp_path: Path) -> Depot:
 
 
 @pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Today is after all that is written here."""
+    monkeypatch.setattr(depots, "moment", lambda seconds=None: "2027-06-01T00:00:00+00:00")
+
+
+@pytest.fixture
 def log(depot: Depot) -> Log:
     made = Log(depot.path)
     made.backup(1, 500)
@@ -79,6 +85,7 @@ def log(depot: Depot) -> Log:
     return made
 
 
+@pytest.mark.usefixtures("later")
 def test_backups_are_no_crime(depot: Depot, log: Log) -> None:
     assert depot.watch() == ""
     log.backup(3, 600)
@@ -302,6 +309,7 @@ def test_rolling_back_keeps_aside_what_it_takes_out(depot: Depot, log: Log, monk
     assert depot.watch() == ""
 
 
+@pytest.mark.usefixtures("later")
 def test_a_quarter_is_closed_and_the_oldest_go(depot: Depot, log: Log) -> None:
     assert depot.watch() == ""
     assert depot.turn("2026-12-31T03:00:00+00:00") == []
@@ -414,6 +422,7 @@ def test_a_backup_older_than_the_policy_is_too_old(depot: Depot, hours: int, old
 @pytest.mark.parametrize(
     "cut", ["transaction 3, UTC time 2026-12-0", "transaction 3, UTC time 2026-12-01T02:1", "tran"]
 )
+@pytest.mark.usefixtures("later")
 def test_a_log_that_a_full_disk_cut_keeps_no_client_from_its_figures(depot: Depot, log: Log, cut: str) -> None:
     """borg goes on at the end of the line that it could not end; figures and quarters are of all clients."""
     assert depot.watch() == ""
@@ -425,3 +434,18 @@ def test_a_log_that_a_full_disk_cut_keeps_no_client_from_its_figures(depot: Depo
     assert depot.report()["derniere"] == "2026-12-03T01:00:00+00:00"
     depot.turn("2026-12-03T02:00:00+00:00")
     metrics(depot.settings)
+
+
+def test_a_clock_that_was_ahead_does_not_hide_that_no_backup_comes(
+    depot: Depot, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The age of the last backup is what tells of one that fails: it would have been none for a year."""
+    log.backup(7, manifest=700)
+    log.backup(8, manifest=800, at="2027-11-26T01:00:00.000000")
+    assert not depot.watch()
+    monkeypatch.setattr(depots, "moment", lambda seconds=None: "2026-11-28T00:00:00+00:00")
+    assert depot.report()["derniere"] == "2026-11-26T01:00:00+00:00"
+    metrics(depot.settings)
+    stamp = datetime(2026, 11, 26, 1, tzinfo=UTC).timestamp()
+    figure = f'creatic_depot_last_transaction_timestamp_seconds{{client="mairie"}} {stamp:.10g}'
+    assert figure in (depot.settings.metrics / "depots.prom").read_text()

@@ -252,6 +252,8 @@ def test_silence_is_counted_from_the_last_line_or_from_when_it_was_expected() ->
     expected = {"a": {"commune": "anor"}, "b": {}, "c": {}}
     seen = receive.noted({"a": 10.0, "gone": 5.0}, {"b": 990_000.0}, expected, 1_000_000.0)
     assert seen == {"a": 10.0, "gone": 5.0, "b": 990_000.0, "c": 1_000_000.0}
+    # A clock that was ahead does not hide a silence until its hour.
+    assert receive.noted({"a": 9e9}, {"b": 9e9}, expected, 1_000_000.0) == dict.fromkeys("abc", 1_000_000.0)
     told = receive.figures(seen, expected, {}, 1_000_000.0)
     assert re.findall(r"^journaux_silence.*", told, re.M) == [
         'journaux_silence_timestamp_seconds{emetteur="a",commune="anor"} 10'

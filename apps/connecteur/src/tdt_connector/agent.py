@@ -17,7 +17,7 @@ from typing import Any
 from .admission import Admission
 from .answers import Answers
 from .config import Config
-from .contact import Contact
+from .contact import Contact, waits
 from .driver import Driver
 from .filing import Filing
 from .following import Following
@@ -66,10 +66,11 @@ class Agent(Part):
         self._each_remote(State.CHECKED, self._transmission.send)
         self._each_remote(State.INTENT, self._transmission.reconcile)
         self._each_remote(State.SENT, self._following.poll)
-        if self._contact.reachable() and now >= float(self._journal.value("reception_prevue", "0")):
+        expected = float(self._journal.value("reception_prevue", "0"))
+        if self._contact.reachable() and not waits(expected, self._config.delais.reception):
             self._letters.receive()
         self._answers.work()
-        if now - float(self._journal.value("cycle_le", "0")) >= _SIGN_OF_LIFE:
+        if abs(now - float(self._journal.value("cycle_le", "0"))) >= _SIGN_OF_LIFE:
             self._journal.set_value("cycle_le", int(now))
         return self._pause()
 
@@ -80,11 +81,10 @@ class Agent(Part):
 
     def _each(self, what: str, rows: list[Row], action: Callable[[Row], None]) -> None:
         """Apply to each row; one row's trouble does not hold the others back."""
-        now = time.time()
         for row in rows:
             if self._stop.is_set():
                 return
-            if row.due > now:
+            if waits(row.due, max(_RETRY, self._config.delais.longest)):
                 continue
             self._step(what)
             try:

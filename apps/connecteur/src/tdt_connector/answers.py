@@ -19,6 +19,7 @@ from creatic_agent.durable import write
 from creatic_agent.reasons import reason
 
 from .classification import parse_xml, read_day
+from .contact import waits
 from .driver import Answer, RemoteState, RemoteStatus
 from .errors import Denied, Refused, TdtError, Uncertain, Unreachable, sentence
 from .part import Part
@@ -44,7 +45,7 @@ class Answers(Part):
         """Do what is due; one answer's trouble does not hold the others back."""
         for key, text in self._journal.values(ANSWERS).items():
             one = json.loads(text)
-            if one["etat"] in ENDS or one.get("prochain", 0) > time.time():
+            if one["etat"] in ENDS or waits(one.get("prochain", 0), self._config.delais.longest):
                 continue
             if self._stop.is_set() or not self._contact.reachable():
                 return

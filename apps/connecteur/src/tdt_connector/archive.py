@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -30,6 +29,7 @@ from creatic_agent.errors import CreaticError
 from .classification import parse_xml
 from .client import ask
 from .config import Config
+from .contact import waits
 from .sip import FLOW, KEPT, NAMESPACE, PROOF, SipError, Terms, build, build_proof, message_identifier
 from .storage import digest
 
@@ -108,6 +108,12 @@ def archived_as(folder: Path) -> str:
     return _outcome(folder.name, (folder / ACCEPTED).read_bytes()).archive
 
 
+def _lately_refused(folder: Path) -> bool:
+    """Whether what is in this folder was refused a short while ago."""
+    told = folder / REFUSED
+    return told.is_file() and waits(told.stat().st_mtime + _REFUSED_AGAIN, _REFUSED_AGAIN)
+
+
 class Sae:
     """The archive's door, seen from a commune. Raises ArchiveError."""
 
@@ -167,12 +173,7 @@ class Sae:
 
     def waiting(self) -> list[str]:
         """Identifiers of the acquitted acts to deposit: those refused a short while ago would be refused again."""
-        now = time.time()
-        return [
-            path.name
-            for path in unarchived(self._config)
-            if not (path / REFUSED).is_file() or now - (path / REFUSED).stat().st_mtime > _REFUSED_AGAIN
-        ]
+        return [path.name for path in unarchived(self._config) if not _lately_refused(path)]
 
     def deposit(self, idacte: str) -> Outcome:
         """Deposit an acquitted act, or give again what was answered. Raises SipError, ArchiveError, OSError."""
@@ -217,7 +218,7 @@ class Sae:
 
     def waiting_proofs(self) -> list[str]:
         """Identifiers of archived acts whose dossier de preuve is to be deposited."""
-        now, config = time.time(), self._config
+        config = self._config
         there = [
             *(config.dossier / "acquittes").glob(f"*/{PROOF}/preuve.xml"),
             *config.folder_kept.glob(f"*/{PROOF}/preuve.xml"),
@@ -227,9 +228,7 @@ class Sae:
             for path in there
             if (path.parents[1] / ACCEPTED).is_file()
             and not (path.parent / ACCEPTED).is_file()
-            and not (
-                (path.parent / REFUSED).is_file() and now - (path.parent / REFUSED).stat().st_mtime < _REFUSED_AGAIN
-            )
+            and not _lately_refused(path.parent)
         )
 
     def deposit_proof(self, idacte: str) -> Outcome:

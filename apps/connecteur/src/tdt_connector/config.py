@@ -107,6 +107,11 @@ class Delays:
     statut3: _Seconds = 172800  # an act transmitted for longer without ARActe is reported
     http: _Seconds = 60  # longest wait for an answer of the TdT
 
+    @property
+    def longest(self) -> float:
+        """The longest wait between two looks at one act, one flow, one answer."""
+        return max(self.sondage_min, self.sondage_max, self.rapprochement, self.reprise_max)
+
 
 @dataclass(frozen=True)
 class Line:

@@ -12,6 +12,14 @@ from .journal import Journal
 log = logging.getLogger("tdt-connector")
 
 
+def waits(hour: float, longest: float) -> bool:
+    """Whether an hour (seconds since the epoch) is still to come, of those that were set as far as `longest` seconds.
+
+    One that is further was set by a clock that was ahead, and is set right since: it holds nothing back.
+    """
+    return 0 < hour - time.time() <= longest
+
+
 class Contact:
     """The exchange with the TdT: what was lost waits, twice as long each time.
 
@@ -25,7 +33,7 @@ class Contact:
 
     def reachable(self) -> bool:
         """Whether the TdT may be asked now."""
-        return time.time() >= self.due
+        return not waits(self.due, self._config.delais.reprise_max)
 
     def made(self) -> None:
         """The TdT has answered."""

@@ -28,6 +28,7 @@ from . import letters, prefecture
 from .answers import ANSWERS, ENDS, REFUSED, TO_RECONCILE, TO_SEND
 from .answers import RECEIPT as ANSWER_RECEIPT
 from .config import Config
+from .contact import waits
 from .driver import ANSWERS as KNOWN_ANSWERS
 from .errors import Full, HandoverError
 from .journal import Journal
@@ -65,7 +66,7 @@ def demand(answer: requests.Response) -> requests.Response:
 
 def kept_back(journal: Journal) -> bool:
     """Whether the passerelle said lately that it takes no more: what is to be given stays here meanwhile."""
-    return float(journal.value(_UNTIL, "0")) > time.time()
+    return waits(float(journal.value(_UNTIL, "0")), _PAUSE)
 
 
 def keep_back(journal: Journal) -> None:

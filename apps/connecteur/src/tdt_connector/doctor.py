@@ -282,8 +282,7 @@ def _journal(config: Config) -> Iterator[Finding]:
 
 def _service(journal: Journal) -> Finding:
     last = float(journal.value("cycle_le", "0"))
-    age = time.time() - last
-    if age < _ALIVE:
+    if abs(time.time() - last) < _ALIVE:
         return Finding("service", "Service", OK, "le service travaille")
     when = f"depuis le {datetime.fromtimestamp(last):%d/%m/%Y à %H:%M}" if last else "il n'a jamais travaillé"
     remedy = "systemctl restart tdt-connector, puis journalctl -u tdt-connector."

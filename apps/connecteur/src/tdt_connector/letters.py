@@ -20,6 +20,7 @@ from creatic_agent.durable import sync_directory, write
 from . import kinds
 from .classification import fold
 from .config import Config
+from .contact import waits
 from .driver import Incoming
 from .errors import Denied, Refused, TdtError, Uncertain, Unreachable
 from .journal import Journal
@@ -51,7 +52,7 @@ class Letters(Part):
             for item in items:
                 if self._stop.is_set():
                     return
-                if self._set_aside.get(item, (0, 0.0))[1] <= time.time():
+                if not waits(self._set_aside.get(item, (0, 0.0))[1], _SET_ASIDE):
                     self._try_to_receive(item)
             self._note_read({item.id for item in items})
             self._contact.made()

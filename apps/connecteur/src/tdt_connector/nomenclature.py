@@ -40,7 +40,7 @@ class Nomenclature(Part):
                 f"nomenclature périmée : le TdT emploie celle du {served:%d/%m/%Y}, la préfecture applique celle du "
                 f"{date.fromisoformat(wanted):%d/%m/%Y}, demandée au TdT."
             )
-        age = time.time() - float(value("nomenclature_le", "0"))
+        age = abs(time.time() - float(value("nomenclature_le", "0")))  # of a clock that was ahead too
         if age > delays.nomenclature_max:
             return f"nomenclature périmée : elle n'a pas pu être vérifiée au TdT depuis {age / 3600:.0f} h."
         asked = time.time() - float(value("nomenclature_demande_le", "0"))
@@ -64,12 +64,12 @@ class Nomenclature(Part):
         try:
             answered = self._answered(now)
             stale = self.current is not None and bool(self.problem())
-            asked = now - float(value("nomenclature_demande_le", "0"))
+            asked = abs(now - float(value("nomenclature_demande_le", "0")))
             if not value("nomenclature_demande") and asked >= (
                 delays.sondage_max if stale else delays.nomenclature_demande
             ):
                 self._ask(now)
-            age = now - float(value("nomenclature_le", "0"))
+            age = abs(now - float(value("nomenclature_le", "0")))
             if self.current is None or answered or age >= delays.nomenclature:
                 self._fetch(now)
         except (Unreachable, Denied, Uncertain) as error:

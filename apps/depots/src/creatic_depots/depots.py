@@ -203,8 +203,10 @@ class Depot:
         """What the server can say of it."""
         state, times = self.state, self.times()
         closed = self.closed()
-        # Closed quarters hold the last backup while the live repository is new.
-        last = max(times.values(), default=str(state.get("derniere", "")))
+        # Closed quarters hold the last backup while the live repository is new. What is still to come was noted by a
+        # clock that was ahead: it would hide that no backup comes any more, until its hour.
+        now = moment()
+        last = max((one for one in (*times.values(), str(state.get("derniere", ""))) if one <= now), default="")
         return {
             "client": self.client,
             "derniere": last,
@@ -219,7 +221,7 @@ class Depot:
             "suspect": state["suspect"],
             "gele": self.freeze_file.exists(),
             "verification": state["verification"],
-            "horloge": moment(),
+            "horloge": now,
         }
 
     # -- The watch --------------------------------------------------------------------------------------

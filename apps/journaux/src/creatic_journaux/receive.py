@@ -463,7 +463,8 @@ def noted(
         now: seconds since the epoch.
     """
     known = dict.fromkeys(expected, now) | dict(seen) | dict(last)
-    return {name: moment for name, moment in known.items() if name in expected or now - moment < FORGOTTEN_S}
+    # No later than now: what a clock that was ahead noted would hide a silence until its hour.
+    return {name: min(moment, now) for name, moment in known.items() if name in expected or now - moment < FORGOTTEN_S}
 
 
 def figures(

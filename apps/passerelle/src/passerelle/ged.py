@@ -118,7 +118,8 @@ class Ged:
         if not sent.get("recu"):
             # Sent without an answer, it may still come: for a while, nothing is sent again.
             left = sent.get("le", 0) + _LOST - time.time()
-            if left > 0 and self._comes(document, piece, left):
+            # Longer than that, a clock was ahead.
+            if 0 < left <= _LOST and self._comes(document, piece, left):
                 return
             sent["le"] = time.time()
             note()

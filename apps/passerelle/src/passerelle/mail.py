@@ -79,10 +79,8 @@ class Post:
             for mark, subject, text in due(letter, today, self._config) if commune else ():
                 for address in commune.mails if commune else ():
                     own = f"{mark}:{address}"
-                    if (
-                        own in letter.track.get("courriels", [])
-                        or self._later.get(f"{letter.number} {own}", 0) > time.time()
-                    ):
+                    left = self._later.get(f"{letter.number} {own}", 0) - time.time()
+                    if own in letter.track.get("courriels", []) or 0 < left <= _PAUSE:
                         continue
                     if time.monotonic() >= end:
                         return sent
