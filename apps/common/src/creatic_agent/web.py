@@ -20,6 +20,9 @@ PLACES = 6
 those who wait for an answer: what was begun for who hung up goes on, and nginx counts it no more."""
 LARGEST = 1_000_000
 """Bytes of what is sent to a view that says nothing else: read whole, as JSON of a few bytes an object."""
+PIECES = 100_000
+"""Values of a JSON text: a letter with fifty files has some hundreds, and each takes sixty bytes of memory or more,
+where two of the text say it."""
 _LATER = 60  # seconds
 _BUSY = (
     "Trop de demandes de votre commune ou de votre organisme sont en cours. À faire : attendez leurs réponses, puis "
@@ -34,7 +37,10 @@ _TEXTS = {
 
 
 class _Json(DefaultJSONProvider):
-    """JSON that ends no request: nested too deeply it is none, and half a character that was heard is told as « ? »."""
+    """JSON that ends no request: nested too deeply, or of too many pieces, it is none.
+
+    Half a character that was heard is told as « ? ».
+    """
 
     ensure_ascii = False
 
@@ -42,6 +48,9 @@ class _Json(DefaultJSONProvider):
         return super().dumps(obj, **kwargs).encode("utf-8", "replace").decode()
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        text = s.encode("utf-8", "replace") if isinstance(s, str) else s
+        if sum(map(text.count, (b",", b"[", b"{"))) > PIECES:
+            raise ValueError("too many pieces")
         try:
             return super().loads(s, **kwargs)
         except RecursionError as error:

@@ -189,7 +189,7 @@ class Letters:
             ]
             sizes = [int(one["octets"]) for one in told["fichiers"]]
             day = _iso(told["recu_le"])
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
             raise BadRequest(f"Ce n'est pas l'annonce d'un courrier ({error!r}).") from error
         whole = all(_DIGEST.fullmatch(str(one["sha256"])) for one in listed)
         if not day or not 0 < number < 2**63 or len(listed) > _FILES_MAX or not whole:
