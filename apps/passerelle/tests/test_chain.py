@@ -19,6 +19,7 @@ from passerelle.errors import Away, Refused, Trouble
 from passerelle.page import content
 from passerelle.parapheur import Parapheur
 from passerelle.queue import advance
+from passerelle.store import Store
 
 from testbed.chain import COMMUNES, FINISHED, FakeConnector, World
 from testbed.database import Database
@@ -642,3 +643,24 @@ def test_figures_are_published(world: World) -> None:
     path, line = world.config.metrics, 'passerelle_actes{etape="signature"} 1\n'
     world.run(until=lambda: path.exists() and line in path.read_text())  # an earlier figure may be there already
     assert line in path.read_text()
+
+
+def test_what_is_said_in_between_is_not_undone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A try that took too long here ended after the next one: the act lost its identifier and its ARActe."""
+    reference = world.deliberations.adopt("d1")
+    world.reach(reference, "teletransmission")
+    connector, locked, locks = FakeConnector(world.chain, GONDECOURT), Store.lock, 0
+    [act] = connector.pull()
+
+    def lock(connection: Any, reference: str) -> Any:
+        nonlocal locks
+        locks += 1
+        if locks == 1:
+            connector.say(reference, "transmise")
+            connector.acknowledge(act)
+        return locked(connection, reference)
+
+    monkeypatch.setattr(world.store, "lock", lock)
+    connector.say(reference, "transmise")
+    told = world.act(reference).tdt
+    assert (told["etat"], told["id_acte"][:3], "ar_acte" in told) == ("acquittee", "059", True)

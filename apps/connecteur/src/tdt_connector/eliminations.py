@@ -30,10 +30,10 @@ from creatic_agent import attestation
 from creatic_agent.attestation import DELAY, NotNow, Unproven
 from creatic_agent.durable import sync_directory
 
+from . import contact
 from .archive import ACCEPTED, ArchiveError, Sae, archived_as
 from .archive import Away as NoArchive
 from .config import Config
-from .contact import waits
 from .correspondence import refusal
 from .errors import Away, HandoverError
 from .handover import ELIMINATED, Passerelle
@@ -126,7 +126,7 @@ class Eliminations:
         done, waits = [], []
         for key, text in self._journal.values(_PENDING).items():
             one = Gone.of(json.loads(text))
-            if waits(one.later, _PAUSE):
+            if contact.waits(one.later, _PAUSE):
                 continue
             try:
                 problem = self._apply_one(one)
@@ -172,7 +172,7 @@ class Eliminations:
         for one in self._news():
             self._note(one)
             self._journal.set_value(_RANK, one.rank)
-        if waits(float(self._journal.value(_WHOLE, "0")) + _DAY, _DAY):
+        if contact.waits(float(self._journal.value(_WHOLE, "0")) + _DAY, _DAY):
             return
         known = self._at_passerelle()
         for one in self._pages("apres=0"):

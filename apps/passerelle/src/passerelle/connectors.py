@@ -77,14 +77,32 @@ class Connectors:
     def follow(self, commune: Commune, said: dict[str, Any], ar_acte: bytes | None) -> None:
         """Hear a connector. The same thing said again changes nothing. Raises BadRequest."""
         reference, state = str(said.get("reference") or ""), str(said.get("etat") or "")
-        act = self._store.get(reference)
-        if act is None or act.commune != commune.slug:
-            raise BadRequest(f"Aucun acte de {commune.name} n'a la référence « {reference[:100]} ».", 404)
-        if state not in FOLLOWED + FAILED:
-            raise BadRequest(f"Champ « etat » : « {state[:40]} » est inconnu.")
-        tdt = dict(act.tdt)
-        if state == tdt.get("etat") or (state in FOLLOWED and act.reached(state)):
-            return
+        with self._store.transaction() as connection:
+            # Judged as it is, and not as it was: what was said in between, by the next try of what took too long here,
+            # would be undone.
+            try:
+                act = self._store.lock(connection, reference)
+            except KeyError:
+                act = None
+            if act is None or act.commune != commune.slug:
+                raise BadRequest(f"Aucun acte de {commune.name} n'a la référence « {reference[:100]} ».", 404)
+            if state not in FOLLOWED + FAILED:
+                raise BadRequest(f"Champ « etat » : « {state[:40]} » est inconnu.")
+            if state == act.tdt.get("etat") or (state in FOLLOWED and act.reached(state)):
+                return
+            tdt = self._told(act, commune, said, ar_acte)
+            room.check_said(connection, _SAID, reference)
+            self._note(connection, act, tdt, str(said.get("motif") or "sans explication")[:_REASON_MAX])
+            if state == "acquittee" and ar_acte:
+                # Once all of it is taken: nothing removes the file of what is refused, and all share the disk.
+                self._files.keep_bytes(ar_acte)
+                self._step("aracte: gardé")
+        self._step("suivi: noté")
+
+    @staticmethod
+    def _told(act: Tracked, commune: Commune, said: dict[str, Any], ar_acte: bytes | None) -> dict[str, Any]:
+        """What is known of an act at the TdT once its connector has said this. Raises BadRequest."""
+        reference, state, tdt = act.reference, str(said["etat"]), dict(act.tdt)
         sent = place("teletransmission") <= place(act.step) < place(FINISHED)
         if not sent or (state in FAILED and act.reached("acquittee")):
             raise BadRequest(f"« {reference} » n'est pas à transmettre (étape : {act.step}).", 409)
@@ -101,27 +119,22 @@ class Connectors:
                 tdt["ar_acte"] = hashlib.sha256(ar_acte).hexdigest()
         if state == "versee" and said.get("archive"):
             tdt["archive"] = str(said["archive"])[:100]
-        reason = str(said.get("motif") or "sans explication")[:_REASON_MAX]
-        with self._store.transaction() as connection:
-            now = self._store.lock(connection, reference)
-            room.check_said(connection, _SAID, reference)
-            track = now.track | {"tdt": tdt}
-            if state in FAILED:
-                refused = "La DGFiP refuse le flux" if act.circuit == PES else "La préfecture refuse l'acte"
-                who = refused if state == "refusee" else "Le connecteur ne peut pas transmettre"
-                track["echec"] = {"etat": state, "motif": reason}
-                self._store.change(connection, reference, blocked=f"{who} : {reason}")
-            elif now.track.get("echec"):  # a person had it transmitted all the same
-                track["echec"] = None
-                self._store.change(connection, reference, blocked="")
-            self._store.change(connection, reference, track=track)
-            self._store.note(connection, reference, f"connecteur: {state}", reason if state in FAILED else "")
-            self._defer(connection, reference)
-            if state == "acquittee" and ar_acte:
-                # Once all of it is taken: nothing removes the file of what is refused, and all share the disk.
-                self._files.keep_bytes(ar_acte)
-                self._step("aracte: gardé")
-        self._step("suivi: noté")
+        return tdt
+
+    def _note(self, connection: psycopg.Connection[Any], act: Tracked, tdt: dict[str, Any], reason: str) -> None:
+        """Note what is known of an act, which is locked, and have it move on."""
+        reference, state, track = act.reference, tdt["etat"], act.track | {"tdt": tdt}
+        if state in FAILED:
+            refused = "La DGFiP refuse le flux" if act.circuit == PES else "La préfecture refuse l'acte"
+            who = refused if state == "refusee" else "Le connecteur ne peut pas transmettre"
+            track["echec"] = {"etat": state, "motif": reason}
+            self._store.change(connection, reference, blocked=f"{who} : {reason}")
+        elif act.track.get("echec"):  # a person had it transmitted all the same
+            track["echec"] = None
+            self._store.change(connection, reference, blocked="")
+        self._store.change(connection, reference, track=track)
+        self._store.note(connection, reference, f"connecteur: {state}", reason if state in FAILED else "")
+        self._defer(connection, reference)
 
 
 def _id_acte(act: Tracked, commune: Commune, said: dict[str, Any], ar_acte: bytes | None) -> str:
