@@ -18,7 +18,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,17 +109,18 @@ class Facts:
         return max(now - self.made, dt.timedelta(0))
 
 
-def signers(folder: Path, places: Collection[str]) -> dict[str, Signer]:
-    """Certificates of PCs, by SHA-256.
+def signers(folder: Path, places: Mapping[str, str]) -> dict[str, Signer]:
+    """Certificates of PCs, by SHA-256: a name that was another commune's gives this one none of its certificates.
 
     Args:
         folder: of the authority.
+        places: PCs of the inventory, each with its commune's SIREN.
 
     Raises:
         PkiError: the registry cannot be read.
     """
     with Registry(folder).open() as book:
-        rows = [row for row in book.rows("profil = 'client'") if row["hote"] in places]
+        rows = [row for row in book.rows("profil = 'client'") if places.get(row["hote"]) == row["siren"]]
     found = {}
     for row in rows:
         certificate = load_certificate(row["pem"])
@@ -237,7 +238,7 @@ class Kept:
 
 
 def gather(
-    places: Collection[str],
+    places: Mapping[str, str],
     folder: Path,
     brought: Callable[[], Iterable[tuple[str, bytes]]],
     kept: Kept,
@@ -246,7 +247,7 @@ def gather(
     """What is known of each PC; what could not be asked, or is wrong, is told of it, and the others stand.
 
     Args:
-        places: PCs of the inventory.
+        places: PCs of the inventory, each with its commune's SIREN.
         folder: of the authority.
         brought: gives what the door has, by certificate (SHA-256).
     """

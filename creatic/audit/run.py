@@ -293,7 +293,8 @@ class Audit:
             kept.forget_others(target.name for target in pcs)
         brought = self.order.facts or (lambda: ())
         with waiting(f"constats de {count(len(pcs), 'poste')}", self.say):
-            found = postes.gather([one.name for one in pcs], self.order.home / "pki", brought, kept, moment)
+            places = {one.name: str(one.commune.get("siren", "")) for one in pcs}
+            found = postes.gather(places, self.order.home / "pki", brought, kept, moment)
         for target in pcs:
             known = found[target.name]
             if target.system == "debian" and known.state != postes.JUDGED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import datetime as dt
+import itertools
 import json
 import zlib
 from collections.abc import Iterable, Iterator
@@ -37,6 +38,7 @@ from .conftest import Catalogue, results_of, target
 REPO = Path(__file__).parents[3]
 SETTINGS = Settings("Groupement d'essai", "essai", "1.3.6.1.4.1.59999.59.1")
 NAME, OTHER = "gondecourt-pc-secretariat", "loos-pc"
+SIREN, OF_OTHER = "215902669", "215903600"
 GOOD: dict[str, Any] = {
     "systeme": {"valeur": {"famille": "windows", "nom": "Windows 11 Pro", "version": "25H2", "build": 26200}},
     "disque": {"valeur": {"libre": 5, "total": 10}},
@@ -57,11 +59,11 @@ GOOD: dict[str, Any] = {
 class PC:
     """A PC that the registry certified, with its real key."""
 
-    def __init__(self, bench: Bench, name: str, key: Any = None) -> None:
+    def __init__(self, bench: Bench, name: str, key: Any = None, siren: str = SIREN) -> None:
         self.bench, self.name, self.number = bench, name, 0
         self.key = key or ec.generate_private_key(ec.SECP256R1())
         kind = "rsa" if isinstance(self.key, rsa.RSAPrivateKey) else "ecdsa"
-        asked = Request("agent", "client", f"Agent de {name}", "Commune", "215902669", key_type=kind, holder="person")
+        asked = Request("agent", "client", f"Agent de {name}", "Commune", siren, key_type=kind, holder="person")
         issued = bench.authority.issue(asked.csr(self.key), asked, Owner(name, name.partition("-")[0]))
         self.certificate, self.serial = load_certificate(issued.pem), issued.serial
 
@@ -111,7 +113,7 @@ class Bench:
 
     def found(self, names: Iterable[str] = (NAME, OTHER)) -> dict[str, postes.Known]:
         kept = postes.Kept(self.home / postes.FOLDER)
-        return postes.gather([*names], self.home / "pki", self.brought, kept, self.now)
+        return postes.gather(dict.fromkeys(names, SIREN), self.home / "pki", self.brought, kept, self.now)
 
     def said(self, name: str = NAME) -> tuple[str, str]:
         known = self.found()[name]
@@ -200,6 +202,21 @@ def test_a_door_that_never_ends_and_a_bomb_end(bench: Bench) -> None:
     bomb = base64.b64encode(zlib.compress(b"A" * (50 << 20))).decode()
     calls = [*poste_facts.brought(lambda _after: {"constats": {"a" * 64: bomb}, "reste": True})]
     assert [len(raw) for _name, raw in calls] == [postes.LARGEST + 1] * 2
+    names = (f"{rank:064x}" for rank in itertools.count())
+    found = poste_facts.brought(lambda _after: {"constats": {next(names): ""}, "reste": True})
+    with pytest.raises(FleetError, match="n'en finit pas"):
+        for _one in itertools.islice(found, 100_000):
+            pass
+
+
+def test_a_name_that_was_another_commune_s_gives_none_of_its_certificates(bench: Bench) -> None:
+    before, there = PC(bench, NAME, siren=OF_OTHER), PC(bench, NAME)
+    there.sends({"chiffrement": {"valeur": {"systeme": False}}})
+    bench.now += dt.timedelta(hours=1)
+    before.sends()
+    known = bench.found()[NAME]
+    assert (known.state, known.reason) == (postes.JUDGED, "") and known.facts is not None
+    assert known.facts.told["constats"]["chiffrement"]["valeur"] == {"systeme": False}
 
 
 def test_an_older_or_replayed_one_is_refused_and_the_last_stands(bench: Bench) -> None:
@@ -259,7 +276,7 @@ def test_silence_is_told_with_its_age_and_a_door_that_is_away_too(bench: Bench) 
 
 
 def test_without_an_authority_each_pc_says_why(tmp_path: Path) -> None:
-    found = postes.gather([NAME], tmp_path, lambda: (), postes.Kept(tmp_path / "x"), dt.datetime.now(dt.UTC))
+    found = postes.gather({NAME: SIREN}, tmp_path, lambda: (), postes.Kept(tmp_path / "x"), dt.datetime.now(dt.UTC))
     assert found[NAME].state == postes.AWAY and "autorité" in found[NAME].reason
 
 
