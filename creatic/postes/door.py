@@ -21,9 +21,9 @@ class Door(assemble.Door):
 
     program = _PROGRAM
 
-    def statement(self, after: int) -> Any:
-        """What waits there, and misuses after one, as creatic_enrolement.store says them."""
-        return self._command("releve", "--apres", str(after))
+    def statement(self, after: int, since: str = "") -> Any:
+        """What waits there since a request, and misuses after one, as creatic_enrolement.store says them."""
+        return self._command("releve", "--apres", str(after), *(["--depuis", since] if since else []))
 
     def facts(self, after: str) -> Any:
         """What PCs sent of themselves, after a certificate, as creatic_enrolement.store says it."""

@@ -17,8 +17,9 @@ import datetime as dt
 import hmac
 import json
 import os
+import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,7 +54,10 @@ LASTS = dt.timedelta(days=14)
 LOCK = "postes"
 _KEPT = dt.timedelta(days=60)  # after its end: a PC may come late with what it had asked in time
 _TOGETHER = 20  # tokens, or answers, of one sending: it goes on a command line
-_WORDS = ("id", "genre", "origine", "poste", "certificat", "nom", "presente", "csr", "preuve")
+_PARTS = 50  # of what waits, which one command takes
+_NUMBERS = 1 << 63  # beyond, no door of SQLite has one, nor could be asked what is after it
+_WORDS = ("id", "genre", "origine", "poste", "certificat", "nom", "presente", "csr", "preuve", "recue")
+_LAST = re.compile(r"[0-9T:+-]{25} [0-9a-f]{32}", re.ASCII)
 _CHANGED = "À faire : une nouvelle demande du poste, avec un nouveau jeton"
 
 
@@ -64,8 +68,8 @@ class EnrolmentError(CreaticError, cause="enrolement"):
 class Door(Protocol):
     """See `creatic.postes.door.Door`."""
 
-    def statement(self, after: int) -> Any:
-        """What waits there."""
+    def statement(self, after: int, since: str = "") -> Any:
+        """What waits there, after a request and a misuse that are known."""
 
     def publish(self, sent: Mapping[str, Any]) -> None:
         """Bring tokens."""
@@ -169,18 +173,35 @@ class Enrolment:
             record = self._read()
             told = self._statement(record)
             self._reconcile(record, told)
-            lines, faults, answers = list[str](), list[str](), list[dict[str, Any]]()
-            for one in told["demandes"]:
-                answer = self._judged(record, one, only, lines, faults)
-                if answer:
-                    answers.append({"demande": one["id"], **answer})
-            for start in range(0, len(answers), _TOGETHER):
-                self._door.answer({"reponses": answers[start : start + _TOGETHER]})
+            lines, faults, part = list[str](), list[str](), told
+            for _turn in range(_PARTS):
+                self._answer(record, part["demandes"], only, lines, faults)
+                last = "{recue} {id}".format_map(part["demandes"][-1]) if part["demandes"] else ""
+                if not part["reste"] or not _LAST.fullmatch(last):
+                    break
+                # After the last: what waits for another command, or for the authority, hides nobody's.
+                part = self._statement(record, last)
             misuses = self._misuses(record, told)
             lines += self._seen(record, told, only)
-            if told["reste"]:
+            if part["reste"]:
                 lines.append("D'autres demandes attendent à la porte : relancez la même commande.")
             return Outcome(lines, faults, misuses, self._awaited(record, only))
+
+    def _answer(
+        self,
+        record: dict[str, Any],
+        asked: Sequence[Mapping[str, str]],
+        only: str,
+        lines: list[str],
+        faults: list[str],
+    ) -> None:
+        """Judge requests, and bring the door their answers."""
+        answers = []
+        for one in asked:
+            if answer := self._judged(record, one, only, lines, faults):
+                answers.append({"demande": one["id"], **answer})
+        for start in range(0, len(answers), _TOGETHER):
+            self._door.answer({"reponses": answers[start : start + _TOGETHER]})
 
     def _check_authority(self) -> None:
         """Raise PkiError when it cannot sign: it is no fault of a request."""
@@ -360,18 +381,18 @@ class Enrolment:
         given = {"empreinte": digest, "poste": place.name, "nom": place.computer, "fin": one["fin"]}
         return given | {"certificats": holders}
 
-    def _statement(self, record: dict[str, Any]) -> dict[str, Any]:
+    def _statement(self, record: dict[str, Any], since: str = "") -> dict[str, Any]:
         """The door's statement; one that came back from a backup counts its misuses from there."""
-        found = self._door.statement(record["apres"])
+        found = self._door.statement(record["apres"], since)
         try:
             if int(found["dernier"]) < record["apres"]:
                 record["apres"] = 0
-                found = self._door.statement(0)
+                found = self._door.statement(0, since)
             for one in found["demandes"]:
                 if not all(isinstance(one[word], str) for word in _WORDS):
                     raise ValueError
             for one in found["mesusages"]:
-                if type(one["id"]) is not int or one["id"] <= record["apres"]:
+                if type(one["id"]) is not int or not record["apres"] < one["id"] < _NUMBERS:
                     raise ValueError
                 dt.datetime.fromisoformat(one["quand"]).astimezone(dt.UTC)
                 if not all(isinstance(one[word], str) for word in ("poste", "nom", "adresse", "message")):

@@ -50,8 +50,8 @@ class Door:
         self.published: list[Mapping[str, Any]] = []
         self.away = False
 
-    def statement(self, after: int) -> Any:
-        return self.meddle(json.loads(json.dumps(self.store.statement(after, self._now()))))
+    def statement(self, after: int, since: str = "") -> Any:
+        return self.meddle(json.loads(json.dumps(self.store.statement(after, self._now(), since))))
 
     def publish(self, sent: Mapping[str, Any]) -> None:
         if self.away:
@@ -234,7 +234,7 @@ def test_a_door_that_knows_a_used_token_has_no_second_key_signed(bench: Bench) -
     token, _found = bench.enrolled()
     key = p256()
     made = {"genre": "jeton", "origine": proof.token_digest(token), "poste": NAME, "certificat": SLUG, "id": "0" * 32}
-    made |= {"nom": PLACE.computer, "presente": "", "csr": REQUEST.csr(key)}
+    made |= {"recue": "", "nom": PLACE.computer, "presente": "", "csr": REQUEST.csr(key)}
     made |= {"preuve": proof.token_proof(token, NAME, SLUG, proof.fingerprint(key.public_key()))}
     bench.door.meddle = lambda told: told | {"demandes": [made]}
     assert "déjà servi à une autre clé" in bench.enrolment.certify().faults[0] and len(bench.serials()) == 1
@@ -248,12 +248,40 @@ def test_a_door_that_knows_a_used_token_has_no_second_key_signed(bench: Bench) -
         {"dernier": 0, "demandes": [], "mesusages": [{"id": 0}], "vus": [], "jetons": [], "reste": False},
         {"dernier": 0, "demandes": [], "mesusages": [], "vus": [{"derniere": "hier"}], "jetons": [], "reste": False},
         {"dernier": 0, "demandes": [], "mesusages": [], "vus": [], "jetons": ["x"], "reste": False},
+        {"dernier": 0, "demandes": [], "vus": [], "jetons": [], "reste": False, "mesusages": [
+            {"id": 1 << 63, "quand": "2026-12-02T09:00:00Z", "poste": "", "nom": "", "adresse": "", "message": ""}]},
     ],
 )  # fmt: skip # a list of cases
 def test_a_door_that_says_something_else_ends_the_command(bench: Bench, told: Any) -> None:
     bench.door.meddle = lambda _told: told
     with pytest.raises(EnrolmentError, match=r"répond autre chose .* À faire : .* Rien n'est fait"):
         bench.enrolment.certify()
+
+
+def test_what_waits_for_another_command_hides_nobody_s(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("creatic_enrolement.store._TOLD", 2)
+    for rank in range(7):
+        other = dataclasses.replace(OTHER, name=f"loos-pc{rank}")
+        bench.places[other.name] = other
+        bench.asks(bench.enrolment.token(other.name)[0], p256(), other)
+    bench.shift = dt.timedelta(seconds=2)
+    token, _end = bench.enrolment.token(NAME)
+    number = bench.asks(token, p256())
+    outcome = bench.enrolment.certify(NAME)
+    assert bench.told(number, token)["etat"] == "signee" and len(outcome.lines) == 1
+    issue = bench.authority.issue
+
+    def fails(csr: str, request: Request, owner: Owner) -> Any:
+        if owner.host != "loos-pc6":
+            raise PkiError("celle-ci ne se signe pas")
+        return issue(csr, request, owner)
+
+    monkeypatch.setattr(bench.authority, "issue", fails)
+    outcome = bench.enrolment.certify()
+    assert len(outcome.faults) == 6 and "loos-pc6" in outcome.lines[0]
+    endless = {"demandes": [], "reste": True}
+    bench.door.meddle = lambda told: told | endless
+    assert "relancez" in bench.enrolment.certify().lines[-1]
 
 
 # -- what moves meanwhile ---------------------------------------------------------------------------------

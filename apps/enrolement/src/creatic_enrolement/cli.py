@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("publier", help="prendre des empreintes de jetons (JSON, sur l'entrée)")
     telling = commands.add_parser("releve", help="demandes qui attendent, mésusages, certificats vus (JSON)")
     telling.add_argument("--apres", type=int, default=0, help="numéro du dernier mésusage qui est déjà connu")
+    telling.add_argument("--depuis", default="", help="dernière demande qui est déjà connue : sa date et son numéro")
     facts = commands.add_parser("constats", help="ce que les postes disent d'eux-mêmes (JSON)")
     facts.add_argument("--apres", default="", help="empreinte du dernier certificat qui est déjà connu")
     commands.add_parser("repondre", help="prendre des certificats et des refus (JSON, sur l'entrée)")
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         store, now = Store(given.dossier), datetime.now(UTC)
         if given.commande == "releve":
-            print(json.dumps(store.statement(given.apres, now)))
+            print(json.dumps(store.statement(given.apres, now, given.depuis)))
         elif given.commande == "constats":
             print(json.dumps(store.facts(given.apres)))
         elif given.commande == "publier":

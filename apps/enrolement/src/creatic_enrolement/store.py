@@ -367,8 +367,12 @@ class Store:
         db.execute("DELETE FROM demandes WHERE genre = 'jeton' AND origine NOT IN (SELECT empreinte FROM jetons)")
         db.execute("DELETE FROM mesusages WHERE quand < ?", (old,))
 
-    def statement(self, after: int, now: datetime) -> dict[str, Any]:
+    def statement(self, after: int, now: datetime, since: str = "") -> dict[str, Any]:
         """What the control node asks: requests that wait, tokens that are good, misuses after one, who was seen.
+
+        Args:
+            after: number of the last misuse that is known.
+            since: of the last request that is known, ``recue`` and ``id``, a space between; those after it are told.
 
         Returns:
             ``maintenant``; ``jetons``, as they were published; ``demandes``, `_TOLD` at most, the oldest first, and
@@ -378,8 +382,8 @@ class Store:
         with self._open() as db:
             waiting = db.execute(
                 "SELECT id, genre, origine, poste, certificat, nom, presente, cle, csr, preuve, recue FROM demandes "
-                "WHERE etat = ? ORDER BY recue, id LIMIT ?",
-                (WAITING, _TOLD + 1),
+                "WHERE etat = ? AND recue || ' ' || id > ? ORDER BY recue, id LIMIT ?",
+                (WAITING, since, _TOLD + 1),
             ).fetchall()
             good = db.execute("SELECT * FROM jetons WHERE fin > ? ORDER BY 1", (_text(now),)).fetchall()
             last = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'mesusages'").fetchone()
