@@ -283,7 +283,8 @@ class Installed:
         ).returncode  # fmt: skip # a command on a line
 
     def files(self) -> list[str]:
-        return sorted(path.name for path in self.program.parent.glob("*"))
+        """What Windows Installer put; the program keeps its manifest beside."""
+        return sorted(path.name for path in self.program.parent.glob("*") if path.name != "manifeste.json")
 
     def products(self) -> list[tuple[str, str, str]]:
         found = self.pc.query(UNINSTALL).values()

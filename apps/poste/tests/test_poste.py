@@ -964,7 +964,29 @@ def test_the_machine_s_part_is_put_and_taken_away(windows: Wine, door: Door, fir
     assert windows.query(r"HKLM\Software\Policies") | windows.query(RUN) == before
     assert windows.query(r"HKLM\Software\Classes\creatic") == {}
     assert not firefox.parent.exists()
-    assert not [*windows.prefix.glob("drive_c/ProgramData/Creatic/poste/*")]
+    assert not windows.program.with_name("manifeste.json").exists()
+
+
+@pytest.mark.wine
+def test_what_any_account_may_write_tells_an_administrator_nothing(windows: Wine, door: Door) -> None:
+    """%ProgramData% takes anybody's files: a list of what to remove that is put there is nobody's."""
+    planted = windows.prefix / "drive_c/ProgramData/Creatic/poste/manifeste.json"
+    theirs, key = windows.folder / "theirs.txt", r"HKLM\Software\Policies\Autre"
+    theirs.write_text("theirs")
+    windows.wine("reg", "add", key, "/v", "Regle", "/d", "1", "/f")
+    items = [
+        {"genre": "value", "ou": r"SOFTWARE\Policies\Autre", "nom": "Regle", "contenu": "1"},
+        {"genre": "text", "ou": windows.argument(theirs), "contenu": "theirs"},
+    ]
+    planted.parent.mkdir(parents=True, exist_ok=True)
+    planted.write_text(json.dumps({"pose": items}))
+    prepare(windows, door)
+    for command in ("installer", "retirer"):
+        windows.run(command)
+        assert theirs.read_text() == "theirs"
+        assert windows.query(key)[key.replace("HKLM", "HKEY_LOCAL_MACHINE")]["Regle"] == "1"
+    windows.wine("reg", "delete", key, "/f")
+    shutil.rmtree(planted.parents[1])
 
 
 @pytest.mark.wine

@@ -36,9 +36,9 @@ var browsers = []struct{ name, key string }{
 // Here is the machine's own.
 func Here(program string) Place { return Place{program} }
 
-func (p Place) manifest() string {
-	return filepath.Join(os.Getenv("ProgramData"), "Creatic", "poste", "manifeste.json")
-}
+// manifest is beside the program: who may write one may write the other. In %ProgramData% any account makes files, and an
+// administrator's program would remove what somebody else's list says.
+func (p Place) manifest() string { return filepath.Join(filepath.Dir(p.Program), "manifeste.json") }
 
 // Folder is where an account's part is.
 func Folder() (string, error) {
