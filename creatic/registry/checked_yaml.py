@@ -401,9 +401,12 @@ def dotted(path: FieldPath) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
+_NEAR = 0.65  # of five letters, two that differ make another word: « maire » is no « siret »
+
+
 def closest(word: str, known: Iterable[str]) -> str | None:
     """Give the known word that a mistyped one looks like, if any does."""
-    return next(iter(difflib.get_close_matches(word, list(known), n=1)), None)
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=_NEAR)), None)
 
 
 def read_schema(schema_file: Path) -> dict[str, Any]:

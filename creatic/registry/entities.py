@@ -35,8 +35,9 @@ CASF R123-16; CGCT L5211-1, which sends to the communes' rules, three days at le
 QUALITY = "président"
 """In what quality the head of an entity signs."""
 # What an entity has as its commune has it.
-_OF_THE_COMMUNE = ("code_postal", "insee", "territoire", "agents", "vague", "taille", "niveau", "departement")
-_AS_WRITTEN = ("accord_versement", "connecteur", "formalites", "ged")
+_OF_THE_COMMUNE = ("code_postal", "insee", "territoire", "agents", "vague", "taille", "niveau", "departement",
+                   "site_internet")  # fmt: skip # a list of words
+_AS_WRITTEN = ("siret", "accord_versement", "connecteur", "formalites", "ged")
 
 
 def slug(commune: str, entity: Mapping[str, Any]) -> str:

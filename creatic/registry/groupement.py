@@ -382,6 +382,7 @@ def check_commune(source: Source, settings: dict[str, Any] | None) -> dict[str, 
     wrong = {problem.field for problem in source.problems}
     if "siren" in data and "siren" not in wrong:
         _check_siren(source, data["siren"])
+    _check_siret(source, data)
     if settings:
         _check_place(source, data, settings, wrong)
     services = data.get("services")
@@ -411,15 +412,31 @@ def check_commune(source: Source, settings: dict[str, Any] | None) -> dict[str, 
 
 def _check_siren(source: Source, siren: str) -> None:
     """Check the key: Luhn's algorithm on the 9 digits (INSEE, répertoire Sirene)."""
-    digits = [int(digit) * (1 + place % 2) for place, digit in enumerate(siren)]
-    total = sum(digit // 10 + digit % 10 for digit in digits)
-    if total % 10:
+    if total := _luhn(siren):
         key = (int(siren[8]) - total) % 10
         source.report(
             f"la clé de {quote(siren)} est fausse (elle vaut {key} si les 8 premiers chiffres sont bons)",
             "recopiez le SIREN de la commune, par exemple depuis annuaire-entreprises.data.gouv.fr",
             ("siren",),
         )
+
+
+def _luhn(number: str) -> int:
+    """What Luhn's algorithm leaves of a number, 0 when its key is right (ISO/IEC 7812-1, annex B)."""
+    digits = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(number))]
+    return sum(digit // 10 + digit % 10 for digit in digits) % 10
+
+
+def _check_siret(source: Source, data: Mapping[str, Any]) -> None:
+    """Check that a SIRET is of the same SIREN, and its key (INSEE, répertoire Sirene), once the schema takes both."""
+    siret, siren = data.get("siret"), data.get("siren")
+    if siret is None or {"siret", "siren"} & {problem.field for problem in source.problems}:
+        return
+    fix = "recopiez le SIRET du siège, par exemple depuis annuaire-entreprises.data.gouv.fr"
+    if not siret.startswith(siren):
+        source.report(f"{quote(siret)} n'est pas un SIRET du SIREN {siren}", fix, ("siret",))
+    elif _luhn(siret):
+        source.report(f"la clé de {quote(siret)} est fausse", fix, ("siret",))
 
 
 def _check_name(source: Source, name: object, path: FieldPath) -> None:
@@ -708,6 +725,7 @@ def _check_entities(source: Source, data: dict[str, Any]) -> None:
     for index, entity in enumerate(data["entites"]):
         part, shape = entities.EntitySource(source, index), entities.checkable(data, entity)
         _check_siren(part, entity["siren"])
+        _check_siret(part, entity)
         _check_name(part, entity["libelle"], ("libelle",))
         _check_full_names(part, entity)
         _check_signed(part, entity)

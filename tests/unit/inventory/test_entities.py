@@ -212,10 +212,16 @@ MISTAKES = {
         "entites[0].deliberations.aides_individuelles : un CCAS décide d'aides à des personnes, sous le secret "
         "professionnel (CASF, L123-5 et L133-5). À faire : retirez ce champ.",
     ),
+    "a SIRET of its commune": (
+        changed("    type: ccas\n", '    type: ccas\n    siret: "21590266900013"\n'),
+        "entites[0].siret : « 21590266900013 » n'est pas un SIRET du SIREN 265902668. À faire : recopiez le SIRET du "
+        "siège, par exemple depuis annuaire-entreprises.data.gouv.fr.",
+    ),
     "an unknown key": (
         changed("    type: ccas\n", "    type: ccas\n    tutelle: aucune\n"),
         "entites[0].tutelle : champ inconnu. À faire : supprimez-le (champs possibles : nom, libelle, type, siren, "
-        "president, services, accord_versement, connecteur, formalites, comptes, ged, parapheur, deliberations).",
+        "siret, president, services, accord_versement, connecteur, formalites, comptes, ged, parapheur, "
+        "deliberations).",
     ),
     "a person twice": (
         changed("{identifiant: odile.faure, prenom", "{identifiant: claire.dubois, prenom")

@@ -224,6 +224,30 @@ MISTAKES = {
         "communes/gondecourt.yml, ligne 3, siren : la valeur « 215902669 » n'est pas un texte. À faire : écrivez "
         'les 9 chiffres entre guillemets, par exemple siren: "215902669".',
     ),
+    "a SIRET of another SIREN": (
+        changed('siren: "215902669"', 'siren: "215902669"\nsiret: "21590360000017"'),
+        "communes/gondecourt.yml, ligne 4, siret : « 21590360000017 » n'est pas un SIRET du SIREN 215902669. À faire : "
+        "recopiez le SIRET du siège, par exemple depuis annuaire-entreprises.data.gouv.fr.",
+    ),
+    "wrong SIRET key": (
+        changed('siren: "215902669"', 'siren: "215902669"\nsiret: "21590266900012"'),
+        "communes/gondecourt.yml, ligne 4, siret : la clé de « 21590266900012 » est fausse. À faire : recopiez le "
+        "SIRET du siège, par exemple depuis annuaire-entreprises.data.gouv.fr.",
+    ),
+    "a SIREN in the place of a SIRET": (
+        changed('siren: "215902669"', 'siren: "215902669"\nsiret: "215902669"'),
+        'communes/gondecourt.yml, ligne 4, siret : la valeur « "215902669" » n\'est pas admise. À faire : écrivez les '
+        '14 chiffres entre guillemets, par exemple siret: "21590266900013".',
+    ),
+    **{
+        f"a site that is no origin: {one}": (
+            changed('siren: "215902669"', f'siren: "215902669"\nsite_internet: "{one}"'),
+            f'communes/gondecourt.yml, ligne 4, site_internet : la valeur « "{one}" » n\'est pas admise. À faire : '
+            "écrivez https:// puis le nom du site en minuscules, sans rien après, par exemple site_internet: "
+            "https://www.gondecourt.fr.",
+        )
+        for one in ("http://www.loos.fr", "https://www.loos.fr/", "https://loos.fr; script-src *", "https://*.fr")
+    },
     "emoji in the name": (
         changed("nom: Gondecourt", "nom: Gondecourt \U0001f389"),
         "communes/gondecourt.yml, ligne 2, nom : la valeur « Gondecourt \U0001f389 » n'est pas admise. À faire : "
@@ -385,8 +409,8 @@ MISTAKES = {
     "unknown key": (
         GONDECOURT + "maire: Untel\n",
         "communes/gondecourt.yml, ligne 20, maire : champ inconnu. À faire : supprimez-le (champs possibles : "
-        "nom, siren, insee, code_postal, accord_versement, territoire, agents, vague, acces, services, postes, "
-        "connecteur, formalites, comptes, ged, parapheur, deliberations, entites).",
+        "nom, siren, siret, site_internet, insee, code_postal, accord_versement, territoire, agents, vague, acces, "
+        "services, postes, connecteur, formalites, comptes, ged, parapheur, deliberations, entites).",
     ),
     "a day that is none": (
         GONDECOURT + "formalites:\n  compte_tdt: {date: 2026-02-30, document: a.pdf}\n",

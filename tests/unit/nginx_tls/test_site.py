@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def render(template: str, **changes: object) -> str:
     environment = Environment(  # noqa: S701 - nginx's configuration, not HTML
         loader=FileSystemLoader(ROLE / "templates"), undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"comment": "# {}".format, "dirname": posixpath.dirname}
+    environment.filters |= {"comment": "# {}".format, "dirname": posixpath.dirname, "to_json": json.dumps}
     variables = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text()) | {
         "ansible_managed": "Ansible",
         "nginx_tls_site": "essai",
@@ -70,3 +71,16 @@ def test_site_is_hardened_and_limited() -> None:
     assert "ssl_protocols TLSv1.2 TLSv1.3;" in tls
     assert "ssl_session_cache off;" in tls
     assert "listen 80" not in site + render("default.conf.j2")
+
+
+def test_a_page_that_others_frame_is_asked_as_nobody_and_says_by_whom_itself() -> None:
+    site = render("site.conf.j2", nginx_tls_framed="^/[a-z0-9-]+/bloc$")
+    told = site.partition('location ~ "^/[a-z0-9-]+/bloc$" {')[2].partition("\n    }")[0]
+    assert "add_header Content-Security-Policy $essai_regle always;" in told
+    assert "add_header X-Frame-Options $essai_cadre always;" in told
+    assert "proxy_pass_request_headers off;" in told and 'set $args "";' in told
+    assert 'add_header X-Frame-Options "DENY" always;' in site  # of all others
+    # Where the application says nothing, the site's own rules stand.
+    maps = site.partition("server {")[0]
+    assert """"" "default-src 'none';""" in maps and '"" "DENY";' in maps
+    assert "_regle" not in render("site.conf.j2") and "bloc" not in render("site.conf.j2")

@@ -70,6 +70,8 @@ class _Site:
         days = wanted.get("convocation_jours")
         self.bring(commune, "creatic_convocation_jours", days, f"{label}, jours francs de convocation")
         self.bring(commune, "creatic_siren", wanted["siren"], f"{label}, SIREN")
+        self.bring(commune, "creatic_siret", wanted.get("siret"), f"{label}, SIRET")
+        self.bring(commune, "creatic_site", wanted.get("site_internet"), f"{label}, site internet")
         self.bring(commune, "creatic_elus", tuple(wanted["elus"]), f"{label}, élus")
         self.bring(commune, "creatic_habitants", wanted["habitants"] or None, f"{label}, habitants")
         self.bring(commune, "creatic_maire", wanted["nom_maire"], f"{label}, maire")
@@ -279,7 +281,8 @@ def apply(portal: Any, wanted: Mapping[str, Any], passwords: Mapping[str, str]) 
     Args:
         portal: the Plone site.
         wanted: from the filter deliberations_configuration: `communes`, each with slug, nom, siren, elus, acces_elus
-            (names by login), nom_maire, publication, type, aides_individuelles, comptes, and the logins of each group.
+            (names by login), nom_maire, publication, type, aides_individuelles, siret, site_internet, comptes, and the
+            logins of each group.
         passwords: first password of each account to make, and the passerelle's.
 
     Returns:

@@ -15,6 +15,7 @@ _BASE = "++resource++creatic.deliberations"
 # Pages whose object has a title that is not theirs.
 _PAGES = {
     "adresses": "Adresses des élus",
+    "ailleurs": "Site de la commune et données ouvertes",
     "change-password": "Changer le mot de passe",
     "content_status_history": "État",
     "envois": "Envois de la convocation",

@@ -73,10 +73,11 @@ USUAL = "9.1"
 
 def is_known(code: str) -> bool:
     """Whether a code is one of the nomenclature, or below one."""
-    return bool(rules.MATTER.fullmatch(code)) and _above(code) in LABELS
+    return bool(rules.MATTER.fullmatch(code)) and above(code) in LABELS
 
 
-def _above(code: str) -> str:
+def above(code: str) -> str:
+    """The first two levels of a code: those that the whole country has."""
     return ".".join(code.split(".")[:_DEPTH])
 
 
@@ -84,7 +85,7 @@ def title(code: str) -> str:
     """A matter in words: 7.5 – Finances locales : Subventions; the code alone of what is not known."""
     if not is_known(code):
         return code
-    return f"{code} – {rules.MATTERS[code[0]]} : {LABELS[_above(code)]}"
+    return f"{code} – {rules.MATTERS[code[0]]} : {LABELS[above(code)]}"
 
 
 def listed(present: str = "") -> dict[str, str]:

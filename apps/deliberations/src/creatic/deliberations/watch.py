@@ -187,7 +187,12 @@ def mark(publication: Any, projet: Any) -> None:
 
 def is_of(publication: Any, projet: Any) -> bool:
     """Whether a publication was made of this projet."""
-    return is_deliberation(publication) and bool(getattr(aq_base(publication), _ORIGIN)[1] == IUUID(projet))
+    return is_deliberation(publication) and origin(publication) == IUUID(projet)
+
+
+def origin(publication: Any) -> str:
+    """UID of the projet that a délibération on line was made of (`is_deliberation`)."""
+    return str(getattr(aq_base(publication), _ORIGIN)[1])
 
 
 def is_deliberation(publication: Any) -> bool:

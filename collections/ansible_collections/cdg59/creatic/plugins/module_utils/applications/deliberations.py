@@ -15,6 +15,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.errors import Creati
 
 SERVICE = "passerelle"
 _OF_AN_ENTITY = ("heberge_par", "organisme", "conseil", "qualite")  # a CCAS, a syndicat: see registry/entities.py
+_ELSEWHERE = ("siret", "site_internet")  # of open data, and of who shows what is published
 
 
 class DeliberationsError(CreaticError, cause="deliberations"):
@@ -56,7 +57,7 @@ def _commune(commune: Mapping[str, Any]) -> dict[str, Any]:
         "type": commune.get("type", "" if "heberge_par" in commune else "commune"),
         "aides_individuelles": given.get("aides_individuelles", True),
         "comptes": accounts,
-        **{key: commune[key] for key in _OF_AN_ENTITY if key in commune},
+        **{key: commune[key] for key in (*_OF_AN_ENTITY, *_ELSEWHERE) if key in commune},
         **{key: given[key] for key in ("convocation_jours",) if key in given},
         **roles,
     }
