@@ -77,6 +77,13 @@ def court(day: date) -> date:
     return working(after(day) + timedelta(days=1))
 
 
+def appeal(day: date) -> date:
+    """Last day of an appeal against an act that was published, or notified, on a day (code de justice administrative,
+    R421-1): counted as the préfet's (Conseil d'État, 15 December 2023, n° 472836; 19 September 2014, n° 362568).
+    """
+    return court(day)
+
+
 def working(day: date) -> date:
     """That day, or the next one on which people work (holidays of the whole country)."""
     while day.weekday() >= _SATURDAY or _is_holiday(day):

@@ -102,7 +102,7 @@ def offered(act: Tracked, config: Config) -> list[str]:
     """Gestures that a person may make of an act."""
     if act.circuit == PES or _unsigned(act):
         return []
-    found = [] if _elsewhere(act, config) or _individual(act) else ["publier"]
+    found = [] if _elsewhere(act, config) or is_individual(act) else ["publier"]
     found += [] if act.circuit == "deliberation" else ["notifier"]
     if act.goes and not config.has(act.commune, "teletransmission"):
         found.append("recevoir")
@@ -131,7 +131,7 @@ def publicity(act: Tracked, config: Config) -> Publicity:
     if act.circuit not in NATURES or act.eliminated:
         return Publicity()
     published, notified = _noted(act, "publication"), _noted(act, "notification")
-    if _individual(act):
+    if is_individual(act):
         published = None
     elif not _either(act):
         notified = None
@@ -145,7 +145,7 @@ def publicity(act: Tracked, config: Config) -> Publicity:
         return Publicity()  # the préfecture has it first, or a person sees why it does not
     if unsaid(act):
         lacks = "nature à dire (CGCT, L2131-2) : d'elle dépend s'il se publie ou se notifie ; voyez le groupement"
-    elif _individual(act):
+    elif is_individual(act):
         lacks = "à notifier à l'intéressé (CGCT, L2131-1), puis à noter, avec la date, sur la page de l'acte"
     elif _elsewhere(act, config):
         lacks = "à publier, au serveur des délibérations, où le DGS ou le maire choisit ce qui l'est (CGCT, L2131-1)"
@@ -187,7 +187,7 @@ def standing(act: Tracked, config: Config) -> Standing:
         lacks.append("La nature de l'arrêté, et s'il est à transmettre (CGCT, L2131-2) : personne ne l'a dit.")
     elif act.goes and received is None:
         lacks.append(_transmission(act, config))
-    if _individual(act):
+    if is_individual(act):
         published = None
         if notified is None:
             lacks.append("La notification à l'intéressé (CGCT, L2131-1) : notez sa date sur la page de l'acte.")
@@ -195,7 +195,7 @@ def standing(act: Tracked, config: Config) -> Standing:
         where = "au serveur des délibérations, où le DGS ou le maire choisit ce qui est publié"
         how = where if _elsewhere(act, config) else "notez sa date sur la page de l'acte"
         lacks.append(f"La publication{' ou la notification' * _either(act)} (CGCT, L2131-1) : {how}.")
-    if published and not _individual(act) and whole_since(act) is None:
+    if published and not is_individual(act) and whole_since(act) is None:
         lacks.append(
             f"La publication de l'acte entier, annexes comprises (CGCT, R2131-1) : rien ne dit que ses "
             f"{len(act.annexes)} annexes soient toutes en ligne. À faire : publiez-les au serveur des "
@@ -255,7 +255,7 @@ def described(act: Tracked, key: str, modes: dict[str, str]) -> str:
 def _refused(act: Tracked, config: Config, gesture: str) -> str:
     if _unsigned(act):
         return "Cet acte n'est pas encore signé : il n'y a rien à noter."
-    if gesture == "publier" and _individual(act):
+    if gesture == "publier" and is_individual(act):
         return "Un acte individuel se notifie à l'intéressé, il ne se publie pas (CGCT, L2131-1 ; CRPA, L312-1-2)."
     if gesture == "publier" and _elsewhere(act, config):
         return "Cette délibération se publie depuis le serveur des délibérations, qui en donne la date."
@@ -283,8 +283,14 @@ def _unsigned(act: Tracked) -> bool:
     return act.step != FINISHED and place(act.step) <= place("reprise")
 
 
-def _individual(act: Tracked) -> bool:
+def is_individual(act: Tracked) -> bool:
+    """Whether it is about somebody, and notified to them in the place of a publication (CGCT, L2131-1)."""
     return act.circuit == "arrete" and act.nature == INDIVIDUAL
+
+
+def is_urgent(act: Tracked) -> bool:
+    """Whether all that is known of its publication is that it was posted up before it goes on line (L2131-1, III)."""
+    return (act.track.get("publication") or {}).get("mode") == _URGENT
 
 
 def _either(act: Tracked) -> bool:

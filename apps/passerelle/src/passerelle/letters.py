@@ -406,6 +406,21 @@ class Letters:
         rows = self._rows(where, list(clocks.WAITING), list(SENT), limit)
         return self._readable(rows)
 
+    def requests(self, commune: Commune, acts: Sequence[str]) -> dict[str, list[clocks.Request]]:
+        """What makes the préfet's delay of some acts begin again, by the préfecture's identifier of each."""
+        with self._store.transaction() as connection:
+            rows = connection.execute(
+                "SELECT donnees, suivi FROM lettre WHERE commune = %s AND donnees->>'id_acte' = ANY(%s)"
+                " AND donnees->>'etrangere' = '' AND donnees->>'type' = ANY(%s) ORDER BY numero",
+                (commune.slug, list(acts), list(clocks.WAITING)),
+            ).fetchall()
+        found: dict[str, list[clocks.Request]] = {}
+        for row in rows:
+            data, answer = row["donnees"], row["suivi"].get("reponse") or {}
+            asked = clocks.Request(data["type"], _day(data), _answered(answer), _dated(data))
+            found.setdefault(data["id_acte"], []).append(asked)
+        return found
+
     def repeated(self, letter: Letter) -> int:
         """Number of the letter that this one repeats, 0 for none."""
         if not letter.data["id_acte"]:

@@ -17,11 +17,11 @@ from flask import Response, redirect, render_template, request, send_file
 
 from creatic_agent.identity import Denied
 
-from . import executory, pdf
+from . import delays, executory, pdf
 from .acts import FAILED, BadRequest, unsaid, words
 from .config import Commune, Config
 from .identity import Visitor
-from .letters import PARIS
+from .letters import PARIS, Letters
 from .names import marked
 from .register import ARRETES, BOOKS, DELIBERATIONS, PDF_MAX, UNNUMBERED, Entry, Register
 from .steps import PES
@@ -33,8 +33,8 @@ _YEARS = range(1800, 3000)
 class Records:
     """Views. `visitor` gives who asks, from the certificate and from nothing else."""
 
-    def __init__(self, config: Config, store: Store, visitor: Callable[[], Visitor]) -> None:
-        self._config, self._store, self._visitor = config, store, visitor
+    def __init__(self, config: Config, store: Store, letters: Letters, visitor: Callable[[], Visitor]) -> None:
+        self._config, self._store, self._letters, self._visitor = config, store, letters, visitor
         self._register = Register(store)
 
     def rules(self) -> Iterator[tuple[str, str, Callable[..., Any]]]:
@@ -81,8 +81,11 @@ class Records:
             {"nom": one, "titre": executory.GESTURES[one][2], "modes": executory.modes(act, self._config, one)}
             for one in executory.offered(act, self._config)
         ]
+        named = act.tdt.get("id_acte", "")
+        about = self._letters.requests(commune, [named]).get(named, ()) if named else ()
         return render_template(
-            "acte.html.j2", commune=commune.name, act=act, nature=words(act), erreur=fault, gestes=gestures,
+            "acte.html.j2", delais=delays.told(act, delays.of(act, self._config, about), _today())["delais"],
+            commune=commune.name, act=act, nature=words(act), erreur=fault, gestes=gestures,
             manque=stands.lacks, depuis=french(stands.since), faits=self._facts(act, stands), aujourdhui=_today(),
             lien=quote(act.reference, safe=""), flux=act.circuit == PES,
             objet=marked(act.subject),

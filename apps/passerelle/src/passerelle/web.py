@@ -12,6 +12,7 @@ PUT  /connecteur/retours/<name>       what the DGFiP sent back (PES Retour), as 
 GET  /retours/<sha256>                the same, for the commune's agents
 …    /connecteur/lettres…, /lettres…  the préfecture's letters: see desk.py
 …    /acte…, /registre…, /decisions…  the commune's registers and certificates: see records.py
+GET  /delais                          delays of appeal against the commune's acts: see delays.py
 GET  /suivi, /suivi.ods               figures and delays of all communes, for the groupement: see overview.py
 GET  /pour/<slug>                     look at an entity that the commune hosts (CCAS…), or at the commune again
 GET  /                                where each act is (HTML): the commune's own, or all for the groupement
@@ -41,6 +42,7 @@ from . import overview, page
 from .acts import BadRequest
 from .chain import Chain
 from .config import Config
+from .delays import DelaysPage
 from .desk import Desk, json_object
 from .eliminations import Eliminations
 from .files import Files
@@ -87,6 +89,7 @@ def create_app(config: Config, store: Store, chain: Chain) -> Flask:
         *views.desk.rules(),
         *views.records.rules(),
         *views.watch.rules(),
+        *views.delays.rules(),
     )
     app = web.application("passerelle", rules, _error)
     app.config["MAX_CONTENT_LENGTH"] = 2 * _RECEIPT_MAX
@@ -117,7 +120,8 @@ class _Views:
         self._returns = Returns(store, Files(config.folder))
         letters = Letters(store, Files(config.folder))
         self.desk = Desk(config, letters, self._visitor)
-        self.records = Records(config, store, self._visitor)
+        self.records = Records(config, store, letters, self._visitor)
+        self.delays = DelaysPage(config, store, letters, self._visitor)
         self.watch = overview.Watch(config, store, letters, self._visitor)
 
     def _visitor(self) -> Visitor:
