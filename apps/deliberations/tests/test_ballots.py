@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from creatic.deliberations.ballots import Election, Secret, asked_by_too_few
 
+from creatic_agent import law
+
 VOTERS = [f"Élu {rank}" for rank in range(11)]
 
 
@@ -170,4 +172,4 @@ def test_accounts_are_refused_by_a_majority_against_alone_even_in_secret(
     ],
 )
 def test_a_third_of_who_is_there_asks_for_a_secret_vote(asking: int | None, present: int, said: str) -> None:
-    assert asked_by_too_few(asking, present) == said
+    assert asked_by_too_few(asking, present, law.of(law.COMMUNE).secret) == said

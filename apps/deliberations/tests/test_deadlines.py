@@ -8,12 +8,18 @@ import pytest
 from creatic.deliberations import deadlines
 from creatic.deliberations.deadlines import LIST, MINUTES, SETTLED, SUBJECTS, Deadline
 
+from creatic_agent import law
+
 HELD, NEXT = datetime.date(2026, 11, 26), datetime.date(2026, 12, 17)
+BODY = law.of(law.COMMUNE)
 
 
 def days(listed: bool = False, following: datetime.date | None = None, settled: datetime.date | None = None,
          on_line: bool = False) -> dict[str, str]:  # fmt: skip # the signature as one
-    return {one.what: one.last.isoformat() for one in deadlines.waiting(HELD, listed, following, settled, on_line)}
+    return {
+        one.what: one.last.isoformat()
+        for one in deadlines.waiting(HELD, listed, following, settled, on_line, body=BODY)
+    }
 
 
 def test_the_list_is_due_a_week_after_the_meeting() -> None:
@@ -44,7 +50,7 @@ def test_it_says_what_is_missing_and_since_when() -> None:
 
 
 def test_a_list_goes_alone_before_its_week_is_over() -> None:
-    [one] = deadlines.waiting(HELD, False, None, None, False)
+    [one] = deadlines.waiting(HELD, False, None, None, False, body=BODY)
     alone = deadlines.list_goes_alone(HELD)
     assert HELD < alone < one.last
 
@@ -66,7 +72,7 @@ def test_a_meeting_that_nobody_closes_is_late_and_says_what_to_do() -> None:
     ],
 )
 def test_subjects_that_nobody_read_are_recalled_before_the_list_goes(today: str, told: bool, late: bool) -> None:
-    one, of_list = deadlines.waiting(HELD, False, None, None, False, unread=True)
+    one, of_list = deadlines.waiting(HELD, False, None, None, False, unread=True, body=BODY)
     day = datetime.date.fromisoformat(today)
     assert (one.what, of_list.what) == (SUBJECTS, LIST)
     assert (one.is_told(day), one.late(day)) == (told, late)
@@ -76,4 +82,9 @@ def test_subjects_that_nobody_read_are_recalled_before_the_list_goes(today: str,
 
 
 def test_subjects_are_waited_for_once_the_list_is_there_without_them() -> None:
-    assert [one.what for one in deadlines.waiting(HELD, True, None, None, False, unread=True)] == [SUBJECTS]
+    assert [one.what for one in deadlines.waiting(HELD, True, None, None, False, unread=True, body=BODY)] == [SUBJECTS]
+
+
+def test_nothing_is_waited_for_where_no_text_asks_for_it() -> None:
+    """The reform of 2022 on lists and procès-verbaux is not read as a CCAS's."""
+    assert deadlines.waiting(HELD, False, None, HELD, False, unread=True, body=law.of("ccas")) == []

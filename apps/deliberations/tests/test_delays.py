@@ -7,6 +7,8 @@ import datetime
 import pytest
 from creatic.deliberations import delays
 
+from creatic_agent import law
+
 SENT = datetime.date(2026, 11, 20)
 
 
@@ -23,7 +25,7 @@ SENT = datetime.date(2026, 11, 20)
     ],
 )
 def test_the_delay_is_the_laws(people: int, urgent: bool, second: bool, days: int, article: str) -> None:
-    found = delays.delay(people, urgent, second)
+    found = delays.delay(law.of("", people), urgent, second)
     assert (found.days, found.article) == (days, article)
     first = SENT + datetime.timedelta(days + 1)
     assert found.earliest(SENT) == first
@@ -32,11 +34,11 @@ def test_the_delay_is_the_laws(people: int, urgent: bool, second: bool, days: in
 
 
 def test_one_day_short_is_told_with_the_day_from_which_it_is_right() -> None:
-    assert delays.delay(3500, False, False).problem(SENT, datetime.date(2026, 11, 25)) == (
+    assert delays.delay(law.of("", 3500)).problem(SENT, datetime.date(2026, 11, 25)) == (
         "il faut 5 jours francs entre la convocation du 20 novembre 2026 et la séance (L2121-12) : elle peut se tenir "
         "à partir du jeudi 26 novembre 2026"
     )
-    assert delays.delay(900, True, False).problem(SENT, SENT) == (
+    assert delays.delay(law.of("", 900), urgent=True).problem(SENT, SENT) == (
         "il faut un jour franc entre la convocation du 20 novembre 2026 et la séance (L2121-11, urgence) : elle peut "
         "se tenir à partir du dimanche 22 novembre 2026"
     )
@@ -51,9 +53,11 @@ def test_one_day_short_is_told_with_the_day_from_which_it_is_right() -> None:
         ("ccas", 0, True, 3, "R123-16 du CASF"),  # no text lets it be shortened
         ("ccas", 5, True, 5, "ses statuts ou son règlement intérieur"),
         ("syndicat", 0, False, 5, "L5211-1"),
-        ("syndicat", 3, False, 3, "ses statuts ou son règlement intérieur"),
         ("syndicat", 0, True, 1, "L5211-1, urgence"),
-        ("syndicat", 3, True, 1, "L5211-1, urgence"),
+        ("syndicat", 5, True, 1, "L5211-1, urgence"),
+        ("communaute", 0, False, 5, "L5211-1"),
+        ("communaute", 0, True, 1, "L5211-1, urgence"),
+        ("cias", 0, True, 3, "R123-16 du CASF"),
         ("syndicat", 8, True, 8, "ses statuts ou son règlement intérieur"),  # a longer one that it promised itself
         ("caisse_des_ecoles", 0, False, 5, "L2121-12"),
         ("caisse_des_ecoles", 8, False, 8, "ses statuts ou son règlement intérieur"),
@@ -67,26 +71,32 @@ def test_one_day_short_is_told_with_the_day_from_which_it_is_right() -> None:
 def test_the_council_of_an_entity_has_its_own_delay(kind: str, own: int, urgent: bool, days: int, article: str) -> None:
     # Whatever the size of the commune that hosts it.
     for people in (0, 900, 9000):
-        found = delays.delay(people, urgent, False, kind, own)
+        found = delays.delay(law.of(kind, people), urgent, own=own)
         assert (found.days, found.article) == (days, article)
 
 
 def test_a_commune_has_no_rules_of_its_own() -> None:
-    assert delays.delay(900, False, False, "", 1).days == 3
+    assert delays.delay(law.of("", 900), own=1).days == 3
 
 
 @pytest.mark.parametrize("kind", ["", "commune"])
 def test_a_commune_is_one_whether_it_is_said_or_not(kind: str) -> None:
-    assert delays.delay(900, False, False, kind, 8).days == 3
-    assert delays.delay(9000, True, False, kind).article == "L2121-12, urgence"
+    assert delays.delay(law.of(kind, 900), own=8).days == 3
+    assert delays.delay(law.of(kind, 9000), urgent=True).article == "L2121-12, urgence"
+
+
+@pytest.mark.parametrize(("kind", "article"), [("ccas", "R123-17 du CASF"), ("syndicat", "L2121-17")])
+def test_the_second_convocation_of_an_entity_is_its_own_laws(kind: str, article: str) -> None:
+    found = delays.delay(law.of(kind), urgent=True, second=True)
+    assert (found.days, found.article) == (3, article)
 
 
 @pytest.mark.parametrize("people", [0, 900, 9000])
 @pytest.mark.parametrize("urgent", [False, True])
 def test_the_first_meeting_after_a_renewal_has_three_clear_days(people: int, urgent: bool) -> None:
-    found = delays.delay(people, urgent, False, "commune", renewed=True)
+    found = delays.delay(law.of("commune", people), urgent, renewed=True)
     assert (found.days, found.article) == (3, "L2121-7")
-    assert delays.delay(people, False, False, "ccas", renewed=True).article == "R123-16 du CASF"
+    assert delays.delay(law.of("ccas", people), renewed=True).article == "R123-16 du CASF"
 
 
 @pytest.mark.parametrize(
@@ -104,24 +114,28 @@ def test_the_first_meeting_after_a_renewal_has_three_clear_days(people: int, urg
 )
 def test_it_is_the_week_end_after_the_poll_of_a_commune(polled: str, held: str, kind: str, said: str) -> None:
     days = datetime.date.fromisoformat(polled), datetime.date.fromisoformat(held)
-    found = delays.renewal_problem(*days, kind)
+    found = delays.renewal_problem(*days, law.of(kind))
     assert said in found if said else found == ""
 
 
 def test_a_lawful_first_meeting_is_no_more_refused() -> None:
     """Convened on Monday for Friday, in a commune of 9,000: five clear days would refuse it."""
     monday, friday = datetime.date(2026, 3, 16), datetime.date(2026, 3, 20)
-    assert delays.delay(9000, False, False, renewed=True).problem(monday, friday) == ""
-    assert delays.delay(9000, False, False).problem(monday, friday)
+    assert delays.delay(law.of("", 9000), renewed=True).problem(monday, friday) == ""
+    assert delays.delay(law.of("", 9000)).problem(monday, friday)
 
 
 def test_an_article_is_written_with_its_code() -> None:
-    ccas = delays.delay(0, True, False, "ccas")
+    ccas = delays.delay(law.of("ccas"), urgent=True)
     assert ccas.law == "article R123-16 du code de l'action sociale et des familles"
-    assert delays.delay(900, True, False).law == "article L2121-11 du code général des collectivités territoriales"
-    assert delays.delay(0, False, False, "autre", 7).law == "ses statuts ou son règlement intérieur"
-    assert delays.full(delays.note_article("ccas")) == ccas.law
-    assert delays.note_article("") == delays.note_article("syndicat") == "L2121-12"
+    assert (
+        delays.delay(law.of("", 900), urgent=True).law
+        == "article L2121-11 du code général des collectivités territoriales"
+    )
+    assert delays.delay(law.of("autre"), own=7).law == "ses statuts ou son règlement intérieur"
+    assert delays.full(law.of("ccas").note.article) == ccas.law
+    assert delays.full(law.of("autre").signs.article).endswith("entre le public et l'administration")
+    assert delays.full(law.of("caisse_des_ecoles").presides.article) == "article R212-26 du code de l'éducation"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +149,7 @@ def test_an_article_is_written_with_its_code() -> None:
     ],
 )
 def test_clear_days_are_days_of_the_calendar(sent: str, first: str) -> None:
-    found = delays.delay(3500, False, False)
+    found = delays.delay(law.of("", 3500))
     day = datetime.date.fromisoformat(sent)
     assert found.earliest(day).isoformat() == first
     assert found.problem(day, found.earliest(day) - datetime.timedelta(1))

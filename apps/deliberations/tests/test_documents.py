@@ -17,6 +17,7 @@ from creatic.deliberations import apart, documents
 from pypdf import PdfReader
 
 from apps.deliberations.tests import test_pieces, test_watch
+from creatic_agent import law
 
 LONG = "<p>a</p>" * 25_000
 
@@ -30,21 +31,25 @@ def test_a_document_with_heavy_pictures_is_not_kept(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("stand_in", "quality", "said"),
-    [("", "maire", "Le maire, Anne Petit"), ("Luc Roux", "maire", "Pour le maire empêché, Luc Roux"),
-     ("Luc Roux", "président", "Pour le président empêché, Luc Roux")],
+    ("stand_in", "quality", "kind", "said", "article"),
+    [("", "maire", "", "Le maire, Anne Petit", "article L2121-20 du code général des collectivités territoriales"),
+     ("Luc Roux", "maire", "", "Pour le maire empêché, Luc Roux", "L2121-20"),
+     ("Luc Roux", "président", "ccas", "Pour le président empêché, Luc Roux",
+      "article R123-16 du code de l'action sociale et des familles")],
 )  # fmt: skip # a table
-def test_a_convocation_bears_the_name_of_who_convenes(stand_in: str, quality: str, said: str) -> None:
+def test_a_convocation_bears_the_name_of_who_convenes(
+    stand_in: str, quality: str, kind: str, said: str, article: str
+) -> None:
     pytest.importorskip("chameleon")  # of the site; what is given to it is asked in test_watch
     meeting = SimpleNamespace(
         date=datetime.date(2026, 12, 14), heure="18:30", lieu="en mairie", first=lambda: None, scrutin_le=None,
         urgence="", convoquee_le=None, convoques=["Luc Roux"], title="Conseil", delay=lambda: None,
-        attendance=lambda: None, label=lambda: "",
+        attendance=lambda: None, label=lambda: "", its_law=lambda: law.of(kind),
     )  # fmt: skip # a table
     page = documents.page("convocation", commune="Loos", seance=meeting, qualite=quality, maire="Anne Petit",
                           suppleant=stand_in, projets=[], draft=False)  # fmt: skip # one call by its parts
     plain = " ".join(re.sub("<[^>]*>", "", page).split())
-    assert said in plain
+    assert said in plain and article in plain
     assert ("Anne Petit" in plain) is not stand_in.startswith("Luc")
 
 

@@ -8,6 +8,8 @@ import pytest
 from creatic.deliberations import delays, mailing
 from passerelle.convocations import _PIECES_MAX, SIZE_MAX
 
+from creatic_agent import law
+
 COUNCIL = ["Claire Dubois", "Amina Benali", "Élise Delattre"]
 
 
@@ -118,7 +120,7 @@ def test_a_convocation_leaves_alone_rather_than_not_at_all() -> None:
 
 
 def test_a_mail_that_left_too_late_is_told_with_the_day_from_which_it_holds() -> None:
-    held, small = datetime.date(2026, 12, 4), delays.delay(900, False, False)
+    held, small = datetime.date(2026, 12, 4), delays.delay(law.of(law.COMMUNE, 900))
     assert mailing.too_late(small, datetime.date(2026, 11, 30), held) == ""
     said = mailing.too_late(small, datetime.date(2026, 12, 1), held)
     assert said.startswith("partie le 1er décembre 2026, trop tard : il faut 3 jours francs")

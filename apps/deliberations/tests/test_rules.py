@@ -9,6 +9,7 @@ from creatic.deliberations import rules
 from creatic.deliberations.rules import Attendance, Vote
 
 from creatic.documents import produce
+from creatic_agent import law
 
 COUNCIL = ("Marc Leroy", "Amina Benali", "Bruno Carpentier", "Élise Delattre", "Thomas Wattiez")
 
@@ -164,13 +165,19 @@ def test_a_subject_that_speaks_of_a_nomination(subject: str, named: bool) -> Non
 def test_a_nomination_is_public_by_unanimity_alone(
     is_one: bool, secret: bool, waived: int | None, refused: bool
 ) -> None:
-    found = rules.public_nomination_problem(is_one, secret, waived, 4)
+    found = rules.public_nomination_problem(is_one, secret, waived, 4, law.of(law.COMMUNE))
     assert bool(found) is refused
     assert not refused or "L2121-21" in found
 
 
 def test_nobody_is_not_unanimous() -> None:
-    assert rules.public_nomination_problem(True, False, 0, 0)
+    assert rules.public_nomination_problem(True, False, 0, 0, law.of(law.COMMUNE))
+
+
+def test_a_ccas_does_not_give_up_the_secret_of_a_nomination() -> None:
+    found = rules.public_nomination_problem(True, False, 4, 4, law.of("ccas"))
+    assert "R123-18 du CASF" in found and "notez les voix pour y renoncer" not in found
+    assert rules.public_nomination_problem(True, True, None, 4, law.of("ccas")) == ""
 
 
 @pytest.mark.parametrize(
@@ -210,10 +217,12 @@ def test_a_subject_that_speaks_of_the_accounts(subject: str, named: bool) -> Non
 
 def test_a_second_meeting_is_three_clear_days_later() -> None:
     today = datetime.date(2026, 11, 27)
-    said = "seconde convocation : trois jours francs au moins (L2121-17), donc à partir du mardi 1er décembre 2026"
-    assert rules.second_problems(today, datetime.date(2026, 12, 1)) == []
-    assert rules.second_problems(today, datetime.date(2026, 11, 30)) == [said]
-    assert rules.second_problems(today, None) == [said]
+    body = law.of(law.COMMUNE)
+    said = "seconde convocation : 3 jours francs au moins (L2121-17), donc à partir du mardi 1er décembre 2026"
+    assert rules.second_problems(today, datetime.date(2026, 12, 1), body) == []
+    assert rules.second_problems(today, datetime.date(2026, 11, 30), body) == [said]
+    assert rules.second_problems(today, None, body) == [said]
+    assert "R123-17 du CASF" in rules.second_problems(today, None, law.of("ccas"))[0]
 
 
 @pytest.mark.parametrize(

@@ -9,19 +9,22 @@ from creatic.deliberations import delays, summons
 from creatic.deliberations.mailing import ACCEPTED, HANDED, PAPER, REFUSED, UNSURE
 from creatic.deliberations.summons import Sending
 
+from creatic_agent import law
+
 HELD = datetime.date(2026, 12, 10)
 IN_TIME, LATE = datetime.date(2026, 12, 4), datetime.date(2026, 12, 5)
-LARGE = delays.delay(9000, False, False)  # five clear days
+BODY = law.of(law.COMMUNE, 9000)
+LARGE = delays.delay(BODY)  # five clear days
 MAIL = "amina@loos.test"
 
 
 def said(*sendings: Sending) -> str:
-    return " ; ".join(summons.problems(sendings, LARGE, HELD))
+    return " ; ".join(summons.problems(sendings, LARGE, HELD, BODY))
 
 
 def test_a_meeting_that_convened_nobody_does_not_open() -> None:
     """CE, 9 March 2007, n° 290687."""
-    assert "aucune convocation n'est partie (L2121-10 à L2121-12)" in said()
+    assert "aucune convocation n'est partie (L2121-10)" in said()
 
 
 @pytest.mark.parametrize("one", [Sending("Amina", MAIL, ACCEPTED, IN_TIME), Sending("Amina", PAPER, HANDED, IN_TIME),
@@ -58,7 +61,7 @@ def test_one_member_who_was_not_is_enough(one: Sending, why: str) -> None:
 
 def test_a_shorter_delay_is_the_meetings_own() -> None:
     one = Sending("Amina", MAIL, ACCEPTED, LATE)
-    assert summons.problems([one], delays.delay(900, False, False), HELD) == []
+    assert summons.problems([one], delays.delay(law.of(law.COMMUNE, 900)), HELD, BODY) == []
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,7 @@ def test_a_shorter_delay_is_the_meetings_own() -> None:
      ("", "", "ne l'a pas approuvée")],
 )  # fmt: skip # a case a line
 def test_what_leaves_is_what_its_head_approved(kept: str, now: str, told: str) -> None:
-    found = summons.approval_problem("président", kept, now)
+    found = summons.approval_problem("président", kept, now, "L2121-10")
     assert (told in found and "L2121-10" in found) if told else found == ""
 
 

@@ -221,6 +221,7 @@ def waiting(meeting: Any) -> list[deadlines.Deadline]:
         told.get("le"),
         bool(told.get("en_ligne")),
         bool(unread(meeting)),
+        body=meeting.its_law(),
     )
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+
+from creatic_agent import law
 
 PUBLIC, THIRD, NOMINATION, ELECTION = "public", "secret_tiers", "secret_nomination", "election"
 MODES = {
@@ -31,19 +34,26 @@ def counted(number: int, word: str) -> str:
     return f"{number} {plural}"
 
 
-def asked_by_too_few(asking: int | None, present: int) -> str:
-    """Say that a secret vote was not asked for by a third of who is there themselves (L2121-21), or "".
+def asked_by_too_few(asking: int | None, present: int, secret: law.Rule[Fraction]) -> str:
+    """Say that a secret vote was not asked for by enough of who is there themselves, or "".
 
     Args:
         asking: how many ask for it, None when it is not noted.
         present: how many are in the room.
+        secret: what the law asks of this council.
     """
     if asking is None:
-        return "scrutin secret : notez combien de présents le demandent, ou choisissez un autre scrutin (L2121-21)"
+        return (
+            "scrutin secret : notez combien de présents le demandent, ou choisissez un autre scrutin "
+            f"({secret.article})"
+        )
     if asking > present:
         return f"scrutin secret : {counted(asking, 'demande')} pour {counted(present, 'présent')}"
-    if asking * 3 < present:
-        return f"scrutin secret : {counted(asking, 'demande')} pour {present} présents, il en faut le tiers (L2121-21)"
+    if asking < present * secret.value:
+        return (
+            f"scrutin secret : {counted(asking, 'demande')} pour {present} présents, il en faut le tiers "
+            f"({secret.article})"
+        )
     return ""
 
 

@@ -74,6 +74,8 @@ class _Site:
         self.bring(commune, "creatic_site", wanted.get("site_internet"), f"{label}, site internet")
         self.bring(commune, "creatic_elus", tuple(wanted["elus"]), f"{label}, élus")
         self.bring(commune, "creatic_habitants", wanted["habitants"] or None, f"{label}, habitants")
+        counted = wanted.get("habitants_publicite") or None
+        self.bring(commune, "creatic_habitants_publicite", counted, f"{label}, habitants pour la publicité des actes")
         self.bring(commune, "creatic_maire", wanted["nom_maire"], f"{label}, maire")
         self.bring(commune, "creatic_publication", wanted["publication"], f"{label}, publication des actes")
         if len(self.changes) != before:

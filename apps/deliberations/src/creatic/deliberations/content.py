@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from Acquisition import aq_base
-from creatic.deliberations import ballots, convocation, delays, documents, frozen, matters, publicity, rules, watch
-from creatic.deliberations.places import commune_of, meeting_of
+from creatic.deliberations import ballots, convocation, delays, documents, frozen, matters, rules, watch
+from creatic.deliberations.places import commune_of, law_of, meeting_of
 from plone import api
 from plone.app.dexterity.textindexer import searchable
 from plone.app.textfield import RichText
@@ -24,6 +24,8 @@ from zope import schema
 from zope.interface import Invalid, implementer, invariant, provider
 from zope.schema.interfaces import IVocabularyFactory
 from zope.schema.vocabulary import SimpleTerm, SimpleVocabulary
+
+from creatic_agent import law
 
 
 class Wrong(Invalid):
@@ -377,7 +379,8 @@ class IProjet(model.Schema):
             told[here].append("cochez aussi « Présents à ce point », sans quoi les pouvoirs à ce point ne comptent pas")
         in_session = api.content.get_state(meeting_of(context)) == "ouverte"
         if vote.cast and in_session and not attendance.has_quorum() and not context.is_without_quorum():
-            told[here].append(f"le quorum n'est pas atteint pour ce point : {attendance.count()} (L2121-17)")
+            article = attendance.body.quorum.article
+            told[here].append(f"le quorum n'est pas atteint pour ce point : {attendance.count()} ({article})")
         if vote.cast and in_session and meeting_of(context).urgency_problem():
             told[voices].append(meeting_of(context).urgency_problem())
         _refuse(told)
@@ -387,7 +390,12 @@ def _attendance(meeting: Any, item: Any) -> rules.Attendance:
     """Who sits at an item: as noted there, else as at the opening."""
     noted = item if item.presents else meeting
     return rules.Attendance(
-        meeting.convoques or [], noted.presents or [], noted.pouvoirs or [], item.sortis or [], item.deportes or []
+        meeting.convoques or [],
+        noted.presents or [],
+        noted.pouvoirs or [],
+        item.sortis or [],
+        item.deportes or [],
+        meeting.its_law(),
     )
 
 
@@ -440,7 +448,7 @@ class Seance(Container):
 
     def attendance(self) -> rules.Attendance:
         """Who sits."""
-        return rules.Attendance(self.convoques or [], self.presents or [], self.pouvoirs or [])
+        return rules.Attendance(self.convoques or [], self.presents or [], self.pouvoirs or [], body=self.its_law())
 
     def label(self) -> str:
         """Its name for people: Conseil municipal du jeudi 26 novembre 2026."""
@@ -476,14 +484,17 @@ class Seance(Container):
         """Inhabitants of its commune, 0 when they are not known."""
         return int(getattr(commune_of(self), "creatic_habitants", None) or 0)
 
-    def kind(self) -> str:
-        """Of the entity whose council meets (ccas…), "" for a commune's."""
-        found = str(getattr(commune_of(self), "creatic_type", None) or "")
-        return "" if found == publicity.COMMUNE else found
+    def its_law(self) -> law.Body:
+        """What the law asks of whose council meets."""
+        return law_of(self)
+
+    def asks_note(self) -> bool:
+        """Whether a note of synthesis, or a rapport explicatif, goes with its convocation."""
+        return self.its_law().asks_note(self.people())
 
     def note_law(self) -> str:
-        """What asks for the note of synthesis."""
-        return delays.full(delays.note_article(self.kind()))
+        """What asks for it."""
+        return delays.full(self.its_law().note.article)
 
     def sent(self) -> datetime.date:
         """When its convocation left, or leaves."""
@@ -492,7 +503,7 @@ class Seance(Container):
     def delay(self) -> delays.Delay:
         """How long before it the convocation leaves."""
         urgent, second, renewed = bool(self.urgence), bool(self.seconde_de), bool(self.scrutin_le)
-        return delays.delay(self.people(), urgent, second, self.kind(), self._own_days(), renewed)
+        return delays.delay(self.its_law(), urgent, second, self._own_days(), renewed)
 
     def _own_days(self) -> int:
         return int(getattr(commune_of(self), "creatic_convocation_jours", None) or 0)
@@ -500,18 +511,19 @@ class Seance(Container):
     def _delay_problems(self) -> list[str]:
         if not self.date:
             return []
-        if self.urgence and not delays.urgency(self.people(), self.kind(), self._own_days()):
+        if self.urgence and not delays.urgency(self.its_law(), self._own_days()):
             return [
                 f"aucun texte ne permet d'abréger, en urgence, le délai de ce conseil ({self.delay().article}). À "
                 "faire : effacez « Motif de l'urgence »"
             ]
-        if self.scrutin_le and (said := delays.renewal_problem(self.scrutin_le, self.date, self.kind())):
+        if self.scrutin_le and (said := delays.renewal_problem(self.scrutin_le, self.date, self.its_law())):
             return [said]
         if self.envoyee_le and self.envoyee_le > datetime.date.today():
             return ["la date « Convocation déjà envoyée le » est à venir : effacez-la, ou écrivez le jour de l'envoi"]
         first = self.first()
         if first is not None and self.envoyee_le and self.envoyee_le < first.date:
-            return [f"la seconde convocation part après la séance du {rules.french_date(first.date)} (L2121-17)"]
+            article = self.its_law().second.article
+            return [f"la seconde convocation part après la séance du {rules.french_date(first.date)} ({article})"]
         said = self.delay().problem(self.envoyee_le or datetime.date.today(), self.date)
         return [said] if said else []
 
@@ -537,10 +549,10 @@ class Seance(Container):
                 found.append("aucun projet n'est inscrit à l'ordre du jour")
             found += [f"« {one.title} » n'est pas encore inscrit" for one in self.projets("a_valider")]
             found += self._delay_problems()
-            if delays.is_large(self.people()):
+            if self.asks_note():
                 found += [
                     f"« {one.title} » n'a pas d'exposé des motifs, qui fait la note explicative de synthèse "
-                    f"({delays.note_article(self.kind())})"
+                    f"({self.its_law().note.article})"
                     for one in self.projets("inscrit")
                     if not (one.expose and one.expose.raw.strip())
                 ]
@@ -551,7 +563,8 @@ class Seance(Container):
             posted = rules.posted_problem(self.affichee_le, self.sent(), datetime.date.today())
             found += [*filter(None, (early, posted)), *self.attendance().problems()]
             if not self.attendance().has_quorum() and not self.seconde_de:
-                found.append(f"le quorum n'est pas atteint : {self.attendance().count()} (L2121-17)")
+                article = self.its_law().quorum.article
+                found.append(f"le quorum n'est pas atteint : {self.attendance().count()} ({article})")
             found += convocation.problems(self)
             if not self.president or self.president not in (self.presents or []):
                 found.append("le président de séance n'est pas parmi les présents")
@@ -559,7 +572,8 @@ class Seance(Container):
                 found.append("le secrétaire de séance n'est pas parmi les présents")
         elif transition == "constater":
             if self.seconde_de:
-                found.append("seconde convocation : le conseil délibère sans condition de quorum (L2121-17)")
+                article = self.its_law().second.article
+                found.append(f"seconde convocation : le conseil délibère sans condition de quorum ({article})")
             elif self.attendance().has_quorum():
                 found.append("le quorum est atteint")
             if self.date > datetime.date.today():
@@ -620,7 +634,8 @@ class Projet(Container):
         """What was counted for the quorum of this item, in words."""
         counted = self.attendance().count()
         if self.is_without_quorum():
-            return f"{counted} ; seconde convocation, sans condition de quorum (L2121-17)"
+            article = meeting_of(self).its_law().second.article
+            return f"{counted} ; seconde convocation, sans condition de quorum ({article})"
         return counted
 
     def closed_session(self) -> str:
@@ -634,8 +649,9 @@ class Projet(Container):
         """Why no voice is taken on it now, in French."""
         found = []
         if not self.may_be_voted():
+            article = meeting_of(self).its_law().quorum.article
             found.append(
-                f"le quorum n'est pas atteint pour ce point : {self.attendance().count()} (L2121-17). À faire : notez "
+                f"le quorum n'est pas atteint pour ce point : {self.attendance().count()} ({article}). À faire : notez "
                 "qui est revenu, ou terminez la séance et convoquez de nouveau le conseil sur les points restants"
             )
         if meeting_of(self).urgency_problem():
@@ -651,13 +667,15 @@ class Projet(Container):
         if meeting_of(self).secretaire not in (meeting_of(self).presents or []):
             found.append("le secrétaire de séance n'est pas parmi les présents : choisissez-le (L2121-15)")
         secret, voters = self.scrutin != ballots.PUBLIC, len(attendance.voters())
-        said = rules.public_nomination_problem(self.is_nomination(), secret, self.secret_renonce, voters)
+        body = meeting_of(self).its_law()
+        said = rules.public_nomination_problem(self.is_nomination(), secret, self.secret_renonce, voters, body)
         if said:
             found.append(said)
         if self.compte:
             head = self.compte_de or getattr(commune_of(self), "creatic_maire", "")
             found += rules.accounts_problems("" if head == _LEFT else head, attendance, self.presided_by())
-        if self.scrutin == ballots.THIRD and (few := ballots.asked_by_too_few(self.secret_demande, len(here))):
+        few = ballots.asked_by_too_few(self.secret_demande, len(here), body.secret)
+        if self.scrutin == ballots.THIRD and few:
             found.append(few)
         if bool(self.huis_clos_par) != (self.huis_clos_pour is not None):
             found.append("huis clos : indiquez qui le demande et les voix pour (L2121-18)")

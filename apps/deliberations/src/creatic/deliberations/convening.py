@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from creatic.deliberations import delays, frozen, gestures, mailing, reading, rules, watch, written
+from creatic.deliberations import frozen, gestures, mailing, reading, rules, watch, written
 from creatic.deliberations.convocation import (
     APPROVED,
     HEAD,
@@ -186,7 +186,7 @@ def prepare(meeting: Any) -> None:
     version = len(meeting.dispatches())
     subject = f"Convocation : {meeting.label()}" + (f" (version {version})" if version > 1 else "")
     subjects = [one.title for one in meeting.projets(*ON_AGENDA)]
-    large = delays.is_large(meeting.people())
+    large = meeting.asks_note()
     space = reading.space(commune_of(meeting))
     text = mailing.text(meeting.label(), meeting.lieu, meeting.heure, subjects, left, version, large, space, alone)
     kept = letter(meeting, to, text, pieces, left, alone) | {"objet": " ".join(subject.split())}
@@ -198,7 +198,7 @@ def prepare(meeting: Any) -> None:
 
 def unsent(meeting: Any, mail: Mapping[str, Any]) -> str:
     """Say that a convocation left without the note and the projets; "" when it did not."""
-    return mailing.unsent(mail.get("sans_note", 0), delays.is_large(meeting.people()))
+    return mailing.unsent(mail.get("sans_note", 0), meeting.asks_note())
 
 
 def _settle(meeting: Any) -> None:

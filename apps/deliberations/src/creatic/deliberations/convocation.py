@@ -75,7 +75,7 @@ def sendings(meeting: Any) -> list[summons.Sending]:
 
 def problems(meeting: Any) -> list[str]:
     """Say who was not convened, or too late (L2121-10 to L2121-12)."""
-    return summons.problems(sendings(meeting), meeting.delay(), meeting.date)
+    return summons.problems(sendings(meeting), meeting.delay(), meeting.date, meeting.its_law())
 
 
 def _day(when: str) -> datetime.date:
@@ -117,5 +117,5 @@ def approval_problems(meeting: Any) -> list[str]:
     if HEAD in api.user.get_roles(obj=meeting):
         return []
     head, kept = names(commune_of(meeting))["qualite"], approval(meeting).get("empreinte", "")
-    said = summons.approval_problem(head, kept, substance(meeting))
+    said = summons.approval_problem(head, kept, substance(meeting), meeting.its_law().sending.article)
     return [said] if said else []

@@ -186,7 +186,8 @@ class SpaceMeeting(_Space):
         if meeting.urgence:
             self.facts.append(("Urgence", meeting.urgence))
         if meeting.seconde_de:
-            self.facts.append(("Seconde convocation", "le conseil délibère sans condition de quorum (L2121-17)"))
+            article = meeting.its_law().second.article
+            self.facts.append(("Seconde convocation", f"le conseil délibère sans condition de quorum ({article})"))
         none = "aucun n'est noté" if state in frozen.ENDED else "aucun n'est noté à ce jour"
         self.facts.append(("Votre pouvoir", " ".join(self.proxy(meeting)) or none))
         own = written.written(meeting).get(self.name)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from creatic.deliberations import rules
 
+from creatic_agent import law
+
 LIST, SETTLED, MINUTES, SUBJECTS = "liste", "arret", "proces_verbal", "objets"
-_WEEK = datetime.timedelta(7)
 _WHAT = {
     LIST: ("la liste des délibérations est mise en ligne", "La liste des délibérations n'est pas en ligne", "L2121-25"),
     SETTLED: (
@@ -74,7 +75,7 @@ def list_goes_alone(held: datetime.date) -> datetime.date:
 
 def waiting(
     held: datetime.date, listed: bool, following: datetime.date | None, settled: datetime.date | None, on_line: bool,
-    unread: bool = False,
+    unread: bool = False, *, body: law.Body,
 ) -> list[Deadline]:  # fmt: skip # the signature as one
     """Give what is to be done after a meeting that was opened.
 
@@ -85,12 +86,18 @@ def waiting(
         settled: day of the meeting that settled its procès-verbal, None while none did.
         on_line: whether the procès-verbal is on line.
         unread: whether nobody confirmed some subject of the list.
+        body: whose council met; nothing is waited for where no text asks for it.
     """
-    found = [Deadline(SUBJECTS, held + _WEEK, held + datetime.timedelta(_RECALLED_AFTER))] if unread else []
-    found += [] if listed else [Deadline(LIST, held + _WEEK)]
+    found = []
+    if body.listing.value is not None:
+        last = held + datetime.timedelta(body.listing.value)
+        found += [Deadline(SUBJECTS, last, held + datetime.timedelta(_RECALLED_AFTER))] if unread else []
+        found += [] if listed else [Deadline(LIST, last)]
+    if body.minutes.value is None:
+        return found
     if settled is None:
         if following is not None:
             found.append(Deadline(SETTLED, following))
     elif not on_line:
-        found.append(Deadline(MINUTES, settled + _WEEK))
+        found.append(Deadline(MINUTES, settled + datetime.timedelta(body.minutes.value)))
     return found

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from creatic.deliberations import apart, hidden, rules
+from creatic.deliberations import apart, delays, hidden, rules
 from creatic.deliberations.places import meeting_of
 
 _TEMPLATE = Path(__file__).with_name("templates") / "document.pt"
@@ -83,7 +83,7 @@ def page(kind: str, **given: Any) -> str:
         "seance": None, "projet": None, "projets": [], "seances": [], "draft": False, "annee": None, "debats": {},
         "arret": {}, "public": False, "suppleant": "", "objet": _title, "voile": lambda _projet: "", **given,
     }  # fmt: skip # a table
-    return str(_template()(kind=kind, rules=rules, rich=_rich, meeting_of=meeting_of, **context))
+    return str(_template()(kind=kind, rules=rules, full=delays.full, rich=_rich, meeting_of=meeting_of, **context))
 
 
 def draw(kind: str, **given: Any) -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from Acquisition import aq_base
-from creatic.deliberations import content, delays, pieces, publicity
-from creatic.deliberations.places import commune_of
+from creatic.deliberations import content, delays, pieces
+from creatic.deliberations.places import commune_of, law_of
 from plone.app.contentmenu.menu import WorkflowSubMenuItem
 from plone.dexterity.browser.edit import DefaultEditForm
 from plone.z3cform import layout
@@ -27,11 +27,10 @@ class OfItsCouncil(FormExtender):
 
     def update(self) -> None:
         """Take out what is not asked."""
-        own = commune_of(self.context)
-        kind = str(getattr(own, "creatic_type", None) or publicity.COMMUNE)
-        days = int(getattr(own, "creatic_convocation_jours", None) or 0)
-        unasked = [] if delays.urgency(0, kind, days) else ["urgence", "urgence_pour"]
-        unasked += [] if kind == publicity.COMMUNE else ["scrutin_le"]
+        body = law_of(self.context)
+        days = int(getattr(commune_of(self.context), "creatic_convocation_jours", None) or 0)
+        unasked = [] if delays.urgency(body, days) else ["urgence", "urgence_pour"]
+        unasked += [] if body.renewal.value is not None else ["scrutin_le"]
         for name in unasked:
             if name in self.form.fields:
                 self.remove(name)

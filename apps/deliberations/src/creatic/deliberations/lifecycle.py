@@ -10,7 +10,7 @@ from typing import Any
 from Acquisition import aq_base
 from creatic.deliberations import aftermath, ballots, convening, documents, frozen, reading, rules, watch
 from creatic.deliberations.content import COUNCIL
-from creatic.deliberations.places import ON_AGENDA, commune_of, meeting_of, names
+from creatic.deliberations.places import ON_AGENDA, commune_of, law_of, meeting_of, names
 from persistent.mapping import PersistentMapping
 from plone import api
 from plone.namedfile.file import NamedBlobFile
@@ -99,7 +99,8 @@ def projet_added(projet: Any, _event: Any) -> None:
     """A nomination is secret as long as the council did not decide otherwise (L2121-21)."""
     if projet.is_nomination() and projet.scrutin == ballots.PUBLIC:
         projet.scrutin = ballots.NOMINATION
-        watch.note(projet, "Scrutin secret, d'après l'objet : nomination ou présentation (L2121-21)")
+        article = law_of(projet).secret.article
+        watch.note(projet, f"Scrutin secret, d'après l'objet : nomination ou présentation ({article})")
 
 
 def projet_moved(projet: Any, event: Any) -> None:

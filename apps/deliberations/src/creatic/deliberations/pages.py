@@ -253,10 +253,9 @@ class ProjetView(DefaultView, _Steps):
         """Say how a nomination is voted, until it is."""
         if api.content.get_state(self.context) in frozen.VOTED or not self.context.is_nomination():
             return ""
-        said = ballots.MODES[self.context.scrutin]
+        said, one = ballots.MODES[self.context.scrutin], self.meeting().its_law().nomination
         return (
-            f"Nomination ou présentation : elle se vote au scrutin secret, sauf si le conseil décide le contraire à "
-            f"l'unanimité et qu'aucun texte ne l'impose (L2121-21). Scrutin choisi : {said[:1].lower()}{said[1:]}."
+            f"Nomination ou présentation : {one.said} ({one.article}). Scrutin choisi : {said[:1].lower()}{said[1:]}."
         )
 
     def publication(self) -> dict[str, str]:
@@ -408,7 +407,7 @@ class ConveneAgain(SeanceView):
             held = datetime.date.fromisoformat(told)
         except ValueError:
             held = None
-        wrong = rules.second_problems(datetime.date.today(), held)
+        wrong = rules.second_problems(datetime.date.today(), held, self.context.its_law())
         if not rules.TIME.fullmatch(hour):
             wrong.append("heure : écrivez-la comme 18:30")
         if wrong or held is None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from creatic.deliberations import publicity, rules
 
+from creatic_agent import law
+
 MEETINGS = "seances"
 ON_AGENDA = ("inscrit", "adopte", "rejete", "publie")
 
@@ -22,6 +24,13 @@ def names(commune: Any) -> dict[str, str]:
 def commune_of(context: Any) -> Any:
     """The commune's institution above an object, or None."""
     return next((one for one in context.aq_chain if getattr(one, "portal_type", "") == "Institution"), None)
+
+
+def law_of(context: Any) -> law.Body:
+    """What the law asks of the body that an object is of: by its kind, and by the two populations of its commune."""
+    own = commune_of(context)
+    people, published = (int(getattr(own, f"creatic_{one}", None) or 0) for one in ("habitants", "habitants_publicite"))
+    return law.of(str(getattr(own, "creatic_type", None) or ""), people, published)
 
 
 def goes_on_line(context: Any) -> bool:

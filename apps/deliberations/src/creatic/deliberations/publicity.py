@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-COMMUNE = "commune"
-_OPEN = (COMMUNE, "syndicat")
-# May be of either sort: the file of the commune says that no aid is decided there.
-_EITHER = ("caisse_des_ecoles", "autre")
+from creatic_agent import law
+
 LAW = "CASF, L133-5 ; code pénal, 226-13"
 NOTHING_ALONE = (
     f"Ce conseil décide d'aides à des personnes, sous le secret professionnel ({LAW}) : rien n'est mis en ligne de "
@@ -33,7 +31,11 @@ def is_open(kind: str | None, helps: bool = True) -> bool:
         kind: as the communes' files give it; nothing when it is not known.
         helps: whether its council decides of aid to people; it does unless its file says that it does not.
     """
-    return kind in _OPEN or (kind in _EITHER and helps is False)
+    known = law.rows(kind or "")
+    if not known:
+        return False
+    said = known[0].open.value
+    return said if said is not None else helps is False
 
 
 def of(chain: Iterable[Any]) -> bool:

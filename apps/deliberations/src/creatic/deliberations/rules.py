@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from creatic.deliberations.ballots import counted
 
+from creatic_agent import law
+
 _NUMBER = "{year}_{rank:03d}"
-SECOND_DAYS = 3
 TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 # Nomenclature of ACTES: 5.2, 7.1.2…
 MATTER = re.compile(r"[1-9](\.[1-9]\d?){1,4}")
@@ -33,6 +34,7 @@ MATTERS = {
 _DAYS = ("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche")
 _MONTHS = ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre",
            "novembre", "décembre")  # fmt: skip # a list of words
+_COMMUNE = law.of(law.COMMUNE)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Attendance:
     """Who went out for this item: they neither vote nor count, nor do those whom they represent."""
     elsewhere: Sequence[str] = ()
     """Who went out because they represent the commune in another body (L1111-6): they do not vote, and still count."""
+    body: law.Body = _COMMUNE
+    """Whose council it is."""
 
     def here(self) -> list[str]:
         """Those who are in the room themselves, in the council's order."""
@@ -86,19 +90,20 @@ class Attendance:
 
     @property
     def needed(self) -> int:
-        """How many must be here themselves: more than half of the council (L2121-17)."""
-        return len(self.members) // 2 + 1
+        """How many must be here themselves."""
+        return int(len(self.members) * self.body.quorum.value) + 1
 
     def has_quorum(self) -> bool:
         """Whether enough are here themselves; who went out for lack of the right to vote does not count, but for who
         represents the commune elsewhere."""
-        return len(self.here()) + len(self.standing()) >= self.needed
+        counted_too = len(self.standing()) if self.body.leaving.value else 0
+        return len(self.here()) + counted_too >= self.needed
 
     def count(self) -> str:
         """What was counted for the quorum, in words."""
-        here, standing = len(self.here()), len(self.standing())
+        here, standing, article = len(self.here()), len(self.standing()), self.body.leaving.article
         are = "présents" if here > 1 else "présent"
-        also = f", et {standing} sorti{'s' * (standing > 1)} qui compte{'nt' * (standing > 1)} (L2131-11)" * bool(
+        also = f", et {standing} sorti{'s' * (standing > 1)} qui compte{'nt' * (standing > 1)} ({article})" * bool(
             standing
         )
         return f"{here} {are}{also} sur {len(self.members)} membres en exercice, {self.needed} requis"
@@ -135,7 +140,8 @@ class Attendance:
             if holder not in self.present:
                 found.append(f"pouvoir de {giver} : le mandataire {holder} n'est pas présent")
             if holder in holders:
-                found.append(f"{holder} a déjà le pouvoir de {holders[holder]} : un seul par élu (L2121-20)")
+                article = self.body.proxies.article
+                found.append(f"{holder} a déjà le pouvoir de {holders[holder]} : un seul par élu ({article})")
             holders[holder] = giver
         return found
 
@@ -245,24 +251,30 @@ def names_nomination(subject: str) -> bool:
     return bool(_NOMINATION.search(subject))
 
 
-def public_nomination_problem(is_one: bool, secret: bool, waived: int | None, voters: int) -> str:
-    """Say that a nomination is put to a public vote without the council's unanimity (L2121-21), or "".
+def public_nomination_problem(is_one: bool, secret: bool, waived: int | None, voters: int, body: law.Body) -> str:
+    """Say that a nomination is put to a public vote without the council's unanimity, or where no text lets it, or "".
 
     Args:
         is_one: whether it is a nomination or a presentation.
         secret: whether the vote is secret.
         waived: how many voices were for a public vote; None when it is not noted.
         voters: how many have a voice.
+        body: whose council votes.
     """
     if not is_one or secret:
         return ""
+    if not body.nomination.value:
+        return (
+            f"une nomination se vote au scrutin secret, même si le conseil y renonce ({body.nomination.article}). À "
+            "faire : choisissez un scrutin secret, ou dites que ce point n'est pas une nomination"
+        )
     if waived is not None and waived == voters > 0:
         return ""
     told = "" if waived is None else f" ({counted(waived, 'voix')} sur {voters})"
     return (
         f"une nomination se vote au scrutin secret, sauf si le conseil décide le contraire à l'unanimité{told} "
-        "(L2121-21). À faire : choisissez un scrutin secret, notez les voix pour y renoncer, ou dites que ce point "
-        "n'est pas une nomination"
+        f"({body.nomination.article}). À faire : choisissez un scrutin secret, notez les voix pour y renoncer, ou "
+        "dites que ce point n'est pas une nomination"
     )
 
 
@@ -316,13 +328,13 @@ def rank_of(number: str) -> tuple[int, str]:
     return len(number), number
 
 
-def second_problems(today: datetime.date, held: datetime.date | None) -> list[str]:
-    """What is wrong with the date of a second meeting, in French: three clear days at least (L2121-17)."""
-    first = today + datetime.timedelta(SECOND_DAYS + 1)
+def second_problems(today: datetime.date, held: datetime.date | None, body: law.Body) -> list[str]:
+    """What is wrong with the date of a second meeting, in French."""
+    first = today + datetime.timedelta(body.second.value + 1)
     if held is None or held < first:
         return [
-            f"seconde convocation : trois jours francs au moins (L2121-17), donc à partir du "
-            f"{french_date(first, weekday=True)}"
+            f"seconde convocation : {body.second.value} jours francs au moins ({body.second.article}), donc à partir "
+            f"du {french_date(first, weekday=True)}"
         ]
     return []
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from creatic.deliberations import delays, rules
 from creatic.deliberations.mailing import ACCEPTED, HANDED, PAPER, REFUSED, UNSURE
 
-_ARTICLES = "L2121-10 à L2121-12"
+from creatic_agent import law
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,16 @@ class Sending:
         return self.state in (REFUSED, UNSURE) and self.received is None
 
 
-def problems(sendings: Iterable[Sending], delay: delays.Delay, held: datetime.date) -> list[str]:
+def problems(sendings: Iterable[Sending], delay: delays.Delay, held: datetime.date, body: law.Body) -> list[str]:
     """Say who was not convened, or too late, in French; empty when everybody was.
 
     Args:
         sendings: one for each member in office.
         delay: what the law asks of this meeting.
         held: its day.
+        body: whose council meets.
     """
-    known = list(sendings)
+    known, article = list(sendings), body.sending.article
     paper = [one.name for one in known if one.received is None and one.address == PAPER]
     mail = [one.name for one in known if one.received is None and one.address != PAPER]
     late = [
@@ -62,15 +63,15 @@ def problems(sendings: Iterable[Sending], delay: delays.Delay, held: datetime.da
         for one in known
         if one.received is not None and delay.problem(one.received, held)
     ]
-    found = [] if known else [f"aucune convocation n'est partie ({_ARTICLES})"]
+    found = [] if known else [f"aucune convocation n'est partie ({article})"]
     if paper:
         found.append(
-            f"convocation dont la remise sur papier n'est pas notée : {', '.join(paper)} ({_ARTICLES}). À faire : sur "
+            f"convocation dont la remise sur papier n'est pas notée : {', '.join(paper)} ({article}). À faire : sur "
             "« Envois de la convocation », notez le jour où elle leur a été remise"
         )
     if mail:
         found.append(
-            f"convocation que le relais de courriel n'a pas prise : {', '.join(mail)} ({_ARTICLES}). À faire : sur "
+            f"convocation que le relais de courriel n'a pas prise : {', '.join(mail)} ({article}). À faire : sur "
             "« Envois de la convocation », renvoyez-la, ou notez sa remise sur papier"
         )
     if late:
@@ -81,16 +82,17 @@ def problems(sendings: Iterable[Sending], delay: delays.Delay, held: datetime.da
     return found
 
 
-def approval_problem(head: str, kept: str, now: str) -> str:
+def approval_problem(head: str, kept: str, now: str, article: str) -> str:
     """Say that whose name it bears has not approved a convocation as it is, or "".
 
     Args:
         head: what the head of the council is called: maire, président.
         kept: digest of what they approved; nothing when they did not.
         now: digest of what would leave.
+        article: by which they convene.
     """
     if kept and kept == now:
         return ""
     changed = "a changé depuis que" if kept else "part au nom de qui préside le conseil :"
     said = f"le {head} l'a approuvée" if kept else f"le {head} ne l'a pas approuvée"
-    return f"la convocation {changed} {said} (L2121-10). À faire : sur la page de la séance, le {head} l'approuve"
+    return f"la convocation {changed} {said} ({article}). À faire : sur la page de la séance, le {head} l'approuve"

@@ -134,7 +134,10 @@ class Noting(BrowserView):
             meeting.pouvoirs = [one.string for one in known if one["giver"] != giver]
             return f"Pouvoir retiré : {line}."
         kept = [one.string for one in known]
-        wrong = rules.Attendance(meeting.convoques or [], meeting.presents or [], [*kept, line]).problems()
+        sitting = rules.Attendance(
+            meeting.convoques or [], meeting.presents or [], [*kept, line], body=meeting.its_law()
+        )
+        wrong = sitting.problems()
         if wrong:
             raise ValueError(f"Notez d'abord les présents, puis ce pouvoir : {' ; '.join(wrong)}.")
         meeting.pouvoirs = [*kept, line]
