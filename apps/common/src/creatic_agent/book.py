@@ -73,3 +73,7 @@ class Book:
 
     def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
         return self._db.execute(query, values).fetchall()
+
+    def each(self, query: str, *values: object) -> Iterator[sqlite3.Row]:
+        """The same rows, one at a time: who takes the first holds no other."""
+        return self._db.execute(query, values)

@@ -14,7 +14,7 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -108,7 +108,7 @@ class Copies:
     def eliminated(self, account: str, after: int = 0) -> list[Gone]:
         """Archives of an account that were eliminated, from the one that follows `after`, in the journal's order."""
         with self._book() as book:
-            rows = book.rows(
+            rows = book.each(
                 "SELECT demande.id, objet.aip, objet.seq, objet.faite_le, copie.etat, mot.texte, mot.signature FROM"
                 " objet JOIN demande ON demande.id = objet.demande"
                 " LEFT JOIN copie ON copie.demande = demande.id AND copie.aip = objet.aip"
@@ -126,7 +126,7 @@ class Copies:
         By archive, from the one that follows `after`.
         """
         with self._book() as book:
-            rows = book.rows(
+            rows = book.each(
                 "SELECT demande.id, objet.aip, 0 AS seq, '' AS faite_le, '' AS etat, NULL AS texte FROM objet"
                 " JOIN demande ON demande.id = objet.demande"
                 " WHERE demande.compte = ? AND objet.seq IS NULL AND demande.etat IN ('demandee', 'approuvee')"
@@ -137,7 +137,7 @@ class Copies:
             return list(islice(self._described(book, rows), MOST))
 
     @staticmethod
-    def _described(book: Book, rows: Sequence[sqlite3.Row]) -> Iterator[Gone]:
+    def _described(book: Book, rows: Iterable[sqlite3.Row]) -> Iterator[Gone]:
         """Rows of what is no transfer. A request's text lists all its archives: it is read once, not with each row."""
         listed: dict[str, dict[str, Mapping[str, Any]]] = {}
         for row in rows:

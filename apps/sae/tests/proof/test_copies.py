@@ -251,6 +251,20 @@ def _large(chain: Chain, count: int, transferred: bool) -> None:
         db.executemany("INSERT INTO objet (demande, aip, faite_le, seq) VALUES (?, ?, ?, ?)", rows)
 
 
+def test_a_page_of_eliminations_holds_no_other(chain: Chain) -> None:
+    """20,000 that were attested took 93 MB of everybody's door at each page that a connector asked for."""
+    _large(chain, 4000, transferred=False)
+    with chain.eliminator.book.transaction() as db:
+        word = "INSERT INTO mot SELECT demande, aip, '[]', zeroblob(1500), zeroblob(2500) FROM objet WHERE seq >= 1000"
+        db.execute(word)
+    tracemalloc.start()
+    found = chain.copies.eliminated("gondecourt", 999)
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [one.rank for one in found] == list(range(1000, 1000 + copies.MOST))
+    assert peak < 22_000_000
+
+
 def test_a_large_elimination_is_listed_within_some_megabytes(chain: Chain) -> None:
     _large(chain, 1500, transferred=False)
     tracemalloc.start()
