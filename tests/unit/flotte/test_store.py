@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -55,6 +56,17 @@ def test_a_report_has_256_kib_at_most(store: Store) -> None:
     store.keep("loos-pc", largest, NOW)
     with pytest.raises(door.BadRequest, match=r"^Compte rendu trop gros\.$"):
         store.keep("loos-pc", largest + b" ", NOW)
+
+
+def test_the_listing_of_a_fleet_holds_none_of_its_figures(store: Store) -> None:
+    with store._open() as db:
+        query = "INSERT INTO machines (nom, siren, attendue, mesures) VALUES (?, '215903469', 1, ?)"
+        db.executemany(query, [(f"pc-{rank}", "x" * 100_000) for rank in range(50)])
+    tracemalloc.start()
+    assert len(store.listing(NOW)["machines"]) == 51
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 @pytest.mark.parametrize(

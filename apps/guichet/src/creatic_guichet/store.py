@@ -327,8 +327,10 @@ class Store:
     def listing(self, now: datetime) -> dict[str, Any]:
         """What is known of each machine: for ``fab flotte.etat``."""
         names = ("nom", "attendue", "version", "donnee", "vue")
-        with self._open() as db:
-            rows = db.execute("SELECT * FROM machines ORDER BY nom").fetchall()
+        with self._open() as db:  # not its figures nor its manifest, which nobody asks for here
+            rows = db.execute(
+                "SELECT nom, attendue, version, donnee, vue, dernier, demandes FROM machines ORDER BY nom"
+            ).fetchall()
             doors = db.execute("SELECT * FROM portes WHERE fin > ? ORDER BY machine", (_text(now),)).fetchall()
         there, host_key = self._listening(), self._host_key
         return {

@@ -66,11 +66,11 @@ def content(config: Config, store: Store, commune: Commune | None) -> dict[str, 
     rows = [_row(config, act) for act in store.shown([commune.slug] if commune else None)]
     waiting = [one for one in rows if one["etat"] in ("bloque", "refus")]
     slugs = [commune.slug] if commune else None
-    to_do = [_row(config, act) for act in unpublished(store, config, slugs)]
+    to_do = unpublished(store, config, slugs)
     return {
         "commune": commune.name if commune else "",
         "a_revoir": waiting,
-        "a_faire_connaitre": to_do[:TO_DO_MAX],
+        "a_faire_connaitre": [_row(config, act) for act in to_do[:TO_DO_MAX]],
         "actes": rows,
         "maintenant": _when(datetime.now(PARIS)),
         "finis": sum(one["etat"] == "fait" for one in rows),
