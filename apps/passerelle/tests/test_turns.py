@@ -3,13 +3,23 @@ for all."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
 
+import psycopg
 import pytest
 from flask import request
+from passerelle.queue import THREADS, parts
+from passerelle.web import create_app
 
+from creatic_agent.identity import HEADER
+from creatic_agent.web import PLACES
 from testbed.chain import World
+from testbed.connector import Authority
+from testbed.patience import wait_for
 from testbed.servers import Answer, error
 
 _MANY = 60
@@ -54,3 +64,36 @@ def test_acts_of_a_commune_keep_their_order(world: World) -> None:
     with world.store.transaction() as connection:
         rows = connection.execute("SELECT lock, priority FROM procrastinate_jobs ORDER BY priority DESC, id").fetchall()
     assert [(row["lock"], row["priority"]) for row in rows] == [(f"deliberations:d{rank}", -rank) for rank in range(5)]
+
+
+def test_six_requests_of_one_commune_leave_the_database_to_another(world: World, authority: Authority) -> None:
+    """They had the six connections of the pages' process, of which two threads waited for nothing."""
+    service = (Path(__file__).parents[3] / "roles/passerelle/templates/passerelle-web.service.j2").read_text()
+    assert f"--threads {THREADS} " in service
+    store, _queue, chain = parts(world.config)
+    app = create_app(world.config, store, chain)
+
+    def headers(who: str) -> dict[str, str]:
+        return {HEADER: quote((authority.folder / who / "cert.pem").read_text())}
+
+    def announce(number: int) -> None:
+        told = {"lettre": number, "recu_le": "2026-11-28", "fichiers": []}
+        answers.append(app.test_client().post("/connecteur/lettres", json=told, headers=headers("connecteur")).status)
+
+    answers: list[str] = []
+    asking = [threading.Thread(target=announce, args=(rank,)) for rank in range(1, PLACES + 1)]
+    waiting = "SELECT count(*) AS held FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    try:
+        with psycopg.connect(world.config.database) as slow:
+            slow.execute("SELECT pg_advisory_xact_lock(hashtextextended('apport gondecourt', 0))")
+            for one in asking:
+                one.start()
+            wait_for(lambda: slow.execute(waiting).fetchone() == (PLACES,), "six requests that wait")
+            began = time.monotonic()
+            other = app.test_client().get("/connecteur/lettres", headers=headers("autre-connecteur"))
+            assert other.status_code == 200 and time.monotonic() - began < 20
+        for one in asking:
+            one.join(60)
+        assert answers == ["200 OK"] * PLACES
+    finally:
+        store.close()

@@ -43,6 +43,8 @@ _FIRST = 1  # priority of what is for all; acts have 0, and less of a commune th
 _AHEAD = """SELECT count(*) FROM (SELECT 1 FROM procrastinate_jobs AS job JOIN acte ON acte.reference = job.lock
   WHERE job.status IN ('todo', 'doing') AND acte.commune = (SELECT commune FROM acte WHERE reference = %s)
   LIMIT 1000) AS waiting"""
+THREADS = 8
+"""Of the pages' process (role passerelle): each has its connection, so that a SIREN with six requests leaves two."""
 _ATTEMPTS = 8  # of what should not happen; a server that is away is waited for without end
 
 
@@ -219,5 +221,5 @@ def alone(config: Config) -> Iterator[None]:
 
 def parts(config: Config, **options: Any) -> tuple[Store, Queue, Chain]:
     """The store, the queue and the chain of a configuration."""
-    store, queue = Store(config.database, connections=config.concurrency + 2), Queue(config)
+    store, queue = Store(config.database, connections=max(config.concurrency + 2, THREADS)), Queue(config)
     return store, queue, Chain(config, store, Files(config.folder), queue.defer, **options)
