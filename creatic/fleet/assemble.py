@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import answers
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request, load_certificate
 
 from creatic.evidence import failures
@@ -181,10 +182,11 @@ class Door:
             FleetError: it does not answer.
         """
         said = self._run("ansible", _DOOR, "-b", "-m", "ansible.builtin.command", "-a", _STATUS)
-        start = said.find('{"maintenant"')
-        if start < 0:
-            raise FleetError("le guichet répond autre chose que son état : redéployez-le (fab serveurs guichet)")
-        found: dict[str, Any] = json.JSONDecoder().raw_decode(said[start:])[0]
+        try:
+            found: dict[str, Any] = answers.said(said, '{"maintenant"')
+        except ValueError:
+            told = "le guichet répond autre chose que son état : redéployez-le (fab serveurs guichet)"
+            raise FleetError(told) from None
         return found
 
     def proofs(self, known: str) -> Any:
@@ -213,7 +215,7 @@ class Door:
     def _told(self, what: str, command: str) -> Any:
         said = self._run("ansible", _DOOR, "-b", "-m", "ansible.builtin.command", "-a", command)
         try:
-            return json.JSONDecoder().raw_decode(said[said.index(f'{{"{what}"') :])[0]
+            return answers.said(said, f'{{"{what}"')
         except ValueError:  # cut, or none of it
             return None
 

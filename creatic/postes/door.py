@@ -8,6 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import answers
+
 from creatic.fleet import assemble
 from creatic.fleet.signing import FleetError
 from creatic.registry import listing
@@ -41,10 +43,10 @@ class Door(assemble.Door):
         given: dict[str, Any] = {"argv": ["runuser", "-u", "enrolement", "--", _PROGRAM, *words]}
         if sent is not None:
             given["stdin"] = json.dumps(sent)
-        said = self._run(
+        told = self._run(
             "ansible", "guichet", "-b", "-m", "ansible.builtin.command", "-a", listing.given(given)
         )  # fmt: skip # one call
         try:
-            return json.JSONDecoder().raw_decode(said[said.index('{"') :])[0]
+            return answers.said(told, '{"')
         except ValueError:
             raise FleetError(_OTHER) from None

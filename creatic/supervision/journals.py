@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import answers
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import now
 
 from creatic.evidence import store
@@ -30,6 +30,7 @@ from creatic.evidence import store
 FOLDER = "journaux"
 PROGRAM = "/usr/bin/creatic-journaux"
 _MOST = 400
+_NUMBERS = 10**15  # beyond, no day nor disk has so many
 _LARGEST = 64 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\.log\.gz")
@@ -126,7 +127,7 @@ def _answer(text: str, opening: str) -> Any:
         raise JournalError("le collecteur répond démesurément : regardez ce qu'il est devenu")
     lines = [line for line in text.splitlines() if line.startswith(opening) and not line.startswith("[WARNING")]
     try:
-        return json.loads(lines[-1])
+        return answers.said(lines[-1])
     except (IndexError, ValueError):
         raise JournalError("le collecteur ne répond pas comme attendu : fab serveurs supervision") from None
 
@@ -139,9 +140,9 @@ def _manifests(text: str) -> list[tuple[dict[str, Any], str, str]]:
     found = []
     for one in listed:
         try:
-            manifest = json.loads(one)
+            manifest = answers.said(one)
             _check(manifest)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise JournalError(f"un manifeste du collecteur n'en est pas un ({error}) : rien n'est scellé") from None
         found.append((manifest, hashlib.sha256(one.encode()).hexdigest(), one))
     return found
@@ -149,12 +150,12 @@ def _manifests(text: str) -> list[tuple[dict[str, Any], str, str]]:
 
 def _check(manifest: dict[str, Any]) -> None:
     day, before = date.fromisoformat(manifest["jour"]), manifest["precedent"]
-    if not isinstance(manifest["numero"], int) or manifest["numero"] < 1:
+    if not isinstance(manifest["numero"], int) or not 0 < manifest["numero"] < _NUMBERS:
         raise ValueError(f"numéro du {day}")
     if before is not None and not _DIGEST.fullmatch(before["sha256"]):
         raise ValueError(f"jour précédent du {day}")
     for file in manifest["fichiers"]:
-        counts = all(isinstance(file[name], int) and file[name] >= 0 for name in ("octets", "lignes"))
+        counts = all(isinstance(file[name], int) and 0 <= file[name] < _NUMBERS for name in ("octets", "lignes"))
         if not (_FILE.fullmatch(file["nom"]) and _DIGEST.fullmatch(file["sha256"]) and counts):
             raise ValueError(f"fichier du {day}")
 

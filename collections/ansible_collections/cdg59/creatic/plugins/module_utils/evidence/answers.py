@@ -34,6 +34,18 @@ def clean(text: str) -> str:
     return harmless.text(text)
 
 
+def said(text: str, opening: str = "") -> Any:
+    """The JSON of what a machine says: the whole text, or from where an opening stands, other words before and after.
+
+    Raises:
+        ValueError: it is none, is cut, or is nested so deeply that reading it would end everything else.
+    """
+    try:
+        return json.JSONDecoder().raw_decode(text[text.index(opening) :])[0] if opening else json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def moment(text: str) -> datetime:
     """A date of ISO 8601.
 
