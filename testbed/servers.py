@@ -261,6 +261,8 @@ class FakeDeliberations(_Service):
         self.app.add_url_rule("/@adoptees", "adopted", self._adopted, methods=["GET"])
         self.app.add_url_rule("/@suivi", "follow", self._follow, methods=["POST"])
         self.app.add_url_rule("/@publications", "publications", self._publications, methods=["POST"])
+        self.meetings: dict[str, dict[str, Any]] = {}
+        self.app.add_url_rule("/@seances", "meetings", self._meetings, methods=["POST"])
         self.app.add_url_rule("/documents/<name>", "document", self._document, methods=["GET"])
 
     @staticmethod
@@ -336,6 +338,25 @@ class FakeDeliberations(_Service):
     def _publications(self) -> Answer:
         self._account()
         found = [{"uid": uid} | self.published[uid] for uid in request.get_json()["uids"] if uid in self.published]
+        return jsonify({"results": found})
+
+    def settle(self, uid: str) -> None:
+        """The council settles the procès-verbal of the meeting that adopted an act."""
+        pieces = []
+        for name, what in (("convocation-1", "Convocation"), ("liste", "Liste"), ("proces-verbal", "Procès-verbal")):
+            self.documents[f"seance-{name}.pdf"] = content = f"%PDF-1.4\n% seance {name}\n%%EOF\n".encode()
+            url = f"{self.url}/documents/seance-{name}.pdf"
+            digest = hashlib.sha256(content).hexdigest()
+            pieces.append({"nom": f"{name}.pdf", "quoi": what, "le": "2026-12-18", "sha256": digest, "url": url})
+        self.meetings[uid] = {
+            "uid": uid, "date": "2026-11-20", "assemblee": "Conseil municipal du 20 novembre 2026", "pieces": pieces,
+            "convocation_approuvee": {"par": "claire.dubois", "le": "2026-11-14T08:00:00+00:00"},
+            "arrete": {"le": "2026-12-18", "president": "Claire Dubois", "secretaire": "Amina Benali"},
+        }  # fmt: skip # a table
+
+    def _meetings(self) -> Answer:
+        self._account()
+        found = [self.meetings[uid] for uid in request.get_json()["uids"] if uid in self.meetings]
         return jsonify({"results": found})
 
     def _document(self, name: str) -> Answer:

@@ -155,10 +155,14 @@ def test_a_dossier_de_preuve_is_an_archive_that_names_its_act_s(tmp_path: Path, 
     hostile = {"1 <é>": ["a\x02", {"b": None}], "sha256": "ab", "historique": [{"qui": "Camille & Delattre"}], "": 3}
     (act / sip.PROOF / "preuve.xml").write_bytes(sip.write_proof(hostile))
     assert b"<sha256>ab</sha256>" in (act / sip.PROOF / "preuve.xml").read_bytes()
+    for name in ("convocation-12", "liste", "proces-verbal"):
+        (act / sip.PROOF / f"{name}.pdf").write_bytes(PDF)
     second = io.BytesIO()
     sip.build_proof(act, SIREN, replace(TERMS, schedule=SCHEDULE), aip, second)
     answer = gateway.deposit(second.getvalue())
     assert answer.accepted, answer.reasons
+    for title in ("Convocation du conseil", "Liste des délibérations", "Procès-verbal"):
+        assert f"<Title>{title}</Title>".encode() in second.getvalue(), title
     assert answer.message == f"PREUVE-{act.name}" and str(answer.aip) != aip
     assert f"<RepositoryArchiveUnitPID>{aip}</RepositoryArchiveUnitPID>".encode() in second.getvalue()
     again = io.BytesIO()

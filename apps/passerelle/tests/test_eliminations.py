@@ -141,6 +141,13 @@ class Town:
             journal.move(row, State.ACKNOWLEDGED, idacte=folder.name, classe=1)
         return reference, folder
 
+    def settle(self, *uids: str) -> None:
+        """The council settles the procès-verbal of the meeting that adopted these acts."""
+        for uid in uids:
+            self.world.deliberations.settle(uid)
+        self.world.chain.arrivals.look()
+        self.world.drain()
+
     def folder(self, name: str, archive: str) -> Path:
         folder = self.config.dossier / "acquittes" / name
         folder.mkdir()
@@ -416,6 +423,7 @@ def test_what_another_depositor_named_or_a_refused_report_keeps_no_other(
 def test_a_dossier_de_preuve_comes_beside_its_act_once(town: Town, ask: Any) -> None:
     reference, folder = town.archived("a1", "aip-1")
     gone, other = town.archived("a2", "aip-2", who="Durand")
+    town.settle("a1", "a2")
     town.world.store.remember(town.world.act(reference), notification={"le": "2026-11-24", "mode": "remise"})
     shutil.rmtree(other)
     config = replace(town.config, archive_url="https://sae.test")
@@ -425,12 +433,69 @@ def test_a_dossier_de_preuve_comes_beside_its_act_once(town: Town, ask: Any) -> 
     told = (folder / "preuve" / "preuve.xml").read_text()
     assert "Camille Delattre" in told and "<mode>electronique</mode>" in told and "<etape>reprise</etape>" in told
     assert "<notification>" in told and "<le>2026-11-24</le>" in told
+    # The meeting that voted it: its papers, and what their digests prove (CGCT, L2121-10, L2121-15, L2121-25).
+    assert "<secretaire>Amina Benali</secretaire>" in told and "claire.dubois" in told
+    papers = {path.name: path.read_bytes() for path in (folder / "preuve").glob("*.pdf")}
+    assert [*sorted(papers)] == ["convocation-1.pdf", "liste.pdf", "proces-verbal.pdf"]
+    assert all(hashlib.sha256(one).hexdigest() in told for one in papers.values())
+    own = hashlib.sha256(papers["liste.pdf"]).hexdigest()
+    for who, status in (("connecteur", 404), ("autre-connecteur", 404), ("poste", 403)):  # taken: no more to take
+        assert ask(who, f"/connecteur/fichiers/{own}").status_code == status, who
     assert [town.world.act(one).track["preuve"] for one in (reference, gone)] == ["deposee", "sans_dossier"]
     said = {"reference": reference, "etat": "deposee"}
     assert ask("autre-connecteur", "/connecteur/preuves", "POST", json=said).status_code == 404
     assert ask("connecteur", "/connecteur/preuves", "POST", json=said | {"etat": "x"}).status_code == 400
     assert ask("connecteur", "/connecteur/preuves", "POST", json=[]).status_code == 400
     assert ask("poste", "/connecteur/preuves").status_code == 403
+
+
+def test_a_dossier_de_preuve_waits_for_the_papers_of_its_meeting(town: Town, ask: Any) -> None:
+    """Of a délibération, the council settles the procès-verbal at its next meeting, a quarter later at most."""
+    reference, _folder = town.archived("a1", "aip-1")
+    store = town.world.store
+
+    def waiting() -> list[str]:
+        return [one["reference"] for one in Proofs(store).waiting(GONDECOURT)]
+
+    assert waiting() == []
+    town.settle("a1")
+    assert waiting() == [reference]
+    [paper, *_others] = town.world.act(reference).track["seance"]["pieces"]
+    for who, status in (("connecteur", 200), ("autre-connecteur", 404), ("poste", 403)):
+        assert ask(who, f"/connecteur/fichiers/{paper['sha256']}").status_code == status, who
+    with store.transaction() as connection:
+        old = "UPDATE acte SET suivi = suivi - 'seance', modifie_le = now() - interval '181 days' WHERE reference = %s"
+        connection.execute(old, (reference,))
+    assert waiting() == [reference], "no procès-verbal came: what is known is kept all the same"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"nom": "../x.pdf"}, {"nom": "x.exe"}, {"nom": ""}, {"sha256": "A" * 64}, {"sha256": "b" * 64}, {"url": None}],
+)
+def test_a_paper_that_is_badly_announced_keeps_no_other_act(town: Town, wrong: dict[str, Any]) -> None:
+    bad, _folder = town.archived("a1", "aip-1")
+    good, _other = town.archived("a2", "aip-2", who="Durand")
+    town.world.deliberations.settle("a1")
+    town.world.deliberations.meetings["a1"]["pieces"][0] |= wrong
+    town.settle("a2")
+    assert "seance" not in town.world.act(bad).track and town.world.act(good).track["seance"]["arrete"]
+
+
+def test_papers_of_a_meeting_go_with_the_last_of_its_acts(town: Town) -> None:
+    _first, folder = town.archived("a1", "aip-1")
+    last, other = town.archived("a2", "aip-2", who="Durand")
+    town.settle("a1", "a2")
+    pieces = town.world.act(last).track["seance"]["pieces"]
+    here = [town.world.root / "fichiers" / str(one["sha256"]) for one in pieces]
+    for one in here:
+        os.utime(one, (1, 1))
+    town.sae.eliminate("aip-1", folder.name)
+    town.eliminate()
+    assert len(here) == 3 and all(one.exists() for one in here)
+    town.sae.eliminate("aip-2", other.name)
+    town.eliminate()
+    assert not any(one.exists() for one in here)
 
 
 def test_a_dossier_de_preuve_waits_for_what_proves_that_its_act_is_executory(town: Town) -> None:

@@ -49,6 +49,7 @@ _RETURN, _RETURNS = "retour:", 20  # returns of the DGFiP that were handed over;
 _TIMEOUT = (10, 120)
 _FINAL_REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 _RECEIPT_MAX = 1_000_000  # bytes that the passerelle takes; it needs no receipt of Helios
+_PAPER = re.compile(r"[a-z0-9-]{1,60}\.pdf")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _BEFORE = (State.DEPOSITED, State.CHECKED, State.INTENT, State.TO_RECONCILE)
 
@@ -159,6 +160,11 @@ class Passerelle:
         here = "/" not in name and not name.startswith(".") and (folder / ACCEPTED).is_file()
         if here and not (folder / PROOF / "preuve.xml").is_file():
             (folder / PROOF).mkdir(mode=0o750, exist_ok=True)
+            for file in one.get("fichiers", ()):  # an older passerelle has none
+                paper, expected = str(file["nom"]), str(file["sha256"])
+                if not _PAPER.fullmatch(paper):
+                    raise HandoverError("la passerelle annonce une pièce de la séance sans son nom.")
+                self._download(f"/connecteur/fichiers/{expected}", expected, folder / PROOF / paper)
             write(folder / PROOF / "preuve.xml", write_proof(one["preuve"]))
             sync_directory(folder)
         body = {"reference": one["reference"], "etat": "deposee" if here else "sans_dossier"}

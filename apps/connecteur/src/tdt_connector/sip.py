@@ -24,6 +24,10 @@ from .storage import digest
 NAMESPACE = "fr:gouv:culture:archivesdefrance:seda:v2.3"
 # Ours, or already said by the manifest.
 _LEFT_OUT = {"resume.json", "motif.txt", "budget.html", "versement.xml", "versement-refuse.xml"}
+_PROVES = "Dossier de preuve"
+_PAPERS = {
+    "convocation": "Convocation du conseil", "liste": "Liste des délibérations", "proces-verbal": "Procès-verbal",
+}  # fmt: skip # a table
 PROOF = "preuve"  # of an act's folder: what came after it was archived, deposited in its turn
 # Beginnings of the names of the folders of flows (filing.last_name), and of acts that do not go out.
 FLOW, KEPT = "PES-", "NT-"
@@ -188,13 +192,14 @@ def build_proof(folder: Path, siren: str, terms: Terms, first: str, target: Bina
         described = _of_act(act, folder.name.startswith(KEPT))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SipError(f"« {folder.name} » : resume.json ne dit pas ce qu'il faut ({error}).") from error
-    told = replace(
-        described, title=f"Dossier de preuve : {described.title}"[:250], kind="Dossier de preuve", part_of=first
-    )
+    told = replace(described, title=f"Dossier de preuve : {described.title}"[:250], kind=_PROVES, part_of=first)
     path = folder / PROOF / "preuve.xml"
-    file = _File(path, path.stat().st_size, digest(path, "sha512"), "Dossier de preuve")
-    manifest = _manifest(folder.name, told, [file], siren, terms.of(act, flow=False), f"PREUVE-{folder.name}")
-    _write(manifest, [file], target)
+    files = [
+        _File(one, one.stat().st_size, digest(one, "sha512"), _PAPERS.get(one.stem.rstrip("-0123456789"), _PROVES))
+        for one in (path, *sorted(path.parent.glob("*.pdf")))
+    ]
+    manifest = _manifest(folder.name, told, files, siren, terms.of(act, flow=False), f"PREUVE-{folder.name}")
+    _write(manifest, files, target)
 
 
 def _title(name: str, act: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import psycopg
 
 from creatic_agent.act import STAYS, Act, ActError, File
 
-from . import contracts, executory, register
+from . import contracts, executory, register, sittings
 from . import deliberations as announced
 from .acts import CONTRACT, NATURES, BadRequest, unsaid
 from .config import Config
@@ -67,6 +68,7 @@ class Arrivals:
         looks = (
             ("deliberations", self._look_adopted),
             ("deliberations", self._look_published),
+            ("deliberations", self._look_met),
             ("parapheur", self._look_signed),
         )
         for name, action in looks:
@@ -102,6 +104,21 @@ class Arrivals:
                 news["entier_le"] = today.isoformat() if later else news["le"]
             if {key: known.get(key) for key in news} != news:
                 self._hear(act.reference, {"publication": known | news}, "")
+
+    def _look_met(self) -> None:
+        """Papers of meetings whose procès-verbal was settled since, for the dossiers de preuve of their acts."""
+        waiting = {one.uid: one for one in self._store.unproven()}
+        client = self._servers.deliberations()
+        found = client.meetings(list(waiting)) if waiting else {}
+        for uid in found.keys() & waiting.keys():
+            with self._apart({"reference": waiting[uid].reference}):
+                meeting = sittings.read(found[uid])
+                for one in meeting.papers:
+                    if not self._files.path(one.sha256).is_file():
+                        kept = self._files.keep(partial(client.fetch, one.url))
+                        if kept != one.sha256:
+                            raise Refused(f"« {one.name} » n'est pas la pièce annoncée (empreinte différente).")
+                self._store.remember(waiting[uid], seance=meeting.kept())
 
     @contextmanager
     def _apart(self, item: dict[str, Any]) -> Iterator[None]:

@@ -47,6 +47,11 @@ class Deliberations:
         found = self._server.json("POST", "/@publications", json={"uids": uids})["results"]
         return {one["uid"]: one for one in found}
 
+    def meetings(self, uids: list[str]) -> dict[str, dict[str, Any]]:
+        """Of these acts, those whose meeting has its procès-verbal settled: its papers, each with its address."""
+        found = self._server.json("POST", "/@seances", json={"uids": uids})["results"]
+        return {one["uid"]: one for one in found}
+
     def tell(self, uid: str, told: dict[str, Any], document: Path | None = None) -> None:
         """Say where an act is; `document` is what is published."""
         body = {"uid": uid, **told}

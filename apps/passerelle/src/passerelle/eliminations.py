@@ -673,6 +673,7 @@ def _digests(act: Tracked) -> list[str]:
     """Digests of all its files that are here."""
     found = [*_own(act), *(one.sha256 for one in act.annexes)]
     found.append(str(act.tdt.get("ar_acte") or ""))
+    found += [str(one["sha256"]) for one in (act.track.get("seance") or {}).get("pieces", ())]
     return [one for one in dict.fromkeys(found) if one]
 
 

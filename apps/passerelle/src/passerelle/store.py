@@ -234,6 +234,15 @@ class Store:
             (FINISHED, limit),
         )
 
+    def unproven(self, limit: int = 200) -> list[Tracked]:
+        """Some of the archived délibérations whose dossier de preuve waits for the papers of their meeting."""
+        return self._rows(
+            "SELECT * FROM acte WHERE etape = %s AND donnees ? 'uid' AND donnees->>'eliminee' IS NULL"
+            " AND suivi->'tdt'->>'archive' IS NOT NULL AND suivi->>'preuve' IS NULL AND suivi->>'seance' IS NULL"
+            " ORDER BY random() LIMIT %s",  # some may never have any: they keep no other from its turn
+            (FINISHED, limit),
+        )
+
     def blocked(self) -> list[Tracked]:
         """The dead letters, oldest first."""
         return self._rows("SELECT * FROM acte WHERE blocage <> '' ORDER BY modifie_le", ())

@@ -162,6 +162,8 @@ class _Views:
         """A file that a connector has to send."""
         commune = self._connector()
         path = self._chain.connectors.document(commune, sha256) if _DIGEST.fullmatch(sha256) else None
+        if path is None and _DIGEST.fullmatch(sha256) and self._proofs.holds(commune, sha256):
+            path = Files(self._config.folder).path(sha256)
         if path is None:
             return _error(HTTPStatus.NOT_FOUND, "Ce fichier n'est pas à transmettre par ce connecteur.")
         return send_file(path, mimetype="application/octet-stream", as_attachment=True)

@@ -9,7 +9,7 @@ import hashlib
 import logging
 from typing import Any
 
-from creatic.deliberations import aftermath, configuration, convening, lifecycle, publishing, rules, watch
+from creatic.deliberations import aftermath, configuration, convening, lifecycle, papers, publishing, rules, watch
 from creatic.deliberations.places import commune_of, meeting_of
 from plone import api
 from plone.protect.interfaces import IDisableCSRFProtection
@@ -145,6 +145,16 @@ class Publications(Service):
         alsoProvides(self.request, IDisableCSRFProtection)
         asked = json_body(self.request).get("uids")
         return {"results": publishing.report([str(one).removeprefix(REFERENCE) for one in asked or []])}
+
+
+class Meetings(Service):
+    """POST /@seances: papers of the meetings of these acts, once their procès-verbal is settled."""
+
+    def reply(self) -> dict[str, Any]:
+        alsoProvides(self.request, IDisableCSRFProtection)
+        asked = [str(one).removeprefix(REFERENCE) for one in json_body(self.request).get("uids") or []]
+        with api.env.adopt_roles(["Manager"]):
+            return {"results": papers.told(asked, api.portal.get().absolute_url())}
 
 
 class Convocations(Service):
