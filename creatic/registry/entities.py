@@ -19,19 +19,8 @@ from typing import Any
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import pc_organization
 
 from creatic.registry.checked_yaml import FieldPath, Source, quote
+from creatic_agent import law
 
-COUNCILS = {
-    "ccas": "conseil d'administration",
-    "caisse_des_ecoles": "comité",
-    "syndicat": "comité syndical",
-    "autre": "conseil",
-}
-"""How the council of each kind is called."""
-LEAST_DAYS = {"ccas": 3, "syndicat": 3}
-"""Clear days that the law wants between a convocation and its meeting, whatever an entity's own rules say.
-
-CASF R123-16; CGCT L5211-1, which sends to the communes' rules, three days at least (L2121-11).
-"""
 QUALITY = "président"
 """In what quality the head of an entity signs."""
 # What an entity has as its commune has it.
@@ -66,12 +55,12 @@ def shaped(commune: Mapping[str, Any], entity: Mapping[str, Any]) -> dict[str, A
         "siren_commune": commune["siren"],
         "organisme": entity["libelle"],
         "type": entity["type"],
-        "conseil": COUNCILS[entity["type"]],
+        "conseil": law.of(entity["type"]).council,
         "qualite": QUALITY,
         "president": entity["president"],
         **{name: commune[name] for name in _OF_THE_COMMUNE if name in commune},
         **{name: entity[name] for name in _AS_WRITTEN if name in entity},
-        **_councils(entity),
+        **_councils(commune, entity),
     }
     own = list(entity.get("comptes", []))
     named = set(_texts([found.get("parapheur"), found.get("deliberations"), found.get("ged"), entity["president"]]))
@@ -79,14 +68,17 @@ def shaped(commune: Mapping[str, Any], entity: Mapping[str, Any]) -> dict[str, A
     return found | {"comptes": [*theirs, *own]}
 
 
-def _councils(entity: Mapping[str, Any]) -> dict[str, Any]:
-    """Circuits and council, in which the président has the place of a maire."""
+def _councils(commune: Mapping[str, Any], entity: Mapping[str, Any]) -> dict[str, Any]:
+    """Circuits and council, in which the président has the place of a maire; its inhabitants are its commune's, where
+    these count (CASF, R123-16)."""
     head = entity["president"]
     found: dict[str, Any] = {}
     if "parapheur" in entity:
         found["parapheur"] = {**entity["parapheur"], "maire": head}
     if "deliberations" in entity:
-        found["deliberations"] = {**entity["deliberations"], "maire": head["titulaire"]}
+        people = commune.get("deliberations", {}).get("habitants")
+        counted = {"habitants": people} if people and law.of(entity["type"]).by_commune else {}
+        found["deliberations"] = {**counted, **entity["deliberations"], "maire": head["titulaire"]}
     return found
 
 
@@ -195,18 +187,26 @@ def check(source: EntitySource, commune: str, data: Mapping[str, Any], entity: M
     if "parapheur" in entity["services"] and "parapheur" not in entity:
         fix = "écrivez redacteurs, en retrait sous parapheur:, ou retirez parapheur des services de l'entité"
         source.report("champ obligatoire absent : l'entité a le service parapheur", fix, ("parapheur",))
-    days, least = entity.get("deliberations", {}).get("convocation_jours"), LEAST_DAYS.get(entity["type"], 1)
-    if days is not None and days < least:
+    body, council = law.of(entity["type"]), entity.get("deliberations", {})
+    days, least = council.get("convocation_jours"), body.floor
+    if days is not None and days < least.value:
         source.report(
-            f"la loi veut {least} jours entre la convocation et la séance (CASF, R123-16 ; CGCT, L5211-1), pas {days}",
-            f"écrivez {least} ou plus, ou retirez ce champ",
+            f"la loi veut {least.value} jours entre la convocation et la séance ({least.source}), pas {days}",
+            f"écrivez {least.value} ou plus, ou retirez ce champ",
             ("deliberations", "convocation_jours"),
         )
-    if entity["type"] == "ccas" and not entity.get("deliberations", {}).get("aides_individuelles", True):
+    if body.open.value is False and not council.get("aides_individuelles", True):
         source.report(
-            "un CCAS décide d'aides à des personnes, sous le secret professionnel (CASF, L123-5 et L133-5)",
+            f"un {body.label} décide d'aides à des personnes, sous le secret professionnel ({body.open.source})",
             "retirez ce champ",
             ("deliberations", "aides_individuelles"),
+        )
+    if "publication" in council and body.publicity.value is not law.Publicity.CHOICE:
+        source.report(
+            f"son conseil ne choisit pas comment ses actes sont publiés : {body.publicity.said} "
+            f"({body.publicity.source})",
+            "retirez publication",
+            ("deliberations", "publication"),
         )
 
 

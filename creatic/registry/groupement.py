@@ -40,6 +40,7 @@ from creatic.registry.checked_yaml import (
     read_schema,
 )
 from creatic.registry.edited_yaml import scalar
+from creatic_agent import law
 
 COMMUNE_SCHEMA = Path(__file__).with_name("commune.schema.json")
 _SETTINGS_SCHEMA = Path(__file__).with_name("groupement.schema.json")
@@ -61,8 +62,6 @@ _GROUPS = ("redacteurs", "dgs", "maire")
 _MAX_HOST_NAME = 63  # characters of a DNS label, RFC 1035
 # Size and ANSSI-BP-028 level, by number of agents (bound included).
 _SIZES = ((49, "petite", "minimal"), (100, "moyenne", "intermediary"), (100_000, "grande", "enhanced"))
-# Inhabitants from which acts are put on line, whatever the council says (CGCT, L2131-1, IV).
-_CHOOSES_BELOW = 3500
 
 
 class GroupementError(ProblemsError, cause="groupement"):
@@ -689,18 +688,19 @@ def _check_publication(source: Source, data: dict[str, Any]) -> None:
     if not isinstance(given, dict) or "publication" not in given:
         return
     path = ("deliberations", "publication")
-    people = given.get("habitants")
+    counted = "habitants_publicite" if "habitants_publicite" in given else "habitants"
+    people = given.get(counted)
     if people is None:
         source.report(
             "le conseil ne choisit que dans une commune de moins de 3 500 habitants (CGCT, L2131-1, IV), et leur "
             "nombre n'est pas écrit",
-            "ajoutez habitants: sous deliberations:, ou retirez publication",
+            "ajoutez habitants: (ou habitants_publicite:) sous deliberations:, ou retirez publication",
             path,
         )
-    elif isinstance(people, int) and people >= _CHOOSES_BELOW:
+    elif isinstance(people, int) and law.of(law.COMMUNE, people).publicity.value is not law.Publicity.CHOICE:
         source.report(
             f"avec {people} habitants, le conseil ne choisit pas : les actes sont mis en ligne (CGCT, L2131-1)",
-            "retirez publication, ou corrigez habitants",
+            f"retirez publication, ou corrigez {counted}",
             path,
         )
 

@@ -115,7 +115,7 @@ def test_a_ccas() -> None:
 
 
 def test_a_cias() -> None:
-    assert changed(CIAS, CCAS) == {"kind", "label", "note", "presides"}
+    assert changed(CIAS, CCAS) == {"kind", "label", "note", "presides", "by_commune"}
     assert told(CIAS, "note") == [(0, "R123-16 du CASF", OPEN)]
 
 

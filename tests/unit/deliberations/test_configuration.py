@@ -34,7 +34,10 @@ def test_only_those_who_have_a_role_get_an_account() -> None:
     assert (found["maire"], found["nom_maire"], found["elus"]) == (["anne.petit"], "Anne Petit", ["Anne Petit"])
     assert found["habitants"] == 0
     [found] = deliberations.configuration([LOOS | {"deliberations": ROLES | {"habitants": 2900}}])["communes"]
-    assert found["habitants"] == 2900
+    assert (found["habitants"], found["habitants_publicite"]) == (2900, 0)
+    people = {"habitants": 3600, "habitants_publicite": 3400}
+    [found] = deliberations.configuration([LOOS | {"deliberations": ROLES | people}])["communes"]
+    assert (found["habitants"], found["habitants_publicite"]) == (3600, 3400)
 
 
 def test_who_stands_in_for_the_maire_acts_and_the_maire_stays_it() -> None:

@@ -13,6 +13,7 @@ import yaml
 from creatic.applications import ged, parapheur
 from creatic.check import inspection
 from creatic.registry import entities, formalities, groupement, wiring
+from creatic_agent import law
 
 SETTINGS = """---
 plugin: cdg59.creatic.groupement
@@ -68,6 +69,9 @@ vague: 2
 services: [ged]
 postes: []
 """
+
+
+PUBLICATION = "      publication: {mode: affichage, deliberation: 2022_31a}\n"
 
 
 def write(folder: Path, commune: str = COMMUNE + CCAS, **others: str) -> Path:
@@ -126,6 +130,27 @@ def test_an_entity_has_the_shape_of_a_commune(hosted: dict[str, Any]) -> None:
             "maire": "claire.dubois",
         },
     }
+
+
+@pytest.mark.parametrize("kind", ["syndicat", "ccas", "cias", "caisse_des_ecoles"])
+def test_an_entity_chooses_how_its_acts_are_published(tmp_path: Path, kind: str) -> None:
+    """Of a syndicat, whatever its population (L5211-3); no number of inhabitants is asked of it."""
+    text = changed("      acces_elus: [odile.faure]\n", PUBLICATION).replace("type: ccas", f"type: {kind}")
+    [commune] = groupement.load(write(tmp_path, text))
+    [entity] = commune.variables["entites"]
+    assert entity["deliberations"]["publication"]["mode"] == "affichage"
+
+
+@pytest.mark.parametrize(("kind", "people"), [("ccas", 2900), ("syndicat", None)])
+def test_the_inhabitants_of_a_ccas_are_its_communes(tmp_path: Path, kind: str, people: int | None) -> None:
+    text = COMMUNE + "  habitants: 2900\n" + CCAS.replace("type: ccas", f"type: {kind}")
+    [commune] = groupement.load(write(tmp_path, text))
+    assert commune.variables["entites"][0]["deliberations"].get("habitants") == people
+
+
+def test_the_kinds_of_the_files_are_those_of_the_law() -> None:
+    schema = json.loads(groupement.COMMUNE_SCHEMA.read_text(encoding="utf-8"))
+    assert sorted(schema["$defs"]["entite"]["properties"]["type"]["enum"]) == sorted(law.ENTITIES)
 
 
 def test_its_people_are_its_own_and_those_of_the_commune_whom_it_names(hosted: dict[str, Any]) -> None:
@@ -204,13 +229,25 @@ MISTAKES = {
     ),
     "a convocation too late": (
         changed("      acces_elus: [odile.faure]\n", "      convocation_jours: 2\n"),
-        "entites[0].deliberations.convocation_jours : la loi veut 3 jours entre la convocation et la séance (CASF, "
-        "R123-16 ; CGCT, L5211-1), pas 2. À faire : écrivez 3 ou plus, ou retirez ce champ.",
+        "entites[0].deliberations.convocation_jours : la loi veut 3 jours entre la convocation et la séance (R123-16 "
+        "du CASF), pas 2. À faire : écrivez 3 ou plus, ou retirez ce champ.",
     ),
     "a CCAS that says that it helps nobody": (
         changed("      acces_elus: [odile.faure]\n", "      aides_individuelles: false\n"),
         "entites[0].deliberations.aides_individuelles : un CCAS décide d'aides à des personnes, sous le secret "
-        "professionnel (CASF, L123-5 et L133-5). À faire : retirez ce champ.",
+        "professionnel (L133-5 du CASF). À faire : retirez ce champ.",
+    ),
+    "a syndicat convened as a small commune": (
+        changed("      acces_elus: [odile.faure]\n", "      convocation_jours: 3\n").replace(
+            "type: ccas", "type: syndicat"
+        ),
+        "entites[0].deliberations.convocation_jours : la loi veut 5 jours entre la convocation et la séance (L5211-1), "
+        "pas 3. À faire : écrivez 5 ou plus, ou retirez ce champ.",
+    ),
+    "a communauté that chooses how it publishes": (
+        changed("      acces_elus: [odile.faure]\n", PUBLICATION).replace("type: ccas", "type: communaute"),
+        "entites[0].deliberations.publication : son conseil ne choisit pas comment ses actes sont publiés : mise en "
+        "ligne (L2131-1, III), quelle que soit sa population (L5211-3). À faire : retirez publication.",
     ),
     "a SIRET of its commune": (
         changed("    type: ccas\n", '    type: ccas\n    siret: "21590266900013"\n'),

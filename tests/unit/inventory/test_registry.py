@@ -395,7 +395,23 @@ MISTAKES = {
         GONDECOURT + PEOPLE.replace("ged:\n", f"{MAYOR}ged:\n") + COUNCIL + PUBLICATION,
         "communes/gondecourt.yml, ligne 35, deliberations.publication : le conseil ne choisit que dans une commune de "
         "moins de 3 500 habitants (CGCT, L2131-1, IV), et leur nombre n'est pas écrit. À faire : ajoutez habitants: "
-        "sous deliberations:, ou retirez publication.",
+        "(ou habitants_publicite:) sous deliberations:, ou retirez publication.",
+    ),
+    "publication of a commune that counts otherwise for it": (
+        GONDECOURT
+        + PEOPLE.replace("ged:\n", f"{MAYOR}ged:\n")
+        + COUNCIL
+        + "  habitants: 3400\n  habitants_publicite: 3600\n"
+        + PUBLICATION,
+        "communes/gondecourt.yml, ligne 37, deliberations.publication : avec 3600 habitants, le conseil ne choisit pas "
+        ": les actes sont mis en ligne (CGCT, L2131-1). À faire : retirez publication, ou corrigez "
+        "habitants_publicite.",
+    ),
+    "a population in words": (
+        GONDECOURT + PEOPLE.replace("ged:\n", f"{MAYOR}ged:\n") + COUNCIL + '  habitants_publicite: "3400"\n',
+        'communes/gondecourt.yml, ligne 35, deliberations.habitants_publicite : la valeur « "3400" » n\'est pas un nombre '
+        "entier. À faire : écrivez un nombre d'habitants en chiffres, sans guillemets, par exemple "
+        "habitants_publicite: 3400.",
     ),
     "postal code": (
         GONDECOURT + "code_postal: 59147\n",

@@ -129,6 +129,9 @@ class Body:
     contract: Rule[bool] = field(metadata=_named("Contrat avec le groupement (données personnelles)"))
     processing: Rule[bool] = field(metadata=_named("Registre des traitements"))
 
+    by_commune: bool = False
+    """Whether the inhabitants that count are those of the commune that hosts it."""
+
     def rules(self) -> Iterator[tuple[str, Rule[object]]]:
         """Give each rule with its French name, in the order of the table."""
         for one in dataclasses.fields(self):
@@ -324,6 +327,7 @@ _CCAS = dataclasses.replace(
     kind="ccas",
     label="CCAS",
     council="conseil d'administration",
+    by_commune=True,
     notice=Rule(3, "trois jours au moins ; comptés francs, par prudence", "R123-16 du CASF"),
     floor=Rule(3, "trois jours, quoi qu'en dise son règlement intérieur", "R123-16 du CASF"),
     urgency=Rule(None, "aucune : aucun texte ne permet d'abréger le délai", "R123-16 du CASF"),
@@ -365,6 +369,7 @@ _CIAS = dataclasses.replace(
     _CCAS,
     kind="cias",
     label="CIAS",
+    by_commune=False,
     note=Rule(0, "rapport explicatif ; le texte ne dit pas quelle population compte", "R123-16 du CASF", _UNSETTLED),
     presides=Rule("président", "le président de la communauté, président de droit ; à défaut le vice-président",
                   "L123-6 du CASF", _CHECK),

@@ -49,6 +49,7 @@ def _commune(commune: Mapping[str, Any]) -> dict[str, Any]:
         "nom": commune["nom"],
         "siren": commune["siren"],
         "habitants": int(given.get("habitants", 0)),
+        "habitants_publicite": int(given.get("habitants_publicite", 0)),
         "elus": list(given.get("elus", [])),
         "acces_elus": {login: name for login, name in sorted(names.items()) if login in readers},
         "nom_maire": names.get(given.get("maire"), ""),
