@@ -153,3 +153,17 @@ def test_another_body_has_its_own_row_whatever_its_size(kind: str) -> None:
     assert law.of(kind) == law.of(kind, 900, 9000)
     assert law.of(kind).kind == (kind if kind in law.ENTITIES else "autre")
     assert law.rows(kind) == ((law.of(kind),) if kind in law.ENTITIES else ())
+
+
+def test_what_the_sizes_say_alike_is_said_once() -> None:
+    found = [label for label, _rule in law.told(law.rows(law.COMMUNE))]
+    assert found.count("Quorum") == 1
+    assert [one for one in found if one.startswith("Délai de convocation")] == [
+        f"Délai de convocation – {body.label}" for body in (SMALL, MIDDLE, LARGE)
+    ]
+    assert [label for label, _rule in law.told([CCAS])] == [label for label, _rule in CCAS.rules()]
+
+
+def test_doubt_is_said() -> None:
+    assert (law.doubt(CCAS.notice), law.doubt(CCAS.publicity)) == ("", " [à vérifier]")
+    assert law.doubt(OTHER.notice) == " [non fixé]" and set(law.MEANINGS) == set(Standing)

@@ -145,7 +145,9 @@ def second(site: Site, council: Council) -> str:
         return site.path(answer.headers["Location"])
 
     assert convene(3) == council.path  # one day short
-    assert "trois jours francs au moins (L2121-17), donc à partir du" in browser.ask("GET", council.path).data.decode()
+    page = browser.ask("GET", council.path).data.decode()
+    assert "3 jours francs au moins (L2121-17), donc à partir du" in page
+    assert '<details id="loi"' in page and "Ce que dit la loi : Conseil municipal" in page and "R2121-9" in page
     made = convene(4)
     assert made.startswith(f"{MEETINGS}/") and made != council.path
     return made

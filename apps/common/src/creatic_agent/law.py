@@ -8,7 +8,7 @@ code du patrimoine (CP), CRPA, RGPD. Each rule says what is known of it: `Standi
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
@@ -37,6 +37,13 @@ class Standing(StrEnum):
     """Told from memory or by a guide: the wording is to be read before it is relied on."""
     UNSETTLED = "non fixé"
     """No text says it for this body; the value is the prudent one, and the body's own rules may say otherwise."""
+
+
+MEANINGS = {
+    Standing.READ: "le texte a été lu dans une copie publique",
+    Standing.TO_CHECK: "dit de mémoire ou par un guide, à lire avant de s'y fier",
+    Standing.UNSETTLED: "aucun texte ne le dit pour cet organisme : valeur prudente, que ses propres règles changent",
+}
 
 
 class Publicity(StrEnum):
@@ -132,7 +139,7 @@ class Body:
     by_commune: bool = False
     """Whether the inhabitants that count are those of the commune that hosts it."""
 
-    def rules(self) -> Iterator[tuple[str, Rule[object]]]:
+    def rules(self) -> Iterator[tuple[str, Rule[Any]]]:
         """Give each rule with its French name, in the order of the table."""
         for one in dataclasses.fields(self):
             if label := one.metadata.get("label"):
@@ -442,3 +449,24 @@ def _sized(people: int) -> Body:
     if people == 0 or people >= LARGE_FROM:
         return _LARGE
     return _MIDDLE if people >= RULED_FROM else _SMALL
+
+
+def labels(*names: str) -> list[str]:
+    """French names of some rules, by the names of their fields."""
+    return [one.metadata["label"] for one in dataclasses.fields(Body) if one.name in names]
+
+
+def doubt(rule: Rule[Any]) -> str:
+    """What is to be added where a rule is not settled or not read; "" where it is."""
+    return "" if rule.standing is Standing.READ else f" [{rule.standing}]"
+
+
+def told(bodies: Sequence[Body]) -> Iterator[tuple[str, Rule[Any]]]:
+    """Give each rule with its name: once where all these rows say it alike, else once for each row."""
+    for together in zip(*(body.rules() for body in bodies), strict=True):
+        label, rule = together[0]
+        if all(one == rule for _label, one in together):
+            yield label, rule
+        else:
+            for body, (_label, one) in zip(bodies, together, strict=True):
+                yield f"{label} – {body.label}", one

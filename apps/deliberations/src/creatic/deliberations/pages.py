@@ -33,6 +33,8 @@ from plone.dexterity.browser.view import DefaultView
 from Products.Five.browser import BrowserView
 from zExceptions import NotFound
 
+from creatic_agent import law
+
 STATES = {name: state.title for workflow in workflows.WORKFLOWS.values() for name, state in workflow.states.items()}
 TONES = {
     "adopte": "success", "publie": "success", "rejete": "danger", "inscrit": "primary", "a_valider": "warning",
@@ -142,6 +144,27 @@ class SeanceView(DefaultView, _Steps):
             f"{sent} {named}, elle se tient à partir du {first} : {days} jour{'s' if days > 1 else ''} "
             f"franc{'s' if days > 1 else ''} ({article})."
         )
+
+    def law_label(self) -> str:
+        """What sort of body meets, as the table of law calls it."""
+        return str(self.context.its_law().label)
+
+    def law_rows(self) -> list[dict[str, str]]:
+        """What the law asks of whose council meets, rule by rule."""
+        return [
+            {
+                "regle": label,
+                "texte": rule.said,
+                "article": rule.source,
+                "doute": "" if rule.standing is law.Standing.READ else str(rule.standing),
+            }
+            for label, rule in self.context.its_law().rules()
+        ]
+
+    def law_doubts(self) -> list[str]:
+        """What is meant by a rule that is not settled, or not read, where there are some."""
+        found = {rule.standing for _label, rule in self.context.its_law().rules()} - {law.Standing.READ}
+        return [_sentence(f"{one} : {law.MEANINGS[one]}") for one in law.Standing if one in found]
 
     def may_approve(self) -> bool:
         """Whether this person approves the convocation, which bears their name, as it is now."""
