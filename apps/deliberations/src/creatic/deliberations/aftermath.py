@@ -15,7 +15,7 @@ import hashlib
 import html
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -67,6 +67,24 @@ def talks(meeting: Any) -> dict[str, str]:
     return _kept(meeting, "creatic_debats")
 
 
+def may_say(meeting: Any) -> bool:
+    """Whether this person writes down what is said at a meeting."""
+    return bool(_WRITERS & set(api.user.get_roles(obj=meeting))) and not settled(meeting)
+
+
+def say(meeting: Any, said: Mapping[str, str]) -> None:
+    """Keep what was said, by UID of the item; of those that are not named, what was kept stays.
+
+    Raises:
+        ValueError: a text is too long; nothing is kept.
+    """
+    found = talks(meeting) | {uid: text.replace("\r\n", "\n").strip() for uid, text in said.items()}
+    if any(len(text) > _TALK for text in found.values()):
+        raise ValueError(f"Rien n'est noté : {_TALK} signes au plus par point.")
+    meeting.creatic_debats = {uid: text for uid, text in found.items() if text}
+    watch.note(meeting, "Discussions du procès-verbal modifiées")
+
+
 def settled(meeting: Any) -> dict[str, Any]:
     """How its procès-verbal was settled: `le`, `president`, `secretaire`, `remarques`; and `en_ligne` since when."""
     return _kept(meeting, "creatic_arret")
@@ -114,6 +132,7 @@ def _given(meeting: Any, public: bool, told: dict[str, Any] | None = None) -> di
         "projets": list(meeting.projets(*ON_AGENDA)),
         "debats": talks(meeting),
         "arret": told,
+        "arretes": tuple(_settled_at(meeting)),
         "public": public,
         "objet": subjects.public if public else lambda projet: projet.title,
         "voile": veil if public else lambda projet: "",
@@ -140,6 +159,15 @@ def minutes_page(meeting: Any, public: bool = False) -> str:
 def the_list(meeting: Any) -> bytes:
     """The list of what the council examined, as PDF."""
     return documents.draw("liste", **(_given(meeting, True) | {"projets": items(meeting), "draft": False}))
+
+
+def _settled_at(meeting: Any) -> Iterator[str]:
+    """The procès-verbaux that the council settled when this meeting began (L2121-15), in words."""
+    for one in meeting.aq_parent.objectValues():
+        told = settled(one) if getattr(one, "portal_type", "") == "seance" else {}
+        if told and told["le"] == meeting.date and one.moment() < meeting.moment():
+            how = "avec les remarques qui y sont portées" if told.get("remarques") else "sans remarque"
+            yield f"Le procès-verbal de la séance du {rules.french_date(one.date)} est arrêté, {how}."
 
 
 # -- what is waited for
@@ -384,7 +412,7 @@ class Aftermath(BrowserView):
 
     def may_write(self) -> bool:
         """Whether this person writes down what was said."""
-        return bool(_WRITERS & self._roles()) and not settled(self.context)
+        return may_say(self.context)
 
     def may_decide(self) -> bool:
         """Whether this person puts on line."""
@@ -498,12 +526,7 @@ class Aftermath(BrowserView):
             raise Unauthorized("Le procès-verbal est arrêté, ou vous ne l'écrivez pas.")
         form = self.request.form
         keys = {"": "debats_autres"} | {one.UID(): f"debats_{one.UID()}" for one in self.context.projets(*ON_AGENDA)}
-        found = {uid: str(form.get(key) or "").replace("\r\n", "\n").strip() for uid, key in keys.items()}
-        long = [uid for uid, text in found.items() if len(text) > _TALK]
-        if long:
-            raise ValueError(f"Rien n'est noté : {_TALK} signes au plus par point.")
-        self.context.creatic_debats = {uid: text for uid, text in found.items() if text}
-        watch.note(self.context, "Discussions du procès-verbal modifiées")
+        say(self.context, {uid: str(form.get(key) or "") for uid, key in keys.items()})
         return "Discussions notées."
 
     def _list(self) -> str:

@@ -86,13 +86,13 @@ def modes(_context: Any) -> SimpleVocabulary:
     return SimpleVocabulary([SimpleTerm(mode, mode, title) for mode, title in ballots.MODES.items()])
 
 
-_ASKERS = {"maire": "le maire", "trois_membres": "trois membres ou plus"}
+ASKERS = {"maire": "le maire", "trois_membres": "trois membres ou plus"}
 
 
 @provider(IVocabularyFactory)
 def askers(_context: Any) -> SimpleVocabulary:
     """Who asks for a closed session (L2121-18)."""
-    return SimpleVocabulary([SimpleTerm(one, one, title) for one, title in _ASKERS.items()])
+    return SimpleVocabulary([SimpleTerm(one, one, title) for one, title in ASKERS.items()])
 
 
 def _ballots(title: str) -> schema.Int:
@@ -216,6 +216,12 @@ class IProjet(model.Schema):
 
     searchable("title")
     title = schema.TextLine(title="Objet")
+    sorte = schema.Choice(
+        title="Sorte de point",
+        description="Ce que le conseil entend sans voter est à l'ordre du jour et au procès-verbal, sans numéro",
+        vocabulary=SimpleVocabulary([SimpleTerm(one, one, title) for one, title in rules.ITEMS.items()]),
+        default=rules.VOTED,
+    )
     rapporteur = schema.TextLine(title="Rapporteur", required=False)
     matiere = schema.Choice(
         title="Matière",
@@ -478,7 +484,13 @@ class Seance(Container):
 
     def postponed(self) -> list[Any]:
         """Items that the council could not vote for lack of quorum, once the meeting is over."""
-        return list(self.projets("inscrit")) if api.content.get_state(self) in frozen.ENDED else []
+        ended = api.content.get_state(self) in frozen.ENDED
+        return [one for one in self.projets("inscrit") if one.asks_a_vote()] if ended else []
+
+    def returned(self) -> tuple[str, ...]:
+        """Numbers that were given at it, then taken back with their vote, and not given again."""
+        found: tuple[str, ...] = getattr(self.aq_base, "creatic_numeros_rendus", ())
+        return found
 
     def people(self) -> int:
         """Inhabitants of its commune, 0 when they are not known."""
@@ -554,7 +566,7 @@ class Seance(Container):
                     f"« {one.title} » n'a pas d'exposé des motifs, qui fait la note explicative de synthèse "
                     f"({self.its_law().note.article})"
                     for one in self.projets("inscrit")
-                    if not (one.expose and one.expose.raw.strip())
+                    if one.asks_a_vote() and not (one.expose and one.expose.raw.strip())
                 ]
             # Last: whatever else is missing changes what is approved.
             found += [] if found else convocation.approval_problems(self)
@@ -581,7 +593,9 @@ class Seance(Container):
             found += convocation.problems(self)
         elif transition == "clore":
             found += [
-                f"« {one.title} » n'a pas été voté ni retiré" for one in self.projets("inscrit") if one.may_be_voted()
+                f"« {one.title} » n'a pas été voté, ni ajourné, ni retiré"
+                for one in self.projets("inscrit")
+                if one.asks_a_vote() and one.may_be_voted()
             ]
         return found
 
@@ -602,9 +616,23 @@ class Projet(Container):
         """The vote, as entered."""
         return _vote(self)
 
+    def asks_a_vote(self) -> bool:
+        """Whether the council votes on it, not only hears it."""
+        return bool(self.sorte == rules.VOTED)
+
+    def outcome(self) -> str:
+        """What became of an item on which the council did not vote by its own decision, in words; "" of any other."""
+        said = {"ajourne": "Ce point est ajourné.", "retire": "Ce point est retiré de l'ordre du jour."}
+        return said.get(api.content.get_state(self), "")
+
+    def kind_label(self) -> str:
+        """What of it the council hears, in words; "" where it votes."""
+        return "" if self.asks_a_vote() else rules.ITEMS[self.sorte]
+
     def is_nomination(self) -> bool:
         """Whether it names or presents somebody: as a person says, else by its subject."""
-        return self.nomination == _YES if self.nomination else rules.names_nomination(self.title)
+        known = self.nomination == _YES if self.nomination else rules.names_nomination(self.title)
+        return self.asks_a_vote() and known
 
     def not_voting(self) -> list[str]:
         """Voters who took no part in a public vote."""
@@ -642,7 +670,7 @@ class Projet(Container):
         """How the closed session was decided, or ""."""
         if not self.huis_clos_par:
             return ""
-        asked = f"demandé par {_ASKERS[self.huis_clos_par]}"
+        asked = f"demandé par {ASKERS[self.huis_clos_par]}"
         return f"{asked}, décidé par {self.huis_clos_pour or 0} voix sur {len(self.attendance().voters())} (L2121-18)"
 
     def closed_to_votes(self) -> list[str]:
@@ -698,7 +726,7 @@ class Projet(Container):
         meeting, vote, found = meeting_of(self), self.vote(), []
         state = api.content.get_state(meeting)
         if transition in ("soumettre", "inscrire"):
-            if not (self.dispositif and self.dispositif.raw.strip()):
+            if self.asks_a_vote() and not (self.dispositif and self.dispositif.raw.strip()):
                 found.append("le dispositif est vide")
             if state != "en_preparation":
                 found.append("l'ordre du jour est arrêté : la séance est convoquée")
@@ -706,6 +734,8 @@ class Projet(Container):
         elif transition in ("adopter", "rejeter"):
             if state != "ouverte":
                 found.append("la séance n'est pas ouverte")
+            if not self.asks_a_vote():
+                return [*found, "ce point n'est pas soumis au vote : « Sorte de point »"]
             found += [*self.attendance().problems(), *_mixed(self), *vote.problems(self.attendance().voters())]
             found += self._sent_problems()
             if not found:
@@ -717,6 +747,12 @@ class Projet(Container):
                 found.append("le vote est favorable")
             elif not carried and transition == "adopter":
                 found.append("le vote n'est pas favorable")
+        elif transition in ("ajourner", "retirer", "revenir") and state != "ouverte":
+            found.append("la séance n'est pas ouverte")
+        elif transition in ("ajourner", "retirer") and vote.cast:
+            found.append("un vote est saisi : effacez d'abord les voix")
+        elif transition == "revenir" and self.suivi:
+            found.append("cette délibération est déjà partie : elle se corrige ou s'abroge par un autre vote")
         elif transition == "renvoyer" and state in frozen.ENDED:
             found.append("la séance est terminée")
         elif transition == "renvoyer" and vote.cast:

@@ -17,6 +17,7 @@ _PAGES = {
     "adresses": "Adresses des élus",
     "ailleurs": "Site de la commune et données ouvertes",
     "change-password": "Changer le mot de passe",
+    "conduire": "Conduire la séance",
     "content_status_history": "État",
     "envois": "Envois de la convocation",
     "delete_confirmation": "Supprimer",
@@ -67,9 +68,10 @@ class Drawn(ViewletBase):
     """Styles and names that the theme's own pages lack."""
 
     def render(self) -> str:
-        """Two elements of the head."""
+        """Elements of the head."""
         root = self.site_url
         return (
             f'<link rel="stylesheet" href="{root}/{_address("pages.css")}" />'
             f'<script defer="defer" src="{root}/{_address("pages.js")}"></script>'
+            f'<script defer="defer" src="{root}/{_address("conduire.js")}"></script>'
         )

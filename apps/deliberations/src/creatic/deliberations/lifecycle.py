@@ -89,6 +89,8 @@ def meeting_moved(meeting: Any, event: Any) -> None:
         aftermath.begin(meeting)
     elif name == "clore":
         aftermath.begin(meeting)  # one that was opened before this was watched from there
+        if left := meeting.returned():
+            watch.note(meeting, f"Numéros repris avec leur vote, non attribués : {', '.join(left)}")
     elif name == "constater":
         convening.forget(meeting)
         meeting.proces_verbal = stored(_drawn(meeting, lambda: aftermath.minutes(meeting)), "proces-verbal.pdf")
@@ -104,7 +106,8 @@ def projet_added(projet: Any, _event: Any) -> None:
 
 
 def projet_moved(projet: Any, event: Any) -> None:
-    """Give a projet that is adopted or rejected its number and its document; both never change again (L2121-25)."""
+    """Give a projet that is adopted or rejected its number and its document; neither changes once its meeting is closed
+    (L2121-25), and both are taken back with a vote that is taken again before."""
     name = event.transition.id if event.transition else ""
     if name in ("adopter", "rejeter"):
         meeting = meeting_of(projet)
@@ -114,6 +117,8 @@ def projet_moved(projet: Any, event: Any) -> None:
         drawn = _drawn(projet, lambda: documents.draw("deliberation", **given))
         projet.document = stored(drawn, f"{projet.numero}.pdf")
         projet.reindexObject()
+    elif name == "revenir":
+        give_back(projet, meeting_of(projet))
     if event.transition:
         watch.keep(projet)
 
@@ -179,4 +184,18 @@ def number(projet: Any, meeting: Any) -> None:
     counters = getattr(folder.aq_base, "creatic_numeros", None)
     if counters is None:
         counters = folder.creatic_numeros = PersistentMapping()
-    counters[meeting.date.year], projet.numero = rules.next_number(counters, meeting.date.year)
+    year = meeting.date.year
+    counters[year], projet.numero, left = rules.to_give(counters, meeting.returned(), year)
+    meeting.creatic_numeros_rendus = left
+
+
+def give_back(projet: Any, meeting: Any) -> None:
+    """Take back the number and the document of a projet whose vote is taken again, with a trace of both."""
+    was = projet.numero
+    if not was:  # it was put off, or withdrawn
+        return
+    counters, year = meeting.aq_parent.creatic_numeros, meeting.date.year
+    counters[year], meeting.creatic_numeros_rendus = rules.given_back(counters, meeting.returned(), year, was)
+    projet.numero = projet.document = projet.creatic_choix = None
+    projet.reindexObject()
+    watch.note(meeting, f"« {projet.title} », n° {was} : vote repris")

@@ -39,6 +39,7 @@ STATES = {name: state.title for workflow in workflows.WORKFLOWS.values() for nam
 TONES = {
     "adopte": "success", "publie": "success", "rejete": "danger", "inscrit": "primary", "a_valider": "warning",
     "ouverte": "primary", "close": "success", "convoquee": "warning", "sans_quorum": "danger",
+    "ajourne": "warning",
 }  # fmt: skip # a table
 
 _PARIS = ZoneInfo("Europe/Paris")
@@ -48,6 +49,48 @@ def _sentence(said: str) -> str:
     return f"{said[:1].upper()}{said[1:]}."
 
 
+_OF_VOTES = ("adopter", "rejeter")
+
+
+def steps_of(thing: Any) -> list[dict[str, Any]]:
+    """Transitions of the present state of a meeting or a projet that are this person's: `name`, `title`, `obstacles`."""
+    state = api.content.get_state(thing)
+    wanted = workflows.WORKFLOWS[thing.portal_type]
+    roles = set(api.user.get_roles(obj=thing))
+    heard = thing.portal_type == "projet" and not thing.asks_a_vote()
+    return [
+        {"name": name, "title": transition.title, "obstacles": thing.obstacles(name)}
+        for name, transition in wanted.transitions.items()
+        if state in transition.origins and roles & set(transition.roles) and not (heard and name in _OF_VOTES)
+    ]
+
+
+def take(thing: Any, asked: str, seen: bool = True) -> str:
+    """Take a step; gives what is said of it.
+
+    Args:
+        thing: a meeting or a projet.
+        asked: name of the transition.
+        seen: whether the person saw the thing as it is.
+
+    Raises:
+        ValueError: it is refused; the reason, in French.
+    """
+    one = next((step for step in steps_of(thing) if step["name"] == asked), None)
+    if one is None:
+        now = STATES[api.content.get_state(thing)]
+        raise ValueError(f"Cette étape n'est pas possible : l'état est « {now} », ou elle n'est pas la vôtre.")
+    if not seen:
+        raise ValueError(
+            f"« {one['title']} » est refusé : ce que cette page montrait a changé depuis. À faire : relisez-la, "
+            "puis recommencez."
+        )
+    if one["obstacles"]:
+        raise ValueError(f"« {one['title']} » est refusé : {' ; '.join(one['obstacles'])}.")
+    api.content.transition(thing, transition=asked)
+    return f"« {one['title']} » est fait : l'état est « {STATES[api.content.get_state(thing)]} »."
+
+
 class _Steps:
     """What may be done next, and what is missing for the rest."""
 
@@ -55,18 +98,7 @@ class _Steps:
 
     def steps(self) -> list[dict[str, Any]]:
         """Transitions of the present state that are this person's."""
-        state = api.content.get_state(self.context)
-        wanted = workflows.WORKFLOWS[self.context.portal_type]
-        roles = set(api.user.get_roles(obj=self.context))
-        return [
-            {
-                "name": name,
-                "title": transition.title,
-                "obstacles": self.context.obstacles(name),
-            }
-            for name, transition in wanted.transitions.items()
-            if state in transition.origins and roles & set(transition.roles)
-        ]
+        return steps_of(self.context)
 
     def shown(self) -> str:
         """What stands for what this page shows."""
@@ -93,20 +125,8 @@ class Step(BrowserView, _Steps):
         return gestures.answer(self.request, self._take, page)
 
     def _take(self) -> str:
-        asked = str(self.request.form.get("faire") or "")
-        one = next((step for step in self.steps() if step["name"] == asked), None)
-        if one is None:
-            now = STATES[api.content.get_state(self.context)]
-            raise ValueError(f"Cette étape n'est pas possible : l'état est « {now} », ou elle n'est pas la vôtre.")
-        if self.request.form.get("vu") != self.shown():
-            raise ValueError(
-                f"« {one['title']} » est refusé : ce que cette page montrait a changé depuis. À faire : relisez-la, "
-                "puis recommencez."
-            )
-        if one["obstacles"]:
-            raise ValueError(f"« {one['title']} » est refusé : {' ; '.join(one['obstacles'])}.")
-        api.content.transition(self.context, transition=asked)
-        return f"« {one['title']} » est fait : l'état est « {STATES[api.content.get_state(self.context)]} »."
+        form = self.request.form
+        return take(self.context, str(form.get("faire") or ""), form.get("vu") == self.shown())
 
 
 class SeanceView(DefaultView, _Steps):
@@ -193,6 +213,10 @@ class SeanceView(DefaultView, _Steps):
         """Whether what follows it can be prepared: it is in session, or over."""
         return api.content.get_state(self.context) in ("ouverte", "close")
 
+    def is_conducted(self) -> bool:
+        """Whether its evening has a page: the council is convened, or in session."""
+        return api.content.get_state(self.context) in ("convoquee", "ouverte")
+
     def has_mails(self) -> bool:
         """Whether it was convened by mail, or something of it was opened."""
         return convening.is_logged(self.context)
@@ -254,7 +278,7 @@ class ProjetView(DefaultView, _Steps):
     def may_vote(self) -> bool:
         """Whether this person enters the vote now."""
         now = (api.content.get_state(self.meeting()), api.content.get_state(self.context))
-        return now == ("ouverte", "inscrit") and bool(
+        return now == ("ouverte", "inscrit") and self.context.asks_a_vote() and bool(
             api.user.has_permission("Modify portal content", obj=self.context)
         )
 

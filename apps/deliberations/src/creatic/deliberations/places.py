@@ -9,7 +9,7 @@ from creatic.deliberations import publicity, rules
 from creatic_agent import law
 
 MEETINGS = "seances"
-ON_AGENDA = ("inscrit", "adopte", "rejete", "publie")
+ON_AGENDA = ("inscrit", "adopte", "rejete", "publie", "ajourne", "retire")
 
 
 def names(commune: Any) -> dict[str, str]:

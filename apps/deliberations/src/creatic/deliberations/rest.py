@@ -61,12 +61,13 @@ def adopted(projet: Any) -> dict[str, Any]:
 
 
 class Adoptees(Service):
-    """GET /@adoptees: adopted and not yet handed on, oldest first."""
+    """GET /@adoptees: adopted and not yet handed on, oldest first; none of a meeting that goes on, whose votes may be
+    taken again."""
 
     def reply(self) -> dict[str, Any]:
         found = [brain.getObject() for brain in api.content.find(portal_type="projet", review_state="adopte")]
         waiting = sorted(
-            (one for one in found if not one.suivi), key=lambda one: (rules.rank_of(one.numero), one.UID())
+            (one for one in found if not one.suivi and api.content.get_state(meeting_of(one)) != "ouverte"), key=lambda one: (rules.rank_of(one.numero), one.UID())
         )
         return {"results": [told for told in map(self._told, waiting) if told]}
 

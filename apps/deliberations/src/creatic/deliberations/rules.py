@@ -37,6 +37,17 @@ _MONTHS = ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "ao
 _COMMUNE = law.of(law.COMMUNE)
 
 
+# Items of an agenda: a projet on which the council votes, or what it hears. What the procès-verbal says of the others.
+VOTED = "deliberation"
+ITEMS = {
+    VOTED: "Projet de délibération, soumis au vote",
+    "proces_verbal": "Approbation du procès-verbal d'une séance précédente (L2121-15)",
+    "decisions": "Compte rendu des décisions prises par délégation (L2122-23)",
+    "question": "Question orale (L2121-19)",
+    "information": "Information",
+}
+
+
 @dataclass(frozen=True)
 class Attendance:
     """Who sits at a meeting, or at one of its items."""
@@ -337,6 +348,36 @@ def second_problems(today: datetime.date, held: datetime.date | None, body: law.
             f"du {french_date(first, weekday=True)}"
         ]
     return []
+
+
+def to_give(counters: Mapping[int, int], returned: Sequence[str], year: int) -> tuple[int, str, tuple[str, ...]]:
+    """Choose the number of the next délibération: one that was given back at this meeting, else the next of its year.
+
+    Args:
+        counters: how many were given, by year.
+        returned: numbers that were given back at this meeting.
+        year: of the meeting.
+
+    Returns:
+        How many are given then, the number, and those that are still given back.
+    """
+    if returned:
+        number = min(returned, key=rank_of)
+        return counters.get(year, 0), number, tuple(one for one in returned if one != number)
+    return *next_number(counters, year), ()
+
+
+def given_back(counters: Mapping[int, int], returned: Sequence[str], year: int, number: str) -> tuple[int, tuple[str, ...]]:
+    """Take a number back: the last ones of a year are as if they had never been given.
+
+    Returns:
+        How many are given then, and those that others follow: the next vote of the meeting takes them.
+    """
+    rank, left = counters.get(year, 0), {*returned, number}
+    while (last := _NUMBER.format(year=year, rank=rank)) in left:
+        left.remove(last)
+        rank -= 1
+    return rank, tuple(sorted(left, key=rank_of))
 
 
 def next_number(counters: Mapping[int, int], year: int) -> tuple[int, str]:

@@ -73,6 +73,8 @@ WORKFLOWS = {
             "inscrit": State("Inscrit à l'ordre du jour", AGENTS, ("DGS",), ("DGS",)),
             "adopte": State("Adopté", (*AGENTS, "Passerelle")),
             "rejete": State("Rejeté", AGENTS),
+            "ajourne": State("Ajourné", AGENTS),
+            "retire": State("Retiré de l'ordre du jour", AGENTS),
             "publie": State("Publié", (*AGENTS, "Passerelle")),
         },
         {
@@ -81,6 +83,9 @@ WORKFLOWS = {
             "inscrire": Transition("Inscrire à l'ordre du jour", ("a_valider",), "inscrit", ("DGS",)),
             "adopter": Transition("Adopter", ("inscrit",), "adopte", ("DGS",)),
             "rejeter": Transition("Rejeter", ("inscrit",), "rejete", ("DGS",)),
+            "ajourner": Transition("Ajourner", ("inscrit",), "ajourne", ("DGS",)),
+            "retirer": Transition("Retirer de l'ordre du jour", ("inscrit",), "retire", ("DGS",)),
+            "revenir": Transition("Reprendre ce point", ("adopte", "rejete", "ajourne", "retire"), "inscrit", ("DGS",)),
             "publier": Transition("Publier", ("adopte",), "publie", ("Passerelle", "DGS", "Maire")),
         },
     ),

@@ -1,0 +1,72 @@
+"""Who comes and goes while a council meets, without Plone; from which point on is kept there (CGCT, L2121-17).
+
+Messages are French, for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from creatic.deliberations.rules import PROXY, Attendance
+
+Noted = tuple[list[str], list[str]]
+"""Who is there, in the council's order, and the pouvoirs that count then."""
+
+
+def leaves(sitting: Attendance, name: str, holder: str = "") -> Noted:
+    """Note that somebody leaves; the pouvoir that they bore is nobody's any more.
+
+    Args:
+        sitting: who was there.
+        name: who leaves.
+        holder: to whom they give theirs; nothing for nobody.
+
+    Raises:
+        ValueError: the reason, in French.
+    """
+    if name not in sitting.present:
+        raise ValueError(f"{name} n'est pas dans la salle")
+    there = [one for one in sitting.members if one in sitting.present and one != name]
+    if not there:
+        raise ValueError(f"{name} est seul dans la salle : terminez la séance")
+    kept = [line for line in sitting.proxies if name not in _both(line)]
+    return there, [*kept, f"{name} : {holder}"] if holder else kept
+
+
+def arrives(sitting: Attendance, name: str) -> Noted:
+    """Note that somebody comes, or comes back: they vote themselves. Raises ValueError: the reason, in French."""
+    if name in sitting.present:
+        raise ValueError(f"{name} est déjà dans la salle")
+    if name not in sitting.members:
+        raise ValueError(f"{name} n'est pas membre du conseil")
+    there = [one for one in sitting.members if one in sitting.present or one == name]
+    return there, [line for line in sitting.proxies if name != _both(line)[0]]
+
+
+def _both(line: str) -> tuple[str, str]:
+    read = PROXY.fullmatch(line)
+    return (read["giver"], read["holder"]) if read else ("", "")
+
+
+def lapsed(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """Pouvoirs that count no more, in words."""
+    return [f"le pouvoir de {_both(line)[0]} à {_both(line)[1]} ne compte plus" for line in before if line not in after]
+
+
+def movements(opening: Sequence[str], points: Sequence[tuple[int, Sequence[str]]]) -> Mapping[str, list[str]]:
+    """Say who came and who left, and from which point on.
+
+    Args:
+        opening: who was there then.
+        points: rank of each item of the agenda, with who is there.
+    """
+    found: dict[str, list[str]] = {}
+    before = set(opening)
+    for rank, there in points:
+        now = set(there)
+        for name in now - before:
+            found.setdefault(name, []).append(f"arrivé au point {rank}")
+        for name in before - now:
+            found.setdefault(name, []).append(f"parti au point {rank}")
+        before = now
+    return found
