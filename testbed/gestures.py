@@ -7,14 +7,15 @@ from typing import Any
 
 from playwright.sync_api import Page
 
-# In every page, before its own scripts: a press is one gesture whatever it lands on; a field that is typed in, or chosen
-# from a list, is one however many letters it takes.
+# In every page, before its own scripts: a press is one gesture whatever it lands on; a field that is typed in, or
+# chosen from a list, is one however many letters it takes.
 _LISTEN = """
 document.addEventListener("pointerdown", function (event) {
   if (event.target.nodeName !== "SELECT" && event.target.nodeName !== "OPTION") window.noterGeste("clic");
 }, true);
 document.addEventListener("change", function (event) {
-  if (event.target.matches("select, textarea, input:not([type=checkbox]):not([type=radio])")) window.noterGeste("champ");
+  var box = event.target.matches("[type=checkbox], [type=radio]");
+  if (!box && event.target.matches("select, textarea, input")) window.noterGeste("champ");
 }, true);
 """
 

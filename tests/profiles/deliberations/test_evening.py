@@ -72,7 +72,9 @@ def open_it(who: Person) -> None:
 
 def row(who: Person, rank: int) -> Locator:
     """An item of the page."""
-    return who.page.locator("section[data-part]").filter(has=who.page.get_by_role("heading", name=re.compile(rf"^{rank}\. ")))
+    return who.page.locator("section[data-part]").filter(
+        has=who.page.get_by_role("heading", name=re.compile(rf"^{rank}\. "))
+    )
 
 
 def press(who: Person, button: Locator) -> str:
@@ -85,7 +87,7 @@ def press(who: Person, button: Locator) -> str:
 
 
 def test_an_evening_takes_few_gestures(site: Site, who: Person, mark: str) -> None:
-    """From presence to publication, alone with one PC; the visas and the signature are the parapheur's (its own lots)."""
+    """From presence to the end of the meeting, alone with one PC; visas and signatures are the parapheur's (lots)."""
     subjects = [f"Tarif municipal {rank}" for rank in range(1, TWELVE + 1)]
     meeting, items = convened(site, mark, *subjects)
     made = count(who.page)
@@ -138,8 +140,13 @@ def test_each_item_has_its_own_vote_and_what_one_refuses_keeps_the_others(site: 
     press(who, heard.get_by_role("button", name="Noter ce qui est dit"))
     assert "est fait" in press(who, who.page.get_by_role("button", name="Clore la séance"))
     text = pdf_text(site.file(MANAGER, f"{meeting}/@@proces-verbal"))
-    for said in ("Compte rendu des décisions prises par délégation (L2122-23), sans vote", "Décision 12 : un bail",
-                 "Le conseil n'a pas de question", "Ce point est ajourné", "Ce point est retiré de l'ordre du jour"):  # fmt: skip # a list of words
+    for said in (
+        "Compte rendu des décisions prises par délégation (L2122-23), sans vote",
+        "Décision 12 : un bail",
+        "Le conseil n'a pas de question",
+        "Ce point est ajourné",
+        "Ce point est retiré de l'ordre du jour",
+    ):
         assert said in text, text
     assert not site.done(MANAGER, "GET", items[4])["numero"]
 
@@ -162,7 +169,9 @@ def test_who_comes_and_goes_is_known_from_a_point_on(site: Site, who: Person, ma
     votes = [len(site.done(MANAGER, "GET", one)["pour"]) for one in items]
     assert votes == [5, 4, 5]
     text = pdf_text(site.file(MANAGER, f"{meeting}/@@proces-verbal"))
-    assert "Présents à ce point : Claire Dubois, Amina Benali, Élise Delattre ; pouvoirs : Thomas Wattiez à Claire" in text
+    assert (
+        "Présents à ce point : Claire Dubois, Amina Benali, Élise Delattre ; pouvoirs : Thomas Wattiez à Claire" in text
+    )
 
 
 def test_a_vote_is_taken_back_until_the_meeting_is_closed(site: Site, who: Person, mark: str) -> None:
@@ -252,4 +261,8 @@ def test_by_keyboard_and_on_a_tablet(site: Site, who: Person, mark: str) -> None
     who.page.keyboard.press("Enter")
     who.page.locator(".creatic-dit").filter(has_text="« Adopter » est fait").wait_for()
     assert site.state(MANAGER, items[0]) == "adopte"
-    assert who.page.evaluate("document.activeElement.closest('section').querySelector('h3').textContent").strip().startswith("1.")
+    assert (
+        who.page.evaluate("document.activeElement.closest('section').querySelector('h3').textContent")
+        .strip()
+        .startswith("1.")
+    )

@@ -119,9 +119,7 @@ def _vote(projet: Any, form: Mapping[str, Any], members: list[str]) -> dict[str,
     return {side: [name for name in voters if said[name] == side] for side in (_FOR, _AGAINST, _ABSTAINS)}
 
 
-_NOTHING: dict[str, Any] = {
-    name: [] if name in (_FOR, _AGAINST, _ABSTAINS, "tours") else None for name in frozen.VOTES
-}
+_NOTHING: dict[str, Any] = {name: [] if name in (_FOR, _AGAINST, _ABSTAINS, "tours") else None for name in frozen.VOTES}
 
 
 # -- two people at once

@@ -67,8 +67,8 @@ def page(kind: str, **given: Any) -> str:
         given: `commune` (its name; with `places.names` for one that is no commune), `seance` or `projet` or
             `projets`, `draft` (not final), as the kind needs; of the convocation, `maire`, and `suppleant`, who
             sends it in their place; of the procès-verbal, `debats` (what was said, by UID),
-            `arret` (how it was settled), `arretes` (what was settled at it, in words), `public`, and of each item its `objet` and why its vote alone is shown
-            (`voile`, "" when all of it is).
+            `arret` (how it was settled), `arretes` (what was settled at it, in words), `public`, and of each item its
+            `objet` and why its vote alone is shown (`voile`, "" when all of it is).
 
     Raises:
         Undrawn: the texts that it unites weigh too much.
@@ -81,7 +81,8 @@ def page(kind: str, **given: Any) -> str:
         "organisme": f"Commune {rules.of_commune(str(given.get('commune')))}",
         "conseil": "conseil municipal", "qualite": "maire",
         "seance": None, "projet": None, "projets": [], "seances": [], "draft": False, "annee": None, "debats": {},
-        "arret": {}, "arretes": (), "public": False, "suppleant": "", "objet": _title, "voile": lambda _projet: "", **given,
+        "arret": {}, "arretes": (), "public": False, "suppleant": "", "objet": _title, "voile": lambda _projet: "",
+        **given,
     }  # fmt: skip # a table
     return str(_template()(kind=kind, rules=rules, full=delays.full, rich=_rich, meeting_of=meeting_of, **context))
 

@@ -53,7 +53,7 @@ _OF_VOTES = ("adopter", "rejeter")
 
 
 def steps_of(thing: Any) -> list[dict[str, Any]]:
-    """Transitions of the present state of a meeting or a projet that are this person's: `name`, `title`, `obstacles`."""
+    """Transitions of a meeting's or a projet's present state that are this person's: `name`, `title`, `obstacles`."""
     state = api.content.get_state(thing)
     wanted = workflows.WORKFLOWS[thing.portal_type]
     roles = set(api.user.get_roles(obj=thing))
@@ -278,8 +278,10 @@ class ProjetView(DefaultView, _Steps):
     def may_vote(self) -> bool:
         """Whether this person enters the vote now."""
         now = (api.content.get_state(self.meeting()), api.content.get_state(self.context))
-        return now == ("ouverte", "inscrit") and self.context.asks_a_vote() and bool(
-            api.user.has_permission("Modify portal content", obj=self.context)
+        return (
+            now == ("ouverte", "inscrit")
+            and self.context.asks_a_vote()
+            and bool(api.user.has_permission("Modify portal content", obj=self.context))
         )
 
     def may_join(self) -> bool:

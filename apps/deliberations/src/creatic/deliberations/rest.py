@@ -67,7 +67,8 @@ class Adoptees(Service):
     def reply(self) -> dict[str, Any]:
         found = [brain.getObject() for brain in api.content.find(portal_type="projet", review_state="adopte")]
         waiting = sorted(
-            (one for one in found if not one.suivi and api.content.get_state(meeting_of(one)) != "ouverte"), key=lambda one: (rules.rank_of(one.numero), one.UID())
+            (one for one in found if not one.suivi and api.content.get_state(meeting_of(one)) != "ouverte"),
+            key=lambda one: (rules.rank_of(one.numero), one.UID()),
         )
         return {"results": [told for told in map(self._told, waiting) if told]}
 

@@ -367,7 +367,9 @@ def to_give(counters: Mapping[int, int], returned: Sequence[str], year: int) -> 
     return *next_number(counters, year), ()
 
 
-def given_back(counters: Mapping[int, int], returned: Sequence[str], year: int, number: str) -> tuple[int, tuple[str, ...]]:
+def given_back(
+    counters: Mapping[int, int], returned: Sequence[str], year: int, number: str
+) -> tuple[int, tuple[str, ...]]:
     """Take a number back: the last ones of a year are as if they had never been given.
 
     Returns:

@@ -18,7 +18,10 @@
   function messages(found) {
     var all = Array.from(found.querySelectorAll("#global_statusmessage .portalMessage, #global_statusmessage .alert"));
     return {
-      text: all.map(function (one) { return one.textContent.replace(/\s+/g, " ").trim(); }).join(" "),
+      text: all.map(function (one) {
+        one.querySelectorAll("svg, strong").forEach(function (part) { part.remove(); }); // its icon, and « Info »
+        return one.textContent.replace(/\s+/g, " ").trim();
+      }).join(" "),
       wrong: all.some(function (one) { return /error|danger/.test(one.className); }),
     };
   }
@@ -30,6 +33,8 @@
 
   function renew(found, mine) {
     var told = messages(found), there = found.getElementById("conduire");
+    var title = document.querySelector("h1"), other = found.querySelector("h1");
+    if (title && other) title.replaceWith(document.adoptNode(other)); // with the meeting's state
     if (!there || there.querySelectorAll("[data-part]").length !== page.querySelectorAll("[data-part]").length) {
       window.location.reload(); // the agenda is another
       return;
