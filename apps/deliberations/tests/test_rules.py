@@ -399,3 +399,18 @@ def test_the_day_of_receipt_on_paper(day: str) -> None:
 def test_a_wrong_day_is_told(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         rules.received(text, HELD, TODAY)
+
+
+def test_a_number_that_is_taken_back_last_was_never_given() -> None:
+    assert rules.given_back({2026: 7}, (), 2026, "2026_007") == (6, ())
+    # With those before it that were taken back first.
+    assert rules.given_back({2026: 7}, ("2026_005", "2026_006"), 2026, "2026_007") == (4, ())
+
+
+def test_a_number_that_others_follow_is_the_next_one_given_at_its_meeting() -> None:
+    given, left = rules.given_back({2026: 1001}, ("2026_999",), 2026, "2026_1000")
+    assert (given, left) == (1001, ("2026_999", "2026_1000"))
+    given, number, left = rules.to_give({2026: given}, left, 2026)
+    assert (given, number, left) == (1001, "2026_999", ("2026_1000",))
+    assert rules.to_give({2026: 7}, (), 2026) == (8, "2026_008", ())
+    assert rules.to_give({}, (), 2027) == (1, "2027_001", ())
