@@ -299,6 +299,7 @@ def test_a_copy_of_an_adopted_projet_begins_its_own_life(site: Site, act: Act, m
     site.done(MANAGER, "PATCH", copy, {"title": f"Subvention suivante {mark}"})
     site.open(meeting, copy)
     assert site.adopt(copy) != act.number
+    site.move(MANAGER, meeting, "clore")  # what may be taken back does not leave
     listed = [one["uid"] for one in site.done("passerelle", "GET", "/@adoptees")["results"]]
     assert found["UID"] in listed
 
@@ -414,6 +415,7 @@ def adopted(site: Site, mark: str) -> Iterator[str]:
         projet = site.projet(meeting, f"En attente {rank} {mark}")
         site.open(meeting, projet)
         site.adopt(projet)
+        site.move(MANAGER, meeting, "clore")
         yield str(site.done(MANAGER, "GET", projet)["UID"])
 
 
