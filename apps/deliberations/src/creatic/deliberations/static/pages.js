@@ -33,7 +33,7 @@
       var known = Object.keys(said).find(function (name) {
         return button.id === name || /_button$/.test(button.id) && name === "text_button" || (icon && icon.classList.contains(name));
       });
-      var label = known ? said[known] : button.getAttribute("title") || button.value || words(button) || hidden(button);
+      var label = known ? said[known] : button.getAttribute("title") || words(button) || button.value || hidden(button);
       if (label) button.setAttribute("aria-label", label);
     });
     root.querySelectorAll("a.filled-link").forEach(function (link) {
