@@ -35,6 +35,8 @@ HEAD = (
 )  # fmt: skip
 OUTSIDE, GROUP = "Extérieur", "Groupement"
 ANYONE = "toute adresse"
+ITS_NETWORK = "réseau de la commune"
+"""Where a PC is that nobody reaches (``acces: installeur``)."""
 SSH = "firewall-ssh"
 WHY = {
     SSH: "administration (SSH)",
@@ -231,13 +233,13 @@ def ruleset(inventory: Mapping[str, Any], profile: str, host: str) -> str:
 
 
 def machines(inventory: Mapping[str, Any], communes: Iterable[groupement.Commune]) -> list[Machine]:
-    """Give the machines of an inventory that have a firewall of ours, and the PCs under Windows.
+    """Give the machines of an inventory that have a firewall of ours, the PCs under Windows, and those nobody reaches.
 
     Args:
         inventory: what ``ansible-inventory --list`` gives.
         communes: of the same inventory.
     """
-    wiring, found = Wiring(inventory), []
+    communes, wiring, found = [*communes], Wiring(inventory), list[Machine]()
     outgoing = {*wiring.groups.get(groupement.OUTGOING, ())}
     sites = {host.name: commune.data["nom"] for commune in communes for host in commune.hosts()}
     for profile in profiles.load():
@@ -251,7 +253,17 @@ def machines(inventory: Mapping[str, Any], communes: Iterable[groupement.Commune
             address = str(own.get("ansible_host", name))
             is_reached = not is_windows and name not in outgoing
             found.append(Machine(name, address, sites.get(name, GROUP), tuple(kept), is_reached))
-    return found
+    return [*found, *_carried(communes)]
+
+
+def _carried(communes: Iterable[groupement.Commune]) -> Iterator[Machine]:
+    """Give the PCs that are no hosts, which have no address here: their browsers and their program go out."""
+    _defaults, fixed, _wiring = _wired("commune_pc") or ({}, {}, {})
+    for commune in communes:
+        for host in commune.pcs():
+            if host.is_carried:
+                rules = tuple(fixed["commune_pc_firewall"])
+                yield Machine(host.name, ITS_NETWORK, commune.data["nom"], rules, is_reached=False)
 
 
 def flows(known: Sequence[Machine]) -> list[Flow]:

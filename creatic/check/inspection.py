@@ -243,7 +243,7 @@ class Inspection:
 
     def _places(self) -> None:
         """Each machine has one profile, one address, and names of its own."""
-        owners = {host.name: f"communes/{one.slug}.yml" for one in self.communes for host in one.hosts()}
+        owners = {host.name: f"communes/{one.slug}.yml" for one in self.communes for host in (*one.hosts(), *one.pcs())}
         taken = {
             _canonical(host.variables["ansible_host"]): f"{host.name} (communes/{one.slug}.yml)"
             for one in self.communes

@@ -87,7 +87,7 @@ def environnement(context: Context, dossier: str = "") -> None:
         "insee": "code INSEE ; déduit du SIREN par défaut",
         "vague": "vague de déploiement",
         "services": "séparés par des virgules",
-        "poste": "nom, ou nom=adresse ; à répéter",
+        "poste": "nom, nom=adresse, ou nom=installeur pour un poste que personne ne joint ; à répéter",
         "connecteur": "adresse du connecteur ; proposée par défaut",
     },
 )
@@ -578,7 +578,7 @@ def poste_installer(context: Context, postes: str, vers: str) -> None:
     """Fait l'installateur signé de chaque poste, et la fiche de qui le porte ; son jeton sert une fois, 14 jours."""
     common.must_have("guichet")
     known, folder = common.known_communes(), Path(vers).expanduser().absolute()
-    hosts = {host.name: (one.slug, host) for one in known for host in one.hosts() if "commune_pc" in host.groups}
+    hosts = {host.name: (one.slug, host) for one in known for host in one.pcs()}
     asked = common.wanted(postes, "tous") or [*hosts]
     if not asked:
         raise Exit("Aucun poste n'est décrit (communes/, postes) : rien n'est fait.", code=2)

@@ -32,9 +32,9 @@ class Place:
 
 
 def computer(host: Host) -> str:
-    """The name of a PC for itself: its own under Windows, the inventory's where the groupement installed it."""
+    """The name of a PC for itself: its own under Windows and where nobody reaches it, else the inventory's."""
     told = host.variables["creatic_poste"]
-    return str(told["nom"]) if told["systeme"] == "windows" else host.name
+    return str(told["nom"]) if host.is_carried or told["systeme"] == "windows" else host.name
 
 
 def places(communes: Iterable[Commune]) -> dict[str, Place]:
@@ -42,10 +42,8 @@ def places(communes: Iterable[Commune]) -> dict[str, Place]:
     found = {}
     for one in communes:
         organization, siren = pc_organization(one.data["nom"]), str(one.data["siren"])
-        for host in one.hosts():
-            if "commune_pc" in host.groups:
-                told = host.variables["creatic_poste"]
-                issued = pc_issued(told["certificats"], organization, siren)
-                requests = {str(each["name"]): Request.from_dict(each) for each in issued}
-                found[host.name] = Place(host.name, computer(host), one.slug, requests)
+        for host in one.pcs():
+            issued = pc_issued(host.variables["creatic_poste"]["certificats"], organization, siren)
+            requests = {str(each["name"]): Request.from_dict(each) for each in issued}
+            found[host.name] = Place(host.name, computer(host), one.slug, requests)
     return found

@@ -41,7 +41,7 @@ def described(
         EnrolmentError: there is no such PC, or an authority of the TdT cannot be read. WiringError: a variable lacks.
         PkiError: there is no authority yet.
     """
-    every = [(one, host) for one in communes for host in one.hosts() if "commune_pc" in host.groups]
+    every = [(one, host) for one in communes for host in one.pcs()]
     found = [(one, host) for one, host in every if host.name == name]
     if not found:
         raise EnrolmentError(f"« {name} » n'est pas un poste de l'inventaire (communes/, postes)")

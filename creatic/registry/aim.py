@@ -99,9 +99,9 @@ def limit(
     for commune in communes:
         names = [host.name for host in commune.hosts()]
         taken = [name for name in names if machines is None or name in machines]
-        if not taken:
+        if not taken and (names or machines is not None):
             continue
-        if not commune.outgoing:
+        if not commune.outgoing and names:
             own += [commune.group] if taken == names else taken
         for found in wiring.commune_servers(groups, commune.data["services"]).values():
             shared.update(found)

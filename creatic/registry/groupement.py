@@ -54,6 +54,8 @@ COMMANDS = (
 EVERY = ("tous", "toutes")
 """Words that stand for all machines or all communes, where names of some are written."""
 OUTGOING = "acces_sortant"
+CARRIED = "installeur"
+"""Access of a PC that nobody reaches, and to which its installer is carried."""
 _NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+\.?")  # of the DNS
 """Group of the communes' machines that nobody can reach."""
 # Accounts of the applications that are no person's, and groups of each institution on the site of the délibérations.
@@ -70,11 +72,17 @@ class GroupementError(ProblemsError, cause="groupement"):
 
 @dataclass(frozen=True)
 class Host:
-    """A host of a commune."""
+    """A host of a commune.
+
+    Attributes:
+        is_carried: nobody reaches this PC, and it fetches nothing: its installer is carried there (its own ``acces:
+            installeur``). It is no host of Ansible's.
+    """
 
     name: str
     groups: tuple[str, ...]
     variables: dict[str, Any]
+    is_carried: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,9 +131,8 @@ class Commune:
         hosted = [entities.shaped(found, one) for one in self.data.get("entites", [])]
         return {**found, "entites": hosted} if hosted else found
 
-    def hosts(self) -> Iterator[Host]:
-        """Give the PCs, then the connector; no supervision asks those that nobody reaches."""
-        apart: dict[str, Any] = {"creatic_supervision": []} if self.outgoing else {}
+    def pcs(self) -> Iterator[Host]:
+        """Give every PC, those where an installer is carried among them."""
         for poste in self.data["postes"]:
             variables = {
                 "nom": poste["nom"],
@@ -133,11 +140,18 @@ class Commune:
                 "compte": poste.get("compte", "agent"),
                 "certificats": poste.get("certificats", []),
             }
+            carried = poste.get("acces") == CARRIED
+            reached = {} if carried else {"ansible_host": str(ip.address(poste["adresse"])), **self._unsupervised}
             yield Host(
                 f"{self.slug}-{poste['nom']}",
                 ("commune_pc", f"systeme_{poste['systeme']}"),
-                {"ansible_host": str(ip.address(poste["adresse"])), "creatic_poste": variables, **apart},
+                {"creatic_poste": variables, **reached},
+                carried,
             )
+
+    def hosts(self) -> Iterator[Host]:
+        """Give Ansible's hosts, PCs then the connector; no supervision asks those that nobody reaches."""
+        yield from (one for one in self.pcs() if not one.is_carried)
         if "connecteur" in self.data:
             connector = self.data["connecteur"]
             yield Host(
@@ -148,9 +162,13 @@ class Commune:
                     "creatic_connecteur": {
                         key: connector[key] for key in ("tdt", "certificat", "flux_signes") if key in connector
                     },
-                    **apart,
+                    **self._unsupervised,
                 },
             )
+
+    @property
+    def _unsupervised(self) -> dict[str, Any]:
+        return {"creatic_supervision": []} if self.outgoing else {}
 
     @property
     def _size(self) -> tuple[int, str, str]:
@@ -210,7 +228,8 @@ def new_commune(
         insee: INSEE code; by default the one that the SIREN of a commune holds (21, department, 0, commune).
         vague: rollout wave.
         services: services that the commune uses.
-        postes: PCs, as `name=address`, or `name` to be given an address (from .10).
+        postes: PCs, as `name=address`, `name` to be given an address (from .10), or `name=installeur` for one that
+            nobody reaches.
         connecteur: address of the connector; one is given by default when the commune transmits (.20).
             Addresses are given in the /24 of the first one in the arguments, else in the next free /24.
 
@@ -229,7 +248,10 @@ def new_commune(
         raise GroupementError(source.problems)
 
     settings, communes = _load(directory)
-    machines = [(name, address) for name, _equal, address in (poste.partition("=") for poste in postes)]
+    machines = [
+        (name, None if address == CARRIED else address)
+        for name, _equal, address in (poste.partition("=") for poste in postes)
+    ]
     if connecteur is None and "teletransmission" in services:
         connecteur = ""  # to be given
     machines, connecteur = give_addresses(settings, communes, machines, connecteur, servers_addresses(directory))
@@ -710,10 +732,10 @@ def _check_access(source: Source, data: dict[str, Any]) -> None:
     posts = data.get("postes")
     if data.get("acces") != "sortant" or not isinstance(posts, list):
         return
-    if any(isinstance(one, dict) and one.get("systeme") == "windows" for one in posts):
+    if any(isinstance(one, dict) and (one.get("systeme"), one.get("acces")) == ("windows", None) for one in posts):
         source.report(
             "un poste Windows ne peut pas venir chercher lui-même ce qu'il doit devenir",
-            "écrivez acces: direct, ou gérez ce poste à part, hors de ce fichier",
+            f"écrivez acces: {CARRIED} à ce poste, sans adresse, et portez-y son installateur (fab poste.installeur)",
             ("acces",),
         )
 
@@ -960,20 +982,21 @@ def _number(value: int | str) -> int | str:
 def give_addresses(
     settings: dict[str, Any],
     communes: dict[str, dict[str, Any]],
-    postes: Sequence[tuple[str, str]],
+    postes: Sequence[tuple[str, str | None]],
     connector: str | None,
     servers: Iterable[str],
-) -> tuple[list[tuple[str, str]], str | None]:
-    """Give an address to each machine whose address is empty (a connector that is None is no machine)."""
+) -> tuple[list[tuple[str, str | None]], str | None]:
+    """Give an address to each machine whose address is empty (a connector that is None is no machine, a PC whose
+    address is None has none)."""
     given = [address for address in (*(address for _name, address in postes), connector) if address]
     taken = {*given, *servers, *(address for data in communes.values() for _path, _name, address in _machines(data))}
-    if connector != "" and all(address for _name, address in postes):
+    if connector != "" and all(address != "" for _name, address in postes):
         return list(postes), connector
     network = given[0].rpartition(".")[0] if given and "." in given[0] else _free_network(settings, taken)
     if connector == "":
         connector = next(_free(network, 20, taken), "")
     free = _free(network, 10, {*taken, connector})
-    return [(name, address or next(free, "")) for name, address in postes], connector
+    return [(name, next(free, "") if address == "" else address) for name, address in postes], connector
 
 
 def servers_addresses(directory: Path) -> list[str]:
@@ -1003,7 +1026,7 @@ def _free_network(settings: dict[str, Any], taken: Iterable[str]) -> str:
     raise GroupementError([Problem("groupement.yml", None, "adresses", message, fix)])
 
 
-def render(slug: str, commune: dict[str, Any], postes: Sequence[tuple[str, str]], connector: str | None) -> str:
+def render(slug: str, commune: dict[str, Any], postes: Sequence[tuple[str, str | None]], connector: str | None) -> str:
     value = {name: scalar(each) for name, each in commune.items() if name != "services"}
     services = ", ".join(map(scalar, commune["services"]))
     lines = [
@@ -1044,12 +1067,18 @@ def render(slug: str, commune: dict[str, Any], postes: Sequence[tuple[str, str]]
     return "\n".join(lines) + "\n"
 
 
-def poste_lines(name: str, address: str, system: str = "debian") -> list[str]:
-    """Write a PC and its first certificate, as a list's item."""
+def poste_lines(name: str, address: str | None, system: str = "") -> list[str]:
+    """Write a PC and its first certificate, as a list's item.
+
+    Args:
+        address: None where its installer is carried.
+        system: by default Windows where its installer is carried, else Debian.
+    """
+    access = f"  acces: {CARRIED}   # personne ne le joint : fab poste.installeur"
     return [
         f"- nom: {scalar(name)}",
-        f"  adresse: {scalar(address)}",
-        f"  systeme: {scalar(system)}   # debian ou windows",
+        access if address is None else f"  adresse: {scalar(address)}",
+        f"  systeme: {scalar(system or ('windows' if address is None else 'debian'))}   # debian ou windows",
         "  certificats:",
         "    - titulaire: Secrétariat général   # la personne ou le service",
         "      usage: authentification   # ou signature",

@@ -50,6 +50,7 @@ COLUMNS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "poste1.nom": ("Poste 1", (), "pc-secretariat"),
     "poste1.adresse": ("Adresse du poste 1", (), "10.59.2.10"),
     "poste1.systeme": ("Système du poste 1", (), "debian"),
+    "poste1.acces": ("Accès du poste 1", (), "installeur"),
 }
 """Columns of the table: heading, other headings, and an example. There are as many PCs as one writes (Poste 2…)."""
 
@@ -60,7 +61,7 @@ _NEEDED = ("nom", "siren")
 _NEW = ("territoire", "agents")  # what a commune that has no file yet cannot do without
 _ROLES = ("maire", "dgs", "secretaire")
 _PERSON = ("prenom", "nom", "courriel")
-_POSTE = re.compile(r"(poste|adresse-du-poste|systeme-du-poste)-([1-9][0-9]?)")
+_POSTE = re.compile(r"(poste|adresse-du-poste|systeme-du-poste|acces-du-poste)-([1-9][0-9]?)")
 _MOST_HEADING = 20  # rows above the headings
 _FORMULA_ERRORS = ("#REF!", "#N/A", "#NAME?", "#NOM?", "#VALUE!", "#VALEUR!", "#DIV/0!", "#NUM!", "Err:")
 _TEXT_FORMAT = "mettez la colonne au format Texte, puis recopiez-le"
@@ -164,7 +165,7 @@ def lines(made: Plan) -> list[str]:
     )
     told = [f"Communes : {', '.join(counts)}."]
     for one in made.new:
-        held = [f"{place['nom']} {place['adresse']}" for place in one.data["postes"]]
+        held = [f"{place['nom']} {place.get('adresse', '(installateur)')}" for place in one.data["postes"]]
         held += [f"connecteur {one.data['connecteur']['adresse']}"] if "connecteur" in one.data else []
         what = f"{one.data['nom']}, SIREN {one.data['siren']}, {one.data['territoire']}, {one.data['agents']} agents"
         told.append(f"+ {one.source.label} (ligne {one.row}) : {' ; '.join([what, *held])}")
@@ -344,7 +345,7 @@ class _Reading:
         """Give the file that ``fab commune.nouvelle`` would write of a row."""
         siren, services = values["siren"], values.get("services", ["teletransmission"])
         connector = values.get("connecteur", "" if "teletransmission" in services else None)
-        postes = [(one["nom"], one.get("adresse", "")) for one in _postes(values)]
+        postes = [(one["nom"], _address(one)) for one in _postes(values)]
         postes, connector = groupement.give_addresses(self._settings, self._known, postes, connector, self._servers)
         fields = {
             "nom": values["nom"],
@@ -391,7 +392,7 @@ def _column(cell: str) -> str:
     """Name of the column that a heading is; "" when it is none."""
     word = slugify(cell)
     if poste := _POSTE.fullmatch(word):
-        kind = {"poste": "nom", "adresse-du-poste": "adresse", "systeme-du-poste": "systeme"}[poste[1]]
+        kind = "nom" if poste[1] == "poste" else poste[1].removesuffix("-du-poste")
         return f"poste{poste[2]}.{kind}"
     return next((name for name, (head, others, _e) in COLUMNS.items() if word in map(slugify, (head, *others))), "")
 
@@ -424,7 +425,7 @@ def _value(name: str, text: str, settings: Mapping[str, Any]) -> Any:
         return slugify(text) if slugify(text) in settings["territoires"] else text
     if name == "services":
         return [slugify(one) for one in re.split(r"[,;/+\s]+", text) if one]
-    if name == "acces" or name.endswith(".systeme"):
+    if name == "acces" or name.endswith((".systeme", ".acces")):
         return slugify(text)
     return text
 
@@ -455,8 +456,15 @@ def _postes(values: Mapping[str, Any]) -> list[dict[str, str]]:
     for rank, one in found.items():
         if "nom" not in one:
             fix = "donnez au poste un nom court, comme pc-secretariat"
-            raise _RowRefused((f"poste{rank}.nom", "la cellule est vide, et le poste a une adresse ou un système", fix))
+            told = "la cellule est vide, et le poste a une adresse, un système ou un accès"
+            raise _RowRefused((f"poste{rank}.nom", told, fix))
     return [found[rank] for rank in sorted(found)]
+
+
+def _address(poste: Mapping[str, str]) -> str | None:
+    """The address of a PC; "" for one to be given, None where its installer is carried."""
+    carried = poste.get("acces") == groupement.CARRIED and not poste.get("adresse")
+    return None if carried else poste.get("adresse", "")
 
 
 def _write(edited: Edited, values: Mapping[str, Any], slug: str, logins: set[str]) -> dict[str, str]:
@@ -492,16 +500,17 @@ def _write_poste(edited: Edited, one: Mapping[str, str], columns: dict[str, str]
     names = [poste["nom"] for poste in edited.get(("postes",))]
     place = names.index(one["nom"]) if one["nom"] in names else len(names)
     columns[f"postes[{place}].nom"] = f"{column}.nom"
-    columns[f"postes[{place}].adresse"] = f"{column}.adresse"
+    columns |= {f"postes[{place}].{kind}": f"{column}.{kind}" for kind in ("adresse", "acces", "systeme")}
     if place < len(names):
-        for kind in ("adresse", "systeme"):
+        for kind in ("adresse", "systeme", "acces"):
             if kind in one:
                 put(("postes", place, kind), one[kind], f"{column}.{kind}")
         return
-    if "adresse" not in one:
+    address = _address(one)
+    if address == "":
         fix = f"écrivez {_heading(f'poste{rank}.adresse')} : la fiche existe déjà, et n'a pas ce poste"
         raise _RowRefused((f"{column}.adresse", "la cellule est vide", fix))
-    lines = groupement.poste_lines(one["nom"], one["adresse"], one.get("systeme", "debian"))
+    lines = groupement.poste_lines(one["nom"], address, one.get("systeme", ""))
     [value] = yaml.safe_load("\n".join(lines))
     edited.append(("postes",), value, lines)
 

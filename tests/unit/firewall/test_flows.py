@@ -258,3 +258,16 @@ def test_the_program_that_tries_says_what_answers() -> None:
             [sys.executable, "-I", "-c", text], input=json.dumps(places), capture_output=True, text=True, check=True
         )
     assert json.loads(done.stdout) == ["", "ECONNREFUSED"]
+
+
+def test_a_pc_that_nobody_reaches_has_its_row_and_tries_nothing() -> None:
+    communes = groupement.load(TOP / "inventories/example")
+    [pc] = flows._carried(communes)
+    assert (pc.name, pc.address, pc.site, pc.is_reached) == (
+        "bouvines-pc-accueil", flows.ITS_NETWORK, "Bouvines", False,
+    )  # fmt: skip # a record
+    [row] = flows.flows([pc])
+    assert (row.source, row.source_address, row.destination_address, row.ports) == (
+        "bouvines-pc-accueil", "réseau de la commune", ANYONE, "80, 443",
+    )  # fmt: skip # a record
+    assert flows.tried([row], [pc]) == {}

@@ -449,3 +449,24 @@ def _siren(number: int) -> str:
     from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import siren_is_valid
 
     return next(one for key in range(10) if siren_is_valid(one := f"21590{number:03}{key}"))
+
+
+def test_a_table_describes_pcs_that_nobody_reaches(plan: Plan, inventory: Path) -> None:
+    head = [*HEAD, "Poste 1", "Adresse du poste 1", "Système du poste 1", "Accès du poste 1"]
+    made = plan(
+        head,
+        [*LOOS, "pc-accueil", "", "", "Installeur"],
+        ["Gondecourt", "215902669", "", "", "pc-accueil", "", "windows", "installeur"],
+    )
+    assert made.refused == []
+    for one, rank in ((made.new[0], 0), (made.changed[0], 1)):
+        poste = yaml.safe_load(one.source.raw)["postes"][rank]
+        assert {name: poste.get(name) for name in ("nom", "acces", "systeme", "adresse")} == {
+            "nom": "pc-accueil", "acces": "installeur", "systeme": "windows", "adresse": None,
+        }  # fmt: skip # a record
+    assert any("pc-accueil (installateur)" in line for line in importing.lines(made))
+    made = plan(head, ["Gondecourt", "215902669", "", "", "pc-secretariat", "10.59.2.10", "", "installeur"])
+    [problem] = made.refused
+    assert "Adresse du poste 1 : ce champ ne va pas avec acces: installeur" in str(problem)
+    [other] = plan(head, [*LOOS, "pc-accueil", "", "", "à distance"]).refused
+    assert "Accès du poste 1" in str(other)

@@ -91,6 +91,12 @@ def test_the_example_loads_and_reaches_windows_over_psrp() -> None:
     }
     assert {name: pc.get(name) for name in wanted} == wanted
     assert "ansible_connection" not in example["_meta"]["hostvars"]["loos-pc-assemblees"]
+    # One that nobody reaches is no host; its commune's group names it.
+    assert "bouvines-pc-accueil" not in example["_meta"]["hostvars"]
+    connector = example["_meta"]["hostvars"]["bouvines-connecteur"]
+    assert [(one["nom"], one["systeme"]) for one in connector["creatic_postes_portes"]] == [
+        ("bouvines-pc-accueil", "windows")
+    ]
 
 
 @pytest.fixture

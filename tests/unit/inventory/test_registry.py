@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from creatic.registry import groupement
 from creatic.registry.groupement import GroupementError
@@ -119,6 +120,64 @@ def test_no_supervision_asks_machines_that_nobody_reaches(write: Write) -> None:
     assert [host.variables["creatic_supervision"] for host in away.hosts()] == [[], []]
     [reached] = groupement.load(write(gondecourt=GONDECOURT))
     assert not any("creatic_supervision" in host.variables for host in reached.hosts())
+
+
+CARRIED = """  - nom: pc-accueil
+    acces: installeur
+    systeme: windows
+    certificats:
+      - {titulaire: Accueil, usage: authentification, source: groupement}
+"""
+FIRST = "postes:\n"
+
+
+def test_a_pc_where_an_installer_is_carried_is_no_host(write: Write) -> None:
+    for more in ("", "acces: sortant\n"):
+        [commune] = groupement.load(write(gondecourt=changed(FIRST, FIRST + CARRIED) + more))
+        assert "gondecourt-pc-accueil" not in [host.name for host in commune.hosts()]
+        carried = next(commune.pcs())
+        assert (carried.name, carried.is_carried) == ("gondecourt-pc-accueil", True)
+        assert carried.groups == ("commune_pc", "systeme_windows")
+        assert {*carried.variables} == {"creatic_poste"}, "it has no address"
+        assert [one.is_carried for one in commune.pcs()] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "acces: installeur\n",
+            "acces: installeur\n    adresse: 10.59.2.77\n",
+            "postes[0].adresse : ce champ ne va pas avec acces: installeur : personne ne joint ce poste. À faire : "
+            "supprimez-le, ou retirez acces: installeur.",
+        ),
+        ("acces: installeur\n", "acces: instaleur\n", "remplacez par « installeur » (valeurs possibles : installeur)."),
+        (
+            "    acces: installeur\n",
+            "",
+            "postes[0].adresse : champ obligatoire absent. À faire : écrivez l'adresse IP fixe de la machine, par "
+            "exemple 10.59.2.10.",
+        ),
+    ],
+)
+def test_a_wrong_access_of_a_pc_is_told(write: Write, old: str, new: str, expected: str) -> None:
+    told = messages(write(gondecourt=changed(FIRST, FIRST + changed(old, new, CARRIED))))
+    assert len([one for one in told if expected in one]) == 1, told
+
+
+def test_a_windows_pc_of_a_commune_that_nobody_reaches_has_its_installer_carried(write: Write) -> None:
+    reached = changed("acces: installeur", "adresse: 10.59.2.77", CARRIED)
+    [told] = messages(write(gondecourt=changed(FIRST, FIRST + reached) + "acces: sortant\n"))
+    assert "écrivez acces: installeur à ce poste, sans adresse" in told
+
+
+def test_a_new_commune_may_have_pcs_that_nobody_reaches(write: Write) -> None:
+    target = groupement.new_commune(write(), "la-madeleine", **NEW, postes=["pc-mairie=installeur", "pc-compta"])
+    found = yaml.safe_load(target.read_text(encoding="utf-8"))["postes"]
+    assert [(one["systeme"], one.get("acces"), one.get("adresse")) for one in found] == [
+        ("windows", "installeur", None),
+        ("debian", None, "10.59.1.10"),
+    ]
 
 
 def test_a_commune_gives_its_variables_groups_and_hosts(write: Write) -> None:

@@ -28,6 +28,7 @@ description:
     its machines serve communes, C(creatic_communes), the list of their C(creatic_commune). Test benches are in the
     group C(banc).
   - The entities that a commune hosts (C(entites)) have no group; they follow their commune in C(creatic_communes).
+  - A PC with C(acces=installeur) is no host. C(creatic_postes_portes), on the group of its commune, names it.
   - Variables are C(creatic_commune) on the group of the commune, C(creatic_poste) and C(creatic_connecteur)
     on hosts. Windows hosts are reached over PSRP; C(group_vars/systeme_windows.yml) says how they
     authenticate.
@@ -55,6 +56,12 @@ WINDOWS = {
 }
 _LOST = trust_as_template("{{ undef(hint=creatic_communes_perdues) }}")
 PARSER_ERROR = 4  # Ansible's exit code for an AnsibleParserError
+
+
+def _carried(host: groupement.Host) -> dict[str, Any]:
+    """What is said of a PC that is no host."""
+    told = host.variables["creatic_poste"]
+    return {"nom": host.name, "systeme": told["systeme"], "certificats": told["certificats"]}
 
 
 class InventoryModule(BaseInventoryPlugin):
@@ -120,6 +127,8 @@ class InventoryModule(BaseInventoryPlugin):
         for parent in commune.parents:
             self.inventory.add_group(parent)
             self.inventory.add_child(parent, group)
+        if carried := [_carried(host) for host in commune.pcs() if host.is_carried]:
+            self.inventory.set_variable(group, "creatic_postes_portes", carried)
         for host in commune.hosts():
             self.inventory.add_host(host.name, group=group)
             for name in host.groups:
