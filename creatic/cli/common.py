@@ -49,6 +49,8 @@ from creatic.life import handover as life_handover
 from creatic.morning.pages import Pages
 from creatic.patience import waiting
 from creatic.pki.keys import ISSUING, Keys, Passphrases
+from creatic.postes import door as poste_door
+from creatic.postes import seen as poste_seen
 from creatic.registry import aim, entities, environment, groupement, listing
 from creatic.registry.checked_yaml import Problem
 
@@ -372,6 +374,12 @@ def left_out(outgoing: list[str]) -> str:
     return f"En accès sortant, leurs machines viennent chercher leur version elles-mêmes (fab flotte.etat) : {shown}."
 
 
+def seen_pcs(communes: Iterable[groupement.Commune]) -> dict[str, poste_seen.Record]:
+    """What servers saw of the PCs of communes that nobody reaches, by name; the door is asked if there are any."""
+    pcs = [host for one in communes for host in one.pcs()]
+    return poste_seen.gather(pcs, home() / "pki", poste_door.Door(TOP, inventory_dir()).seen, words.now())
+
+
 def outgoing_proofs(
     standings: list[fleet_waves.Standing], slugs: list[str]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
@@ -393,6 +401,7 @@ def outgoing_proofs(
         bench=bench,
         now=words.now(),
         refused=brought.refused,
+        pcs={name: poste_seen.as_run(one) for name, one in seen_pcs(communes).items()},
     )
 
 

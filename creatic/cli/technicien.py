@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from creatic.postes import enrolment as poste_enrolment
 from creatic.postes import installer as poste_maker
 from creatic.postes import places as poste_places
 from creatic.postes import program as poste_program
+from creatic.postes import seen as poste_seen
 from creatic.postes import settings as poste_settings
 from creatic.registry import aim, environment, groupement, importing, wiring
 
@@ -520,7 +522,12 @@ def _roll_out(context: Context, wanted: list[str], outgoing: list[str], aimed: s
     # The compact French progress alone; « ansible-playbook playbooks/journeys/rollout.yml » shows every task.
     output = {"CREATIC_ROLLOUT_ID": run_id, "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.rollout"}
     output["CREATIC_ROLLOUT_CONTENT"] = fleet_bundle.digest(TOP, common.inventory_dir())
-    done = common.playbook(context, "journeys/rollout.yml", *arguments, env=output)
+    with tempfile.TemporaryDirectory() as folder:  # closed to other accounts
+        with waiting("réponse de la porte d'enrôlement", common.aside):
+            seen = common.seen_pcs(one for one in common.known_communes() if not wanted or one.slug in wanted)
+        output[poste_seen.VARIABLE] = str(Path(folder) / "postes.json")
+        poste_seen.write(Path(output[poste_seen.VARIABLE]), seen)
+        done = common.playbook(context, "journeys/rollout.yml", *arguments, env=output)
     common.watch(context)
     evidence = common.home() / "evidence"
     reported = [path.parent.name for path in (evidence / run_id).glob("*/preuve.json")]

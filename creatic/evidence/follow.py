@@ -91,7 +91,7 @@ def read_communes(inventory: Any, *, bench: bool) -> list[Commune]:
                 shown | {"territoire": territories.get(territory, territory)},
                 tuple(
                     sorted(
-                        (_host_info(host, hosted) for host in group.get_hosts()),
+                        (*(_host_info(host, hosted) for host in group.get_hosts()), *_carried(group)),
                         key=lambda info: (info.profile, info.name),
                     )
                 ),
@@ -153,6 +153,12 @@ def _host_info(host: Any, hosted: Iterable[Mapping[str, Any]] = ()) -> HostInfo:
         address=str(host.vars.get("ansible_host", "")),
         system=str((host.vars.get("creatic_poste") or {}).get("systeme", "debian")),
     )
+
+
+def _carried(group: Any) -> list[HostInfo]:
+    """The PCs of a commune's group that are no hosts."""
+    told = group.vars.get("creatic_postes_portes", ())
+    return [HostInfo(str(one["nom"]), "commune_pc", system=str(one["systeme"]), is_carried=True) for one in told]
 
 
 def proofs_of_entities(profile: str, hosted: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
@@ -394,6 +400,10 @@ def close_run(evidence: Path, staging: Path, run: Run, communes: Sequence[Commun
         keys: None when there is no authority yet; the evidence is then kept, and said to be unsigned.
     """
     run.finished = now()
+    asked = {*run.hosts}
+    for commune in communes:
+        if commune.slug in run.outgoing or any(host.name in asked for host in commune.hosts):
+            run.hosts |= {one.name: run.pcs[one.name] for one in commune.hosts if one.name in run.pcs}
     with store.closing(evidence) as finished:
         before = store.last_json(finished, "etat.json") or {}
         reports = {
@@ -406,7 +416,11 @@ def close_run(evidence: Path, staging: Path, run: Run, communes: Sequence[Commun
         told = {
             slug: report
             for slug, report in reports.items()
-            if any(host["etat"] not in ("refus", "non_vise", "non_atteint") for host in report["hotes"])
+            if any(
+                host["etat"] not in ("refus", "non_vise", "non_atteint")
+                for host in report["hotes"]
+                if host["nom"] in asked
+            )
             or (slug in run.outgoing and any(one["etat"] != "non_verifie" for one in report["services"]))
         }
         state = merge_state(communes, told, before)

@@ -49,13 +49,19 @@ ANSWERS = {
 
 @dataclass(frozen=True)
 class HostInfo:
-    """A host as the inventory describes it; `more` are proofs asked of it beside its profile's: key and label."""
+    """A host as the inventory describes it.
+
+    Attributes:
+        more: proofs asked of it beside its profile's: key and label.
+        is_carried: a PC that nobody reaches (``acces: installeur``): what servers saw of it proves it.
+    """
 
     name: str
     profile: str
     address: str = ""
     system: str = "debian"
     more: tuple[tuple[str, str], ...] = ()
+    is_carried: bool = False
 
     @property
     def required(self) -> dict[str, str]:
@@ -177,6 +183,7 @@ class Run:
         hosts: targeted hosts.
         environment: name of the environment; empty when it is not known.
         outgoing: slugs of the communes that nobody reaches, of which servers alone are asked.
+        pcs: what servers saw of PCs that nobody reaches (`HostInfo.is_carried`).
     """
 
     run_id: str
@@ -189,6 +196,7 @@ class Run:
     environment: str = ""
     outgoing: frozenset[str] = frozenset()
     content: str = ""
+    pcs: dict[str, HostRun] = field(default_factory=dict)
 
 
 def _missing(host: str, subject: str, reason: str, remedy: str) -> dict[str, str]:

@@ -46,6 +46,7 @@ def judge(
     bench: bool,
     now: dt.datetime,
     refused: Mapping[str, str] | None = None,
+    pcs: Mapping[str, HostRun] | None = None,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """What is proven of communes in outgoing access.
 
@@ -59,6 +60,7 @@ def judge(
         bench: it is the test bench's: test acts go to the préfecture's simulator, and come back with an ARActe.
         now: with its zone.
         refused: why what the door gave as a machine's proofs is not its word, by name.
+        pcs: what servers saw of the PCs where an installer is carried, by name (`postes.seen`).
 
     Returns:
         By short name: evidence as `rollout.assess` makes it, whose name also says versions and ages; and the last known
@@ -77,7 +79,9 @@ def judge(
         oldest = min((_moment(proofs[host.name]) for host in described.hosts if host.name in proofs), default=now)
         run = Run("", oldest, "guichet", finished=oldest)
         for host in described.hosts:
-            if host.system == "debian":
+            if host.is_carried and pcs and host.name in pcs:
+                run.hosts[host.name] = pcs[host.name]
+            elif host.system == "debian" and not host.is_carried:
                 siren = str(commune.data["siren"])
                 one = _host(host, where.get(host.name), proofs.get(host.name), siren, bench, now)
                 one.refused += [(refused or {})[host.name]] if host.name in (refused or {}) else []
@@ -107,6 +111,11 @@ def _described(commune: Commune, groups: Mapping[str, Sequence[str]], inventory:
             more=follow.proofs_of_entities(host.groups[0], hosted),
         )
         for host in commune.hosts()
+    ]
+    hosts += [
+        HostInfo(one.name, one.groups[0], system=one.variables["creatic_poste"]["systeme"], is_carried=True)
+        for one in commune.pcs()
+        if one.is_carried
     ]
     wanted = wiring.commune_servers(groups, commune.data["services"])
     return rollout.Commune(

@@ -31,6 +31,10 @@ class Door(assemble.Door):
         """What PCs sent of themselves, after a certificate, as creatic_enrolement.store says it."""
         return self._command("constats", *(["--apres", after] if after else []))
 
+    def seen(self, after: str) -> Any:
+        """When certificates were shown there last, after one, as creatic_enrolement.store says it."""
+        return self._command("vus", *(["--apres", after] if after else []))
+
     def publish(self, sent: Mapping[str, Any]) -> None:
         """Bring it tokens' digests, and those that end."""
         self._command("publier", sent=sent)

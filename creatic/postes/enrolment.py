@@ -50,6 +50,11 @@ from creatic_agent.enrolment import (
     token_proof,
 )
 
+RENEWED = (
+    "C'est un renouvellement : S²LOW connaît un compte par son certificat, et refuse le nouveau tant qu'il ne l'a pas. "
+    "À faire : le déposer dans S²LOW, au compte de l'agent (docs/technicien.md, « Un certificat renouvelé »)."
+)
+"""What a technician does once a PC's certificate is another (S²LOW finds its user by the certificate's hash)."""
 LASTS = dt.timedelta(days=14)
 LOCK = "postes"
 _KEPT = dt.timedelta(days=60)  # after its end: a PC may come late with what it had asked in time
@@ -232,6 +237,7 @@ class Enrolment:
             faults.append(f"{place.name} : {error}. La demande attend encore")
             return None
         lines.append(f"{place.name} : certificat « {request.common_name} » signé, n° {issued.serial}.")
+        lines += [f"  {RENEWED}"] if renews else []
         return {"certificat": issued.pem, "chaine": split(self._authority.published()["chain"])}
 
     def _verified(self, record: dict[str, Any], one: Mapping[str, str]) -> tuple[Place, str, Csr]:

@@ -195,6 +195,22 @@ def test_whose_certificate_was_seen_is_said_and_noted(door: Store, authority: Au
     assert seen["serie"] == f"{shown.serial_number:040x}"
 
 
+def test_when_each_certificate_was_seen_last_is_told(door: Store, authority: Authority) -> None:
+    who = Identity(Kind.PERSON, SIREN, "Secrétariat")
+    shown = [
+        x509.load_pem_x509_certificate((authority.folder / name / "cert.pem").read_bytes())
+        for name in ("agent", "machine")
+    ]
+    for one in shown:
+        door.see(one, who, NOW)
+        door.see(one, who, NOW + dt.timedelta(days=1))
+    told = door.seen("")
+    assert [len(told["vus"]), told["reste"]] == [2, False]
+    assert {one["derniere"][:10] for one in told["vus"]} == {f"{NOW + dt.timedelta(days=1):%Y-%m-%d}"}
+    assert {one["serie"] for one in told["vus"]} == {f"{one.serial_number:040x}" for one in shown}
+    assert door.seen(told["vus"][0]["certificat"])["vus"] == told["vus"][1:]
+
+
 def renewal(authority: Authority, name: str = "agent", key: Any = None, by: Any = None) -> dict[str, str]:
     folder = authority.folder / name
     shown = x509.load_pem_x509_certificate((folder / "cert.pem").read_bytes())

@@ -403,7 +403,8 @@ def test_a_certificate_near_its_end_is_renewed_at_its_place(bench: Bench) -> Non
     bench.shift = dt.timedelta(days=300)
     number = renews(bench, certificate, key, new)
     outcome = bench.enrolment.certify()
-    assert outcome.faults == [] and len(outcome.lines) == 1
+    assert outcome.faults == [] and len(outcome.lines) == 2
+    assert "S²LOW" in outcome.lines[1] and "Un certificat renouvelé" in outcome.lines[1]
     told = load_certificate(bench.door.store.renewal(certificate, number)["certificat"])
     assert told.subject == certificate.subject and told.public_key() == new.public_key()
     [row] = [row for row in bench.authority.listing() if row["statut"] == "valide"]

@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     telling.add_argument("--depuis", default="", help="dernière demande qui est déjà connue : sa date et son numéro")
     facts = commands.add_parser("constats", help="ce que les postes disent d'eux-mêmes (JSON)")
     facts.add_argument("--apres", default="", help="empreinte du dernier certificat qui est déjà connu")
+    seen = commands.add_parser("vus", help="dernière fois où chaque certificat a été montré (JSON)")
+    seen.add_argument("--apres", default="", help="empreinte du dernier certificat qui est déjà connu")
     commands.add_parser("repondre", help="prendre des certificats et des refus (JSON, sur l'entrée)")
     given = parser.parse_args(argv)
     try:
@@ -45,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(json.dumps(store.statement(given.apres, now, given.depuis)))
         elif given.commande == "constats":
             print(json.dumps(store.facts(given.apres)))
+        elif given.commande == "vus":
+            print(json.dumps(store.seen(given.apres)))
         elif given.commande == "publier":
             print(json.dumps({"jetons": store.publish(_input(), now)}))
         else:

@@ -55,6 +55,7 @@ _MISUSES, _MISUSES_OF_ONE, _MISUSES_UNKNOWN = 5000, 50, 500
 _SEEN = 20_000
 _KEPT = timedelta(days=60)  # what is over, so that who comes late is told why
 _TOLD = 200  # requests, misuses and people seen, PCs' facts, told at once
+_SEEN_TOLD = 2000  # certificates seen, told at once: some 200 bytes each
 _FACTS = 20_000
 _LONGEST_SIGNATURE = 2000  # characters: RSA of 8192 bits takes 1,366
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,126}", re.ASCII)
@@ -401,6 +402,17 @@ class Store:
             "dernier": last["seq"] if last else 0,
             "vus": [dict(row) for row in seen],
         }
+
+    def seen(self, after: str) -> dict[str, Any]:
+        """When each certificate was shown last: ``vus``, each once, and whether there is more.
+
+        Args:
+            after: the last certificate (SHA-256) that is known.
+        """
+        with self._open() as db:
+            asked = "SELECT certificat, serie, premiere, derniere FROM vus WHERE certificat > ? ORDER BY 1 LIMIT ?"
+            rows = db.execute(asked, (after, _SEEN_TOLD + 1)).fetchall()
+        return {"vus": [dict(row) for row in rows[:_SEEN_TOLD]], "reste": len(rows) > _SEEN_TOLD}
 
     def facts(self, after: str) -> dict[str, Any]:
         """What PCs sent last, as they sent it: ``constats``, base64 of zlib by certificate, and whether there is more.

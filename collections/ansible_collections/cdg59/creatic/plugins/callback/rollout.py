@@ -27,6 +27,7 @@ from creatic.evidence import follow, steps, store
 from creatic.evidence import servers as evidence_servers
 from creatic.evidence import updates as evidence_updates
 from creatic.evidence.rollout import Commune, HostRun, Run
+from creatic.postes import seen
 from creatic.registry import (
     environment,
     groupement,
@@ -46,7 +47,8 @@ description:
     it is the only output, compact and in French. Beside another one it adds the phases and the final table.
   - The variable C(creatic_phase) of a play says which phase it is.
   - The environment variable E(CREATIC_ROLLOUT_ID) chooses the run's name; E(CREATIC_ROLLOUT_CONTENT) is the digest of
-    the code and of the inventory, which its evidence keeps.
+    the code and of the inventory, which its evidence keeps; E(CREATIC_ROLLOUT_POSTES) is a file that says what servers
+    saw of the PCs that nobody reaches.
 requirements:
   - rich
 """
@@ -193,6 +195,7 @@ class CallbackModule(Listener):
             atexit.register(self._interrupted)
         run = Run(run_id, self._started, operator, self.source, limits, environment=environment.of_state(self.home))
         run.content = os.environ.get("CREATIC_ROLLOUT_CONTENT", "")
+        run.pcs = seen.read(os.environ.get(seen.VARIABLE, ""))
         run.hosts = {name: HostRun() for name in hosts}
         before = evidence_servers.before(self.home / self.machines.FOLDER, hosts) if self.machines else None
         self.follower = follow.Follower(run, before.steps if before else None)
