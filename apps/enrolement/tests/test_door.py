@@ -32,7 +32,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from creatic_agent import enrolment as proof
-from creatic_agent.identity import HEADER, identity_of
+from creatic_agent.identity import HEADER, Identity, Kind, identity_of
 from testbed.connector import SIREN, Authority
 from tests.unit.in_memory import in_memory  # noqa: F401 - the fixture tmp_path
 
