@@ -61,7 +61,7 @@ class Target:
 
     Attributes:
         level: ANSSI-BP-028 level it is judged by.
-        system: ``debian``; anything else is listed, and not audited.
+        system: ``debian``; anything else (a PC) is not audited, and its facts are judged.
         commune: identity of its commune; empty for a central server.
         container: whether it has no kernel of its own, as the inventory says; what the machine says grants nothing.
         door: arguments of ssh(1) that lead to it; none for the control node itself.

@@ -32,7 +32,7 @@ STATES = {
     "perdue": "perdue pendant l'audit",
     "en_erreur": "constats incomplets",
     "silencieuse": "silencieuse",
-    "hors_portee": "sous Windows : par ses constats",
+    "hors_portee": "poste, jugé par ses constats",
 }
 
 

@@ -206,7 +206,8 @@ class _Found:
         self, results: Mapping[str, Any], commune: Commune, known: Referentiel, today: date, *, is_old: bool
     ) -> None:
         self.commune, self.known, self.today, self.is_old = commune, known, today, is_old
-        self.hosts = {host.name: host.variables for host in commune.hosts()}
+        self.hosts = {host.name: host.variables for host in (*commune.pcs(), *commune.hosts())}
+        self.carried = {host.name for host in commune.pcs() if host.is_carried}
         self.results = results
         self.all = {str(one["nom"]): one for one in results.get("machines", ())}
         self.machines = {name: one for name, one in self.all.items() if name in self.hosts and _is_of(commune, one)}
@@ -230,7 +231,9 @@ class _Found:
                 continue
             windows = variables.get("creatic_poste", {}).get("systeme") == "windows"
             why = _UNSEEN.get(_WINDOWS if windows else state, str(state))
-            if state is None and self.commune.outgoing:
+            if name in self.carried and state is not None:
+                why = "que nul ne joint, dont l'audit n'a rien reçu de récent"
+            elif state is None and self.commune.outgoing:
                 why = "en accès sortant, que l'audit ne joint pas"
             reasons.setdefault(why, []).append(self.label(name))
         return [{"raison": why, "machines": names} for why, names in reasons.items()]

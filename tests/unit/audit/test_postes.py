@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.cdg59.creatic.plugins.action.audit_plan import carried
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request, load_certificate
 from creatic_enrolement.store import Store
 from cryptography.hazmat.primitives import hashes
@@ -422,3 +423,22 @@ def test_facts_are_judged_and_sealed_with_the_rest(
     assert evidence_store.verify_one(folder, keys.root).intact
     _titles, rows = asked.answer(found, asked.Question(machine=NAME))
     assert ["poste", "Partage ancien", "non conforme", "SMBv1 vers d'autres"] in rows
+
+
+CARRIED = [{"nom": "gondecourt-pc-accueil", "systeme": "debian", "certificats": []}]
+
+
+def test_pcs_that_nobody_reaches_are_audited_with_all_of_their_commune() -> None:
+    commune = {"slug": "gondecourt", "nom": "Gondecourt", "siren": "215902669", "niveau": "minimal"}
+    own = {"creatic_commune": commune, "creatic_postes_portes": CARRIED}
+    hostvars = {"gondecourt-connecteur": own, "gondecourt-pc": own, "guichet": {}}
+    groups = {"commune_gondecourt": ["gondecourt-connecteur", "gondecourt-pc"], "guichet": ["guichet"]}
+    [found] = carried(hostvars, hostvars, groups, "")
+    assert (found.name, found.profile, found.level, found.door) == (
+        "gondecourt-pc-accueil", postes.PROFILE, "minimal", (),
+    )  # fmt: skip # a record
+    assert found.system != "debian", "no relevé is asked of it"
+    assert found.commune["siren"] == "215902669"
+    assert carried(["gondecourt-connecteur", "guichet"], hostvars, groups, "") == []
+    [at] = carried(hostvars, hostvars, groups, "high")
+    assert at.level == "high"

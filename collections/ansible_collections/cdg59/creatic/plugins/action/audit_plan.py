@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 from creatic.audit import store
 from creatic.audit.controls import LEVELS
 from creatic.audit.sources import Target, in_container
+from creatic.registry import wiring
 from creatic.registry.groupement import OUTGOING
 
 _DOOR = (
@@ -75,6 +76,31 @@ def target(name: str, variables: Any, profiles: list[str], level: str) -> Target
     )
 
 
+def carried(hosts: Iterable[str], hostvars: Mapping[str, Any], groups: Mapping[str, Any], level: str) -> list[Target]:
+    """PCs that nobody reaches, of the communes of which every host is audited: their own facts are judged.
+
+    Args:
+        hosts: those that are audited.
+        groups: every group of the inventory, with its hosts.
+        level: see `target`.
+    """
+    found, asked = dict[str, Target](), {*hosts}
+    for name in hosts:
+        told, commune = hostvars[name].get("creatic_postes_portes"), hostvars[name].get("creatic_commune") or {}
+        if not told or not {*groups.get(wiring.commune_group(commune["slug"]), ())} <= asked:
+            continue
+        for one in told:
+            found[one["nom"]] = Target(
+                name=one["nom"],
+                profile="commune_pc",
+                level=level or str(commune["niveau"]),
+                # No relevé of Debian's is asked of it, whatever its system is.
+                system="windows" if one["systeme"] == "windows" else "linux",
+                commune={key: commune[key] for key in _COMMUNE if key in commune},
+            )
+    return list(found.values())
+
+
 class ActionModule(Acting):
     """Runs on the control node alone."""
 
@@ -86,5 +112,6 @@ class ActionModule(Acting):
         hostvars = task_vars["hostvars"]
         level = str(args.get("level") or "")
         targets = [target(name, hostvars[name], profiles, level) for name in task_vars["ansible_play_hosts_all"]]
+        targets += carried(task_vars["ansible_play_hosts_all"], hostvars, task_vars["groups"], level)
         store.write_plan(folder, targets)
         return {"changed": False, "targets": len(targets)}
