@@ -447,6 +447,14 @@ class Enrolment:
         write(self._file, json.dumps(record, ensure_ascii=False, indent=1).encode(), 0o600)
 
 
+def last_told(home: Path) -> int:
+    """Give the number of the last misuse that a technician was told by ``fab poste.certifier``; 0 for none."""
+    try:
+        return int(json.loads((home / "postes" / "jetons.json").read_text(encoding="utf-8"))["apres"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0  # what is damaged is told by the command that needs it
+
+
 def split(chain: str) -> list[str]:
     """The certificates of a PEM bundle, one by one."""
     end = "-----END CERTIFICATE-----\n"

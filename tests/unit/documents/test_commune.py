@@ -290,9 +290,11 @@ def test_machines_that_nobody_looked_at_are_told_with_the_reason() -> None:
 def test_a_pc_that_nobody_reaches_is_on_the_page() -> None:
     of = commune(1)
     of = Commune(of.slug, of.data | {"postes": [{"nom": "accueil", "acces": "installeur", "systeme": "debian"}]}, "059")
-    assert "accueil : hors de cet audit" in words(drawn(of, results(of) | {"machines": []}))
     found = results(of)
-    found["machines"] = [{**found["machines"][0], "nom": "gondecourt-accueil", "etat": "hors_portee", "poste": None}]
+    assert "accueil : hors de cet audit" in words(drawn(of, found))
+    found["machines"].append(
+        {**found["machines"][0], "nom": "gondecourt-accueil", "etat": "hors_portee", "poste": None}
+    )
     assert "accueil : que nul ne joint, dont l'audit n'a rien reçu de récent" in words(drawn(of, found))
 
 
