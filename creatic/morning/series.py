@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import math
 from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import answers
 
 from creatic.morning.curves import Curve
 from creatic.supervision.alerts import selector
@@ -63,7 +64,7 @@ def curves(text: str, moment: dt.datetime) -> list[Curve]:
         moment: the one that it was made for.
     """
     try:
-        found: Any = json.JSONDecoder().raw_decode(text[:_LARGEST], text.index("[{"))[0]
+        found: Any = answers.said(text[:_LARGEST], "[{")
         told = {one["metric"][_LABEL]: dict(map(tuple, one["values"])) for one in found}
     except (ValueError, KeyError, TypeError, AttributeError):
         return []

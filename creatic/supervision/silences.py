@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import answers
 
 LONGEST = dt.timedelta(days=30)
 """A fault that nobody is told of for longer would be forgotten."""
@@ -95,7 +95,7 @@ def rows(text: str) -> Iterator[tuple[str, str, str, str, str]]:
     """
     start = text.find("[")
     try:
-        found = json.loads(text[start:]) if start >= 0 else None
+        found = answers.said(text[start:]) if start >= 0 else None
         known = sorted(found or (), key=lambda one: str(one["endsAt"]))
         yield from [
             (one["id"], _whom(one["matchers"]), _local(one["endsAt"]), one["createdBy"], one["comment"])

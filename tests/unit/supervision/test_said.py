@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,12 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 
 from creatic.fleet import assemble
+from creatic.morning import series
 from creatic.postes import door
-from creatic.supervision import journals
+from creatic.supervision import journals, silences
 
 DEEP = "[" * 200_000
-PLAIN = {"jour": "2026-12-02", "precedent": None, "numero": 1, "fichiers": []}
+PLAIN: dict[str, Any] = {"jour": "2026-12-02", "precedent": None, "numero": 1, "fichiers": []}
 FILE = {"nom": "pc.log.gz", "sha256": "0" * 64, "octets": 1, "lignes": 1}
 
 
@@ -38,6 +40,11 @@ def refused(ask: Callable[[], Any]) -> bool:
 def test_what_the_collector_says_is_told_of_it_alone(tmp_path: Path, told: str) -> None:
     assert refused(lambda: journals._manifests(told))
     assert refused(lambda: journals.differences(tmp_path, told.replace("[", '{"a":[', 1)))
+
+
+def test_what_the_supervision_says_is_told_of_it_alone() -> None:
+    assert series.curves('[{"a":' + DEEP, dt.datetime(2026, 12, 2, tzinfo=dt.UTC)) == []
+    assert refused(lambda: [*silences.rows(DEEP)])
 
 
 @pytest.mark.parametrize("opening", ['{"maintenant": ', '{"constats": ', '{"releves": '])
