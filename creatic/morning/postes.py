@@ -56,7 +56,7 @@ def _misuses(statement: Mapping[str, Any], owners: Mapping[str, str]) -> Iterabl
         yield Finding(False, owners[place], place, text, _CERTIFY)
     if strangers:
         text = (
-            f"porte d'enrôlement : {count(strangers, 'essai')} refusé{'s' if strangers > 1 else ''}, sans jeton connu"
+            f"porte d'enrôlement : {count(strangers, 'essai')} refusé{'s' if strangers > 1 else ''}, d'aucun poste"
         )
         yield Finding(True, "", "guichet", text, _CERTIFY)
 

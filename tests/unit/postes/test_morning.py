@@ -39,7 +39,7 @@ def test_a_token_used_twice_is_told_until_a_technician_was(bench: Bench) -> None
     with pytest.raises(Refused):
         bench.asks("A" * 52, p256())
     assert [one.text for one in morning(bench, statement(bench)) if one.watched] == [
-        "porte d'enrôlement : 1 essai refusé, sans jeton connu"
+        "porte d'enrôlement : 1 essai refusé, d'aucun poste"
     ]
     assert len(bench.enrolment.certify().misuses) == 2
     assert morning(bench, statement(bench)) == []
