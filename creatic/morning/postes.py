@@ -55,9 +55,7 @@ def _misuses(statement: Mapping[str, Any], owners: Mapping[str, str]) -> Iterabl
         text = f"mésusage du jeton, depuis {clean(str(one['adresse']))[:60]} : {clean(str(one['message']))[:200]}"
         yield Finding(False, owners[place], place, text, _CERTIFY)
     if strangers:
-        text = (
-            f"porte d'enrôlement : {count(strangers, 'essai')} refusé{'s' if strangers > 1 else ''}, d'aucun poste"
-        )
+        text = f"porte d'enrôlement : {count(strangers, 'essai')} refusé{'s' if strangers > 1 else ''}, d'aucun poste"
         yield Finding(True, "", "guichet", text, _CERTIFY)
 
 
