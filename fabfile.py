@@ -42,6 +42,7 @@ communes.add_task(technicien.rollout, name="deployer")
 namespace.add_collection(communes)
 namespace.add_collection(Collection("communes", technicien.communes_import, technicien.communes_certificates))
 namespace.add_task(auditeur.documents)
+namespace.add_task(auditeur.droit)
 namespace.add_task(exploitation.morning)
 namespace.add_collection(
     Collection(

@@ -37,6 +37,7 @@ OPTIONAL = {
     "poste.certifier": "--nom",
     "serveurs": "--machines",
     "correctifs": "--machines",
+    "droit": "--genre",
 }
 # Commands whose one value is a list: written with commas, or as so many words.
 SEVERAL = ("commune.deployer", "serveurs", "correctifs", "machine.appliquer", "poste.installeur")
@@ -86,7 +87,7 @@ AUDIENCES = {
     "Exploitation : les sauvegardes": ("sauvegarde",),
     "Exploitation : les communes en accès sortant, et les vagues": ("flotte",),
     "Archives : la salle et ce qu'elle garde": ("archive",),
-    "Auditeur : constater, vérifier, documenter": ("audit", "preuves", "documents"),
+    "Auditeur : constater, vérifier, documenter": ("audit", "preuves", "documents", "droit"),
     "Autorité : les certificats, et qui signe": ("pki", "parapheur"),
     "Autorité : les accès et les comptes": ("acces", "comptes"),
     "Banc d'essai": ("banc",),

@@ -34,6 +34,7 @@ from creatic.postes import facts as poste_facts
 from creatic.registry import entities
 from creatic.supervision import journals
 from creatic.terminal import Grid
+from creatic_agent import law
 
 _ALL = "toutes"
 _WHAT = {
@@ -112,6 +113,32 @@ def documents(context: Context, commune: str = "", seul: list[str] | None = None
     print(f"Dossier : {folder} (PDF et Word). Complétez et signez une copie : ce dossier est une preuve.")
     if unsealed:
         raise Exit(f"Il n'est pas signé : {unsealed}.", code=1)
+
+
+@task(
+    "fab droit ccas",
+    anywhere=True,
+    reads=True,
+    help={"genre": f"{', '.join(law.KINDS)} ; sans lui, un résumé de tous"},
+)
+def droit(context: Context, genre: str = "") -> None:
+    """Montre ce que la loi demande à chaque sorte d'organisme, article par article, et ce qui reste à vérifier."""
+    if not genre:
+        names = ("notice", "urgency", "quorum", "publicity")
+        table = Grid("Genre", "Organisme", *law.labels(*names), overflow="fold")
+        for body in law.TABLE:
+            cells = (getattr(body, name) for name in names)
+            table.add(body.kind, body.label, *(f"{one.said} ({one.source}){law.doubt(one)}" for one in cells))
+        table.show()
+        return
+    if not (found := law.rows(genre)):
+        raise Exit(f"Genre d'organisme inconnu : « {genre} ». Connus : {', '.join(law.KINDS)}.", code=2)
+    table = Grid("Règle", "Ce que dit la loi", "Article", "Lecture", overflow="fold")
+    for label, rule in law.told(found):
+        table.add(label, rule.said, rule.source, rule.standing)
+    print(" ; ".join(body.label for body in found))
+    table.show()
+    print(f"Lecture : {' ; '.join(f'« {one} », {said}' for one, said in law.MEANINGS.items())}.")
 
 
 @task(

@@ -48,7 +48,8 @@ _SERVER = re.compile(r"\bansible_host:\s*[\"']?(\d+\.\d+\.\d+\.\d+)")
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _RESERVED_SLUGS = ("pc",)  # its group would be commune_pc, which is a profile
 COMMANDS = (
-    *("audit", "correctifs", "documents", "environnement", "historique", "matin", "preparer", "reseau", "serveurs"),
+    *("audit", "correctifs", "documents", "droit", "environnement", "historique", "matin", "preparer", "reseau"),
+    "serveurs",
 )
 """Commands of one word; neither a commune nor, « documents » apart, a machine is called as they are."""
 EVERY = ("tous", "toutes")

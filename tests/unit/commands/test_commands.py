@@ -17,10 +17,11 @@ from invoke import Collection, Context, task
 from invoke.exceptions import Exit, ParseError
 
 from creatic import commands as spoken
-from creatic.cli import common, exploitation
+from creatic.cli import auditeur, common, exploitation
 from creatic.commands import AUDIENCES, DAILY, FORMER, FrenchParser
 from creatic.evidence import store
 from creatic.registry import groupement
+from creatic_agent import law
 from testbed.control_node import REPO
 from testbed.programs import fabs
 
@@ -456,3 +457,14 @@ def test_the_libraries_are_left_as_they_are() -> None:
     )
     done = subprocess.run([sys.executable, "-c", asked], cwd=REPO, capture_output=True, text=True, check=False)
     assert done.stdout == "True\n", done.stderr
+
+
+def test_the_law_is_shown_by_kind_of_body(capsys: pytest.CaptureFixture[str]) -> None:
+    auditeur.droit.body(Context(), "ccas")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "R123-16 du CASF" in shown and "trois jours au moins" in shown and "à vérifier" in shown
+    auditeur.droit.body(Context(), "")
+    shown = capsys.readouterr().out
+    assert all(kind in shown for kind in law.KINDS)
+    with pytest.raises(Exit, match=r"inconnu : « mairie »\. Connus : commune, communaute"):
+        auditeur.droit.body(Context(), "mairie")

@@ -468,9 +468,9 @@ MISTAKES = {
     ),
     "a population in words": (
         GONDECOURT + PEOPLE.replace("ged:\n", f"{MAYOR}ged:\n") + COUNCIL + '  habitants_publicite: "3400"\n',
-        'communes/gondecourt.yml, ligne 35, deliberations.habitants_publicite : la valeur « "3400" » n\'est pas un nombre '
-        "entier. À faire : écrivez un nombre d'habitants en chiffres, sans guillemets, par exemple "
-        "habitants_publicite: 3400.",
+        "communes/gondecourt.yml, ligne 35, deliberations.habitants_publicite : la valeur "
+        "« \"3400\" » n'est pas un nombre entier. À faire : écrivez un nombre d'habitants en chiffres, sans "
+        "guillemets, par exemple habitants_publicite: 3400.",
     ),
     "postal code": (
         GONDECOURT + "code_postal: 59147\n",
