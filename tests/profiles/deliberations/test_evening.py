@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Locator
@@ -18,7 +19,7 @@ from testbed.browser import People, Person, people
 from testbed.clerk import enter
 from testbed.deliberations import MANAGER, WRITER, Site, token
 from testbed.gestures import count
-from tests.profiles.deliberations.conftest import pdf_text
+from tests.profiles.deliberations.conftest import pdf_text, signed
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
 
@@ -43,9 +44,14 @@ def who(those: People, site: Site) -> Iterator[Person]:
         yield found
 
 
+def today() -> str:
+    """The site's day, in France."""
+    return dt.datetime.now(ZoneInfo("Europe/Paris")).date().isoformat()
+
+
 def convened(site: Site, mark: str, *subjects: str, heard: str = "") -> tuple[str, list[str]]:
     """A meeting of today that is convened, not open yet; gives its path, and those of its items."""
-    meeting = site.meeting(dt.date.today().isoformat(), f"soirée {mark} {dt.datetime.now().timestamp()}")
+    meeting = site.meeting(today(), f"soirée {mark} {dt.datetime.now().timestamp()}")
     items = [site.projet(meeting, subject) for subject in subjects]
     if heard:
         body = {"@type": "projet", "title": heard, "sorte": "decisions",
@@ -87,7 +93,7 @@ def press(who: Person, button: Locator) -> str:
 
 
 def test_an_evening_takes_few_gestures(site: Site, who: Person, mark: str) -> None:
-    """From presence to the end of the meeting, alone with one PC; visas and signatures are the parapheur's (lots)."""
+    """From presence to publication, alone with one PC; the visas and the signature are the parapheur's, by lots."""
     subjects = [f"Tarif municipal {rank}" for rank in range(1, TWELVE + 1)]
     meeting, items = convened(site, mark, *subjects)
     made = count(who.page)
@@ -101,6 +107,19 @@ def test_an_evening_takes_few_gestures(site: Site, who: Person, mark: str) -> No
     press(who, who.page.get_by_role("button", name="Clore la séance"))
     assert site.state(MANAGER, meeting) == "close"
     assert [site.state(MANAGER, one) for one in items] == ["adopte"] * TWELVE
+    # The next morning: signed, received by the préfecture; the visas and the signature are the parapheur's lots.
+    for rank, one in enumerate(items):
+        number, uid = (site.done(MANAGER, "GET", one)[name] for name in ("numero", "UID"))
+        original = site.file("passerelle", f"{one}/@@download/document/{number}.pdf")
+        told = {"uid": uid, "etat": "acquittee", "id_acte": f"059-215902669-{rank}", "date_reception": today()}
+        site.done("passerelle", "POST", "/@suivi", told | signed(original + b"\n% signature\n"))
+    who.press("publier les délibérations", "link")
+    who.picture("publier")
+    for box in who.page.get_by_role("checkbox", name=re.compile("^J'ai relu le n°")).all():
+        box.click()
+    who.press("Publier ce qui est coché")
+    assert f"Choix noté pour {TWELVE} délibérations" in who.read()
+    assert [site.state(MANAGER, one) for one in items] == ["publie"] * TWELVE
     numbers = [site.done(MANAGER, "GET", one)["numero"] for one in items]
     assert [int(one.rpartition("_")[2]) - int(numbers[0].rpartition("_")[2]) for one in numbers] == [*range(TWELVE)]
     assert before <= WHOLE - AFTER, (made, before)

@@ -32,6 +32,7 @@ _PAGES = {
     "personal-information": "Informations personnelles",
     "personal-preferences": "Préférences",
     "publication": "Publication",
+    "publier": "Publier",
     "search": "Recherche",
     "suites": "Après la séance",
     "vote": "Présence et vote",

@@ -217,6 +217,10 @@ class SeanceView(DefaultView, _Steps):
         """Whether its evening has a page: the council is convened, or in session."""
         return api.content.get_state(self.context) in ("convoquee", "ouverte")
 
+    def is_over(self) -> bool:
+        """Whether its acts may be published together."""
+        return aftermath.is_closed(self.context)
+
     def has_mails(self) -> bool:
         """Whether it was convened by mail, or something of it was opened."""
         return convening.is_logged(self.context)

@@ -6,8 +6,10 @@ The original is neither changed nor published in its place: it stays in the proj
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import Any
 
+import transaction
 from creatic.deliberations import choice, gestures, hidden, naming, pieces, publicity, rules, subjects, watch
 from creatic.deliberations.places import commune_of, goes_on_line, meeting_of
 from plone import api
@@ -381,10 +383,13 @@ class Publication(BrowserView):
         ]
 
     def _choose(self) -> str:
+        return self.note(self.request.form)
+
+    def note(self, form: Mapping[str, Any]) -> str:
+        """Note what a form chooses; gives what is said of it. Raises ValueError: why nothing is noted, in French."""
         if not self.may_choose():
             raise ValueError("Cet acte est déjà publié. À faire : retirez-le d'abord.")
         held, today = meeting_of(self.context).date, datetime.date.today()
-        form = self.request.form
         received = rules.received(str(form.get("recue") or ""), held, today) if self.on_paper() else None
         kept = self.context.document_signe or self.context.document
         annexes = [(one.UID(), one.file.filename or one.title, one.file.data) for one in self.context.annexes()]
@@ -400,6 +405,61 @@ class Publication(BrowserView):
             raise ValueError("Motif du retrait : écrivez pourquoi.")
         withdraw(self.context, why)
         return "Acte retiré de la publication."
+
+
+class Together(BrowserView):
+    """The page where a person chooses what is published of a whole meeting: each act by its own box, once confirmed."""
+
+    def __call__(self) -> str:
+        roles = set(api.user.get_roles(obj=self.context))
+        if not (_CHOOSERS | {"Redacteur"}) & roles or api.content.get_state(self.context) != "close":
+            raise NotFound("publier")
+        if self.request.method != "POST":
+            return str(self.index())
+        if not _CHOOSERS & roles:
+            raise Unauthorized("Le DGS ou le maire choisit ce qui est publié.")
+        return gestures.answer(self.request, self._choose, f"{self.context.absolute_url()}/@@publier")
+
+    def _pages(self) -> list[Publication]:
+        return [Publication(one, self.request) for one in self.context.projets("adopte", "publie")]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Its acts: those that are still to be chosen with what the form shows of them, and where the others stand."""
+        return [
+            {
+                "uid": page.context.UID(), "numero": page.context.numero,
+                "url": f"{page.context.absolute_url()}/@@publication",
+                "titre": page.context.title, "status": page.status(), "page": page, "reserve": page.reserved(),
+                "choisir": page.may_choose() and not chosen(page.context) and not page.withdrawal(),
+            }
+            for page in self._pages()
+        ]  # fmt: skip # a table
+
+    def mode(self) -> str:
+        """How the commune publishes: nothing where it is on line."""
+        found = str(getattr(commune_of(self.context), "creatic_publication", "") or choice.ON_LINE)
+        return "" if found == choice.ON_LINE else choice.MODES[found]
+
+    def _choose(self) -> str:
+        form, done, wrong = self.request.form, [], []
+        for page in self._pages():
+            uid, number = page.context.UID(), page.context.numero
+            if not form.get(f"publier_{uid}"):
+                continue
+            own = {name: form.get(f"{name}_{uid}") for name in ("objet", "vu", "recue", "collectif")}
+            annexes = {key: value for key, value in form.items() if key.startswith("annexe_")}
+            before = transaction.savepoint()
+            try:
+                page.note({**own, **annexes, "document": choice.SIGNED, "publie_le": form.get("publie_le")})
+            except ValueError as error:  # one never keeps the others
+                before.rollback()
+                wrong.append(f"n° {number} : {str(error).removesuffix('.')}")
+            else:
+                done.append(number)
+        said = f"Choix noté pour {len(done)} délibération{'s' * (len(done) > 1)} ({', '.join(done)})" if done else ""
+        if wrong:
+            raise ValueError(". ".join(filter(None, ["; ".join(wrong), said])))
+        return f"{said}." if said else "Aucune case n'est cochée : rien n'est noté."
 
 
 def _inspected(data: bytes) -> dict[str, Any]:
