@@ -6,7 +6,6 @@ right to. What one item refuses changes nothing of the others.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,10 +18,10 @@ from creatic.deliberations import (
     convocation,
     frozen,
     gestures,
+    naming,
     pages,
     presence,
     reading,
-    rules,
     watch,
     written,
 )
@@ -46,10 +45,6 @@ _LISTS = ("sortis", "deportes")
 _HOW = ("scrutin", "nomination", "president", "sortis", "deportes", "huis_clos_par", "huis_clos_pour", "secret_renonce",
         "secret_demande")  # fmt: skip # a list of words
 _SHOWN = 8  # of what changed
-
-
-def _sentence(said: str) -> str:
-    return f"{said[:1].upper()}{said[1:]}"
 
 
 # -- what is entered, as the forms of Plone enter it
@@ -317,7 +312,7 @@ class Conducting(BrowserView):
         if not aftermath.may_say(self.context):
             raise Unauthorized("Le procès-verbal est arrêté, ou vous ne l'écrivez pas.")
         form, kept = self.request.form, aftermath.talks(self.context).get(projet.UID(), "")
-        if str(form.get("avant") or "") != convocation.naming.digest(kept):
+        if str(form.get("avant") or "") != naming.digest(kept):
             raise ValueError("rien n'est noté : cette discussion a été écrite ailleurs. À faire : rechargez la page")
         aftermath.say(self.context, {projet.UID(): str(form.get("debats") or "")})
         return "discussion notée."
@@ -395,7 +390,7 @@ class Conducting(BrowserView):
         own = {
             "rang": rank, "uid": projet.UID(), "titre": projet.title, "url": projet.absolute_url(),
             "numero": projet.numero or "", "sorte": projet.kind_label(), "etat": state, "badge": self.badge(projet),
-            "vu": self.seen(projet), "dit": said, "avant": convocation.naming.digest(said), "steps": steps,
+            "vu": self.seen(projet), "dit": said, "avant": naming.digest(said), "steps": steps,
             "dire": aftermath.may_say(self.context), "vote": False, "lignes": [], "compte": bool(projet.compte),
             "outcome": projet.outcome(), "rapporteur": projet.rapporteur or "",
         }  # fmt: skip # a table
@@ -454,7 +449,3 @@ class Conducting(BrowserView):
     def left(self) -> int:
         """How many items are still to be decided."""
         return sum(one.asks_a_vote() for one in self.context.projets("inscrit"))
-
-    def day(self, value: datetime.date) -> str:
-        """A date, in words."""
-        return rules.french_date(value)
