@@ -459,7 +459,7 @@ def test_nothing_names_who_wrote_the_product(site: Site) -> None:
     for mail in site.mails:
         assert not re.search(OURS, mail.as_string() + str(mail.get_body(("plain", "html"))))
     shown = site.says(
-        "creatic-poste -c 'for one in ~/etat/pki/publie/*.pem; do openssl x509 -noout -text < $one; done'"
+        "creatic-poste -c 'for one in ~/etat/*/pki/publie/autorites/*.pem; do openssl x509 -noout -text < $one; done'"
     )
     assert ORGANIZATION in shown and not re.search(OURS, shown)
 
