@@ -47,11 +47,13 @@ def described(
         raise EnrolmentError(f"« {name} » n'est pas un poste de l'inventaire (communes/, postes)")
     [(commune, host)] = found
     variables = inventory["_meta"]["hostvars"]
+    # A PC that Ansible does not reach has no variables: the door's machine has those of all (group_vars/all.yml).
+    speaks = name if name in variables else _hosts(inventory, "guichet")[0]
     organization, siren = pc_organization(commune.data["nom"]), str(commune.data["siren"])
     told = host.variables["creatic_poste"]
     roots = list(authority.roots().values())
     return {
-        "groupement": str(wiring.given(variables, name, "creatic_autorite")["organisation"]),
+        "groupement": str(wiring.given(variables, speaks, "creatic_autorite")["organisation"]),
         "commune": commune.data["nom"],
         "siren": siren,
         "poste": name,
@@ -59,8 +61,8 @@ def described(
         "enrolement": f"https://{_enrolment_name(inventory)}",
         "racines": roots,
         "autorites": [one for one in split(authority.published()["ca"]) if one not in roots],
-        "tdt_autorites": [_read(one) for one in variables[name].get("commune_pc_tdt_authorities", [])],
-        "tdt": pc_origin(str(wiring.given(variables, name, "creatic_tdt_url"))),
+        "tdt_autorites": [_read(one) for one in variables[speaks].get("commune_pc_tdt_authorities", [])],
+        "tdt": pc_origin(str(wiring.given(variables, speaks, "creatic_tdt_url"))),
         "sites": [f"https://{_name_of(inventory, 'parapheur')}"] if _hosts(inventory, "parapheur") else [],
         "certificats": [_certificate(one, organization, siren, told["systeme"]) for one in told["certificats"]],
     }
