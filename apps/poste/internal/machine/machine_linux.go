@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"creatic-poste/internal/config"
 )
@@ -26,15 +28,25 @@ func (p Place) path(name string) string { return filepath.Join(p.Root, name) }
 func (p Place) manifest() string { return p.path("/var/lib/creatic/poste/manifeste.json") }
 
 func (p Place) wanted(*config.Config) ([]Item, []string, error) {
-	scheme := fmt.Sprintf("[Desktop Entry]\nType=Application\nName=Signature\nExec=%q signer %%u\nMimeType=x-scheme-handler/creatic;\n"+
-		"NoDisplay=true\n", p.Program)
-	session := fmt.Sprintf("[Desktop Entry]\nType=Application\nName=Certificats\nExec=%q session\nNoDisplay=true\n", p.Program)
-	daily := fmt.Sprintf("[Desktop Entry]\nType=Application\nName=Constats\nExec=%q constats --veille\nNoDisplay=true\n", p.Program)
+	program := quoted(p.Program)
+	scheme := fmt.Sprintf("[Desktop Entry]\nType=Application\nName=Signature\nExec=%s signer %%u\nMimeType=x-scheme-handler/creatic;\n"+
+		"NoDisplay=true\n", program)
+	session := fmt.Sprintf("[Desktop Entry]\nType=Application\nName=Certificats\nExec=%s session\nNoDisplay=true\n", program)
+	daily := fmt.Sprintf("[Desktop Entry]\nType=Application\nName=Constats\nExec=%s constats --veille\nNoDisplay=true\n", program)
 	return []Item{
 		{Kind: "text", Where: p.path("/usr/share/applications/creatic-poste.desktop"), Data: scheme},
 		{Kind: "text", Where: p.path("/etc/xdg/autostart/creatic-poste.desktop"), Data: session},
 		{Kind: "text", Where: p.path("/etc/xdg/autostart/creatic-poste-constats.desktop"), Data: daily},
 	}, nil, nil
+}
+
+// quoted writes a program as a key Exec has it: without quotes where none is needed, as xdg-open looks for the file whose
+// name has them (https://specifications.freedesktop.org/desktop-entry-spec/latest/exec-variables.html).
+func quoted(program string) string {
+	if strings.ContainsAny(program, " \t\n\"'\\><~|&;$*?#()`%=") {
+		return strconv.Quote(program)
+	}
+	return program
 }
 
 func (p Place) target() target { return files{} }
