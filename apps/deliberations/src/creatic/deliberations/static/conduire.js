@@ -31,6 +31,14 @@
     return field ? field.value : "";
   }
 
+  /* What is unfolded stays so. */
+  function unfold(before, after) {
+    var open = Array.from(before.querySelectorAll("details[open] > summary")).map(function (one) { return one.textContent; });
+    after.querySelectorAll("details > summary").forEach(function (one) {
+      if (open.indexOf(one.textContent) >= 0) one.parentNode.open = true;
+    });
+  }
+
   function renew(found, mine) {
     var told = messages(found), there = found.getElementById("conduire");
     var title = document.querySelector("h1"), other = found.querySelector("h1");
@@ -42,7 +50,9 @@
     page.querySelectorAll("[data-part]").forEach(function (part) {
       var other = found.getElementById(part.id);
       var kept = part === mine ? told.wrong && seen(part) === seen(other) : dirty(part);
-      if (!kept && other) part.replaceWith(document.adoptNode(other));
+      if (kept || !other) return;
+      unfold(part, other);
+      part.replaceWith(document.adoptNode(other));
     });
     say(told.text, told.wrong);
     ready();
