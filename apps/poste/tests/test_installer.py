@@ -258,8 +258,8 @@ def test_a_deb_installs_and_goes_with_all_that_it_put(maker: Maker, tmp_path: Pa
         ["unshare", "-mpf", "sh", "-c", script, "sh", place, package], capture_output=True, text=True, check=False,
         timeout=LONG,
     )  # fmt: skip # a command on a line
-    assert 'Exec=/usr/bin/creatic-poste signer %u\nMimeType=x-scheme-handler/creatic;' in done.stdout, done.stderr
-    assert 'Exec=/usr/bin/creatic-poste session' in done.stdout
+    assert "Exec=/usr/bin/creatic-poste signer %u\nMimeType=x-scheme-handler/creatic;" in done.stdout, done.stderr
+    assert "Exec=/usr/bin/creatic-poste session" in done.stdout
     assert done.stdout.endswith("plus rien\n") and "\n/" not in done.stdout
 
 
