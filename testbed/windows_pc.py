@@ -79,6 +79,7 @@ class WindowsPc:
     fails: Callable[[Call], str] = lambda _call: ""
     files: dict[PureWindowsPath, bytes] = field(default_factory=dict)
     folders: set[PureWindowsPath] = field(default_factory=set)
+    rights: set[tuple[PureWindowsPath, str]] = field(default_factory=set)  # folders where an account may write
     registry: dict[tuple[str, str], tuple[str, Any]] = field(default_factory=dict)
     stores: defaultdict[tuple[str, str], dict[str, Entry]] = field(default_factory=lambda: defaultdict(dict))
     _requested: dict[bytes, str] = field(default_factory=dict)  # account that made it, by public key
@@ -92,7 +93,8 @@ class WindowsPc:
         """All that the PC holds but temporary files, to compare before and after."""
         kept = {path: content for path, content in self.files.items() if TEMPORARY not in path.parents}
         stores = {where: sorted(held) for where, held in self.stores.items() if held}
-        return [repr(sorted(one)) for one in (self.folders, kept.items(), self.registry.items(), stores.items())]
+        held = (self.folders, self.rights, kept.items(), self.registry.items(), stores.items())
+        return [repr(sorted(one)) for one in held]
 
     # -- what PowerShell is asked for ---------------------------------------------------------------------
 
@@ -149,6 +151,16 @@ class WindowsPc:
             self.files.pop(path, None)
             self.folders.discard(path)
         return {"changed": there is not wanted}
+
+    def _win_acl(self, args: dict[str, Any], account: str, check: bool) -> dict[str, Any]:
+        right = PureWindowsPath(args["path"]), args["user"]
+        if right[0] not in self.folders:
+            raise ModuleError(f"{right[0]} file or directory does not exist on the host")
+        assert (args["rights"], args["type"]) == ("Modify", "allow"), args
+        changed = right not in self.rights
+        if not check:
+            self.rights.add(right)
+        return {"changed": changed}
 
     def _win_copy(self, args: dict[str, Any], account: str, check: bool) -> dict[str, Any]:
         dest = PureWindowsPath(args["dest"])
@@ -219,6 +231,8 @@ class WindowsPc:
 
     def _certreq_new(self, account: str, description: str, csr: str) -> tuple[int, str]:
         """Make a key of this account; SetupAPI reads the description as ANSI, or as UTF-16 when its mark says so."""
+        if (PureWindowsPath(csr).parent, account) not in self.rights:
+            return 5, "Access is denied. 0x80070005 (WIN32: 5 ERROR_ACCESS_DENIED)"
         content = self._read(description)
         text = content.decode("utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "cp1252", "replace")
         found = re.search(r'^Subject = "(.*)"\r?$', text, re.MULTILINE)

@@ -36,7 +36,8 @@ CLERK, CLERK_PASSWORD = "mairie", "canari-de-la-session"
 ADMIN_PASSWORD = "canari-de-l-administration"
 FILE = {"titulaire": "Finances", "usage": "authentification", "source": "fichier", "fichier": "mairie.p12",
         "secret": "mairie.p12.pass"}  # fmt: skip # one record
-DIR, OWN = PureWindowsPath(r"C:\ProgramData\Creatic"), PureWindowsPath(r"C:\Program Files\Creatic")
+OWN = PureWindowsPath(r"C:\Program Files\Creatic")
+DIR = OWN / "demandes"
 
 
 @dataclass
@@ -157,7 +158,9 @@ def test_it_is_equipped_once_and_in_order(site: Site) -> None:
 
     assert site.run("-vvv") == 0, site.said
     assert journey(site.pc.calls) == [
-        *["win_file administrateur Creatic"] * 2,
+        "win_file administrateur Creatic",
+        "win_file administrateur demandes",
+        "win_acl administrateur demandes",
         "win_copy administrateur emettrice.pem",
         "win_copy administrateur racine.pem",
         "win_certificate_store administrateur emettrice.pem LocalMachine/CertificateAuthority",
@@ -186,8 +189,10 @@ def test_it_is_equipped_once_and_in_order(site: Site) -> None:
     assert not site.pc.stores[windows_pc.ADMINISTRATOR, "My"] and OWN / "import.p12" not in site.pc.files
     chosen = json.loads(site.pc.registry[rf"{EDGE}\AutoSelectCertificateForUrls", "2"][1])
     assert chosen["filter"]["SUBJECT"]["CN"] == "Secrétariat de mairie"
-    # Where any account makes files, there is nothing that another account, or the machine, would be told by.
+    # The clerk writes among requests alone, and nothing is where any account makes files.
+    assert site.pc.rights == {(DIR, CLERK)}
     assert {one.suffix for one in site.pc.files if one.parent == DIR} == {".csr", ".recu", ".cer"}
+    assert not [one for one in site.pc.files if PureWindowsPath(r"C:\ProgramData") in one.parents]
     firefox = json.loads(site.pc.files[PureWindowsPath(r"C:\Program Files\Mozilla Firefox\distribution\policies.json")])
     assert firefox["policies"]["Certificates"] == {"ImportEnterpriseRoots": True}
     site.keeps_its_secrets()
@@ -255,8 +260,8 @@ def no_rights(site: Site, _maker: Maker) -> None:
         (wrong_password, 0, ["refuse le compte d'administration « administrateur » (basic)"]),
         (no_certificate, 0, ["administration.cert.pem est introuvable", "group_vars/systeme_windows.yml"]),
         (wrong_file_password, 0, ["certificat « Finances »", "corrigez le mot de passe"]),
-        (wrong_session_password, 7, ["mot de passe du compte « mairie »", "commune_pc_windows_password"]),
-        (no_rights, 25, ["n'a pas tous les droits", "groupe Administrateurs"]),
+        (wrong_session_password, 8, ["mot de passe du compte « mairie »", "commune_pc_windows_password"]),
+        (no_rights, 26, ["n'a pas tous les droits", "groupe Administrateurs"]),
     ],
 )
 def test_what_stops_a_rollout_is_told_and_leaves_what_was_done(
