@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import time
 from collections.abc import Iterator, Mapping
@@ -177,5 +178,6 @@ def test_the_daily_mail_is_dated(host: Host, mails: list[EmailMessage]) -> None:
     wait_for(lambda: any("veille" in str(one["Subject"]) for one in mails), "le courriel témoin", 900, every=5)
     as_root(host, "systemctl start supervision-temoin.service")
     assert properties(host, "supervision-temoin.service", "Result") == {"Result": "success"}
-    stamp = host.file("/var/lib/creatic/metrics/supervision.prom").content_string.split()[-1]
+    told = host.file("/var/lib/creatic/metrics/supervision.prom").content_string
+    (stamp,) = re.findall(r"^supervision_temoin_timestamp_seconds (\S+)$", told, re.MULTILINE)
     assert time.time() - float(stamp) < 1200
