@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -47,6 +48,9 @@ from sae.versement.registry import Answer, Archive
 from sae.versement.spool import Busy, Pending, TooBig
 
 log = logging.getLogger("sae")
+AT_ONCE = 2
+"""SIPs of one account that one process takes in at a time: each is on the disk of all and has a thread until it is
+answered, whoever still waits for it."""
 _LATER = 60  # seconds
 _DIGITS = 19  # of a number that the books hold
 _RETRY = {"Retry-After": str(_LATER)}
@@ -125,6 +129,7 @@ class _Door:
     def __init__(self, config: Config, engine: Engine) -> None:
         self._config, self._engine = config, engine
         self._copies = Copies(config.folder, SCHEMA)
+        self._places = {name: threading.BoundedSemaphore(AT_ONCE) for name in config.accounts}
 
     def _account(self) -> Account:
         return reader_of(request.headers.get(HEADER, ""), self._config, request.args.get("compte", ""))
@@ -156,6 +161,19 @@ class _Door:
                 "rangés. À faire : renvoyez-le plus tard ; si cela dure, prévenez le groupement."
             )
             return self._refused(account, HTTPStatus.SERVICE_UNAVAILABLE, text)
+        place = self._places[account.name]
+        if not place.acquire(blocking=False):
+            text = (
+                f"Ce compte a déjà {AT_ONCE} versements en cours : la porte n'en prend pas plus à la fois. "
+                "À faire : renvoyez celui-ci dans une minute."
+            )
+            return self._refused(account, HTTPStatus.SERVICE_UNAVAILABLE, text)
+        try:
+            return self._take(account)
+        finally:
+            place.release()
+
+    def _take(self, account: Account) -> Response:
         request.max_content_length = sys.maxsize  # read as it comes by what bounds it, and says so
         try:
             answer = self._engine.deposit(account, cast(BinaryIO, request.stream))

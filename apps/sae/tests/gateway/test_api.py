@@ -6,8 +6,10 @@ import hashlib
 import io
 import json
 import tarfile
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -121,6 +123,35 @@ def test_what_is_put_off_fills_no_journal_and_enters_once_it_may(
     clamd.verdict = "lstat() failed"
     assert ask("/v1/versements", data=sip(message="ACTE-2")).status_code == 503
     assert "lstat" in ask("/v1/versements", data=sip(message="ACTE-2")).get_data(True)  # counted from none again
+
+
+def test_one_account_has_two_sips_at_a_time_on_the_disk_of_all_and_leaves_threads_to_the_others(
+    ask: Ask, gateway: Gateway
+) -> None:
+    """Six of 2 GB in each process, whose senders hung up, took 24 GB of it and most threads, for hours."""
+    begun, end = threading.Semaphore(0), threading.Event()
+
+    def step(reached: str) -> None:
+        if reached == "reçu":
+            begun.release()
+            assert end.wait(30)
+
+    gateway.engine.step = step
+    with ThreadPoolExecutor(2) as beside:
+        try:
+            sent = [beside.submit(ask, "/v1/versements", data=sip(message=f"ACTE-{rank}")) for rank in range(2)]
+            assert begun.acquire(timeout=30) and begun.acquire(timeout=30)
+            gateway.engine.step = lambda reached: None
+            third = ask("/v1/versements", data=sip(message="ACTE-3"))
+            assert third.status_code == 503 and third.headers["Retry-After"] == "60"
+            assert xml(third).findtext(f"{_N}ReplyCode") == "KO" and "À faire" in third.get_data(True)
+            assert len(list(gateway.config.spool.iterdir())) == 2
+            assert ask("/v1/versements", "loos", sip(sender=LOOS.siren)).status_code == 200
+        finally:
+            end.set()
+        assert [one.result(30).status_code for one in sent] == [200, 200]
+    assert ask("/v1/versements", data=b"rien").status_code == 422  # whatever comes of one, its place is free again
+    assert ask("/v1/versements", data=sip(message="ACTE-3")).status_code == 200
 
 
 def test_a_commune_reads_the_archives_of_the_entity_it_hosts_and_nobody_else_does(
