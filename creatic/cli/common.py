@@ -376,7 +376,7 @@ def left_out(outgoing: list[str]) -> str:
 
 def seen_pcs(communes: Iterable[groupement.Commune]) -> dict[str, poste_seen.Record]:
     """What servers saw of the PCs of communes that nobody reaches, by name; the door is asked if there are any."""
-    pcs = [host for one in communes for host in one.pcs()]
+    pcs = [(host, str(one.data["siren"])) for one in communes for host in one.pcs()]
     return poste_seen.gather(pcs, home() / "pki", poste_door.Door(TOP, inventory_dir()).seen, words.now())
 
 

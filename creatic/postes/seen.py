@@ -27,6 +27,7 @@ from creatic.registry.groupement import Host
 VARIABLE = "CREATIC_ROLLOUT_POSTES"
 """Environment variable: the file by which a rollout is told what the door saw of such PCs (`write`)."""
 _CLOCKS = dt.timedelta(hours=1)  # the door's and the control node's, at most
+_TURNS = 20  # answers, of 2000 certificates each: the door keeps 20,000
 _OTHER = "la porte d'enrôlement ne dit pas les certificats qu'elle a vus : redéployez-la (fab serveurs guichet)"
 
 Record = Mapping[str, Any]
@@ -43,7 +44,7 @@ def brought(ask: Callable[[str], Any]) -> dict[str, dt.datetime]:
         FleetError: the door does not answer, or answers something else.
     """
     after, found = "", dict[str, dt.datetime]()
-    while True:
+    for _turn in range(_TURNS):
         answer = ask(after)
         try:
             told = {str(one["certificat"]): one for one in answer["vus"]}
@@ -55,34 +56,38 @@ def brought(ask: Callable[[str], Any]) -> dict[str, dt.datetime]:
         if not answer.get("reste") or last <= after:
             return found
         after = last
+    raise FleetError("la porte d'enrôlement n'en finit pas de dire ce qu'elle a vu : voyez ce qu'elle est devenue")
 
 
-def gather(pcs: Iterable[Host], folder: Path, ask: Callable[[str], Any], now: dt.datetime) -> dict[str, Record]:
+def gather(
+    pcs: Iterable[tuple[Host, str]], folder: Path, ask: Callable[[str], Any], now: dt.datetime
+) -> dict[str, Record]:
     """What is proven of each PC; a door or an authority that does not answer is told of each, and nothing is claimed.
 
     Args:
-        pcs: of the communes' files; those that are reached are left out.
+        pcs: of the communes' files, each with its commune's SIREN: a name that was another's proves nothing of this
+            one. Those that are reached are left out.
         folder: of the authority.
         ask: see `brought`.
         now: with its zone.
     """
-    carried = [one for one in pcs if one.is_carried]
+    carried = [(one, siren) for one, siren in pcs if one.is_carried]
     if not carried:
         return {}
     try:
         seen = brought(ask)
         with Registry(folder).open() as book:
-            rows = {(row["hote"], row["nom"]): row for row in book.rows("statut = ?", VALID)}
+            rows = {(row["hote"], row["siren"], row["nom"]): row for row in book.rows("statut = ?", VALID)}
     except CreaticError as error:
         why = harmless.line(str(error))
         return {
             one.name: {"incident": _incident("injoignable", why, "fab serveurs guichet"), "preuves": []}
-            for one in carried
+            for one, _siren in carried
         }
-    return {one.name: _judged(one, rows, seen, now) for one in carried}
+    return {one.name: _judged(one, siren, rows, seen, now) for one, siren in carried}
 
 
-def _judged(pc: Host, rows: Mapping[Any, Any], seen: Mapping[str, dt.datetime], now: dt.datetime) -> Record:
+def _judged(pc: Host, siren: str, rows: Mapping[Any, Any], seen: Mapping[str, dt.datetime], now: dt.datetime) -> Record:
     certificates = pc.variables["creatic_poste"]["certificats"]
     own = [one for one in certificates if one["source"] == "groupement"]
     if not own:
@@ -91,7 +96,7 @@ def _judged(pc: Host, rows: Mapping[Any, Any], seen: Mapping[str, dt.datetime], 
         return {"incident": _incident("echec", reason, fix), "preuves": []}
     shown = list[str]()
     for one in own:
-        row = rows.get((pc.name, pc_certificate_slug(one)))
+        row = rows.get((pc.name, siren, pc_certificate_slug(one)))
         if row is None or instant(row["fin"]) <= now:
             reason = f"certificat « {one['titulaire']} » : {'pas encore signé' if row is None else 'expiré'}"
             fix = f"fab poste.installeur {pc.name}, l'y porter, puis fab poste.certifier {pc.name}."

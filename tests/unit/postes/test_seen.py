@@ -19,6 +19,7 @@ from creatic_agent.identity import Identity, Kind
 from tests.unit.postes.test_enrolment import NAME, Bench, bench
 
 __all__ = ["bench"]
+SIREN = "215902669"
 HOLDER = {"titulaire": "Secrétariat général", "usage": "authentification", "source": "groupement"}
 PROVIDER = HOLDER | {"source": "fichier", "titulaire": "Compta", "fichier": "x.p12", "secret": "x"}
 
@@ -28,13 +29,13 @@ def pc(*certificates: dict[str, Any], carried: bool = True) -> Host:
     return Host(NAME, ("commune_pc", "systeme_windows"), {"creatic_poste": told}, carried)
 
 
-def judged(bench: Bench, host: Host, shift: dt.timedelta = dt.timedelta()) -> seen.Record:
+def judged(bench: Bench, host: Host, shift: dt.timedelta = dt.timedelta(), siren: str = SIREN) -> seen.Record:
     now = bench.now() + shift
-    return seen.gather([host], bench.home / "pki", bench.door.store.seen, now)[NAME]
+    return seen.gather([(host, siren)], bench.home / "pki", bench.door.store.seen, now)[NAME]
 
 
 def shows(bench: Bench, certificate: Any, when: dt.datetime | None = None) -> None:
-    bench.door.store.see(certificate, Identity(Kind.PERSON, "x", "215902669"), when or bench.now())
+    bench.door.store.see(certificate, Identity(Kind.PERSON, "x", SIREN), when or bench.now())
 
 
 def test_a_pc_is_equipped_once_the_door_saw_the_certificate_that_the_registry_has(bench: Bench) -> None:
@@ -50,6 +51,22 @@ def test_a_pc_is_equipped_once_the_door_saw_the_certificate_that_the_registry_ha
     assert "vu à la porte" in run.proofs[0]["detail"]
     late = judged(bench, pc(HOLDER), dt.timedelta(days=5000))
     assert late["incident"]["raison"].endswith("expiré")
+
+
+def test_a_name_that_was_another_commune_s_proves_nothing_of_this_one_s_pc(bench: Bench) -> None:
+    """Its certificate, still in force and shown each day, had the other PC signed for as equipped."""
+    shows(bench, bench.enrolled()[1])
+    assert judged(bench, pc(HOLDER))["incident"] is None
+    assert judged(bench, pc(HOLDER), siren="215903600")["incident"]["raison"].endswith("pas encore signé")
+
+
+def test_a_door_that_never_ends_keeps_no_rollout(bench: Bench) -> None:
+    def ask(after: str) -> Any:
+        one = {"certificat": f"{after}a", "serie": "0", "derniere": "2026-12-03T00:00:00+00:00"}
+        return {"vus": [one], "reste": True}
+
+    told = seen.gather([(pc(HOLDER), SIREN)], bench.home / "pki", ask, bench.now())[NAME]
+    assert told["incident"]["nature"] == "injoignable" and "n'en finit pas" in told["incident"]["raison"]
 
 
 def test_a_date_that_cannot_be_proves_nothing(bench: Bench) -> None:
@@ -75,7 +92,7 @@ def test_a_provider_s_certificate_is_seen_by_nobody_and_it_is_said(bench: Bench)
     "answer", [{}, [], {"vus": [{}]}, {"vus": [{"certificat": "a", "serie": "b", "derniere": "hier"}]}]
 )
 def test_a_door_that_says_something_else_claims_nothing(bench: Bench, answer: Any) -> None:
-    told = seen.gather([pc(HOLDER)], bench.home / "pki", lambda _after: answer, bench.now())[NAME]
+    told = seen.gather([(pc(HOLDER), SIREN)], bench.home / "pki", lambda _after: answer, bench.now())[NAME]
     assert told["incident"]["nature"] == "injoignable" and "redéployez-la" in told["incident"]["raison"]
 
 
@@ -83,7 +100,7 @@ def test_the_door_is_not_asked_when_no_pc_is_carried(bench: Bench) -> None:
     def ask(_after: str) -> Any:
         raise FleetError("non")
 
-    assert seen.gather([pc(HOLDER, carried=False)], bench.home / "pki", ask, bench.now()) == {}
+    assert seen.gather([(pc(HOLDER, carried=False), SIREN)], bench.home / "pki", ask, bench.now()) == {}
 
 
 def test_all_that_was_seen_is_brought_in_parts(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
