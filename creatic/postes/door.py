@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import answers
@@ -15,7 +15,33 @@ from creatic.fleet.signing import FleetError
 from creatic.registry import listing
 
 _PROGRAM = "creatic-enrolement"
+_TURNS = 50  # answers, of 200 misuses each: the door keeps 5,000
 _OTHER = "la porte d'enrôlement répond autre chose que son relevé. À faire : redéployez-la (fab serveurs guichet)"
+
+
+def whole(ask: Callable[[int], Any], after: int) -> Any:
+    """A statement with all of its misuses: a stranger's fill the first answers, and hide no PC's.
+
+    Args:
+        ask: given the number of the last misuse that is known, gives the door's statement.
+        after: that number, for a technician; a door that came back from a backup tells its own from the first.
+
+    Raises:
+        FleetError: the door does not answer, or says something else.
+    """
+    found = ask(after)
+    try:
+        if int(found["dernier"]) < after:
+            found = ask(0)
+        told = part = found["mesusages"]
+        for _turn in range(_TURNS):
+            if not part or part[-1]["id"] >= found["dernier"]:
+                break
+            part = ask(part[-1]["id"])["mesusages"]
+            told = [*told, *part]
+        return {**found, "mesusages": told}
+    except (KeyError, TypeError, ValueError):
+        raise FleetError(_OTHER) from None
 
 
 class Door(assemble.Door):

@@ -186,7 +186,12 @@ class Enrolment:
                     break
                 # After the last: what waits for another command, or for the authority, hides nobody's.
                 part = self._statement(record, last)
-            misuses = self._misuses(record, told)
+            misuses, last_part = self._misuses(record, told), told
+            for _turn in range(_PARTS):  # a stranger's, which come first, hide no PC's
+                if not last_part["mesusages"] or record["apres"] >= int(last_part["dernier"]):
+                    break
+                last_part = self._statement(record)
+                misuses += self._misuses(record, last_part)
             lines += self._seen(record, told, only)
             if part["reste"]:
                 lines.append("D'autres demandes attendent à la porte : relancez la même commande.")
