@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import psycopg
 import pytest
+import requests
 from passerelle import cli, eliminations, metrics
 from passerelle.acts import BadRequest
 from passerelle.eliminations import Eliminations
@@ -28,10 +29,11 @@ from sae.signature import sign
 from tdt_connector import sip
 from tdt_connector.archive import ACCEPTED, ArchiveError, unarchived
 from tdt_connector.eliminations import Eliminations as Connector
+from tdt_connector.errors import HandoverError
 from tdt_connector.handover import Passerelle
 from tdt_connector.journal import Journal, SeenFile, State
 
-from creatic_agent import attestation
+from creatic_agent import attestation, https
 from testbed.chain import COMMUNES, FINISHED, FakeConnector, World, id_acte
 from testbed.connector import Authority, Commune
 
@@ -447,6 +449,29 @@ def test_a_dossier_de_preuve_comes_beside_its_act_once(town: Town, ask: Any) -> 
     assert ask("connecteur", "/connecteur/preuves", "POST", json=said | {"etat": "x"}).status_code == 400
     assert ask("connecteur", "/connecteur/preuves", "POST", json=[]).status_code == 400
     assert ask("poste", "/connecteur/preuves").status_code == 403
+
+
+def test_a_dossier_de_preuve_that_was_cut_is_taken_whole_at_the_next_run(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What had begun kept its name for ever, and the paper refused each time: this act had no dossier any more."""
+    reference, folder = town.archived("a1", "aip-1")
+    town.settle("a1")
+    config, save = replace(town.config, archive_url="https://sae.test"), https.save
+
+    def cut(answer: Any, stream: BinaryIO) -> Any:
+        save(answer, stream)
+        raise requests.ConnectionError
+
+    with Journal(config.journal) as journal:
+        monkeypatch.setattr(https, "save", cut)
+        with pytest.raises(HandoverError, match="lecture interrompue"):
+            Passerelle(config, journal).relay()
+        monkeypatch.setattr(https, "save", save)
+        (folder / "preuve" / "convocation-9.pdf").write_bytes(b"of a list that changed since")
+        assert Passerelle(config, journal).relay() == [f"{reference} : dossier de preuve, à verser."]
+    here = sorted(path.name for path in (folder / "preuve").iterdir())
+    assert here == ["convocation-1.pdf", "liste.pdf", "preuve.xml", "proces-verbal.pdf"]
 
 
 def test_a_dossier_de_preuve_waits_for_the_papers_of_its_meeting(town: Town, ask: Any) -> None:

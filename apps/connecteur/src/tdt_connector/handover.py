@@ -159,7 +159,9 @@ class Passerelle:
         folder = folder_of(self._config, name)
         here = "/" not in name and not name.startswith(".") and (folder / ACCEPTED).is_file()
         if here and not (folder / PROOF / "preuve.xml").is_file():
-            (folder / PROOF).mkdir(mode=0o750, exist_ok=True)
+            if (folder / PROOF).exists():  # of a run that was cut
+                shutil.rmtree(folder / PROOF)
+            (folder / PROOF).mkdir(mode=0o750)
             for file in one.get("fichiers", ()):  # an older passerelle has none
                 paper, expected = str(file["nom"]), str(file["sha256"])
                 if not _PAPER.fullmatch(paper):
