@@ -48,7 +48,7 @@ def read(told: Mapping[str, Any]) -> Sitting:
     )  # fmt: skip # one call by its parts
     names = {one.name for one in papers}
     if len(papers) > _MOST or len(names) < len(papers) or not all(map(_is_named, papers)):
-        raise Refused("les pièces de la séance sont mal annoncées (nom, empreinte).")
+        raise Refused("les pièces de la séance sont mal annoncées (nom, empreinte, adresse).")
     facts: dict[str, Any] = {key: str(told[key])[:_LONG] for key in ("date", "assemblee")}
     for key in ("convocation_approuvee", "arrete"):
         facts[key] = {str(name)[:_LONG]: str(value)[:_LONG] for name, value in told[key].items()}
@@ -56,4 +56,5 @@ def read(told: Mapping[str, Any]) -> Sitting:
 
 
 def _is_named(paper: Paper) -> bool:
-    return bool(_NAME.fullmatch(paper.name) and _DIGEST.fullmatch(paper.sha256))
+    named = _NAME.fullmatch(paper.name) and _DIGEST.fullmatch(paper.sha256)
+    return bool(named) and paper.url.startswith("https://")  # else its server would seem away, for all acts
