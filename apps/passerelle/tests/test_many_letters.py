@@ -142,7 +142,7 @@ def test_lists_have_nothing_of_what_letters_weigh(world: World, ask: Any) -> Non
     letters, commune = Letters(world.store, Files(world.root)), world.config.communes["gondecourt"]
     lists = (
         lambda: letters.whole(commune), lambda: letters.decided(commune), letters.waiting,
-        lambda: letters.awaited(10_000), lambda: letters.shown(None, 10_000),
+        lambda: letters.awaited(10_000), lambda: letters.shown(None, 10_000), lambda: letters.requests(commune, [""]),
     )  # fmt: skip # a list
     for one in lists:
         tracemalloc.start()

@@ -77,16 +77,20 @@ MAILED_MAX = 200
 """Letters of one commune that a turn of mails looks at: the turn is everybody's."""
 _FILES_MAX = 50
 _YEARS = range(2000, 3000)
+# What makes a delay begin again, and nothing of what a letter weighs.
+_DATED = """une.donnees->>'id_acte' AS id_acte,
+  jsonb_build_object('type', une.donnees->'type', 'recu_le', une.donnees->'recu_le', 'date', une.donnees->'date')
+    AS dite,
+  jsonb_build_object('etat', une.suivi->'reponse'->'etat', 'date_reception', une.suivi->'reponse'->'date_reception')
+    AS reponse"""
+_REQUESTS = """SELECT une.* FROM lettre une WHERE commune = %s AND donnees->>'id_acte' = ANY(%s)
+  AND donnees->>'etrangere' = '' AND donnees->>'type' = ANY(%s) ORDER BY numero""".replace("une.*", _DATED)
 # With each letter, its act, and what asks for something about the same act: all of it makes one delay. No more of them
 # than an act may have (room.py): each letter of an act would bring all the others, whoever left them.
 _SELECT = f"""SELECT lettre.*, acte.reference, acte.donnees->>'numero' AS acte_numero,
   acte.donnees->>'objet' AS acte_objet, acte.donnees->>'date' AS acte_date,
   acte.suivi->'tdt'->>'date_reception' AS acte_recu_le,
-  (SELECT jsonb_agg(jsonb_build_object('donnees', autre.dite, 'reponse', autre.reponse)) FROM (SELECT
-    jsonb_build_object('type', une.donnees->'type', 'recu_le', une.donnees->'recu_le', 'date', une.donnees->'date')
-      AS dite,
-    jsonb_build_object('etat', une.suivi->'reponse'->'etat', 'date_reception', une.suivi->'reponse'->'date_reception')
-      AS reponse
+  (SELECT jsonb_agg(jsonb_build_object('donnees', autre.dite, 'reponse', autre.reponse)) FROM (SELECT {_DATED}
     FROM lettre une WHERE une.commune = lettre.commune AND une.donnees->>'id_acte' = lettre.donnees->>'id_acte'
     AND lettre.donnees->>'id_acte' <> '' AND une.donnees->>'etrangere' = '' AND une.numero <> lettre.numero
     AND une.donnees->>'type' IN ('{"', '".join(clocks.WAITING)}') ORDER BY une.numero LIMIT {room.ABOUT_MAX}) AS autre)
@@ -410,15 +414,14 @@ class Letters:
         """What makes the préfet's delay of some acts begin again, by the préfecture's identifier of each."""
         with self._store.transaction() as connection:
             rows = connection.execute(
-                "SELECT donnees, suivi FROM lettre WHERE commune = %s AND donnees->>'id_acte' = ANY(%s)"
-                " AND donnees->>'etrangere' = '' AND donnees->>'type' = ANY(%s) ORDER BY numero",
+                _REQUESTS.encode(),
                 (commune.slug, list(acts), list(clocks.WAITING)),
             ).fetchall()
         found: dict[str, list[clocks.Request]] = {}
         for row in rows:
-            data, answer = row["donnees"], row["suivi"].get("reponse") or {}
-            asked = clocks.Request(data["type"], _day(data), _answered(answer), _dated(data))
-            found.setdefault(data["id_acte"], []).append(asked)
+            data = row["dite"]
+            asked = clocks.Request(data["type"], _day(data), _answered(row["reponse"]), _dated(data))
+            found.setdefault(row["id_acte"], []).append(asked)
         return found
 
     def repeated(self, letter: Letter) -> int:
