@@ -297,6 +297,25 @@ def test_a_program_or_a_form_that_says_two_things_is_not_let_in(tmp_path: Path, 
         door.admit(source, tmp_path / "ecrit.pdf")
 
 
+@pytest.mark.parametrize("kind", ["/SetOCGState", "/Hide", "/ImportData"])
+@pytest.mark.parametrize("apart", [False, True])
+def test_an_action_that_changes_what_is_shown_is_seen_wherever_its_name_stands(
+    tmp_path: Path, kind: str, apart: bool
+) -> None:
+    """Readers follow a reference to a name as they follow any other."""
+    paper = canvas.Canvas(str(tmp_path / "plain.pdf"))
+    paper.drawString(100, 700, "Subvention : 100 euros")
+    paper.save()
+    writer = pypdf.PdfWriter(clone_from=tmp_path / "plain.pdf")
+    name = NameObject(kind)
+    action = DictionaryObject({NameObject("/S"): writer._add_object(name) if apart else name})
+    writer.root_object[NameObject("/OpenAction")] = action
+    writer.write(tmp_path / "acte.pdf")
+    assert structure.read(tmp_path / "acte.pdf").programs
+    with pytest.raises(Refusal, match=r"^acte.pdf : ce PDF est un formulaire, ou .* À faire : imprimez-le"):
+        door.admit(tmp_path / "acte.pdf", tmp_path / "ecrit.pdf")
+
+
 def test_a_program_packed_among_other_objects_is_seen(tmp_path: Path) -> None:
     source = form(tmp_path / "source.pdf", run_at_opening)
     subprocess.run(["qpdf", "--object-streams=generate", source, tmp_path / "acte.pdf"], check=True)

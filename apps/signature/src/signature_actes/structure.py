@@ -236,7 +236,9 @@ class Parser:
             found[key], at = self.value(self.blank(token.end()), depth + 1)
         acts = found.get(b"/S")
         self.fields |= found.get(b"/FT", b"/Sig") != b"/Sig"
-        self.programs |= not found.keys().isdisjoint((b"/JS", b"/XFA")) or (isinstance(acts, bytes) and acts in _ACTS)
+        named = isinstance(acts, bytes) and acts in _ACTS
+        # An action's name that stands elsewhere may be any: nobody writes one so.
+        self.programs |= named or isinstance(acts, Link) or not found.keys().isdisjoint((b"/JS", b"/XFA"))
         self.layers |= _depends(found)
         return found, at + 2
 
