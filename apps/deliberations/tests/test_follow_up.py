@@ -93,3 +93,41 @@ def test_an_act_that_was_published_says_so_from_its_first_day(site: Any, projet:
     projet.creatic_publie["le"] = datetime.date(2026, 1, 5)
     told_again(site, projet)
     assert projet.creatic_publie["le"] == datetime.date(2026, 1, 5)
+
+
+@pytest.fixture
+def page(site: Any, projet: Projet) -> Any:
+    """The page of its publication, for who chooses."""
+    site.subjects.proposed.side_effect = lambda projet: "Tarifs de la voirie"
+    site.api.user.get_roles.return_value = ["DGS"]
+    site.meeting_of.return_value = SimpleNamespace(date=datetime.date(2026, 11, 26))
+    projet.annexes = list
+    projet.document_signe = SimpleNamespace(data=b"%PDF-")
+    found = site.Publication()
+    found.context = projet
+    return found
+
+
+def as_shown(page: Any) -> dict[str, str]:
+    """The form, of a page that is opened now."""
+    return {"objet": "Tarifs de la voirie", "document": choice.SIGNED, "vu": page.subject()["vu"]}
+
+
+def test_a_page_of_before_an_act_was_taken_off_does_not_put_it_back(site: Any, projet: Projet, page: Any) -> None:
+    before = as_shown(page)
+    site.choose(projet, MADE)
+    site.withdraw(projet, "il nomme un riverain")
+    with pytest.raises(ValueError, match="depuis que cette page est ouverte"):
+        page.note(before)
+    assert len(site.put) == 1 and projet.creatic_retrait
+    assert page.note(as_shown(page)) == "Délibération publiée."
+    assert len(site.put) == 2
+
+
+def test_a_page_of_before_a_copy_was_chosen_does_not_publish_the_original(site: Any, projet: Projet, page: Any) -> None:
+    projet.suivi = "au_parapheur"
+    before = as_shown(page)
+    site.choose(projet, choice.Choice("Tarifs de la voirie", True, b"%PDF-", (), None))
+    with pytest.raises(ValueError, match="depuis que cette page est ouverte"):
+        page.note(before)
+    assert projet.creatic_choix["copie"]

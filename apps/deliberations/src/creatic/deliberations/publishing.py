@@ -49,6 +49,13 @@ def withdrawn(projet: Any) -> dict[str, Any] | None:
     return found
 
 
+def stands(projet: Any) -> str:
+    """What stands for what was done of its publication until now: chosen, published, taken off."""
+    what, files = chosen(projet) or {}, ("copie", "annexes")
+    said = [f"{name} {bool(value) if name in files else value}" for name, value in sorted(what.items())]
+    return naming.digest(*said, str(published(projet)), str(withdrawn(projet)))
+
+
 def mode(projet: Any) -> str:
     """How its commune publishes."""
     return str(getattr(commune_of(projet), "creatic_publication", "") or choice.ON_LINE)
@@ -334,7 +341,8 @@ class Publication(BrowserView):
     def subject(self) -> dict[str, Any]:
         """What the form shows of the subject, with what looks like a name in it."""
         text = subjects.proposed(self.context)
-        return {"texte": text, "vu": naming.digest(text), "noms": naming.apparent(text)}
+        seen = f"{naming.digest(text)}:{stands(self.context)}"
+        return {"texte": text, "vu": seen, "noms": naming.apparent(text)}
 
     def mode(self) -> str:
         """How the commune publishes: nothing where it is on line."""
@@ -389,12 +397,18 @@ class Publication(BrowserView):
         """Note what a form chooses; gives what is said of it. Raises ValueError: why nothing is noted, in French."""
         if not self.may_choose():
             raise ValueError("Cet acte est déjà publié. À faire : retirez-le d'abord.")
+        seen, _colon, stood = str(form.get("vu") or "").partition(":")
+        if stood != stands(self.context):
+            raise ValueError(
+                "Rien n'est noté : un choix, ou un retrait, est venu depuis que cette page est ouverte. À faire : "
+                "relisez-la, puis recommencez."
+            )
         held, today = meeting_of(self.context).date, datetime.date.today()
         received = rules.received(str(form.get("recue") or ""), held, today) if self.on_paper() else None
         kept = self.context.document_signe or self.context.document
         annexes = [(one.UID(), one.file.filename or one.title, one.file.data) for one in self.context.annexes()]
         made = choice.read(form, kept.data, annexes, mode(self.context), held, today)
-        choose(self.context, made, received, str(form.get("vu") or ""), bool(form.get("collectif")))
+        choose(self.context, made, received, seen, bool(form.get("collectif")))
         return "Délibération publiée." if published(self.context) else f"Choix noté : {self._when()}."
 
     def _withdraw(self) -> str:
