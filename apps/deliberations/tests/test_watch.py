@@ -212,3 +212,15 @@ def test_nobody_stands_in_for_a_maire_who_approves(
         with pytest.raises(ValueError, match=f"déjà approuvée par {approved}"):
             convening.Approval._approve(page)
     assert convening.approval(meeting)["par"] == (asks if done else approved)
+
+
+@pytest.mark.parametrize("step", ["revenir", "ajourner", "retirer", "renvoyer", "inscrire"])
+def test_a_step_of_an_item_and_one_of_its_meeting_are_not_both_written_of_two_at_once(
+    monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    beside = ("content", "places", "reading", "watch", "aftermath", "convening", "ballots", "documents")
+    lifecycle = module(monkeypatch, "lifecycle", *beside)
+    meeting = SimpleNamespace(_p_changed=False)
+    lifecycle.meeting_of.return_value = meeting
+    lifecycle.projet_moved(SimpleNamespace(numero=None), SimpleNamespace(transition=SimpleNamespace(id=step)))
+    assert meeting._p_changed, "the database sees no conflict: the meeting closes without this item"

@@ -120,6 +120,9 @@ def projet_moved(projet: Any, event: Any) -> None:
     elif name == "revenir":
         give_back(projet, meeting_of(projet))
     if event.transition:
+        # What a meeting may do depends on its items, and the other way round: of two at once the database lets one
+        # through, Zope does the other again.
+        meeting_of(projet)._p_changed = True
         watch.keep(projet)
 
 
