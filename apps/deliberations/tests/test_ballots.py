@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections.abc import Callable
+
 import pytest
-from creatic.deliberations.ballots import Election, Secret, asked_by_too_few
+from creatic.deliberations.ballots import Election, Secret, asked_by_too_few, read_round
+from creatic.deliberations.rules import Attendance
 
 from creatic_agent import law
 
@@ -173,3 +178,12 @@ def test_accounts_are_refused_by_a_majority_against_alone_even_in_secret(
 )
 def test_a_third_of_who_is_there_asks_for_a_secret_vote(asking: int | None, present: int, said: str) -> None:
     assert asked_by_too_few(asking, present, law.of(law.COMMUNE).secret) == said
+
+
+@pytest.mark.parametrize("blanks", [f"{' ' * 2_000}x", f"x{' ' * 100_000}y"])
+@pytest.mark.parametrize("read", [read_round, lambda line: Attendance((), (), [line]).given()])
+def test_blanks_without_end_keep_nobody_from_the_site(read: Callable[[str], object], blanks: str) -> None:
+    began = time.process_time()
+    with contextlib.suppress(ValueError):
+        read(blanks)
+    assert time.process_time() - began < 1, "Python's expressions hold all threads of the site"

@@ -19,7 +19,7 @@ MODES = {
     NOMINATION: "Scrutin secret, nomination ou présentation",
     ELECTION: "Élection au scrutin secret, jusqu'à trois tours",
 }
-_PART = re.compile(r"\s*(?P<name>[^:,]+?)\s*:\s*(?P<count>\d{1,4})\s*")
+_DIGITS = 4  # of a count
 _BLANK, _VOID = "blancs", "nuls"
 # What is no candidate, however it is written: Blancs, blanc, bulletins nuls.
 _NOBODY = re.compile(r"(?i)(?:(?:bulletin|vote)s?\s+)?(?:(?P<blank>blanc)|(?P<void>nul)|abstention)(?:s|\(s\))?")
@@ -165,19 +165,19 @@ def read_round(line: str) -> Round:
     """
     voices: dict[str, int] = {}
     for part in line.split(","):
-        read = _PART.fullmatch(part)
-        if not read:
+        name, _colon, count = (text.strip() for text in part.partition(":"))
+        if not (name and count.isdecimal() and len(count) <= _DIGITS):
             raise ValueError(
                 f"le tour « {line} » ne se lit pas : écrivez « Anne Petit : 12, Luc Roux : 9, blancs : 1, nuls : 0 »"
             )
-        name, nobody = read["name"], _NOBODY.fullmatch(read["name"])
+        nobody = _NOBODY.fullmatch(name)
         if nobody:
             name = _BLANK if nobody["blank"] else _VOID if nobody["void"] else ""
         if not name:
             raise ValueError(f"le tour « {line} » compte des abstentions : ce ne sont pas des bulletins, retirez-les")
         if name in voices:
             raise ValueError(f"le tour « {line} » compte deux fois {name}")
-        voices[name] = int(read["count"])
+        voices[name] = int(count)
     return Round(
         {name: count for name, count in voices.items() if name not in (_BLANK, _VOID)},
         voices.get(_BLANK, 0),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from creatic.deliberations.rules import PROXY, Attendance
+from creatic.deliberations.rules import Attendance, proxy
 
 Noted = tuple[list[str], list[str]]
 """Who is there, in the council's order, and the pouvoirs that count then."""
@@ -44,8 +44,7 @@ def arrives(sitting: Attendance, name: str) -> Noted:
 
 
 def _both(line: str) -> tuple[str, str]:
-    read = PROXY.fullmatch(line)
-    return (read["giver"], read["holder"]) if read else ("", "")
+    return proxy(line) or ("", "")
 
 
 def lapsed(before: Sequence[str], after: Sequence[str]) -> list[str]:

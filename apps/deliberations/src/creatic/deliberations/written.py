@@ -129,11 +129,11 @@ class Noting(BrowserView):
             raise ValueError("Ce pouvoir ne se note pas maintenant : notez d'abord les présents, avant tout vote.")
         holder = written(meeting)[giver].holder
         line = f"{giver} : {holder}"
-        known = [read for one in meeting.pouvoirs or [] if (read := rules.PROXY.fullmatch(one))]
+        known = [(read[0], one) for one in meeting.pouvoirs or [] if (read := rules.proxy(one))]
         if row["geste"] == "retirer":
-            meeting.pouvoirs = [one.string for one in known if one["giver"] != giver]
+            meeting.pouvoirs = [one for who, one in known if who != giver]
             return f"Pouvoir retiré : {line}."
-        kept = [one.string for one in known]
+        kept = [one for _who, one in known]
         sitting = rules.Attendance(
             meeting.convoques or [], meeting.presents or [], [*kept, line], body=meeting.its_law()
         )
