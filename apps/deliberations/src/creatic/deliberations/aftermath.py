@@ -429,8 +429,9 @@ class Aftermath(BrowserView):
         """Its agenda, with what was said."""
         known = talks(self.context)
         return [
-            {"uid": one.UID(), "titre": one.title, "dit": known.get(one.UID(), ""), "vote": one in items(self.context),
-             "numero": one.numero or "", "voile": veil(one), **self._subject(one)}
+            {"uid": one.UID(), "titre": one.title, "dit": known.get(one.UID(), ""),
+             "vote": api.content.get_state(one) in frozen.VOTED, "numero": one.numero or "", "voile": veil(one),
+             **self._subject(one)}
             for one in self.context.projets(*ON_AGENDA)
         ]  # fmt: skip # one call by its parts
 
