@@ -45,6 +45,9 @@ _LISTS = ("sortis", "deportes")
 _HOW = ("scrutin", "nomination", "president", "sortis", "deportes", "huis_clos_par", "huis_clos_pour", "secret_renonce",
         "secret_demande")  # fmt: skip # a list of words
 _SHOWN = 8  # of what changed
+_VOICES = 1000
+"""Voices, one by one, of all items together: four thousand buttons are a page of two megabytes. Of a meeting with more,
+the next item has them, and the one that is asked for."""
 
 
 # -- what is entered, as the forms of Plone enter it
@@ -382,9 +385,24 @@ class Conducting(BrowserView):
 
     def points(self) -> list[dict[str, Any]]:
         """The agenda, item after item."""
-        return [self._row(rank, one) for rank, one in enumerate(self._agenda(), 1)]
+        agenda = self._agenda()
+        named = self._named(agenda)
+        return [self._row(rank, one, one.UID() in named) for rank, one in enumerate(agenda, 1)]
 
-    def _row(self, rank: int, projet: Any) -> dict[str, Any]:
+    def asked(self) -> str:
+        """The item whose voices somebody asks for, of the agenda; "" for none."""
+        uid = str(self.request.form.get("point") or "")
+        return uid if any(one.UID() == uid for one in self._agenda()) else ""
+
+    def _named(self, agenda: list[Any]) -> set[str]:
+        """Items whose voices this page shows one by one."""
+        waiting = [one for one in agenda if api.content.get_state(one) == "inscrit" and one.asks_a_vote()]
+        if len(waiting) * len(self._members()) <= _VOICES:
+            return {one.UID() for one in waiting}
+        following = next((one.UID() for one in waiting if not one.vote().cast), "")
+        return {following, self.asked()}
+
+    def _row(self, rank: int, projet: Any, named: bool) -> dict[str, Any]:
         state, said = api.content.get_state(projet), aftermath.talks(self.context).get(projet.UID(), "")
         steps = {one["name"] for one in pages.steps_of(projet) if not one["obstacles"]}
         own = {
@@ -392,15 +410,15 @@ class Conducting(BrowserView):
             "numero": projet.numero or "", "sorte": projet.kind_label(), "etat": state, "badge": self.badge(projet),
             "vu": self.seen(projet), "dit": said, "avant": naming.digest(said), "steps": steps,
             "dire": aftermath.may_say(self.context), "vote": False, "lignes": [], "compte": bool(projet.compte),
-            "outcome": projet.outcome(), "rapporteur": projet.rapporteur or "",
+            "outcome": projet.outcome(), "rapporteur": projet.rapporteur or "", "item": projet, "par_nom": named,
         }  # fmt: skip # a table
         if state in frozen.VOTED:
             own["lignes"] = [("Vote", projet.vote().sentence())]
         elif projet.asks_a_vote() and state == "inscrit":
-            own |= self._ballot(projet)
+            own |= self._ballot(projet, named)
         return own
 
-    def _ballot(self, projet: Any) -> dict[str, Any]:
+    def _ballot(self, projet: Any, named: bool) -> dict[str, Any]:
         """What of an item's vote is to be entered: the fields of its mode alone."""
         members, vote, sitting = self._members(), projet.vote(), projet.attendance()
         represented = sitting.represented()
@@ -422,7 +440,7 @@ class Conducting(BrowserView):
             "votants": [
                 {"rang": members.index(name), "nom": name, "par": represented.get(name, ""),
                  "voix": cast.get(name, usual)}
-                for name in sitting.voters()
+                for name in (sitting.voters() if named else ())
             ],
         }  # fmt: skip # a table
 
@@ -437,10 +455,6 @@ class Conducting(BrowserView):
     def rank_of(self, name: str) -> int:
         """Rank of a member in the council."""
         return self._members().index(name)
-
-    def item(self, uid: str) -> Any:
-        """An item of the agenda."""
-        return next(one for one in self._agenda() if one.UID() == uid)
 
     def label(self, name: str) -> str:
         """What the field of an item is called."""
