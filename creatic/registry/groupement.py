@@ -119,7 +119,8 @@ class Commune:
     def variables(self) -> dict[str, Any]:
         """The variable creatic_commune."""
         names = ("nom", "siren", "insee", "territoire", "agents", "vague", "services")
-        optional = ("code_postal", "accord_versement", "formalites", "comptes", "ged", "parapheur", "deliberations")
+        optional = ("code_postal", "siret", "site_internet", "accord_versement", "formalites", "comptes",
+                    "ged", "parapheur", "deliberations")  # fmt: skip # a list of words
         _limit, size, level = self._size
         found = {
             "slug": self.slug,

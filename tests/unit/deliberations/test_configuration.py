@@ -99,6 +99,8 @@ def test_the_lab_is_served() -> None:
     communes = [one.variables for one in groupement.load(LAB) if "deliberations" in one.data["services"]]
     found = deliberations.configuration(communes)
     assert [one["slug"] for one in found["communes"]] == ["gondecourt", "la-madeleine"]
+    [declared, _] = [(one.get("siret"), one.get("site_internet")) for one in found["communes"]]
+    assert declared == ("21590266900013", "https://www.gondecourt.test")
 
 
 class _Site(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
