@@ -17,16 +17,26 @@ from playwright.sync_api import Locator
 
 from testbed.browser import People, Person, people
 from testbed.clerk import enter
+from testbed.control_node import HOME
 from testbed.deliberations import MANAGER, WRITER, Site, token
 from testbed.gestures import count
+from testbed.parapheur import word
 from tests.profiles.deliberations.conftest import pdf_text, signed
-
-pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
 
 TABLET, DESK = (1024, 768), (1280, 800)
 TWELVE = 12
 WHOLE, AFTER = 60, 30
 """Gestures of an evening of twelve délibérations at most, and of those that come after the votes."""
+
+
+@pytest.fixture(scope="module")
+def site() -> Site:
+    return Site("10.59.0.42", "deliberations.creatic.test", HOME)
+
+
+@pytest.fixture(scope="module")
+def mark() -> str:
+    return word()
 
 
 @pytest.fixture(scope="module")
