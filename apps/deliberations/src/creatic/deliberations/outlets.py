@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import html
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -134,9 +135,9 @@ class _Open(BrowserView):
         """Of this page."""
         return f"{whose.url}/{self.page}"
 
+    @abstractmethod
     def write(self, whose: opendata.Body) -> bytes:
         """What it holds."""
-        raise NotImplementedError
 
     def say(self, whose: opendata.Body, header: Callable[[str, str], None]) -> None:
         """More headers."""
