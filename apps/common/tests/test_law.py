@@ -100,11 +100,11 @@ def test_a_comite_syndical() -> None:
 def test_a_ccas() -> None:
     assert told(CCAS, "notice", "floor", "urgency", "shortens", "renewal", "second", "quorum") == [
         (3, "R123-16 du CASF", READ), (3, "R123-16 du CASF", READ), (None, "R123-16 du CASF", READ),
-        ("", "R123-16 du CASF", READ), (None, "R123-16 du CASF", READ), (3, "R123-17 du CASF", READ),
-        (Fraction(1, 2), "R123-17 du CASF", READ),
+        ("", "R123-16 du CASF", READ), (None, "R123-16 du CASF", READ), (3, "R123-17 du CASF", CHECK),
+        (Fraction(1, 2), "R123-17 du CASF", CHECK),
     ]  # fmt: skip # a table
     assert told(CCAS, "named", "secret", "nomination", "closed", "presides") == [
-        (None, "R123-18 du CASF", OPEN), (THIRD, "R123-18 du CASF", READ), (False, "R123-18 du CASF", READ),
+        (None, "R123-18 du CASF", OPEN), (THIRD, "R123-18 du CASF", CHECK), (False, "R123-18 du CASF", CHECK),
         (None, "L133-5 du CASF", CHECK), ("président", "L123-6 du CASF", READ),
     ]  # fmt: skip # a table
     assert told(CCAS, "minutes", "listing", "open", "publicity", "leaving") == [
