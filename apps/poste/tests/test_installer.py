@@ -19,12 +19,9 @@ from cryptography.hazmat.primitives import serialization
 
 from apps.poste.tests.test_poste import (
     CHROME,
-    CONTAINERS,
     EDGE,
     HOLDER,
     ISSUED,
-    LONG,
-    RUN,
     TDT,
     Door,
     Wine,
@@ -41,6 +38,8 @@ from creatic.pki.keys import Passphrases
 from creatic.pki.x509 import Settings
 from creatic.postes import program
 from creatic.postes.installer import SIGNING, InstallerError, Maker, number_of, western
+from testbed.poste import LONG
+from testbed.wine import CONTAINERS, RUN
 
 __all__ = ["authority", "door", "prefix", "programs", "windows"]  # fixtures
 

@@ -12,7 +12,6 @@ import http.server
 import json
 import os
 import pty
-import re
 import secrets
 import select
 import shutil
@@ -39,18 +38,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from creatic_agent.enrolment import Refused, check_renewal, read_csr
 from creatic_agent.proof import signed_by
 from testbed.patience import wait_for
+from testbed.poste import LONG
+from testbed.wine import GO, MODULE, MY, QUIET, RUN, Registry, dos, server
 
-MODULE = Path(__file__).parents[1]
 SIREN, OTHER_SIREN = "215902495", "130001229"
 TDT = "https://tdt.example.test"
 HOLDER, PROVIDED = "Jeanne Lefèvre", "Paul Carré"
-GO = {"GOPROXY": "off", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"}
-MY = r"HKCU\Software\Microsoft\SystemCertificates\My\Certificates"
-CONTAINERS = r"HKCU\Software\Wine\Crypto\RSA"
-RUN = r"HKLM\Software\Microsoft\Windows\CurrentVersion\Run"
 CHROME = r"HKLM\Software\Policies\Google\Chrome"
 EDGE = r"HKLM\Software\Policies\Microsoft\Edge"
-LONG = 600  # seconds, when the machine has much else to do
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("go") is None, reason="needs Go (package golang-go)"),
@@ -350,11 +345,10 @@ class PC:
 
 def wined(prefix: Path) -> dict[str, str]:
     """Settings of a program that Wine runs in a prefix, without a screen nor a language."""
-    own = {"WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree,mshtml=", "LC_ALL": "C.UTF-8", "DISPLAY": ""}
-    return os.environ | own | {"WINEPREFIX": str(prefix)}
+    return os.environ | QUIET | {"WINEPREFIX": str(prefix)}
 
 
-class Wine(PC):
+class Wine(Registry, PC):
     """And as Windows does, as far as Wine is one."""
 
     system = "windows"
@@ -366,7 +360,7 @@ class Wine(PC):
         self.command = ("wine", str(program))
 
     def argument(self, path: Path) -> str:
-        return "Z:" + str(path).replace("/", "\\")
+        return dos(path)
 
     def wine(self, *command: str, check: bool = True) -> str:
         done = subprocess.run(
@@ -378,42 +372,6 @@ class Wine(PC):
             stdin=subprocess.DEVNULL,
         )
         return done.stdout.decode("cp437")  # as reg writes to a pipe, in a session of no language
-
-    def query(self, key: str) -> dict[str, dict[str, str]]:
-        """Values of a key and of those under it, as reg tells them: by key, then by name."""
-        found: dict[str, dict[str, str]] = {}
-        values: dict[str, str] = {}
-        for line in self.wine("reg", "query", key, "/s", check=False).splitlines():
-            if line.startswith("HKEY"):
-                values = found.setdefault(line.strip(), {})
-            elif told := re.match(r"    (.*?)    (REG_\w+)    ?(.*)", line.rstrip("\r")):
-                values[told[1]] = told[3]
-        return found
-
-    def blobs(self, key: str) -> list[dict[int, bytes]]:
-        """Certificates of a store as the registry has them: each one's properties, by number."""
-        found = []
-        for values in self.query(key).values():
-            if "Blob" not in values:
-                continue
-            content, properties = bytes.fromhex(values["Blob"]), {}
-            while content:
-                number, size = int.from_bytes(content[:4], "little"), int.from_bytes(content[8:12], "little")
-                properties[number], content = content[12 : 12 + size], content[12 + size :]
-            found.append(properties)
-        return found
-
-    def certificates(self) -> list[x509.Certificate]:
-        return [x509.load_der_x509_certificate(one[32]) for one in self.blobs(MY)]
-
-    def machine(self, store: str) -> list[bytes]:
-        """Certificates of a store of the machine, DER."""
-        return [one[32] for one in self.blobs(rf"HKLM\Software\Microsoft\SystemCertificates\{store}\Certificates")]
-
-    def containers(self) -> list[str]:
-        return [
-            key.rsplit("\\", 1)[1] for key in self.query(CONTAINERS) if key.rsplit("\\", 1)[1].startswith("creatic-")
-        ]
 
     def clean(self) -> None:
         self.run("retirer")
@@ -438,15 +396,14 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def made(folder: Path) -> Iterator[Path]:
     environment = wined(folder)
-    server = next(path for path in ("/usr/lib/wine/wineserver", "/usr/lib/wine/wineserver64") if Path(path).exists())
     subprocess.run(["wineboot", "-i"], env=environment, check=True, capture_output=True, timeout=LONG)
     # Else Windows starts at each program; and its services, by the first, whose pipes they would hold.
-    for command in ([server, "-p"], ["wine", "cmd", "/c", "exit"]):
+    for command in ([server(), "-p"], ["wine", "cmd", "/c", "exit"]):
         subprocess.run(
             command, env=environment, check=False, timeout=LONG, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
     yield folder
-    subprocess.run([server, "-k"], env=environment, check=False, timeout=LONG)
+    subprocess.run([server(), "-k"], env=environment, check=False, timeout=LONG)
     shutil.rmtree(folder)
 
 

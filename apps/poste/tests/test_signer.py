@@ -39,9 +39,6 @@ from signature_actes.person import Person
 from signature_actes.refusal import Refusal
 
 from apps.poste.tests.test_poste import (
-    GO,
-    LONG,
-    MODULE,
     PC,
     SYSTEMS,
     TDT,
@@ -59,6 +56,8 @@ from apps.signature.tests.conftest import LIBRARY, PEM, SIREN, Issuer, Pair, Tok
 from apps.signature.tests.test_pades import pdfsig
 from apps.signature.tests.test_pes import PLACE, xmlsec1_verifies
 from testbed import helios
+from testbed.poste import LONG
+from testbed.wine import GO, MODULE, beside, server
 
 __all__ = ["issuer", "programs", "pytestmark", "tokens", "windows"]  # fixtures of others, and what all of it needs
 PIN, PASSWORD = "271828", "mot de passe é"
@@ -357,14 +356,11 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if shutil.which("wine") is None:
         pytest.skip("needs Wine (packages wine, wine64)")
     for folder in made(tmp_path_factory.mktemp("wine")):
-        server = next(
-            path for path in ("/usr/lib/wine/wineserver", "/usr/lib/wine/wineserver64") if Path(path).exists()
-        )
         key = r"HKCU\Software\Wine\Drivers"
         commands = (
             ["wine", "reg", "add", key, "/v", "Graphics", "/d", "null", "/f"],
-            [str(server), "-k"],
-            [str(server), "-p"],
+            [server(), "-k"],
+            [server(), "-p"],
         )
         for command in (*commands, ["wine", "cmd", "/c", "exit"]):
             subprocess.run(
@@ -380,10 +376,7 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def clicker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    program = tmp_path_factory.mktemp("clicker") / "clicker.exe"
-    command = ["nice", "-n", "19", "go", "build", "-o", str(program), "./tests/clicker"]
-    subprocess.run(command, cwd=MODULE, env=os.environ | GO | {"GOOS": "windows"}, check=True, timeout=LONG)
-    return program
+    return beside("clicker", tmp_path_factory.mktemp("clicker"))
 
 
 @pytest.fixture(params=SYSTEMS)
