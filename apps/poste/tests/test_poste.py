@@ -339,6 +339,10 @@ class PC:
         assert all(path.stat().st_mode & 0o777 == 0o600 for path in paths)
         return [path.stem for path in paths]
 
+    def folders(self) -> list[Path]:
+        """What is left of the account's own."""
+        return [*self.folder.glob("data/*")]
+
     def clean(self) -> None:
         pass
 
@@ -372,6 +376,9 @@ class Wine(Registry, PC):
             stdin=subprocess.DEVNULL,
         )
         return done.stdout.decode("cp437")  # as reg writes to a pipe, in a session of no language
+
+    def folders(self) -> list[Path]:
+        return [*self.prefix.glob("drive_c/users/*/AppData/Local/Creatic")]
 
     def clean(self) -> None:
         self.run("retirer")
@@ -734,8 +741,9 @@ def test_one_bad_certificate_of_the_file_keeps_no_other(pc: PC, door: Door) -> N
 def test_what_is_installed_goes_with_retirer_and_comes_again(pc: PC, door: Door) -> None:
     content = prepare(pc, door)
     pc.run("session")
+    pc.run("constats")
     pc.run("retirer", "--compte")
-    assert (pc.certificates(), pc.containers()) == ([], [])
+    assert (pc.certificates(), pc.containers(), pc.folders()) == ([], [], [])
     token = base64.b32encode(secrets.token_bytes(32)).decode().rstrip("=")
     door.tokens[token] = socket.gethostname()
     pc.config.write_text(json.dumps(content | {"jeton": token}))

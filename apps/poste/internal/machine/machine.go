@@ -220,7 +220,7 @@ func leave(folder string) {
 
 // Leave removes an account's folder, whose certificates and keys are gone.
 func Leave(folder string) {
-	for _, name := range []string{"etat.json", "verrou", "verrou-signature", "certificats"} {
+	for _, name := range []string{"etat.json", "verrou", "verrou-signature", "constats.json", "constats.verrou", "certificats"} {
 		_ = os.Remove(filepath.Join(folder, name))
 	}
 	leave(folder)
