@@ -173,6 +173,12 @@ def rolled_out(inventory: Path, name: str) -> dict[str, Any]:
     return dict(found)
 
 
+def this_morning(inventory: Path) -> str:
+    """What a morning says, on one line: its table folds, and it fails where something else of the lab is wrong."""
+    said = command("env", f"CREATIC_INVENTORY={inventory}", "COLUMNS=400", "fab", "matin").stdout
+    return " ".join(said.split())
+
+
 def _refuses(visit: Callable[[str], str], door: str) -> bool:
     return REFUSED in visit(door)
 
@@ -273,6 +279,7 @@ def test_a_pc_is_equipped_signs_renews_and_is_refused_once_revoked(tmp_path: Pat
         assert "installé, jusqu'au" in certified(inventory, NAME, pc.command("creatic-poste", "renouveler"))
         second, identity = held(pc)
         assert second != first and number(second) in shown(pc, TRANSMISSION, *identity)
+        assert f"certificat « {HOLDER} » renouvelé : S²LOW doit connaître le nouveau" in this_morning(inventory)
         assert "Ce PC est prêt" in pc.run("creatic-poste", "verifier")
         assert "sont envoyés au groupement" in pc.run("creatic-poste", "constats")
         assert audited(inventory, NAME)["etat"] == postes.JUDGED
