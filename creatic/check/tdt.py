@@ -7,7 +7,7 @@ accepts when it asks for a certificate (RFC 8446, 4.2.4), and a browser shows it
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -100,3 +100,28 @@ def refused(
             return []
         holders.append(str(one["titulaire"]))
     return holders
+
+
+def problem(
+    accepted: Sequence[str],
+    certificates: Iterable[Mapping[str, Any]],
+    commune: Mapping[str, Any],
+    authority: Path,
+    secrets: Path,
+) -> tuple[str, str] | None:
+    """What to say, and what to do, of a PC none of whose certificates a TdT takes (`refused`); None where it takes one.
+
+    Args:
+        commune: of the PC, as the inventory has it (``siren``, ``slug``, ``entites``).
+    """
+    owners = {str(commune["siren"]), *(str(one["siren"]) for one in commune.get("entites") or ())}
+    holders = refused(accepted, certificates, authority, secrets, owners)
+    if not holders:
+        return None
+    more = f" et {len(accepted) - 3} autres" if len(accepted) > 3 else ""
+    named = f"il nomme {' ; '.join(one[:100] for one in accepted[:3])}{more}"
+    return (
+        f"le TdT n'admet l'autorité d'aucun certificat de ce poste ({', '.join(holders)}) : {named}",
+        f"Donner au poste un certificat d'une autorité qu'il admet (communes/{commune['slug']}.yml, source: fichier ou "
+        "jeton), ou faire admettre celle-ci par le TdT, puis relancer",
+    )

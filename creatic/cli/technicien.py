@@ -19,7 +19,7 @@ from invoke import Context
 from rich.console import Console
 
 from creatic.backup import drill
-from creatic.check import host_keys, needs, received
+from creatic.check import host_keys, needs, received, tdt
 from creatic.cli import common
 from creatic.cli.common import TOP, Exit, print, task
 from creatic.evidence import follow
@@ -572,6 +572,15 @@ def poste_certify(context: Context, nom: str = "", attendre: bool = False) -> No
         raise Exit("Tout n'est pas certifié : la raison est affichée au-dessus.", code=1)
 
 
+def _refused_by_tdt(accepted: list[str], name: str, known: list[groupement.Commune]) -> tuple[str, str] | None:
+    """Why no certificate of a PC would serve at the TdT, and what to do; None where one does, or it does not say."""
+    [(commune, host)] = [
+        ({**one.data, "slug": one.slug}, host) for one in known for host in one.pcs() if host.name == name
+    ]
+    home, certificates = common.home(), host.variables["creatic_poste"]["certificats"]
+    return tdt.problem(accepted, certificates, commune, home / "pki/publie/ca.pem", home / "secrets")
+
+
 @task(
     "fab poste.installeur gondecourt-pc-secretariat --vers ~/installeurs",
     name="installeur",
@@ -605,11 +614,15 @@ def poste_installer(context: Context, postes: str, vers: str) -> None:
     variables, authority = drill.read_inventory(TOP, common.inventory_dir()), Authority(common.home() / "pki")
     maker = poste_maker.Maker(common.home(), authority, follow.code_version(TOP))
     enrolment, places, faults = _enrolment(), poste_places.places(known), list[str]()
+    accepts = functools.cache(tdt.authorities)
     for name in dict.fromkeys(wanted):
         try:
             with waiting("construction du programme", common.aside):
                 maker.ready(systems[name])  # before a token takes the place of the one before
             given = poste_settings.described(name, known, variables, authority)
+            if problem := _refused_by_tdt(accepts(given["tdt"]), name, known):
+                faults.append(f"{name} : {problem[0]}. À faire : {problem[1]}.")
+                continue
             with waiting("réponse de la porte d'enrôlement", common.aside):
                 token = enrolment.token(name) if places[name].requests else None
             path = maker.make(given, systems[name], token, folder, words.now())

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,17 @@ from typing import Any
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils import words
 from creatic_enrolement.store import Store
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from creatic.check import tdt
 from creatic.pki.authority import Authority
 from creatic.pki.keys import Passphrases
 from creatic.postes.places import places
 from creatic.registry import groupement
 from creatic_agent import enrolment as proof
+from testbed.authority import certificate
+from testbed.patience import wait_for
 from tests.unit.postes.test_door import EXAMPLE, TOP, local_door
 from tests.unit.postes.test_enrolment import SETTINGS
 
@@ -109,3 +114,30 @@ def test_a_door_that_is_away_says_what_to_do(node: Node) -> None:
     (node.inventory / "host_vars/guichet1.yml").write_text(json.dumps({"ansible_host": "127.0.0.1", "ansible_port": 1}))
     code, out, err = node.fab("poste.certifier")
     assert code == 1 and "le guichet n'a pas répondu" in out + err and "À faire" in out + err
+
+
+def test_no_installer_is_made_of_a_pc_that_the_tdt_would_refuse(node: Node, tmp_path: Path) -> None:
+    """Told before somebody carries it there: none but other authorities' certificates are taken."""
+    folder, other = tmp_path / "installeurs", certificate("AC d'ailleurs", None, ca=True)
+    (tmp_path / "ca.pem").write_bytes(other[0].public_bytes(serialization.Encoding.PEM))
+    key = other[1].private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (tmp_path / "ca.key").write_bytes(key)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    name = "bourbourg-pc-assemblees"  # no token, whose authority nobody knows here
+    (node.inventory / f"host_vars/{name}.yml").write_text(f"creatic_tdt_url: https://localhost:{port}/\n")
+    server = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(tmp_path / "ca.pem"), "-quiet"]
+    server += ["-key", str(tmp_path / "ca.key"), "-CAfile", str(tmp_path / "ca.pem"), "-verify", "1"]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(server, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet) as running:
+        try:
+            wait_for(lambda: tdt.authorities(f"https://localhost:{port}"), "le TdT")
+            code, out, err = node.fab("poste.installeur", name, "--vers", str(folder))
+        finally:
+            running.terminate()
+    said = " ".join((out + err).split())
+    assert code == 1 and f"{name} : le TdT n'admet l'autorité d'aucun certificat de ce poste" in said, said
+    assert "AC d'ailleurs" in said and "communes/bourbourg.yml" in said and [*folder.iterdir()] == []

@@ -65,23 +65,12 @@ def _check_tdt(variables: Mapping[str, Any], args: Mapping[str, Any]) -> list[Ch
     accepted, poste, commune = args["tdt_authorities"], variables.get("creatic_poste"), variables["creatic_commune"]
     if not accepted or not poste:
         return []
-    owners = {str(commune["siren"]), *(str(one["siren"]) for one in commune.get("entites") or ())}
     authority, secrets = Path(args["pki_dir"]) / "publie" / "ca.pem", Path(args["secrets_dir"])
-    holders = tdt.refused(accepted, poste["certificats"], authority.expanduser(), secrets.expanduser(), owners)
+    problem = tdt.problem(accepted, poste["certificats"], commune, authority.expanduser(), secrets.expanduser())
     label = "Autorité admise par le TdT"
-    if not holders:
+    if not problem:
         return [check("tdt", label, "ok", "le TdT n'en refuse pas, pour ce qu'il en dit")]
-    told = f"le TdT n'admet l'autorité d'aucun certificat de ce poste ({', '.join(holders)}) : {_shown(accepted)}"
-    fix = (
-        f"Donner au poste un certificat d'une autorité qu'il admet (communes/{commune['slug']}.yml, source: fichier ou "
-        "jeton), ou faire admettre celle-ci par le TdT, puis relancer"
-    )
-    return [check("tdt", label, "echec", told, fix)]
-
-
-def _shown(accepted: Sequence[str]) -> str:
-    more = f" et {len(accepted) - 3} autres" if len(accepted) > 3 else ""
-    return f"il nomme {' ; '.join(one[:100] for one in accepted[:3])}{more}"
+    return [check("tdt", label, "echec", *problem)]
 
 
 def _judged(result: dict[str, Any], checks: list[Check]) -> dict[str, Any]:
