@@ -246,6 +246,7 @@ def held(groupement: Groupement) -> Mapping[str, Any]:
     for number in range(3):
         depositor.one(f"AVANT-{number}-{time.time_ns()}", threading.Event())
     assert not depositor.refused and len(depositor.taken) == 3
+    groupement.does(groupement.old, "fab", "archive.sceaux")
     act = make_pdf("Acte", "MAJ-1")
     groupement.machines.run("relais", "cat > /run/acte.pdf && chmod 0644 /run/acte.pdf", given=act)
     day = time.strftime("%Y-%m-%d")
@@ -285,6 +286,7 @@ def test_servers_pass_and_archives_come_in_all_along(groupement: Groupement, hel
     for message, reply in {**held["archives"], **depositor.taken}.items():
         assert f"{reply.aip}.tar" in stored, message
         assert gateway.ask(f"/v1/versements/{message}", HOLDER).aip == reply.aip, message
+    groupement.does(REPO, "fab", "archive.sceaux")
     taken = "sae-journal exporter /var/lib/sae/essai >/dev/null && sae-journal verify /var/lib/sae/essai"
     assert "rien n'a été retiré" in groupement.on("versement", f"{taken} --racine /etc/creatic/pki/ca.pem")
     assert groupement.sql("SELECT reference FROM acte") == held["acte"]
