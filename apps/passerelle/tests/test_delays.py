@@ -145,7 +145,7 @@ def test_a_delay_ends_at_midnight_in_france(moment: datetime, state: str) -> Non
 # -- the page
 
 
-def keep(world: World, reference: str, commune: str, track: dict[str, Any], **fields: str) -> None:
+def keep(world: World, reference: str, commune: str, track: dict[str, Any], **fields: Any) -> None:
     data = {"circuit": "arrete", "nature": "2", "transmission": "oui", "numero": reference, "objet": "Voirie"} | fields
     with world.store.transaction() as connection:
         world.store.add(connection, reference, commune, data, FINISHED)
@@ -167,6 +167,27 @@ def test_the_nearest_end_is_first_and_what_ended_long_ago_is_gone(world: World) 
     keep(world, "x:none", "gondecourt", {})
     keep(world, "x:other", "la-madeleine", received("2026-12-01"))
     assert rows(world) == ["x:near", "x:again", "x:far", "x:late"]
+
+
+def test_no_more_is_read_of_an_act_than_what_is_shown(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two thousand acts with the visas of each are a hundred megabytes."""
+    heavy = {"visas": {"gestes": ["x" * 200] * 300}, "seance": {"pieces": ["x" * 200] * 300}, "dossier": 1}
+    part = done("publication", "2026-11-24", "electronique", annexes=2, entier_le="2026-11-30")
+    data = {"circuit": "deliberation", "nature": "", "uid": "u", "annexes": [{"nom": "plan.pdf" * 90}] * 2}
+    keep(world, "x:heavy", "gondecourt", received("2026-11-20") | part | heavy, **data)
+    read: list[dict[str, Any]] = []
+
+    def as_read(row: dict[str, Any]) -> Tracked:
+        read.append(row)
+        return as_act(row)
+
+    monkeypatch.setattr(delays, "as_act", as_read)
+    whole = world.store.get("x:heavy")
+    assert whole is not None
+    letters = Letters(world.store, Files(world.config.folder))
+    [told] = delays.shown(world.store, letters, world.config, GONDECOURT, NOW.date())
+    assert told == delays.told(whole, delays.of(whole, world.config), NOW.date())
+    assert len(str(read)) < 2000
 
 
 def test_agents_of_a_commune_read_theirs_and_nobody_else(world: World, ask: Any) -> None:
