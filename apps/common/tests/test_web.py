@@ -55,6 +55,14 @@ def test_a_refusal_says_why_in_french(client: FlaskClient, method: str, address:
     assert "Retry-After" not in answer.headers
 
 
+@pytest.mark.parametrize("address", ["/connu?a=b%00c", "/connu?a=b&a=%00", "/connu?%00=b", "/connu%00", "/connu/%00"])
+def test_nothing_is_asked_that_no_text_of_the_database_holds(client: FlaskClient, address: str) -> None:
+    answer = client.get(address)
+    assert answer.status_code == 400
+    assert "caractère nul" in answer.get_json()["motif"] and "À faire" in answer.get_json()["motif"]
+    assert client.get("/connu?a=%2500").status_code == 200
+
+
 @pytest.mark.parametrize("sent", [b"[" * 100_000, b"9" * 5_000, b"\xff", b"{", b'"\\ud800"'])
 def test_what_is_no_json_ends_no_request(sent: bytes) -> None:
     rules = (("POST", "/dit", lambda: jsonify({"dit": request.get_json(silent=True)})),)

@@ -5,6 +5,7 @@ Run by Mayan's own Python (`test_mayan`), on the world of `in_process`.
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import html
 import io
@@ -46,6 +47,7 @@ from creatic_accounts.doors import Role
 from creatic_accounts.models import Sent
 from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import DataError, connection
 from django.http import HttpResponse, QueryDict
 from django.test import RequestFactory, TestCase
 from django.test.utils import setup_databases, setup_test_environment
@@ -248,6 +250,39 @@ class Asked(Mayan):
         self.assertTrue(Visitor().get("/documents/documents/", secure=True)["Location"].startswith("/authentication/"))
         self.assertEqual(Visitor().get("/oidc/authenticate/", secure=True).status_code, 302)
         self.assertTrue(Visitor().get("/oidc/authenticate/", secure=True)["Location"].startswith("/authentication/"))
+
+    def test_what_no_text_of_the_database_holds_is_refused_and_breaks_nothing(self) -> None:
+        """As PostgreSQL's client has it (psycopg 3.3); what these tests are on takes it."""
+
+        def as_postgresql(execute: Any, query: str, values: Any, many: bool, context: Any) -> Any:
+            if "\\x00" in repr(values):
+                raise DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+            return execute(query, values, many, context)
+
+        number = self.deposit()
+        browser, key = self.browser("paul.renard"), self.token("paul.renard").json()["token"]
+        basic = base64.b64encode(b"paul\0renard:x").decode()
+        there = f"/api/v4/creatic/dossiers/{number}/refuser/"
+        with connection.execute_wrapper(as_postgresql):
+            answers = {
+                "query": browser.get("/parapheur/dossiers/?etat=a%00b", secure=True),
+                "words": browser.get("/parapheur/dossiers/?mots=%00", secure=True),
+                "path": browser.get("/parapheur/lots/%00/", secure=True),
+                "api": Visitor().get("/api/v4/documents/?q=%00", HTTP_AUTHORIZATION=f"Token {key}", secure=True),
+                "form": browser.post(
+                    f"/parapheur/dossiers/{number}/", {"geste": "refuser", "motif": "a\0b", "etat": "a_viser"},
+                    secure=True,
+                ),
+                "json": Visitor().post(
+                    there, json.dumps({"motif": "a\0b"}), "application/json", HTTP_AUTHORIZATION=f"Token {key}",
+                    secure=True,
+                ),
+                "login": Visitor().get("/api/v4/documents/", HTTP_AUTHORIZATION=f"Basic {basic}", secure=True),
+                "cookie": Visitor(HTTP_COOKIE='sessionid="abcdefgh\\000"').get("/parapheur/", secure=True),
+            }  # fmt: skip # a table
+        self.assertEqual({name: one.status_code for name, one in answers.items()}, dict.fromkeys(answers, 400))
+        self.assertTrue(all("nul, qu'aucun texte" in one.content.decode() for one in answers.values()))
+        self.assertEqual(browser.get("/parapheur/dossiers/?etat=a_viser", secure=True).status_code, 200)
 
     def test_an_account_that_no_rollout_made_goes_out_and_nowhere_else(self) -> None:
         get_user_model().objects.create_user("zoe.martin", "z@x.test", OWN)

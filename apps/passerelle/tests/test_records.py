@@ -455,7 +455,7 @@ def test_an_act_is_its_communes_alone_and_a_flow_is_none(world: World, ask: Any)
     assert ask("poste", at(other)).status_code == 404
     assert ask("poste", at(other), "POST", data=told, headers=OWN_PAGE).status_code == 404
     assert ask("poste", f"/acte/executoire.pdf?reference={other}").status_code == 404
-    assert ask("poste", "/acte?reference=%00").status_code == 404
+    assert ask("poste", "/acte?reference=%00").status_code == 400
     assert "publication" not in world.act(other).track
     data = {"circuit": "pes", "numero": "flux", "date": "2026-11-20", "objet": "x", "document": {}, "annexes": []}
     world.chain.arrivals.take("parapheur:flux", "gondecourt", data, "teletransmission")

@@ -8,6 +8,11 @@ import pytest
 
 from testbed.chain import COMMUNES, FakeConnector, World
 
+NOT_KEPT = (
+    "Un texte de cette demande ne peut pas être gardé (caractère nul ou incomplet). À faire : corrigez-le ; rien n'a "
+    "été changé."
+)
+
 
 def test_a_connector_sees_and_takes_what_is_its_own(world: World, ask: Any) -> None:
     reference = world.deliberations.adopt("d1", annexes=1)
@@ -44,12 +49,23 @@ def test_nobody_else_speaks_as_a_connector(ask: Any, who: str) -> None:
         ({"reference": "deliberations:d1", "etat": "acquittee", "ar_acte": "???"}, 400,
          "Champ « ar_acte » : ce n'est pas du base64."),
         ([], 400, "Un objet JSON est attendu."),
+        ({"reference": "deliberations:\0", "etat": "transmise"}, 400, NOT_KEPT),
     ],
 )  # fmt: skip # a case a line
 def test_bad_news_are_refused_in_french(world: World, ask: Any, body: Any, status: int, text: str) -> None:
     world.reach(world.deliberations.adopt("d1"), "signature")
     answer = ask("connecteur", "/connecteur/suivi", "POST", json=body)
     assert (answer.status_code, answer.json()["message"]) == (status, text)
+
+
+@pytest.mark.parametrize("reason", ["a\0b", "a\ud800b"])
+def test_a_text_that_is_none_is_not_to_be_sent_again(world: World, ask: Any, reason: str) -> None:
+    reference = world.deliberations.adopt("d1")
+    world.reach(reference, "teletransmission")
+    answer = ask(
+        "connecteur", "/connecteur/suivi", "POST", json={"reference": reference, "etat": "refusee", "motif": reason}
+    )
+    assert (answer.status_code, answer.json()["message"]) == (400, NOT_KEPT)
 
 
 def test_each_sees_its_own_acts(world: World, ask: Any) -> None:

@@ -28,6 +28,9 @@ _BUSY = (
     "Trop de demandes de votre commune ou de votre organisme sont en cours. À faire : attendez leurs réponses, puis "
     "recommencez dans une minute."
 )
+_UNFIT = (
+    "Ce qui est demandé contient un caractère nul, qu'aucun texte n'a ici. À faire : recommencez sans ce caractère."
+)
 
 _TEXTS = {
     HTTPStatus.NOT_FOUND: "Cette adresse n'existe pas.",
@@ -64,6 +67,12 @@ def refusal(field: str, status: int, text: str, retry: int = 0) -> Response:
     if retry:
         answer.headers["Retry-After"] = str(retry)
     return answer
+
+
+def _holds_nul() -> bool:
+    """Whether an address or what is asked of it holds a NUL, which no text of PostgreSQL does, nor a name of a file."""
+    asked = (request.path, *request.args, *(one for found in request.args.listvalues() for one in found))
+    return any("\0" in one for one in asked)
 
 
 class _Places:
@@ -113,11 +122,13 @@ def application(
 ) -> Flask:
     """An application of rules (method, address, view) which says by `refuse` what HTTP itself refuses, and Denied.
 
-    Who has a SIREN has `PLACES` in it, and sends `LARGEST` to a view that says nothing else.
+    Who has a SIREN has `PLACES` in it, and sends `LARGEST` to a view that says nothing else. No view is asked for a NUL
+    by its address.
     """
     app = Flask(name, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST
     app.json = _Json(app)
+    app.before_request(lambda: refuse(HTTPStatus.BAD_REQUEST, _UNFIT) if _holds_nul() else None)
     _Places(app, refuse)
     for method, address, view in rules:
         app.add_url_rule(address, view.__name__, view, methods=[method])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 import creatic_passwords
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.views import redirect_to_login
+from django.db import DataError
 from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 from rest_framework.exceptions import APIException
@@ -22,6 +24,27 @@ _CLOSED = (
     "cette adresse n'est pas ouverte à votre compte. À faire : revenez à l'accueil ; si votre travail la demande, "
     "dites-le au groupement"
 )
+_UNFIT = (
+    "Ce qui est demandé contient un caractère nul, qu'aucun texte n'a ici. À faire : recommencez sans ce caractère ; "
+    "rien n'a été changé."
+)
+
+
+def _holds_nul(request: Any) -> bool:
+    """Whether a request asks, before its body is read, for a text that PostgreSQL has not."""
+    asked = (request.path, unquote(request.META.get("QUERY_STRING", "")), *request.COOKIES.values())
+    return any("\0" in one for one in asked)
+
+
+def _is_nul(error: Exception) -> bool:
+    """Whether the database's client refused one: of a body, or of an Authorization (psycopg 3.3, `StrDumper`)."""
+    return isinstance(error, DataError) and "NUL (0x00)" in str(error)
+
+
+def _unfit(request: Any) -> HttpResponse:
+    if request.path.startswith(f"/{_API}"):
+        return JsonResponse({"detail": _UNFIT}, status=400)
+    return HttpResponse(_UNFIT, "text/plain; charset=utf-8", status=400)
 
 
 class Acting:
@@ -36,6 +59,8 @@ class Acting:
 
     def process_exception(self, request: Any, exception: Exception) -> HttpResponse | None:
         """Show a refusal on a page of Mayan's, or as JSON."""
+        if _is_nul(exception):
+            return _unfit(request)
         return _told(request, exception) if isinstance(exception, guard.Kept) else None
 
 
@@ -52,7 +77,7 @@ class Doors:
         self._get_response = get_response
 
     def __call__(self, request: Any) -> Any:
-        return self._get_response(request)
+        return _unfit(request) if _holds_nul(request) else self._get_response(request)
 
     def process_view(self, request: Any, _view: Any, _arguments: Any, _named: Any) -> HttpResponse | None:
         """Before any view of Mayan's."""
@@ -65,6 +90,10 @@ class Doors:
                 user = self._authenticated(request)
             except APIException as error:
                 return JsonResponse({"detail": str(error.detail)}, status=error.status_code)
+            except DataError as error:
+                if not _is_nul(error):
+                    raise
+                return _unfit(request)
         request.creatic_role = role = doors.role_of(user, here)
         if not doors.may(role, request.method, where):
             return self._refused(request, role, where)

@@ -64,7 +64,7 @@ class Records:
 
     def _asked(self, commune: Commune) -> Tracked:
         reference = request.args.get("reference", "")
-        act = None if "\0" in reference else self._store.get(reference)
+        act = self._store.get(reference)
         if act is None or act.commune != commune.slug or act.eliminated:
             raise BadRequest("Cet acte n'est pas de votre commune, ou n'est pas ici.", 404)
         return act

@@ -99,6 +99,8 @@ def create_app(config: Config, store: Store, chain: Chain) -> Flask:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.register_error_handler(BadRequest, lambda error: _error(error.status, str(error)))
     app.register_error_handler(psycopg.Error, _away)
+    app.register_error_handler(psycopg.DataError, _unkept)
+    app.register_error_handler(UnicodeEncodeError, _unkept)  # half a character
     app.register_error_handler(PoolTimeout, _away)
     app.register_error_handler(OSError, _away)
     return app
@@ -108,6 +110,16 @@ def _away(error: Exception) -> Response:
     log.error("%s", error)
     text = "La passerelle ne peut pas travailler. Rien n'est perdu : réessayez plus tard."
     return _error(HTTPStatus.SERVICE_UNAVAILABLE, text, 30)
+
+
+def _unkept(error: Exception) -> Response:
+    """What PostgreSQL takes for no text is the fault of who sent it: nothing would come of asking again."""
+    log.error("%s", error)
+    text = (
+        "Un texte de cette demande ne peut pas être gardé (caractère nul ou incomplet). À faire : corrigez-le ; rien "
+        "n'a été changé."
+    )
+    return _error(HTTPStatus.BAD_REQUEST, text)
 
 
 class _Views:

@@ -231,11 +231,11 @@ def test_an_account_hears_of_its_eliminations_and_says_where_their_copies_are(
             (text,),
         )
         db.execute("INSERT INTO objet (demande, aip) VALUES ('p', ?)", (aip,))
-    for after, seen in (("", [aip]), (aip[:-1], [aip]), (aip, []), ("%00'", [aip])):
+    for after, seen in (("", [aip]), (aip[:-1], [aip]), (aip, []), ("'", [aip])):
         told = ask(f"/v1/eliminations?prevues=1&apres={after}").get_json()
         assert [one["archive"] for one in told["eliminations"]] == seen, after
     assert ask("/v1/eliminations", "loos").get_json()["eliminations"] == []
-    for wrong in ("-1", "x", "9" * 30, "²"):
+    for wrong in ("-1", "x", "9" * 30, "²", "%00"):
         assert ask(f"/v1/eliminations?apres={wrong}").status_code == 400
     said = {"demande": "d", "lieux": {"connecteur": {"etat": "supprime", "nombre": 1}}}
     client = create_app(gateway.config, gateway.engine).test_client()
