@@ -33,6 +33,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> Any:
         "matters", more=_MORE, having={
             "plone.app.layout.viewlets.common": {"ViewletBase": _Shown},
             "plone.dexterity.browser.view": {"DefaultView": _Shown},
+            "zExceptions": {"NotFound": LookupError},
             "creatic.deliberations.publishing": {"Publication": _Shown},
             "creatic.deliberations.workflows": {"WORKFLOWS": {}},
         },
@@ -84,6 +85,18 @@ def test_the_block_is_drawn_as_the_site_draws_it_and_escaped(pages: Any, kind: s
     assert "<script>" not in drawn and "&lt;script&gt;" in drawn and "&amp; « trois »" in drawn
     assert drawn.count("<tr>") == 30 and '<details id="loi"' in drawn
     assert f"Ce que dit la loi : {law.of(kind).label}" in drawn
+
+
+@pytest.mark.parametrize("name", ["loi.pt", "steps.pt"])
+def test_a_block_asked_alone_is_no_page(pages: Any, name: str) -> None:
+    """A page that has it gives it what it shows; a visitor who asked for it had a 500."""
+    configured = Path(places.__file__).with_name("configure.zcml").read_text(encoding="utf-8")
+    [page] = [one for one in configured.split("<browser:page ") if f"templates/{name}" in one]
+    assert 'class=".pages.Shared"' in page.partition("/>")[0]
+    alone = pages.Shared()
+    alone.__name__ = "creatic-law"
+    with pytest.raises(LookupError, match="creatic-law"):
+        alone()
 
 
 def test_the_page_of_a_meeting_has_the_block() -> None:

@@ -49,6 +49,13 @@ def _sentence(said: str) -> str:
     return f"{said[:1].upper()}{said[1:]}."
 
 
+class Shared(BrowserView):
+    """A block that several pages have: who asks for it alone, of no page, finds nothing."""
+
+    def __call__(self) -> Any:
+        raise NotFound(self.__name__)
+
+
 _OF_VOTES = ("adopter", "rejeter")
 
 
