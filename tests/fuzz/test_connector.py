@@ -15,11 +15,9 @@ from hypothesis import strategies as st
 from tdt_connector import (
     acquit,
     archive,
-    budget,
     checks,
     classification,
     description,
-    flow,
     prefecture,
     receipt,
     s2low,
@@ -28,9 +26,9 @@ from tdt_connector import (
 from tdt_connector.errors import TdtError
 
 from apps.connecteur.tests.test_acquit import NEW, OLD
+from creatic_agent import flow, totem
 from creatic_agent.act import File
-from testbed import budget as totem
-from testbed import helios
+from testbed import budget, helios
 from testbed.sae import PDF, old_pdf
 from tests.fuzz import spoilt as words
 from tests.fuzz.spoilt import asked, refuses, spoilt
@@ -73,16 +71,16 @@ def test_flows(content: bytes) -> None:
             assert all(isinstance(one, str) for one in checks.check_pes(path, SIREN, 10_000_000, signed=True))
 
 
-@given(content=spoilt([totem.make(), totem.make(sealed=False)], words.XML))
+@given(content=spoilt([budget.make(), budget.make(sealed=False)], words.XML))
 def test_budgets(content: bytes) -> None:
     with scratch() as folder:
         path = folder / "budget.xml"
         path.write_bytes(content)
         with asked():
-            found, _ = budget.check(path, SIREN, "2026-01-15", 2.0)
+            found, _ = totem.check(path, SIREN, "2026-01-15", 2.0)
         if not found:
-            refuses(lambda: budget.page(path))
-        refuses(lambda: budget.page(path), flow.FlowError)
+            refuses(lambda: totem.page(path))
+        refuses(lambda: totem.page(path), flow.FlowError)
 
 
 @given(content=spoilt([OLD, NEW], words.XML))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from lxml import etree
-from tdt_connector import budget, sip
+from tdt_connector import sip
 from tdt_connector.client import Client
 from tdt_connector.config import Delays
 from tdt_connector.depot import DepotWatcher
@@ -19,6 +19,7 @@ from tdt_connector.journal import State
 from tdt_connector.proof import test_pdf as make_pdf
 from tdt_simulator.testing import TdtServer
 
+from creatic_agent import totem
 from testbed.budget import CFU, LINES, make
 from testbed.connector import SIREN, Commune
 
@@ -29,7 +30,7 @@ LINE = ("6411", "012", "D", "1.00", "0")
 def told(tmp_path: Path, content: bytes, decided: str = "2026-01-15") -> str:
     path = tmp_path / "budget.xml"
     path.write_bytes(content)
-    faults, _remarks = budget.check(path, SIREN, decided, 43)
+    faults, _remarks = totem.check(path, SIREN, decided, 43)
     return "\n".join(faults)
 
 
@@ -307,11 +308,11 @@ def test_the_year_goes_with_the_day_of_the_vote(tmp_path: Path, decided: str, ki
 def test_more_receipts_than_expenses_are_told_only(tmp_path: Path) -> None:
     path = tmp_path / "budget.xml"
     path.write_bytes(make((*LINES, ("7788", "77", "R", "5", "0"))))
-    faults, remarks = budget.check(path, SIREN, "2026-01-15", 43)
+    faults, remarks = totem.check(path, SIREN, "2026-01-15", 43)
     assert (faults, len(remarks)) == ([], 1) and "recettes" in remarks[0]
     path.write_bytes(make((*LINES, ("", "", "D", "5", "0"))))
     unplaced = "équilibre du budget non vérifié : lignes sans compte par nature (1)"
-    assert budget.check(path, SIREN, "2026-01-15", 43) == ([], [unplaced])
+    assert totem.check(path, SIREN, "2026-01-15", 43) == ([], [unplaced])
 
 
 def test_accounts_need_no_balance(tmp_path: Path) -> None:
@@ -321,7 +322,7 @@ def test_accounts_need_no_balance(tmp_path: Path) -> None:
 def test_a_person_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "budget <1>.xml"
     path.write_bytes(make())
-    page = budget.page(path).decode()
+    page = totem.page(path).decode()
     assert "Budget primitif, exercice 2026" in page and "Gondecourt &amp; hameaux" in page
     assert "budget &lt;1&gt;.xml" in page and "<1>" not in page
     for text in ("450\u202f000,50\xa0€", "100\u202f000,00\xa0€", 'scope="row">012<'):

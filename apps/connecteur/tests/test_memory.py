@@ -12,11 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tdt_connector import checks, flow
+from tdt_connector import checks
 from tdt_connector.filing import FOLDERS
 from tdt_connector.proof import test_pdf as make_pdf
 
 from apps.connecteur.tests.test_pieces import IDACTE, aracte, nomenclature
+from creatic_agent import flow
 from testbed import helios
 from testbed.connector import FAST, SIREN, Authority
 

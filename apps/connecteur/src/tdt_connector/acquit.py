@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+from creatic_agent import flow
 from creatic_agent.errors import CreaticError
-
-from . import flow
 
 _SLIPS = {"PES_DepenseAller": "5", "PES_RecetteAller": "6"}  # which domain answers about bordereaux of which part
 _SLIPS_MAX = 100_000  # bordereaux of a flow; the largest have hundreds

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date, datetime
 from pathlib import Path
 
+from creatic_agent import totem
 from creatic_agent.durable import write
 
-from . import budget
 from . import description as descriptions
 from .checks import check_act, check_kept, check_pes
 from .filing import Filing, pes_name
@@ -49,8 +49,8 @@ class Admission(Part):
         if act is None:
             self._filing.reject(row, "\n".join(faults))
             return
-        if budget.is_xml(folder / act.file):
-            write(folder / budget.READABLE, budget.page(folder / act.file))
+        if totem.is_xml(folder / act.file):
+            write(folder / totem.READABLE, totem.page(folder / act.file))
         try:
             self._journal.move(row, State.CHECKED, numero=act.number, acte=act.to_dict())
         except AlreadyUsed:

@@ -15,9 +15,9 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from creatic_agent import flow, totem
 from creatic_agent.act import File
 
-from . import budget, flow
 from .classification import Classification, Nature, fold
 from .config import Config
 from .description import Description
@@ -227,7 +227,7 @@ def check_act(
     faults += _check_transmission(description, config)
     nature = _check_nature(description, classification, faults)
     _check_matter(description.matter, classification, faults)
-    if budget.is_xml(folder / description.file):
+    if totem.is_xml(folder / description.file):
         remarks += _check_budget(description, day, nature, folder, config, faults)
     else:
         add(check_pdf(folder / description.file))
@@ -257,7 +257,7 @@ def check_kept(
         faults.append(f"champ « objet » : indiquez l'objet de l'acte, en {SUBJECT_MAX} caractères au plus.")
     day, problem = check_date(description.date, today)
     problems = [problem, check_pdf(folder / description.file)]
-    if budget.is_xml(folder / description.file) or fold(description.nature) in ("5", "bf"):
+    if totem.is_xml(folder / description.file) or fold(description.nature) in ("5", "bf"):
         problems = [problem, "champ « transmission » : un budget se transmet toujours (CGCT, L1612-8 et L2131-2)."]
     problems += [check_annex(folder / annex.name) for annex in description.annexes]
     names = [description.file, *(annex.name for annex in description.annexes)]
@@ -276,11 +276,11 @@ def _check_budget(
     name = description.file
     if nature is not None and nature.code != "5":
         faults.append(f"champ « nature » : « {name} » est un budget (XML) ; écrivez 5 (documents budgétaires).")
-    if description.matter and not f"{description.matter}.".startswith(f"{budget.MATTER}."):
-        faults.append(f"champ « classification » : un budget (XML) se transmet en {budget.MATTER}, pas ailleurs.")
+    if description.matter and not f"{description.matter}.".startswith(f"{totem.MATTER}."):
+        faults.append(f"champ « classification » : un budget (XML) se transmet en {totem.MATTER}, pas ailleurs.")
     if not any((folder / annex.name).suffix.lower() == ".pdf" for annex in description.annexes):
         faults.append(f"champ « annexes » : joignez à « {name} » la délibération qui l'adopte, en PDF.")
-    wrong, remarks = budget.check(folder / name, config.siren, day, config.schema_budgetaire)
+    wrong, remarks = totem.check(folder / name, config.siren, day, config.schema_budgetaire)
     faults += wrong
     return remarks
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from creatic_agent.durable import unused
 from creatic_agent.french import speak
 from creatic_agent.reasons import because
+from creatic_agent.totem import is_xml as is_budget
 
 from . import description as descriptions
 from . import letters
 from .archive import ArchiveError, Away, Sae, latest_archived
-from .budget import is_xml as is_budget
 from .checks import check_act, check_kept, check_number, check_pdf, check_pes, check_size
 from .classification import ClassificationError
 from .classification import parse as parse_classification

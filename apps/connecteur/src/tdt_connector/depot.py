@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from . import budget
+from creatic_agent import totem
+
 from . import description as descriptions
 from .checks import check_size
 from .config import Delays
@@ -195,7 +196,7 @@ class DepotWatcher:
             return False
         with open_regular(self._folder / name) as (handle, _):
             head = os.pread(handle, _TAIL, 0)
-            return any(one.encode() in head for one in (budget.NAMESPACE, budget.CFU_NAMESPACE))
+            return any(one.encode() in head for one in (totem.NAMESPACE, totem.CFU_NAMESPACE))
 
     def _parse(self, name: str) -> descriptions.Description | list[str]:
         info = self._entries[name].info

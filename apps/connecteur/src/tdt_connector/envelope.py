@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import BinaryIO
 
-from . import flow
+from creatic_agent import flow
 
 _HEAD = 50  # bytes where S²LOW looks for the encoding
 _BLOCK = 1 << 20

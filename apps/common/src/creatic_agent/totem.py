@@ -21,7 +21,7 @@ from pathlib import Path
 
 from lxml import etree
 
-from . import flow
+from creatic_agent import flow
 
 NAMESPACE = "http://www.minefi.gouv.fr/cp/demat/docbudgetaire"
 CFU_NAMESPACE = "http://www.minefi.gouv.fr/cp/demat/doccfu"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import BinaryIO
 from xml.parsers import expat
 
-from creatic_agent.errors import CreaticError
+from .errors import CreaticError
 
 _BLOCK = 1 << 16
 _TAG_MAX = 1_000_000  # bytes of one tag or comment
