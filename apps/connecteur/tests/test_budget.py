@@ -20,6 +20,7 @@ from tdt_connector.proof import test_pdf as make_pdf
 from tdt_simulator.testing import TdtServer
 
 from creatic_agent import totem
+from creatic_agent.budget import AMENDING, PRIMARY, UNIQUE, Decision
 from testbed.budget import CFU, LINES, make
 from testbed.connector import SIREN, Commune
 
@@ -27,10 +28,10 @@ SCHEMA = Path(__file__).parents[4] / "shared/protocol/pes/SchemaDocBudg/Document
 LINE = ("6411", "012", "D", "1.00", "0")
 
 
-def told(tmp_path: Path, content: bytes, decided: str = "2026-01-15") -> str:
+def told(tmp_path: Path, content: bytes, decided: str = "2026-01-15", draft: bool = False) -> str:
     path = tmp_path / "budget.xml"
     path.write_bytes(content)
-    faults, _remarks = totem.check(path, SIREN, decided, 43)
+    faults, _remarks = totem.check(path, SIREN, decided, 43, draft)
     return "\n".join(faults)
 
 
@@ -59,6 +60,29 @@ def test_the_official_schema_takes_what_we_take(tmp_path: Path) -> None:
     for content in (make(), make(kind="02", before='<NumDec V="1"/>'), make(block='<DteDec V="2026-01-15"/>')):
         assert schema.validate(etree.fromstring(content)), schema.error_log
         assert told(tmp_path, content) == ""
+
+
+def test_before_its_vote_a_budget_may_be_a_project_without_a_seal(tmp_path: Path) -> None:
+    for content in (make(sealed=False), make(block='<ProjetBudget V="true"/>', sealed=False)):
+        assert told(tmp_path, content, draft=True) == ""
+    assert "Exer : exercice 2025" in told(tmp_path, make(year="2025", sealed=False), draft=True)
+    assert "n'est pas un budget" in told(tmp_path, b"<a/>", draft=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        (make(), Decision(PRIMARY, 2026)),
+        (make(kind="02", before='<NumDec V="1"/>'), Decision(AMENDING, 2026, "1")),
+        (make(kind="10", unique=True), Decision(UNIQUE, 2026)),
+        (make(kind="07"), None),
+        (b"<a/>", None),
+    ],
+)
+def test_what_a_budget_is(tmp_path: Path, content: bytes, wanted: Decision | None) -> None:
+    path = tmp_path / "budget.xml"
+    path.write_bytes(content)
+    assert totem.decision(path) == wanted
 
 
 def test_a_budget_and_its_deliberation_go_in_one_envelope(commune: Commune, tdt: TdtServer, tmp_path: Path) -> None:

@@ -21,13 +21,13 @@ from pathlib import Path
 
 from lxml import etree
 
-from creatic_agent import flow
+from . import flow
+from .budget import ACCOUNTS, AMENDING, CFU_FROM, CODES, UNIQUE, Decision
 
 NAMESPACE = "http://www.minefi.gouv.fr/cp/demat/docbudgetaire"
 CFU_NAMESPACE = "http://www.minefi.gouv.fr/cp/demat/doccfu"
 READABLE = "budget.html"
 """What a person reads of it, written beside the act."""
-MATTER = "7.1"  # décisions budgétaires: the one matter of which S²LOW takes XML
 
 _ROOT, _CFU = "DocumentBudgetaire", "CompteFinancierUnique"
 _ROOTS = (f"{{{NAMESPACE}}}{_ROOT}", f"{{{CFU_NAMESPACE}}}{_CFU}")
@@ -35,16 +35,6 @@ _BYTES_MAX = 20_000_000
 # The seal is reckoned on the whole tree, of about 200 bytes an element and as much an attribute.
 _ELEMENTS_MAX, _ATTRIBUTES_MAX, _INSTRUCTIONS_MAX = 500_000, 700_000, 1000
 _ATTRIBUTES_OF_ONE = 50
-_KINDS = {
-    "01": "Budget primitif",
-    "02": "Décision modificative",
-    "03": "Budget supplémentaire",
-    "09": "Compte administratif",
-    "10": "Compte financier unique",
-}
-_ACCOUNTS = ("09", "10")
-_CFU_KIND = "10"
-_CFU_FROM = 2026
 _LAST_DAY = (1, 21)  # of the next year, for a décision modificative
 _SECTIONS = {"F": "Fonctionnement", "I": "Investissement"}
 _DIRECTIONS = {"D": "Dépenses", "R": "Recettes"}
@@ -61,7 +51,7 @@ class Budget:
     """What the préfecture looks at first.
 
     Attributes:
-        kind: nature of the decision (NatDec): a key of `_KINDS`.
+        kind: nature of the decision (NatDec): a key of `budget.CODES`.
         year: the exercice.
         owner: SIRET or SIREN of whose budget it is (IdColl, else IdEtab).
         totals: euros by section (F, I), direction (D, R) and chapter; of credits voted with what was left over, and of
@@ -89,6 +79,17 @@ class Budget:
     @property
     def owner(self) -> str:
         return self.values.get("IdColl") or self.values.get("IdEtab", "")
+
+    @property
+    def accounts(self) -> bool:
+        """Whether it is the accounts of a year."""
+        return self.kind in CODES and CODES[self.kind].accounts
+
+    @property
+    def decision(self) -> Decision | None:
+        """What it is, as subjects say it; None where its kind is unknown."""
+        number = self.values.get("NumDec", "") if self.kind == AMENDING.code else ""
+        return Decision(CODES[self.kind], self.year, number) if self.kind in CODES else None
 
     def total(self, section: str, direction: str) -> Decimal:
         """Euros of a section, in a direction."""
@@ -154,7 +155,7 @@ class _Reading:
                 )
                 return
             amounts[name] = Decimal(text)
-        done = self.budget.kind in _ACCOUNTS
+        done = self.budget.accounts
         amount = amounts["MtReal"] if done else amounts["MtPrev"] + amounts["MtRARPrec"]
         direction, section = self._current.get("CodRD", ""), _section(self._current.get("Nature", ""))
         if direction not in _DIRECTIONS and not done:
@@ -200,13 +201,22 @@ def _read(path: Path) -> _Reading:
     return reading
 
 
-def check(path: Path, siren: str, decided: str, schema: float) -> tuple[list[str], list[str]]:
+def decision(path: Path) -> Decision | None:
+    """What a budget is, as subjects of délibérations say it; None where its kind is unknown, or it is none."""
+    try:
+        return _read(path).budget.decision
+    except flow.FlowError:
+        return None
+
+
+def check(path: Path, siren: str, decided: str, schema: float, draft: bool = False) -> tuple[list[str], list[str]]:
     """Check a budget.
 
     Args:
         siren: the commune's.
         decided: day of the délibération, ISO 8601; empty when it is not known.
         schema: oldest version of the schema (VersionSchema) that the préfecture takes.
+        draft: whether the council has not voted it: it may be a project, and needs no seal.
 
     Returns:
         Every reason why it does not leave, and the remarks.
@@ -216,7 +226,11 @@ def check(path: Path, siren: str, decided: str, schema: float) -> tuple[list[str
     except flow.FlowError as error:
         return [f"« {path.name} » n'est pas un budget ({error}) ; exportez celui que TotEM a scellé."], []
     budget = reading.budget
-    faults = reading.faults[:10] + _head_faults(budget, siren, decided, schema) + _seal_faults(path)
+    faults = reading.faults[:10] + _head_faults(budget, siren, decided, schema)
+    if not draft:
+        if budget.values.get("ProjetBudget", "").lower() in ("true", "1"):
+            faults.append("ProjetBudget : c'est un projet ; transmettez le budget voté.")
+        faults += _seal_faults(path)
     uneven, remarks = _balance(budget)
     named = [f"« {path.name} », {fault}" for fault in faults + uneven]
     return named, remarks
@@ -234,21 +248,19 @@ def _head_faults(budget: Budget, siren: str, decided: str, schema: float) -> lis
     if not budget.owner.startswith(siren):
         told = f"« {budget.owner} » n'est pas un numéro de la collectivité {siren}" if budget.owner else "absent"
         faults.append(f"IdColl : {told} ; vérifiez la collectivité choisie {_TOTEM}.")
-    if values.get("ProjetBudget", "").lower() in ("true", "1"):
-        faults.append("ProjetBudget : c'est un projet ; transmettez le budget voté.")
-    if budget.kind not in _KINDS:
-        listed = ", ".join(f"{code} ({label})" for code, label in _KINDS.items())
+    if budget.kind not in CODES:
+        listed = ", ".join(f"{code} ({kind.label})" for code, kind in CODES.items())
         faults.append(f"NatDec : « {budget.kind} » est inconnue, attendu : {listed} ; {_CORRECT}")
-    elif budget.unique and budget.kind != _CFU_KIND:
+    elif budget.unique and budget.kind != UNIQUE.code:
         faults.append(
-            f"NatDec : {budget.kind} ({_KINDS[budget.kind]}) dans un {_CFU}, {_CFU_KIND} attendu ; exportez de nouveau "
-            f"le compte financier unique {_TOTEM}."
+            f"NatDec : {budget.kind} ({CODES[budget.kind].label}) dans un {_CFU}, {UNIQUE.code} attendu ; exportez de "
+            f"nouveau le compte financier unique {_TOTEM}."
         )
-    if budget.kind == "02" and not values.get("NumDec"):
+    if budget.kind == AMENDING.code and not values.get("NumDec"):
         faults.append(f"NumDec : absent, et une décision modificative porte son numéro ; {_CORRECT}")
-    if budget.kind == "09" and budget.year >= _CFU_FROM:
+    if budget.kind == ACCOUNTS.code and budget.year >= CFU_FROM:
         faults.append(
-            f"NatDec : dès l'exercice {_CFU_FROM}, le compte financier unique (10) remplace le compte administratif ; "
+            f"NatDec : dès l'exercice {CFU_FROM}, le compte financier unique (10) remplace le compte administratif ; "
             "transmettez le compte financier unique."
         )
     if decided:
@@ -270,11 +282,11 @@ def _day_faults(budget: Budget, decided: date) -> list[str]:
         "02": (decided.year, decided.year - 1) if late else (decided.year,),
         "03": (decided.year,),
     }.get(budget.kind, (decided.year - 1, decided.year - 2))
-    if budget.kind in _KINDS and budget.year not in allowed:
+    if budget.kind in CODES and budget.year not in allowed:
         wanted = " ou ".join(map(str, sorted(allowed)))
         shown = budget.values.get("Exer") or "absent"
         faults.append(
-            f"Exer : exercice {shown}, pour « {_KINDS[budget.kind]} » du {decided:%d/%m/%Y} ({wanted} attendu) ; "
+            f"Exer : exercice {shown}, pour « {CODES[budget.kind].label} » du {decided:%d/%m/%Y} ({wanted} attendu) ; "
             "vérifiez le fichier choisi, ou la date de l'acte."
         )
     return faults
@@ -360,7 +372,7 @@ def _again() -> str:
 
 def _balance(budget: Budget) -> tuple[list[str], list[str]]:
     """Reasons why it does not leave, and remarks: a budget is voted in balance, section by section (CGCT, L1612-4)."""
-    if budget.kind in _ACCOUNTS:
+    if budget.accounts:
         return [], []
     if budget.unplaced:
         return [], [f"équilibre du budget non vérifié : lignes sans compte par nature ({budget.unplaced})"]
@@ -402,11 +414,10 @@ tfoot th, tfoot td {{ font-weight: 600; border-top: 2px solid #1b1b1b }}
 def page(path: Path) -> bytes:
     """A budget that was checked, as a person reads it: each section by chapter, in HTML, alone in its file."""
     budget = _read(path).budget
-    kind = _KINDS.get(budget.kind, "Document budgétaire")
-    number = f" n° {budget.values['NumDec']}" if budget.kind == "02" and budget.values.get("NumDec") else ""
+    title = budget.decision.title if budget.decision else f"Document budgétaire, exercice {budget.year}"
     tables = "\n".join(_table(budget, section) for section in _SECTIONS)
     return _PAGE.format(
-        title=html.escape(f"{kind}{number}, exercice {budget.year}"),
+        title=html.escape(title),
         owner=html.escape(f"{budget.values.get('LibelleColl', '')} ({budget.owner})".strip()),
         file=html.escape(path.name),
         tables=tables,

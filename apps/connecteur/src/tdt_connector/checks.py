@@ -17,6 +17,7 @@ from typing import Any
 
 from creatic_agent import flow, totem
 from creatic_agent.act import File
+from creatic_agent.budget import MATTER
 
 from .classification import Classification, Nature, fold
 from .config import Config
@@ -276,8 +277,8 @@ def _check_budget(
     name = description.file
     if nature is not None and nature.code != "5":
         faults.append(f"champ « nature » : « {name} » est un budget (XML) ; écrivez 5 (documents budgétaires).")
-    if description.matter and not f"{description.matter}.".startswith(f"{totem.MATTER}."):
-        faults.append(f"champ « classification » : un budget (XML) se transmet en {totem.MATTER}, pas ailleurs.")
+    if description.matter and not f"{description.matter}.".startswith(f"{MATTER}."):
+        faults.append(f"champ « classification » : un budget (XML) se transmet en {MATTER}, pas ailleurs.")
     if not any((folder / annex.name).suffix.lower() == ".pdf" for annex in description.annexes):
         faults.append(f"champ « annexes » : joignez à « {name} » la délibération qui l'adopte, en PDF.")
     wrong, remarks = totem.check(folder / name, config.siren, day, config.schema_budgetaire)
