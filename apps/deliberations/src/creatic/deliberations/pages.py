@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from creatic.deliberations import (
     aftermath,
     ballots,
+    budgets,
     convening,
     convocation,
     documents,
@@ -33,7 +34,7 @@ from plone.dexterity.browser.view import DefaultView
 from Products.Five.browser import BrowserView
 from zExceptions import NotFound
 
-from creatic_agent import law
+from creatic_agent import budget, law
 
 STATES = {name: state.title for workflow in workflows.WORKFLOWS.values() for name, state in workflow.states.items()}
 TONES = {
@@ -539,6 +540,20 @@ class Preparation(BrowserView):
                 "retards": [late["texte"] for late in aftermath.to_show(one) if late["ton"] == "danger"],
             }
             for one in all_of_them
+        ]
+
+    def budgets(self) -> list[dict[str, Any]]:
+        """The calendar of the budgets of this year, with what is late; from the autumn on, of the next one too."""
+        acts = api.content.find(context=self.context, portal_type="projet", review_state=("adopte", "publie"))
+        voted = [brain.getObject() for brain in acts if budget.of(brain.Title)]
+        told = (budgets.done(one.title, meeting_of(one).date, one.date_reception) for one in voted)
+        over = api.content.find(context=self.context, portal_type="seance", review_state=frozen.ENDED)
+        held = [brain.getObject().date for brain in over]
+        people = int(getattr(commune_of(self.context), "creatic_habitants", None) or 0)
+        today = datetime.datetime.now(_PARIS).date()
+        settled = [one for one in told if one]
+        return [
+            budgets.calendar(year, people, settled, min(held, default=None), today) for year in budgets.years(today)
         ]
 
     def may_add(self) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from creatic.deliberations.ballots import counted
 
-from creatic_agent import law
+from creatic_agent import budget, law
 
 _NUMBER = "{year}_{rank:03d}"
 TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
@@ -222,13 +222,10 @@ def _count(names: Sequence[str], word: str) -> str:
     return counted(len(names), word)
 
 
-# What the council calls the maire's accounts; the DGS says whether it is voted.
-_ACCOUNTS = re.compile(r"(?i)\bcomptes? administratifs?\b|\bcomptes? financiers? uniques?\b|\bCFU\b")
-
-
 def names_accounts(subject: str) -> bool:
-    """Whether a projet's subject speaks of the maire's accounts (L2121-14)."""
-    return bool(_ACCOUNTS.search(subject))
+    """Whether a projet's subject is that of the maire's accounts (L2121-14); the DGS says whether they are voted."""
+    found = budget.of(subject)
+    return found is not None and found.kind.accounts
 
 
 def accounts_problems(head: str, sitting: Attendance, president: str) -> list[str]:
@@ -438,19 +435,18 @@ STAYS = {
     "personnel": "Taux de promotion pour l'avancement de grade ; affiliation ou désaffiliation au centre de gestion, "
     "conventions sur ses missions facultatives (b)",
 }
-# What always goes, whoever says otherwise: budgets and accounts (CGCT, L1612-8, L1612-13, L2131-2).
-_BUDGET = re.compile(r"(?i)\bbudgets? (?:primitif|supplémentaire|annexe)s?\b|\bdécisions? modificatives?\b")
 
 
 def stays_problem(stays: str | None, subject: str, accounts: bool) -> str:
-    """Say that a projet which is told not to be transmitted is one that always is, or "".
+    """Say that a projet which is told not to be transmitted is one that always is (L1612-8, L1612-13, L2131-2), or "".
 
     Args:
         stays: why it is not transmitted, a key of `STAYS`; nothing when it is.
         subject: of the projet.
         accounts: whether the maire's accounts are voted.
     """
-    if not stays or not (accounts or names_accounts(subject) or _BUDGET.search(subject)):
+    found = budget.of(subject)
+    if not stays or not (accounts or (found and found.kind.code)):
         return ""
     return "un budget ou un compte se transmet toujours (L2131-2) : effacez « Non transmissible à la préfecture »"
 
