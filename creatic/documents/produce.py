@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import functools
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +22,7 @@ from creatic.documents.settings import Settings
 from creatic.evidence import store
 from creatic.registry import agrement, entities, papers
 from creatic.registry.groupement import Commune
+from creatic_agent.writing import of_commune
 
 MODELS = Path(__file__).parent / "modeles"
 FOLDER = "documents"
@@ -287,19 +287,6 @@ class Order:
             }
             for one in listed
         ]
-
-
-def of_commune(name: str) -> str:
-    """What follows « commune » : « de Loos », « d'Annœullin », « du Quesnoy », « des Moëres », « de La Bassée ».
-
-    The délibérations say the same (role plone, rules.py). Certificates do not (filter pc_organization): what is made
-    of their names is matched to the letter.
-    """
-    article, _space, rest = name.partition(" ")
-    if rest and article.casefold() in ("le", "les"):
-        return f"{'du' if article.casefold() == 'le' else 'des'} {rest}"
-    first = unicodedata.normalize("NFKD", name[:1].casefold().replace("œ", "o").replace("æ", "a"))[:1]
-    return f"d'{name}" if first in tuple("aeiouy") else f"de {name}"
 
 
 def _called(body: Mapping[str, Any]) -> str:

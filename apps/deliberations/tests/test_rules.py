@@ -8,8 +8,8 @@ import pytest
 from creatic.deliberations import rules
 from creatic.deliberations.rules import Attendance, Vote
 
-from creatic.documents import produce
 from creatic_agent import law
+from creatic_agent.writing import of_commune
 
 COUNCIL = ("Marc Leroy", "Amina Benali", "Bruno Carpentier", "Élise Delattre", "Thomas Wattiez")
 
@@ -34,7 +34,7 @@ COUNCIL = ("Marc Leroy", "Amina Benali", "Bruno Carpentier", "Élise Delattre", 
     ],
 )
 def test_a_commune_is_named_as_one_says_it(name: str, said: str) -> None:
-    assert rules.of_commune(name) == produce.of_commune(name) == said
+    assert of_commune(name) == said
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from typing import Any
 from creatic.deliberations import apart, delays, hidden, rules
 from creatic.deliberations.places import meeting_of
 
+from creatic_agent.writing import of_commune
+
 _TEMPLATE = Path(__file__).with_name("templates") / "document.pt"
 _KEPT_MAX = 500_000
 """Signs of a document that is kept drawn: one with pictures in it is many megabytes, which all communes share."""
@@ -78,7 +80,7 @@ def page(kind: str, **given: Any) -> str:
             f"impossible de mettre en page {_NAMES[kind]} : {_HEAVY}. À faire : {_LIGHTEN.get(kind, _REDUCE)}"
         )
     context = {
-        "organisme": f"Commune {rules.of_commune(str(given.get('commune')))}",
+        "organisme": f"Commune {of_commune(str(given.get('commune')))}",
         "conseil": "conseil municipal", "qualite": "maire",
         "seance": None, "projet": None, "projets": [], "seances": [], "draft": False, "annee": None, "debats": {},
         "arret": {}, "arretes": (), "public": False, "suppleant": "", "objet": _title, "voile": lambda _projet: "",

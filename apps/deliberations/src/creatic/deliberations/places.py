@@ -1,12 +1,13 @@
-"""Where an object is: its meeting, its commune, and what documents call them. It stands on rules alone."""
+"""Where an object is: its meeting, its commune, and what documents call them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from creatic.deliberations import publicity, rules
+from creatic.deliberations import publicity
 
 from creatic_agent import law
+from creatic_agent.writing import of_commune
 
 MEETINGS = "seances"
 ON_AGENDA = ("inscrit", "adopte", "rejete", "publie", "ajourne", "retire")
@@ -15,7 +16,7 @@ ON_AGENDA = ("inscrit", "adopte", "rejete", "publie", "ajourne", "retire")
 def names(commune: Any) -> dict[str, str]:
     """What documents call a commune, or an entity that one hosts: `organisme`, its `conseil`, `qualite` of its head."""
     return {
-        "organisme": getattr(commune, "creatic_organisme", None) or f"Commune {rules.of_commune(commune.title)}",
+        "organisme": getattr(commune, "creatic_organisme", None) or f"Commune {of_commune(commune.title)}",
         "conseil": getattr(commune, "creatic_conseil", None) or "conseil municipal",
         "qualite": getattr(commune, "creatic_qualite", None) or "maire",
     }

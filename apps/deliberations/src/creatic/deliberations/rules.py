@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import datetime
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from creatic.deliberations.ballots import counted
 
 from creatic_agent import budget, law
+from creatic_agent.writing import french_date
 
 _NUMBER = "{year}_{rank:03d}"
 TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
@@ -30,9 +30,6 @@ MATTERS = {
     "8": "Domaines de compétences par thèmes",
     "9": "Autres domaines de compétences",
 }
-_DAYS = ("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche")
-_MONTHS = ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre",
-           "novembre", "décembre")  # fmt: skip # a list of words
 _COMMUNE = law.of(law.COMMUNE)
 
 
@@ -390,22 +387,6 @@ def next_number(counters: Mapping[int, int], year: int) -> tuple[int, str]:
     """Give the rank and the number of the next délibération of a year: 2026_001, as ACTES takes it."""
     rank = counters.get(year, 0) + 1
     return rank, _NUMBER.format(year=year, rank=rank)
-
-
-def of_commune(name: str) -> str:
-    """What follows « commune » : « de Loos », « d'Annœullin », « du Quesnoy », « des Moëres », « de La Bassée »."""
-    article, _space, rest = name.partition(" ")
-    if rest and article.casefold() in ("le", "les"):
-        return f"{'du' if article.casefold() == 'le' else 'des'} {rest}"
-    first = unicodedata.normalize("NFKD", name[:1].casefold().replace("œ", "o").replace("æ", "a"))[:1]
-    return f"d'{name}" if first in tuple("aeiouy") else f"de {name}"
-
-
-def french_date(day: datetime.date, weekday: bool = False) -> str:
-    """Write a date: 1er janvier 2026, or jeudi 1er janvier 2026."""
-    number = "1er" if day.day == 1 else str(day.day)
-    written = f"{number} {_MONTHS[day.month - 1]} {day.year}"
-    return f"{_DAYS[day.weekday()]} {written}" if weekday else written
 
 
 def clear_days(sent: datetime.date, held: datetime.date) -> int:
