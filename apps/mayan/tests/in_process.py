@@ -68,11 +68,7 @@ def set_up(folder: Path) -> None:
             parapheur.application([LOOS, WAVRIN])
             | {
                 "url": "https://p.test",
-                "marche": {
-                    "jours": 15,
-                    "pieces": [DELIBERATION, NOTICE, RULES],
-                    "seuil": {"euros": 216000, "texte": "CGCT, D2131-5-1"},
-                },
+                "marche": {"jours": 15, "pieces": [DELIBERATION, NOTICE, RULES], "seuils": []},
             }
         )
     )
@@ -1510,6 +1506,7 @@ class Contracts(Mayan):
 
     JAN = seal.Suppliers([seal.Supplier("Jan Peeters", "AB", "Qualifiée")], "liste des listes n° 300 du 27/11/2026")
     NONE = seal.Suppliers([], "")
+    WORKS = "Marché de travaux, 300\u202f000 € HT"
 
     def contract(self, judged: seal.Suppliers = NONE, matter: str = "1.1") -> Any:
         told = circuit.Deposit(
@@ -1633,18 +1630,20 @@ class Contracts(Mayan):
         browser, page = self.browser("karim.roux"), f"/parapheur/dossiers/{dossier.pk}/"
         shown = browser.get(page, secure=True)
         self.assertContains(shown, "jointe après la signature", count=1)
-        lacking = browser.post(page, {"geste": "completer"}, secure=True)
+        works = {"contrat": "travaux", "montant": "300 000"}
+        lacking = browser.post(page, {"geste": "completer", **works}, secure=True)
+        self.assertContains(lacking, 'value="travaux" selected')
         self.assertContains(lacking, RULES)
         self.assertEqual(self.act("claire.dubois", dossier.pk, "completer", {"sans_pieces": "oui"}).status_code, 403)
         self.assertTrue(Dossier.objects.get(pk=dossier.pk).a_completer)
-        browser.post(page, {"geste": "completer", "sans_pieces": "oui"}, secure=True)
+        browser.post(page, {"geste": "completer", "sans_pieces": "oui", **works}, secure=True)
         self.assertIs(self.api("passerelle", "GET", f"/creatic/dossiers/{dossier.pk}/").json()["complet"], True)
         last = dossier.gestes.last()
         self.assertEqual((last.quoi, last.qui), ("Compléter", "Karim Roux"))
-        self.assertEqual(last.note, f"Pièces jointes : 3. Sans : {DELIBERATION} ; {RULES}")
+        self.assertEqual(last.note, self.WORKS + f". Pièces jointes : 3. Sans : {DELIBERATION} ; {RULES}")
         self.assertNotIn(dossier, circuit.to_do(account("karim.roux")))
         with self.assertRaisesRegex(seal.Refused, "n'attend pas de pièces"):
-            contracts.complete(account("karim.roux"), dossier, "oui")
+            contracts.complete(account("karim.roux"), dossier, contracts.Told(sans_pieces="oui"))
         with self.assertRaisesRegex(seal.Refused, "la préfecture ne verrait pas cette pièce"):
             self.join(dossier, RULES)
         self.counter(dossier, "tard.pdf", PDF + b"%tard")  # kept, and not sent
@@ -1666,7 +1665,7 @@ class Contracts(Mayan):
             content = browser.get(page, secure=True).content.decode()
             seen = re.search(r'value="completer"><input name="vu" type="hidden" value="([^"]+)"', content)
             assert seen
-            return {"geste": "completer", "sans_pieces": "oui", "vu": seen[1]}
+            return {"geste": "completer", "sans_pieces": "oui", "vu": seen[1], "contrat": "services", "montant": "1"}
 
         for join in (lambda one: self.join(one, NOTICE), self.counter):
             old = shown()
@@ -1695,33 +1694,80 @@ class Contracts(Mayan):
         browser, page = self.browser("karim.roux"), f"/parapheur/dossiers/{dossier.pk}/"
         self.assertContains(browser.get(page, secure=True), "D2131-5-1")
         for given, told in (
-            ({}, "montant : écrivez celui du marché"),
-            ({"montant": "beaucoup"}, "n'est pas un montant"),
-            ({"montant": "216 000"}, "matiere : "),
-            ({"montant": "1", "matiere": "<b>"}, "n'est pas une matière"),
-            ({"montant": "300000", "matiere": "1.1"}, "il manque"),
+            ({}, "contrat : dites sa sorte"),
+            ({"contrat": "achat"}, "contrat : « achat » n'est pas une sorte"),
+            ({"contrat": "travaux"}, "montant : écrivez celui du contrat"),
+            ({"contrat": "travaux", "montant": "beaucoup"}, "montant : « beaucoup » n'est pas un montant"),
+            ({"contrat": "travaux", "montant": "216 000"}, "matiere : "),
+            ({"contrat": "travaux", "montant": "1", "matiere": "<b>"}, "n'est pas une matière"),
+            (
+                {"contrat": "travaux", "montant": "1", "consultation": "hier"},
+                "consultation : « hier » n'est pas une date",
+            ),
+            (
+                {"contrat": "travaux", "montant": "1", "consultation": "2026-11-06"},
+                "est après le contrat, du 05/11/2026",
+            ),
+            ({"contrat": "travaux", "montant": "300000", "matiere": "1.1"}, "il manque"),
         ):
             answer = self.act("karim.roux", dossier.pk, "completer", given)
             self.assertEqual((answer.status_code, told in answer.json()["message"]), (400, True), answer.json())
             there = Dossier.objects.get(pk=dossier.pk)
-            self.assertEqual((there.a_completer, there.montant, there.matiere), (True, None, ""))
-        done = self.act(
-            "karim.roux", dossier.pk, "completer", {"montant": "300000", "matiere": "1.1", "sans_pieces": "oui"}
-        )
+            self.assertEqual((there.a_completer, there.contrat, there.montant, there.matiere), (True, "", None, ""))
+        told = {"contrat": "travaux", "montant": "300000", "matiere": "1.1", "sans_pieces": "oui"}
+        done = self.act("karim.roux", dossier.pk, "completer", told)
         self.assertEqual(done.status_code, 200)
         there = Dossier.objects.get(pk=dossier.pk)
         self.assertEqual((there.a_completer, str(there.montant), there.matiere), (False, "300000.00", "1.1"))
-        self.assertIn("Montant : 300\u202f000 € HT. Pièces jointes : 0. Sans", there.gestes.last().note)
+        self.assertIn(f"{self.WORKS}. Pièces jointes : 0. Sans", there.gestes.last().note)
 
     def test_a_contract_under_the_threshold_ends_when_its_amount_is_said(self) -> None:
         dossier = self.signed(matter="")
-        self.browser("karim.roux").post(
-            f"/parapheur/dossiers/{dossier.pk}/", {"geste": "completer", "montant": "215 999,99 €"}, secure=True
-        )
+        given = {"geste": "completer", "contrat": "fournitures", "montant": "215\u202f999,99 €"}
+        self.browser("karim.roux").post(f"/parapheur/dossiers/{dossier.pk}/", given, secure=True)
         dossier = Dossier.objects.get(pk=dossier.pk)
         self.assertEqual((dossier.etat, str(dossier.montant), dossier.a_completer), ("clos", "215999.99", False))
-        self.assertIn("Sous le seuil de 216\u202f000 € HT (CGCT, D2131-5-1)", dossier.gestes.last().note)
+        self.assertIn("Sous le seuil de 216\u202f000 € HT (CGCT, D2131-5-1, ", dossier.gestes.last().note)
         self.assertEqual(self.counter(dossier).signataires, "Jan Peeters")
+
+    def test_its_kind_and_its_amount_are_asked_once_before_or_after_it_is_signed(self) -> None:
+        dossier = self.contract(matter="")
+        browser, page = self.browser("karim.roux"), f"/parapheur/dossiers/{dossier.pk}/"
+        shown = html.unescape(browser.get(page, secure=True).content.decode())
+        self.assertIn(f"{NOTICE} : <strong>manque</strong>", shown)
+        self.assertIn("Seuil : 216\u202f000 € HT (CGCT, D2131-5-1, règlement délégué (UE) 2025/2152, depuis le", shown)
+        given = {"geste": "decrire", "contrat": "services", "montant": "218 000,00 €", "consultation": "2025-12-31"}
+        wrong = browser.post(page, given | {"montant": "218 mille"}, secure=True)
+        self.assertContains(wrong, "montant : « 218 mille » n&#x27;est pas un montant")
+        self.assertContains(wrong, 'value="218 mille"')  # what was typed stays
+        self.assertEqual(self.browser("claire.dubois").post(page, given, secure=True).status_code, 200)
+        self.assertEqual(Dossier.objects.get(pk=dossier.pk).contrat, "")
+        browser.post(page, given, secure=True)
+        there = Dossier.objects.get(pk=dossier.pk)
+        self.assertEqual((there.contrat, str(there.montant), there.etat), ("services", "218000.00", dossier.etat))
+        last = there.gestes.last()
+        self.assertEqual((last.quoi, last.qui), ("Décrire", "Karim Roux"))
+        self.assertEqual(last.note, "Marché de services, 218\u202f000 € HT, consultation engagée le 31/12/2025")
+        shown = html.unescape(browser.get(page, secure=True).content.decode())
+        self.assertIn("Seuil : 221\u202f000 € HT", shown)
+        self.assertIn("Ce contrat n'est pas à transmettre.", shown)
+        self.join(there, NOTICE)
+        self.assertContains(browser.get(page, secure=True), "public : jointe")
+        with self.assertRaisesRegex(Refused, "seuls les marchés publics et autres contrats"):
+            contracts.describe(account("karim.roux"), Dossier.objects.get(pk=self.deposit()), contracts.Told())
+
+    def test_a_lease_ends_without_an_amount_and_a_concession_never_without_a_matter(self) -> None:
+        lease, concession = self.signed(matter=""), self.signed(matter="")
+        self.assertEqual(self.act("karim.roux", lease.pk, "completer", {"contrat": "bail"}).status_code, 200)
+        lease = Dossier.objects.get(pk=lease.pk)
+        self.assertEqual((lease.etat, lease.montant), ("clos", None))
+        self.assertIn("Bail. N'est pas à transmettre : n'est pas cité par L2131-2", lease.gestes.last().note)
+        refused = self.act("karim.roux", concession.pk, "completer", {"contrat": "concession", "montant": "3"})
+        self.assertIn("matiere : concession", refused.json()["message"])
+        done = self.act("karim.roux", concession.pk, "completer", {"contrat": "concession", "matiere": "1.2"})
+        self.assertEqual(done.status_code, 200)  # R2131-5 lists the pieces of public contracts alone
+        with self.assertRaisesRegex(Refused, "ne changent plus"):
+            contracts.describe(account("karim.roux"), lease, contracts.Told("travaux", "1"))
 
     def test_a_counter_signature_is_judged_when_it_comes(self) -> None:
         dossier = self.signed()

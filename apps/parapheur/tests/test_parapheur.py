@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import json
 import re
 from decimal import Decimal
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from creatic_parapheur import configuration, transmission
+from creatic_parapheur import configuration, procurement, transmission
 
 from creatic.applications import parapheur
 from creatic.registry import groupement
@@ -153,43 +154,143 @@ def test_what_goes_with_a_public_contract_is_a_setting(tmp_path: Path) -> None:
     )
 
 
-def test_the_threshold_of_contracts_is_a_setting_and_none_is_under_an_unknown_one(tmp_path: Path) -> None:
+def test_a_site_adds_the_periods_that_the_application_does_not_know(tmp_path: Path) -> None:
     file = tmp_path / "parapheur.json"
     given = parapheur.application([LOOS]) | {"url": "https://p.test"}
     contracts: dict[str, Any] = {"jours": 15, "pieces": []}
     file.write_text(json.dumps(given | {"marche": contracts}))  # by a deployment that came before
-    unknown = configuration.read(file).contract_threshold
-    with pytest.raises(ValueError, match="sans seuil réglé, tout contrat se transmet"):
-        transmission.contract_goes("", Decimal(1), unknown)
-    file.write_text(json.dumps(given | {"marche": contracts | {"seuil": {"euros": 216000, "texte": "D2131-5-1"}}}))
-    known = configuration.read(file).contract_threshold
-    assert str(known) == "216\u202f000 € HT (D2131-5-1)"
-    assert not transmission.contract_goes("", Decimal("215999.99"), known)
+    assert configuration.read(file).contract_thresholds == ()
+    period = {"depuis": "2028-01-01", "euros": 230000, "texte": "arrêté"}
+    file.write_text(json.dumps(given | {"marche": contracts | {"seuils": [period]}}))
+    known = configuration.read(file).contract_thresholds
+    found = procurement.threshold(dt.date(2028, 5, 4), known)
+    assert found.said(dt.date(2028, 5, 4)) == "230\u202f000 € HT (arrêté, depuis le 01/01/2028 ; lu)"
+    assert procurement.threshold(dt.date(2027, 12, 31), known).euros == 216_000
+    file.write_text(json.dumps(given | {"marche": contracts | {"seuils": [period | {"depuis": "2028"}]}}))
+    with pytest.raises(ConfigError, match="« 2028 » n'est pas une date ; écrivez AAAA-MM-JJ"):
+        configuration.read(file)
 
 
 @pytest.mark.parametrize(
-    ("matter", "amount", "told"),
+    ("day", "euros", "covered", "standing"),
     [
-        ("", "", "montant : écrivez celui du marché, en euros hors taxes. À partir de 216"),
-        ("", "216000", "matiere : 216"),
-        ("", "216 000,00 €", "matiere : 216"),
-        ("", "1 000 000 HT", "matiere : 1"),
-        ("1.1", "", ""),  # a loan or a concession has no threshold
-        ("1.1", "3", ""),
-        ("", "-1", "n'est pas un montant"),
-        ("", "1e9", "n'est pas un montant"),
-        ("", "NaN", "n'est pas un montant"),
-        ("", "٣", "n'est pas un montant"),
-        ("", "1.234.567", "n'est pas un montant"),
+        ("2019-12-31", 214_000, False, "à vérifier"),
+        ("2020-01-01", 214_000, True, "à vérifier"),
+        ("2021-12-31", 214_000, True, "à vérifier"),
+        ("2022-01-01", 215_000, True, "à vérifier"),
+        ("2024-01-01", 221_000, True, "lu"),
+        ("2025-12-31", 221_000, True, "lu"),
+        ("2026-01-01", 216_000, True, "lu"),
+        ("2027-12-31", 216_000, True, "lu"),
+        ("2028-01-01", 216_000, False, "lu"),  # the next one is not known yet, and the page says so
     ],
 )
-def test_what_a_contract_becomes_is_concluded_from_what_somebody_said(matter: str, amount: str, told: str) -> None:
-    threshold = transmission.Threshold(216000, "D2131-5-1")
-    if told:
-        with pytest.raises(ValueError, match=re.escape(told)):
-            transmission.contract_goes(matter, transmission.amount(amount), threshold)
+def test_each_period_has_its_threshold(day: str, euros: int, covered: bool, standing: str) -> None:
+    counted = dt.date.fromisoformat(day)
+    found = procurement.threshold(counted)
+    assert (found.euros, found.covers(counted), str(found.standing)) == (euros, covered, standing)
+    assert ("n'est pas connu ici, à vérifier" in found.said(counted)) is not covered
+    assert "D2131-5-1" in found.said(counted)
+
+
+def test_periods_follow_each_other_every_other_first_of_january() -> None:
+    begun = [one.since for one in procurement.THRESHOLDS]
+    assert begun == [dt.date(year, 1, 1) for year in range(2020, 2020 + 2 * len(begun), 2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", None),
+        ("   ", None),
+        ("221 000,00 €", "221000.00"),
+        ("221\u202f000,00\u00a0€", "221000.00"),
+        ("1\u2009234\u2009567,8 € HT", "1234567.8"),
+        (" 216000 ht ", "216000"),
+        ("216 000 euros HT", "216000"),
+        ("0,01", "0.01"),
+        ("48500.50", "48500.50"),
+    ],
+)
+def test_an_amount_is_read_as_french_people_write_it(text: str, value: str | None) -> None:
+    assert procurement.amount(text) == (None if value is None else Decimal(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("-1", "n'est pas un montant"),
+        ("1e9", "n'est pas un montant"),
+        ("NaN", "n'est pas un montant"),
+        ("٣", "n'est pas un montant"),
+        ("1.234.567", "n'est pas un montant"),
+        ("221,000.00", "n'est pas un montant"),
+        ("221 000,005", "n'est pas un montant"),
+        ("1234567890123", "n'est pas un montant"),
+        ("environ 3000", "n'est pas un montant"),
+        ("259 200 € TTC", "toutes taxes comprises ; écrivez le montant hors taxes"),
+    ],
+)
+def test_what_is_no_amount_is_refused_with_its_field(text: str, told: str) -> None:
+    with pytest.raises(ValueError, match=f"^montant : « {re.escape(text)} ».*{told}"):
+        procurement.amount(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "matter", "amount", "told"),
+    [
+        ("travaux", "", "", "montant : écrivez celui du contrat, en euros hors taxes. À partir de 216"),
+        ("travaux", "1.1", "", "montant : "),  # asked once, whatever comes of it
+        ("travaux", "", "215 999,99", "non"),
+        ("travaux", "", "216000", "matiere : 216"),
+        ("services", "", "1 000 000 HT", "matiere : 1"),
+        ("fournitures", "1.1", "3", "oui"),  # somebody wrote its matter
+        ("accord_cadre", "", "220 000,00 €", "matiere : 220"),
+        ("avenant", "", "10 000", "non"),
+        ("concession", "", "", "matiere : concession, délégation de service public, se transmet quel que soit"),
+        ("concession", "1.2", "", "oui"),
+        ("emprunt", "", "10", "matiere : emprunt, se transmet quel que soit son montant"),
+        ("emprunt", "7.3", "", "oui"),
+        ("bail", "", "", "non"),
+        ("bail", "3.3", "", "oui"),
+        ("convention", "", "900 000", "non"),
+        ("", "1.1", "300000", "contrat : dites sa sorte ; choisissez parmi travaux (Marché de travaux)"),
+        ("<b>", "", "", "contrat : « <b> » n'est pas une sorte de contrat"),
+    ],
+)
+def test_what_a_contract_becomes_is_concluded_from_what_somebody_said(
+    kind: str, matter: str, amount: str, told: str
+) -> None:
+    given = kind, matter, procurement.amount(amount), dt.date(2026, 11, 5)
+    if told in ("oui", "non"):
+        assert procurement.goes(*given) is (told == "oui")
+        found = procurement.foreseen(*given)
+        if procurement.KINDS[kind].goes is procurement.Goes.THRESHOLD:
+            assert found.endswith(f"Ce contrat {'est' if told == 'oui' else "n'est pas"} à transmettre.")
     else:
-        assert transmission.contract_goes(matter, transmission.amount(amount), threshold)
+        with pytest.raises(ValueError, match=f"^{re.escape(told)}"):
+            procurement.goes(*given)
+
+
+def test_the_day_of_the_consultation_decides_which_threshold_counts() -> None:
+    """Décret 2019-1375: the threshold of consultations begun from that day on."""
+    value = Decimal(218_000)
+    assert procurement.goes("travaux", "", value, dt.date(2025, 12, 31)) is False
+    with pytest.raises(ValueError, match=r"^matiere : "):
+        procurement.goes("travaux", "", value, dt.date(2026, 1, 1))
+    before = procurement.foreseen("travaux", "", value, dt.date(2025, 12, 31))
+    assert before.startswith("Seuil : 221\u202f000 € HT (CGCT, D2131-5-1, règlement délégué (UE) 2023/2495, depuis le")
+    assert before.endswith("Ce contrat n'est pas à transmettre.")
+
+
+def test_what_is_known_of_a_contract_is_told_with_what_is_known_of_the_rule() -> None:
+    day = dt.date(2026, 11, 5)
+    assert procurement.foreseen("", "", None, day).startswith("Seuil : 216")
+    assert procurement.foreseen("travaux", "", None, day).endswith("; lu).")
+    assert "suit le contrat qu'il modifie" in procurement.foreseen("avenant", "", Decimal(1), day)
+    assert procurement.foreseen("bail", "", None, day).endswith("écrivez sa matière (non fixé).")
+    for one in procurement.KINDS.values():
+        assert bool(one.data) is not bool(one.instead)
 
 
 def test_who_may_have_a_delegation_has_an_account(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def shown(dossier: Dossier) -> dict[str, Any]:
         "sha256": dossier.fichier.checksum,
         "sha256_origine": dossier.origine.checksum,
         "complet": not dossier.a_completer,
+        "contrat": dossier.contrat,
         "montant": None if dossier.montant is None else str(dossier.montant),
     }
 
@@ -189,7 +190,7 @@ class Act(_View):
                 user, dossier, upload, self.text("signataire"), self.text("mention_verifiee")
             ),
             "completer": lambda: contracts.complete(
-                user, dossier, self.text("sans_pieces"), *map(self.text, ("montant", "matiere", "numero"))
+                user, dossier, contracts.Told(**{name: self.text(name) for name in contracts.TOLD})
             ),
         }
         done = acts[wish]()

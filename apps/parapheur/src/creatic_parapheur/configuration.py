@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from creatic_agent.configuration import UNWRITTEN, From, Key, Whole, load
 
-from .transmission import Threshold
+from .procurement import Threshold
 
 PASSED_BY_PEOPLE = ("a_controler", "a_viser", "a_signer")
 
@@ -100,7 +100,7 @@ class Configuration:
         url: address of the application.
         contract_days: from the signature of a contract to its transmission (CGCT, R2131-5).
         contract_pieces: of the file that is transmitted, labels.
-        contract_threshold: under which one is not transmitted.
+        contract_thresholds: periods that the application does not know, or knows otherwise.
     """
 
     service: str
@@ -111,7 +111,7 @@ class Configuration:
     mail: Annotated[dict[str, Any], Key("courriel")] = field(default_factory=dict)
     contract_days: Annotated[Whole, Key("marche.jours", needed=True)] = 15
     contract_pieces: Annotated[tuple[str, ...], Key("marche.pieces", needed=True)] = ()
-    contract_threshold: Annotated[Threshold, Key("marche.seuil")] = field(default_factory=Threshold)
+    contract_thresholds: Annotated[tuple[Threshold, ...], Key("marche.seuils")] = ()
 
     def communes_of(self, login: str) -> list[Commune]:
         """Where a person has a part: in a commune, and in the entities that it hosts. Logins are unique in the

@@ -8,12 +8,13 @@ says its amount, or its matter, and that its file is complete: what leaves with 
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass, fields
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from . import circuit, seal, transmission
+from . import circuit, procurement, seal, transmission
 from .configuration import current
 from .models import CONTRACT, COUNTER, OTHER, Dossier, Piece, label
 from .refusal import Refused
@@ -139,68 +140,169 @@ def shown(dossier: Dossier) -> str:
     return f"{dossier.fichier_id}:{','.join(map(str, pieces))}"
 
 
-def complete(
-    user: Any,
-    dossier: Dossier,
-    without: str = "",
-    amount: str = "",
-    matter: str = "",
-    number: str = "",
-    *,
-    seen: str = "",
-) -> Dossier:
-    """Say what a signed contract becomes: its file is complete and it goes to the préfecture, with the pieces joined
-    so far; or its amount is under the threshold, and it ends here (CGCT, L2131-2, I, 4°).
+@dataclass(frozen=True)
+class Told:
+    """What a rédacteur says of a contract; "" for what they say nothing of, which stays as it was.
 
-    Args:
-        without: "oui" from who read what is lacking.
-        amount: in euros without tax, where it is not known.
-        matter: where it is not known, of one that goes.
-        number: the same.
-        seen: what was `shown` to who says it; empty for who was shown nothing.
+    Attributes:
+        contrat: its kind (procurement.KINDS).
+        montant: in euros without tax, as people write it.
+        consultation: when it was begun (AAAA-MM-JJ); the day of the contract where nobody says it.
+        matiere: of one that goes, where it is not known.
+        numero: the same.
+        sans_pieces: "oui" from who read what is lacking.
+        vu: what was `shown` to who says it; empty for who was shown nothing.
+    """
+
+    contrat: str = ""
+    montant: str = ""
+    consultation: str = ""
+    matiere: str = ""
+    numero: str = ""
+    sans_pieces: str = ""
+    vu: str = ""
+
+
+TOLD = tuple(field.name for field in fields(Told))
+
+
+def describe(user: Any, dossier: Dossier, told: Told) -> Dossier:
+    """Say the kind and the amount of a contract whose file is not complete yet: they tell what it will need.
 
     Raises:
-        Refused: the reason.
+        Refused: the reason; nothing is kept.
     """
+    _check_says(user, dossier)
+    with transaction.atomic():
+        held = Dossier.objects.select_for_update(of=("self",)).get(pk=dossier.pk)
+        _check_described(held)
+        said = _described(held, told)
+        held.save(update_fields=_DESCRIBED)
+        circuit.note_beside(held, "Décrire", user, said)
+        return held
+
+
+_DESCRIBED = ("contrat", "montant", "consultation")
+
+
+def _check_says(user: Any, dossier: Dossier) -> None:
+    if dossier.circuit != CONTRACT:
+        raise Refused("seuls les marchés publics et autres contrats ont une sorte et un montant", 409)
     if not circuit.may_deposit(user, dossier.commune):
-        raise Refused("seuls les rédacteurs de la commune disent que le dossier d'un marché est complet", 403)
+        raise Refused(
+            "seuls les rédacteurs de la commune disent ce qu'est un contrat, et que son dossier est complet", 403
+        )
+
+
+def _check_described(held: Dossier) -> None:
+    if not describable(held):
+        raise Refused(f"ce dossier est « {held.etat_nom} » : sa sorte et son montant ne changent plus", 409)
+
+
+def describable(dossier: Dossier) -> bool:
+    """Whether the kind and the amount of a contract may still be said."""
+    return dossier.circuit == CONTRACT and (dossier.a_completer or dossier.etat in (*_NOT_YET, "a_signer"))
+
+
+def _described(held: Dossier, told: Told) -> str:
+    """Note what is said on a row that the caller holds and saves; gives it in French, for the history."""
+    try:
+        if told.contrat:
+            procurement.kind(told.contrat)
+            held.contrat = told.contrat
+        if (value := procurement.amount(told.montant)) is not None:
+            held.montant = value
+        if told.consultation:
+            try:
+                held.consultation = procurement.day_of(told.consultation)
+            except ValueError as error:
+                raise Refused(f"consultation : {error}") from None
+            if held.consultation > held.date:
+                raise Refused(
+                    f"consultation : le {held.consultation:%d/%m/%Y} est après le contrat, du {held.date:%d/%m/%Y}"
+                )
+        procurement.kind(held.contrat)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    since = f", consultation engagée le {held.consultation:%d/%m/%Y}" if held.consultation else ""
+    return f"{held.contrat_nom}{f', {held.montant_lu}' if held.montant_lu else ''}{since}"
+
+
+def said(dossier: Dossier) -> Told:
+    """Give what is known of a contract, as it was said."""
+    day = dossier.consultation.isoformat() if dossier.consultation else ""
+    return Told(dossier.contrat, dossier.montant_lu, day, dossier.matiere, dossier.numero)
+
+
+def counted(dossier: Dossier) -> dt.date:
+    """Day whose threshold counts: that of the consultation, or of the contract where nobody says it."""
+    return dossier.consultation or dossier.date
+
+
+def threshold(dossier: Dossier) -> str:
+    """Say the threshold that counts for a contract, in French, with its article and its day."""
+    day = counted(dossier)
+    return procurement.threshold(day, current().contract_thresholds).said(day)
+
+
+def complete(user: Any, dossier: Dossier, told: Told) -> Dossier:
+    """Say what a signed contract becomes: its file is complete and it goes to the préfecture, with the pieces joined
+    so far; or it is not transmitted, and it ends here (CGCT, L2131-2, I, 4°).
+
+    Raises:
+        Refused: the reason; nothing is kept.
+    """
+    _check_says(user, dossier)
     with transaction.atomic():
         held = Dossier.objects.select_for_update(of=("self",)).get(pk=dossier.pk)
         if not held.a_completer:
             raise Refused(f"ce dossier n'attend pas de pièces : il est « {held.etat_nom} ». Rien n'a été changé", 409)
-        if seen and seen != shown(held):
+        if told.vu and told.vu != shown(held):
             raise Refused(
                 "une pièce a été jointe depuis que cette page est ouverte, et partirait avec les autres. À faire : "
                 "relisez-les, puis recommencez",
                 409,
             )
-        threshold = current().contract_threshold
+        said = _described(held, told)
+        held.matiere = held.matiere or circuit.matter_of(told.matiere)
+        day, periods = counted(held), current().contract_thresholds
         try:
-            if (told := transmission.amount(amount)) is not None:
-                held.montant = told
-            held.matiere = held.matiere or circuit.matter_of(matter)
-            goes = transmission.contract_goes(held.matiere, held.montant, threshold)
+            goes = procurement.goes(held.contrat, held.matiere, held.montant, day, periods)
         except ValueError as error:
             raise Refused(f"{error} (CGCT, L2131-2, I, 4°)") from None
-        said = f"Montant : {transmission.euros(held.montant)}. " if held.montant is not None else ""
         if not goes:
-            circuit.close(user, held, f"{said}Sous le seuil de {threshold} : n'est pas à transmettre")
+            held.save(update_fields=_DESCRIBED)
+            circuit.close(user, held, f"{said}. {stays(held)}")
             return held
-        if not held.numero or number:
-            held.numero = held.numero or number
+        if not held.numero or told.numero:
+            held.numero = held.numero or told.numero
             if wrong := list(transmission.number_problems(CONTRACT, "", held.numero)):
                 raise Refused(" ; ".join(wrong))
         lacks = lacking(held)
-        if lacks and without != "oui":
+        if lacks and told.sans_pieces != "oui":
             raise Refused(
                 f"il manque : {' ; '.join(lacks)} (CGCT, R2131-5). À faire : joignez-les, ou cochez la case qui dit "
                 "que la préfecture ne les attend pas pour ce marché"
             )
         held.complet = timezone.now()
-        held.save(update_fields=["complet", "montant", "matiere", "numero"])
-        said += f"Pièces jointes : {held.pieces.count()}"
+        held.save(update_fields=("complet", "matiere", "numero", *_DESCRIBED))
+        said += f". Pièces jointes : {held.pieces.count()}"
         circuit.note_beside(held, "Compléter", user, f"{said}. Sans : {' ; '.join(lacks)}" if lacks else said)
         return held
+
+
+def stays(dossier: Dossier) -> str:
+    """Say why a contract is not transmitted, in French."""
+    found = procurement.kind(dossier.contrat)
+    if found.goes is procurement.Goes.THRESHOLD:
+        return f"Sous le seuil de {threshold(dossier)} : n'est pas à transmettre"
+    return f"N'est pas à transmettre : {found.said}"
+
+
+def foreseen(dossier: Dossier) -> str:
+    """Say what is known of a contract's transmission, in French."""
+    day, periods = counted(dossier), current().contract_thresholds
+    return procurement.foreseen(dossier.contrat, dossier.matiere, dossier.montant, day, periods)
 
 
 def kinds(dossier: Dossier) -> list[str]:
@@ -208,12 +310,18 @@ def kinds(dossier: Dossier) -> list[str]:
     return [COUNTER] if dossier.complet else [*current().contract_pieces, OTHER, COUNTER]
 
 
-def lacking(dossier: Dossier) -> list[str]:
-    """Pieces of the file of R2131-5 that are not joined, in French; none while nothing says that it is transmitted."""
-    if dossier.circuit != CONTRACT or not dossier.matiere:
+def asked(dossier: Dossier) -> list[tuple[str, bool]]:
+    """Pieces of the file that is transmitted (R2131-5), and whether each is joined; none of a contract that the article
+    does not speak of. Of one whose kind nobody said, as of a public contract."""
+    if dossier.circuit != CONTRACT or (dossier.contrat and not procurement.KINDS[dossier.contrat].listed):
         return []
     there = set(dossier.pieces.values_list("genre", flat=True))
-    return [one for one in current().contract_pieces if one[:_LABEL] not in there]
+    return [(one, one[:_LABEL] in there) for one in current().contract_pieces]
+
+
+def lacking(dossier: Dossier) -> list[str]:
+    """Pieces of that file that are not joined, in French; none while nothing says that it is transmitted."""
+    return [one for one, joined in asked(dossier) if not joined] if dossier.matiere else []
 
 
 def due(dossier: Dossier) -> dt.date | None:

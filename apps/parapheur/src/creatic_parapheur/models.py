@@ -14,7 +14,7 @@ from django.utils import timezone
 from mayan.apps.document_states.models import WorkflowInstance
 from mayan.apps.documents.models import Document, DocumentFile
 
-from . import configuration, transmission
+from . import configuration, procurement, transmission
 
 CONTRACT = "marche"
 OTHER, COUNTER = "autre", "contresignature"  # of its pieces, besides the configuration's
@@ -62,7 +62,10 @@ class Dossier(models.Model):
     fichier = models.ForeignKey(DocumentFile, on_delete=models.RESTRICT, related_name="+")
     # Of a contract that is transmitted: since when its file is said to be complete.
     complet = models.DateTimeField(null=True, blank=True)
-    # Of a contract, in euros without tax, as who completes it says (CGCT, L2131-2, I, 4°).
+    # Of a contract, as a rédacteur says them: its kind (procurement.KINDS), when its consultation was begun, and its
+    # amount in euros without tax (CGCT, L2131-2, I, 4°).
+    contrat = models.CharField(max_length=20, blank=True, default="")
+    consultation = models.DateField(null=True, blank=True)
     montant = models.DecimalField(max_digits=14, decimal_places=2, null=True, blank=True)
 
     class Meta:
@@ -96,6 +99,16 @@ class Dossier(models.Model):
     def nature_nom(self) -> str:
         """Label of the nature."""
         return transmission.NATURES.get(self.nature, "")
+
+    @property
+    def contrat_nom(self) -> str:
+        """Label of the kind of contract."""
+        return procurement.KINDS[self.contrat].label if self.contrat in procurement.KINDS else self.contrat
+
+    @property
+    def montant_lu(self) -> str:
+        """The amount, as people read it; nothing where nobody said it."""
+        return "" if self.montant is None else procurement.euros(self.montant)
 
     @property
     def transmission_nom(self) -> str:
@@ -200,6 +213,8 @@ def described(document: Document) -> dict[str, Any]:
             "etat": dossier.etat_nom,
             "depuis": dossier.depuis.isoformat(),
             "signataire": dossier.signataire_nom,
+            "contrat": dossier.contrat_nom,
+            "montant": dossier.montant_lu,
             "sha256_a_signer": dossier.origine.checksum,
             "sha256_dernier": dossier.fichier.checksum,
             "pieces": [

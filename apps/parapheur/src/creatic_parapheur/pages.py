@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.generic import TemplateView, View
 
-from . import circuit, contracts, lots, signatory, transmission
+from . import circuit, contracts, lots, procurement, signatory, transmission
 from .configuration import Commune, current
 from .models import CONTRACT, Delegation, Dossier, label
 from .refusal import Refused
@@ -168,7 +168,11 @@ class OneDossier(_Page):
             "manquent": contracts.lacking(dossier),
             "avant": contracts.due(dossier),
             "trop_tard": contracts.late(dossier),
-            "seuil": current().contract_threshold,
+            "dit": given.get("dit") or contracts.said(dossier),
+            "sortes": procurement.KINDS,
+            "prevu": contracts.foreseen(dossier),
+            "decrit": contracts.describable(dossier),
+            "demandees": contracts.asked(dossier),
             "joint": dossier.circuit == CONTRACT and circuit.may_deposit(user, dossier.commune),
             "genres": [(kind, label(kind)) for kind in contracts.kinds(dossier)],
             "signataires": signatory.choices(current().communes[dossier.commune])
@@ -182,6 +186,7 @@ class OneDossier(_Page):
         dossier, user, wish = self.dossier, request.user, request.POST.get("geste")
         state, seen = request.POST.get("etat", ""), request.POST.get("vu", "")
         upload = request.FILES.get("fichier")
+        told = contracts.Told(**{name: request.POST.get(name, "").strip() for name in contracts.TOLD})
         try:
             if wish == "passer" and state in ("a_controler", "a_viser"):
                 after = circuit.approve(user, dossier, state, seen)
@@ -193,18 +198,19 @@ class OneDossier(_Page):
                 piece = contracts.add(user, dossier, request.POST.get("genre", ""), upload)
                 return self.done(f"« {piece.nom} » est joint : {piece.verdict or piece.genre_nom}.", "dossier", number)
             elif wish == "completer":
-                told = (request.POST.get(name, "").strip() for name in ("sans_pieces", "montant", "matiere", "numero"))
-                after = contracts.complete(user, dossier, *told, seen=seen)
-                goes = "le dossier est complet, il part pour la préfecture"
-                ends = "sous le seuil, il n'est pas à transmettre (CGCT, L2131-2, I, 4°)"
-                return self.done(f"« {after} » : {goes if after.complet else ends}.", "dossier", number)
+                after = contracts.complete(user, dossier, told)
+                became = "il est complet et part pour la préfecture" if after.complet else contracts.stays(after)
+                return self.done(f"« {after} » : {became}.", "dossier", number)
+            elif wish == "decrire":
+                after = contracts.describe(user, dossier, told)
+                return self.done(f"« {after} » : {after.contrat_nom}, c'est noté.", "dossier", number)
             elif wish == "reprendre":
                 chosen, read = request.POST.get("signataire", ""), request.POST.get("mention_verifiee", "")
                 after = circuit.take_up(user, dossier, upload, chosen, read)
             else:
                 raise Refused("cette page n'est plus à jour. À faire : rechargez-la")
         except Refused as refusal:
-            return self.refused(refusal, motif=request.POST.get("motif", ""))
+            return self.refused(refusal, motif=request.POST.get("motif", ""), dit=told if told.contrat else None)
         return self.done(f"« {after} » est maintenant : {after.etat_nom}.", "a_traiter")
 
 

@@ -8,11 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import Annotated
-
-from creatic_agent.configuration import Key, Whole
 
 # Natures of the préfecture's nomenclature that an arrêté may have; a décision (D) goes there as 6, « Autres ».
 NATURES = {
@@ -70,56 +65,3 @@ def number_problems(circuit: str, transmission: str, number: str) -> Iterator[st
             f"numero : « {number[:20]} » ne convient pas à la préfecture ; 15 caractères au plus "
             "parmi A-Z, 0-9 et _, par exemple 2026_112"
         )
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """Under which a public contract is not transmitted (CGCT, L2131-2, I, 4°): a setting of the groupement.
-
-    Attributes:
-        euros: without tax; 0 when it is not set, and every contract is transmitted.
-        source: article that sets it, and since when.
-    """
-
-    euros: Whole = 0
-    source: Annotated[str, Key("texte")] = "CGCT, L2131-2, I, 4°"
-
-    def __str__(self) -> str:
-        return f"{euros(Decimal(self.euros))} ({self.source})"
-
-
-_AMOUNT = re.compile(r"\d{1,12}([.,]\d{1,2})?")
-
-
-def amount(text: str) -> Decimal | None:
-    """An amount in euros as somebody wrote it, None for nothing. Raises ValueError, in French."""
-    plain = re.sub(r"[\s\u202f€]+", "", text.removesuffix("HT"))
-    if not plain:
-        return None
-    if not (plain.isascii() and _AMOUNT.fullmatch(plain)):
-        raise ValueError(f"montant : « {text[:40]} » n'est pas un montant ; écrivez par exemple 215999,99")
-    return Decimal(plain.replace(",", "."))
-
-
-def euros(value: Decimal) -> str:
-    """An amount, as people read it."""
-    whole = f"{value:,.2f}".replace(",", "\u202f").replace(".", ",").removesuffix(",00")
-    return f"{whole} € HT"
-
-
-def contract_goes(matter: str, value: Decimal | None, threshold: Threshold) -> bool:
-    """Whether a public contract is transmitted (CGCT, L2131-2, I, 4°): a person says enough for it to be known.
-
-    One with a matter goes, whatever its amount: concessions and loans have no threshold. Raises ValueError, in French:
-    nothing can be concluded yet.
-    """
-    if matter:
-        return True
-    if value is None:
-        raise ValueError(
-            f"montant : écrivez celui du marché, en euros hors taxes. À partir de {threshold}, il se transmet"
-        )
-    if not threshold.euros or value >= threshold.euros:
-        since = f"{euros(value)}, à partir de {threshold}," if threshold.euros else "sans seuil réglé, tout contrat"
-        raise ValueError(f"matiere : {since} se transmet ; écrivez la matière de la nomenclature, par exemple 1.1")
-    return False
