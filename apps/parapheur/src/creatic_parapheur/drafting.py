@@ -21,7 +21,7 @@ from creatic_agent.configuration import From, Key, load, one_of
 from creatic_agent.law import Standing
 from creatic_agent.writing import french_date, of_commune
 
-from . import transmission
+from . import procurement, transmission
 from .refusal import Refused
 
 FOLDER = Path(__file__).with_name("modeles")
@@ -352,10 +352,10 @@ def _value(field: Field, raw: tuple[str, ...], day: dt.date) -> str:
     if field.kind is Kind.BOX:
         return _CHECKED
     if field.kind is Kind.AMOUNT:
-        found = transmission.amount(_text(text, field.length))
+        found = procurement.amount(_text(text, field.length))
         if found is None:
             raise ValueError("écrivez un montant, par exemple 215999,99")
-        return transmission.euros(found)
+        return procurement.euros(found)
     written = _text(text, field.length, field.kind is Kind.LONG)
     if field.kind in (Kind.PERSON, Kind.PLACE):
         return written
