@@ -15,6 +15,7 @@ from flask import Response, jsonify, redirect, render_template, request, send_fi
 
 from creatic_agent.identity import Denied
 
+from . import filing
 from .acts import BadRequest
 from .config import Commune, Config
 from .identity import Visitor
@@ -183,6 +184,7 @@ def line(one: Letter, config: Config) -> dict[str, Any]:
         "jours": (one.clocks.due - today).days if one.clocks.due else None,
         "defere": f"{one.clocks.court:%d/%m/%Y}" if one.clocks.court else "",
         "defere_pourquoi": one.clocks.why,
+        "classement": filing.told(one, config),
     }
 
 

@@ -26,9 +26,9 @@ _LETTERS = str.maketrans("0123456789", "ghijklmnop")
 _EMPTY = hashlib.sha256().hexdigest()
 
 
-def mark(reference: str, rank: int) -> str:
+def mark(reference: str, rank: int | str) -> str:
     """What the document store's documents of an act bear: its reference, and one word of letters that its search
-    finds."""
+    finds. `rank` is that of a piece of the act, or a word for what was written about it."""
     word = hashlib.sha256(f"{reference} {rank}".encode()).hexdigest()[:24].translate(_LETTERS)
     return f"{reference} {word}"
 

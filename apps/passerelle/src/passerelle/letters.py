@@ -103,7 +103,7 @@ _SELECT = f"""SELECT lettre.*, acte.reference, acte.donnees->>'numero' AS acte_n
 _BRIEF = _SELECT.replace(
     "lettre.*",
     "lettre.numero, lettre.commune, lettre.tdt, lettre.recu_le, lettre.donnees - '{texte,fichiers}'::text[] AS donnees,"
-    " lettre.suivi - 'anciennes' #- '{reponse,ar}' AS suivi",
+    " lettre.suivi - 'anciennes' #- '{reponse,ar}' #- '{ged,documents}' #- '{ged,envois}' AS suivi",
 )
 # What may call for a mail long after it came (mail.due): what a person has to do (Letter.open), and an answer of which
 # nothing good is known.
@@ -118,6 +118,7 @@ _GONE = "Une réponse à ce courrier est déjà partie, ou part."
 _RECEIPT_MAX = 60_000
 """Bytes of the préfecture's receipt of an answer, one a letter: what its letter counts for has it (room.LEAST)."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_SIREN = re.compile(r"[0-9AB]{3}-(\d{9})-\d{8}-\w{1,15}-[A-Z]{2}")  # whose act it is, in its identifier (@CTES)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _HEADS = {b"%PDF-": ".pdf", b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg"}
 
@@ -200,7 +201,8 @@ class Letters:
             raise BadRequest("Un courrier a un jour, un numéro, et 50 fichiers au plus, chacun avec son empreinte.")
         given = told.get("acte")
         act: dict[str, Any] = given if isinstance(given, dict) else {}
-        siren = _text(told.get("siren"), 9)
+        named = _SIREN.fullmatch(_text(told.get("id_acte"), 100))
+        siren = named[1] if named else _text(told.get("siren"), 9)  # what a connector says is a claim
         data = {
             "type": str(told.get("type")) if told.get("type") in KINDS else "",
             "numero": _text(told.get("numero"), 30), "id_acte": _text(told.get("id_acte"), 100),

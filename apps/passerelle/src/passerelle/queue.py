@@ -22,7 +22,7 @@ from psycopg.rows import tuple_row
 
 from creatic_agent.act import Act
 
-from . import contracts, convocations, eliminations, executory, letters, mail, metrics, register, returns
+from . import contracts, convocations, eliminations, executory, filing, letters, mail, metrics, register, returns
 from .chain import Chain
 from .config import Config
 from .errors import Away, HandoverError, Refused
@@ -35,7 +35,7 @@ log = logging.getLogger("passerelle")
 for _name in ("procrastinate", "psycopg.pool"):
     logging.getLogger(_name).setLevel(logging.WARNING)  # not a line for each job
 _ADVANCE, _LOOK, _WRITE, _ELIMINATE = "avancer", "relever", "écrire", "éliminer"
-_CONVENE, _COUNCIL, _RECALL = "convoquer", "conseil", "rappeler"
+_CONVENE, _COUNCIL, _RECALL, _FILE = "convoquer", "conseil", "rappeler", "classer"
 _STUCK = 1200  # seconds after which a job that is not finished is nobody's: its end could not be written
 # What the table of acts says of itself once `Queue._bring_back` is done.
 _LAST = "publication en dernier"
@@ -149,6 +149,7 @@ class Queue:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         gone = eliminations.Eliminations(self._config, store, Files(self._config.folder))
+        papers = filing.Filing(self._config, store, Files(self._config.folder), chain.servers.ged)
         summons = convocations.Convocations(self._config, store, chain.servers.deliberations)
 
         def council() -> None:
@@ -161,6 +162,8 @@ class Queue:
         hourly = "17 * * * *"
         _turn(app, _RECALL, hourly, lambda: recall.send(datetime.now(letters.PARIS).date()), "Rappels non partis")
         _turn(app, _ELIMINATE, minute, gone.work, "Éliminations en attente")
+        if "ged" in self._config.servers:
+            _turn(app, _FILE, "*/5 * * * *", papers.turn, "Courriers pas encore classés dans la GED")
         _turn(app, _CONVENE, minute, summons.turn, "Convocations non envoyées")
         _turn(app, _COUNCIL, "*/15 * * * *", council, "Échéances des conseils non relevées")
         app.run_worker(
