@@ -97,7 +97,7 @@ def letter(left: dict[str, int], version: int = 1, note: bool = True) -> str:
 def test_the_mail_says_when_where_and_what() -> None:
     said = letter({})
     for one in ("Conseil du 3 décembre, à 18 h 30, Mairie", "1. Budget primitif\n2. École", "note explicative",
-                "L2121-20", "L2121-10"):  # fmt: skip # a list of words
+                "L2121-20", "L2121-10", "fichier joint seance.ics"):  # fmt: skip # a list of words
         assert one in said
     assert "remplace" not in said and "Annexes" not in said
     assert "note explicative" not in letter({}, note=False)

@@ -228,6 +228,24 @@ def test_a_dossier_that_is_too_heavy_keeps_no_convocation_from_leaving(summons: 
         assert "sans ce qui est trop lourd : note-de-synthese.pdf (20,0 Mo)" in receipt["detail"]
 
 
+def test_a_piece_is_told_by_what_it_is(summons: Summons) -> None:
+    world = summons.world
+    [one] = world.deliberations.convocations
+    told = {
+        "seance.ics": (b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nEND:VCALENDAR\r\n", "text/calendar"),
+        "plan.png": (b"\x89PNG\r\n", "application/octet-stream"),
+    }
+    for name, (content, _kind) in told.items():
+        world.deliberations.documents[name] = content
+        one["pieces"].append(
+            {"url": f"{world.deliberations.url}/documents/{name}", "nom": name, "octets": len(content),
+             "sha256": hashlib.sha256(content).hexdigest()}
+        )  # fmt: skip # a row
+    received = {part.get_filename(): part for part in summons.turn()[0].iter_attachments()}
+    for name, (content, kind) in told.items():
+        assert (received[name].get_content_type(), received[name].get_payload(decode=True)) == (kind, content)
+
+
 def test_a_relay_that_takes_less_has_what_it_takes(summons: Summons) -> None:
     world = summons.world
     [one] = world.deliberations.convocations

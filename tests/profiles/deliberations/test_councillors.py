@@ -123,6 +123,45 @@ def test_an_elu_writes_a_pouvoir_which_the_commune_notes_and_takes_it_back(site:
     assert not site.done(MANAGER, "GET", one.path)["pouvoirs"]
 
 
+def dated(browser: Browser, one: Convened) -> dict[str, str]:
+    """What the file of a meeting for calendars says, by name; its zone's parts come before."""
+    answer = browser.ask("GET", f"{SPACE}-agenda?seance={one.uid}")
+    assert answer.status == 200 and answer.headers["Content-Type"] == "text/calendar; charset=utf-8"
+    lines = answer.data.decode().replace("\r\n ", "").split("\r\n")
+    return dict(line.partition(":")[::2] for line in lines)
+
+
+def test_a_meeting_is_put_in_a_calendar_moved_there_and_cancelled(site: Site, mark: str) -> None:
+    one = convene(site, f"agenda {mark}", lieu="Mairie ; salle 1, rez-de-chaussée", heure="20:15")
+    [leaving] = waiting(site, one.uid)
+    browser, day = site.browser(AMINA), TODAY + datetime.timedelta(9)
+    assert "Mettre dans mon agenda" in read(browser, one.page()) and "seance.ics" in leaving["texte"]
+    first = dated(browser, one)
+    sent = next(piece for piece in leaving["pieces"] if piece["nom"] == "seance.ics")
+    assert site.file("passerelle", site.path(sent["url"])).decode().count(first["UID"]) == 1
+    assert first["DTSTART;TZID=Europe/Paris"] == f"{day:%Y%m%d}T201500" and first["TZID"] == "Europe/Paris"
+    assert first["LOCATION"] == "Mairie \\; salle 1\\, rez-de-chaussée" and first["STATUS"] == "CONFIRMED"
+    assert not any(f"Objet agenda {mark}" in text for text in first.values()), "nothing of the agenda leaves"
+    site.move(MANAGER, one.path, "reprendre")
+    assert dated(browser, one)["STATUS"] == "TENTATIVE"
+    site.done(MANAGER, "PATCH", one.path, {"date": (day + datetime.timedelta(1)).isoformat()})
+    site.convene(one.path)
+    moved = dated(browser, one)
+    assert (moved["UID"], moved["STATUS"]) == (first["UID"], "CONFIRMED")
+    assert int(moved["SEQUENCE"]) > int(first["SEQUENCE"])
+    assert moved["DTSTART;TZID=Europe/Paris"] != first["DTSTART;TZID=Europe/Paris"]
+    assert site.move(MANAGER, one.path, "annuler") == "annulee" and waiting(site, one.uid) == []
+    gone = dated(browser, one)
+    assert (gone["UID"], gone["STATUS"]) == (first["UID"], "CANCELLED")
+    assert int(gone["SEQUENCE"]) > int(moved["SEQUENCE"])
+    assert "Cette séance est annulée" in read(browser, one.page()) and "Donner pouvoir" not in read(browser, one.page())
+    assert site.api(MANAGER, "PATCH", one.path, {"lieu": "Ailleurs"}).status in (401, 403)
+    assert "séance est annulée" in read(site.browser(MANAGER), one.path)
+    for stranger in (site.browser(STRANGER), site.browser(MANAGER), Browser(site)):
+        assert stranger.ask("GET", f"{SPACE}-agenda?seance={one.uid}").status in DENIED
+    assert browser.ask("GET", f"{SPACE}-agenda?seance=autre").status == 404
+
+
 def test_who_logs_in_is_led_to_their_meetings(site: Site) -> None:
     password, browser = site.password(AMINA), Browser(site)
     assert browser.log_in(AMINA, password).headers["Location"].endswith(SPACE)

@@ -82,7 +82,8 @@ def test_what_leaves_is_kept_and_what_the_relay_said_is_shown(site: Site, mark: 
         "Claire Dubois": "claire@gondecourt.test",
         "Amina Benali": "amina@gondecourt.test",
     }
-    assert [piece["nom"] for piece in one["pieces"]] == ["convocation.pdf", "note-de-synthese.pdf", "annexe-1-plan.pdf"]
+    names = ["convocation.pdf", "note-de-synthese.pdf", "seance.ics", "annexe-1-plan.pdf"]
+    assert [piece["nom"] for piece in one["pieces"]] == names
     for piece in one["pieces"]:
         content = site.file("passerelle", site.path(piece["url"]))
         assert (hashlib.sha256(content).hexdigest(), len(content)) == (piece["sha256"], piece["octets"])

@@ -49,6 +49,7 @@ SIZE_MAX = 20_000_000
 _ENCODED = 1.4  # bytes of a message for one of a piece, base64 in lines
 _HEADERS = 1000  # bytes, or so, of what announces a piece
 _PIECES_MAX = 100
+_KINDS = {b"%PDF-": ("application", "pdf"), b"BEGIN:VCALENDAR\r\n": ("text", "calendar")}
 _TIMEOUT = 60  # seconds
 _PAUSE = 300  # seconds before what the relay put off is tried again
 _TURN = 600  # seconds after which a turn begins no mail: the queue restarts a job of twice that, in the middle of one
@@ -270,8 +271,8 @@ class Convocations:
         text = one["texte"] + (_LEFT.format(left) if left else "")
         message.set_content(text, cte="quoted-printable")  # any relay takes it
         for name, content in (contents[rank] for rank in kept):
-            kind = ("application", "pdf") if content.startswith(b"%PDF-") else ("application", "octet-stream")
-            message.add_attachment(content, *kind, filename=name)
+            begins = (kind for sign, kind in _KINDS.items() if content.startswith(sign))
+            message.add_attachment(content, *next(begins, ("application", "octet-stream")), filename=name)
         return message.as_bytes(), left
 
     def _post(

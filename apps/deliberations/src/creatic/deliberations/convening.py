@@ -20,6 +20,7 @@ from creatic.deliberations.convocation import (
     HEAD,
     approval,
     current,
+    for_diaries,
     letter,
     mails,
     problems,
@@ -177,6 +178,8 @@ def prepare(meeting: Any) -> None:
         alone = pieces.pop()["octets"]
     annexes, left = _chosen(meeting, mailing.ATTACHED_MAX - weight)
     if any(value != PAPER for value in to.values()):
+        dated = NamedBlobFile(data=for_diaries(meeting), contentType="text/calendar", filename=mailing.DIARY)
+        pieces.append(_piece(dated, mailing.DIARY))
         for rank, annex in enumerate(annexes, 1):
             # Its own copy: what was sent stays what it was.
             copy = NamedBlobFile(

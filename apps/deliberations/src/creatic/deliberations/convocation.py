@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from creatic.deliberations import frozen, naming, reading, summons, watch
+from creatic.deliberations import diary, frozen, naming, reading, summons, watch
 from creatic.deliberations.mailing import PAPER
 from creatic.deliberations.places import ON_AGENDA, commune_of, names
 from plone import api
@@ -57,6 +57,26 @@ def letter(
         "version": len(sent), "le": when, "a": dict(to), "objet": "", "texte": text, "pieces": tuple(pieces),
         "laissees": dict(left), "sans_note": alone, "approbation": approval(meeting),
     }  # fmt: skip # a table
+
+
+def for_diaries(meeting: Any) -> bytes:
+    """The file of a meeting that was convened, for people's calendars."""
+    sent, state = meeting.dispatches(), api.content.get_state(meeting)
+    stamp = datetime.datetime.fromisoformat(sent[-1][0])
+    if state in (diary.CANCELLED, diary.TAKEN_BACK):
+        stamp = api.portal.get_tool("portal_workflow").getInfoFor(meeting, "time").asdatetime()
+    second = " (seconde convocation)" if meeting.seconde_de else ""
+    entry = diary.Entry(
+        uid=meeting.UID(),
+        title=f"{meeting.title}{second}",
+        place=meeting.lieu,
+        start=meeting.moment(),
+        version=len(sent),
+        state=state,
+        stamp=stamp,
+        space=reading.space(commune_of(meeting)),
+    )
+    return diary.file(entry)
 
 
 def sendings(meeting: Any) -> list[summons.Sending]:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from creatic.deliberations import aftermath, frozen, mailing, pages, reading, rules, watch, written
+from creatic.deliberations import aftermath, convocation, diary, frozen, mailing, pages, reading, rules, watch, written
 from creatic.deliberations.places import MEETINGS, ON_AGENDA
 from plone import api
 from plone.base.interfaces import IRedirectAfterLogin
@@ -27,7 +27,6 @@ from zope.interface import alsoProvides, implementer
 from zope.publisher.interfaces.browser import IBrowserRequest
 
 _PARIS = ZoneInfo("Europe/Paris")
-_TAKEN_BACK = "en_preparation"
 # Of a projet, what its trace calls the text that the council decides on.
 _TEXT = ("Titre", "Objet", "Exposé des motifs", "Dispositif")
 
@@ -101,7 +100,7 @@ class _Space(BrowserView):
 
     def points(self, meeting: Any) -> list[Any]:
         """Its agenda; none while it is taken back, for it is being changed."""
-        if api.content.get_state(meeting) == _TAKEN_BACK:
+        if api.content.get_state(meeting) == diary.TAKEN_BACK:
             return []
         return list(meeting.projets(*ON_AGENDA))
 
@@ -131,7 +130,7 @@ class _Space(BrowserView):
     def badge(self, meeting: Any) -> dict[str, str]:
         """Where a meeting stands, and the colour of its badge."""
         state = api.content.get_state(meeting)
-        if state == _TAKEN_BACK:
+        if state == diary.TAKEN_BACK:
             return {"title": "Ordre du jour repris", "tone": "warning"}
         return {"title": pages.STATES[state], "tone": pages.TONES.get(state, "secondary")}
 
@@ -148,7 +147,7 @@ class Space(_Space):
     def show(self) -> Any:
         """Draw the page."""
         found = list(self.meetings())
-        over = [one for one in found if api.content.get_state(one) in frozen.ENDED]
+        over = [one for one in found if api.content.get_state(one) in (*frozen.ENDED, frozen.CANCELLED)]
         coming = [one for one in found if one not in over]
         self.coming = [self._row(one, True) for one in sorted(coming, key=lambda one: one.moment())]
         self.over = [self._row(one, False) for one in sorted(over, key=lambda one: one.moment(), reverse=True)]
@@ -191,14 +190,15 @@ class SpaceMeeting(_Space):
         none = "aucun n'est noté" if state in frozen.ENDED else "aucun n'est noté à ce jour"
         self.facts.append(("Votre pouvoir", " ".join(self.proxy(meeting)) or none))
         own = written.written(meeting).get(self.name)
-        self.may_give = state not in frozen.ENDED
+        self.may_give = state not in (*frozen.ENDED, frozen.CANCELLED)
         self.may_write = written.may_write(meeting)
         self.given, self.choices = "", []
         if own and not own.revoked:
             self.given = f"Vous avez écrit ici, le {written.moment(own.when)}, un pouvoir à {own.holder}."
         elif self.may_write:
             self.choices = written.choices(meeting, self.name)
-        self.taken_back = state == _TAKEN_BACK
+        self.taken_back, self.cancelled = state == diary.TAKEN_BACK, state == frozen.CANCELLED
+        self.diary = self.url("espace-agenda", seance=self.uid) if state not in frozen.ENDED else ""
         self.papers = list(self._papers(meeting))
         self.left = reading.bound(meeting).get(len(sent), {}).get("laissees", ())
         self.agenda = [self._line(rank, one) for rank, one in enumerate(self.points(meeting), 1)]
@@ -297,6 +297,19 @@ class SpacePoint(_Space):
             for label, other in around
         ]
         return self.index()
+
+
+class SpaceDiary(_Space):
+    """The file of a meeting for their own calendar; one that was convened and is cancelled says so."""
+
+    def show(self) -> Any:
+        """Send the file."""
+        meeting = self.asked()
+        response = self.request.response
+        response.setHeader("Content-Type", "text/calendar; charset=utf-8")
+        response.setHeader("Content-Disposition", f'attachment; filename="{mailing.DIARY}"')
+        response.setHeader("X-Content-Type-Options", "nosniff")
+        return convocation.for_diaries(meeting)
 
 
 class SpacePiece(_Space):

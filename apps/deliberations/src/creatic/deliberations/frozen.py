@@ -34,6 +34,7 @@ LIVED = {
 CONVENED = ("title", "date", "heure", "lieu", "convoques", "envoyee_le", "urgence", "scrutin_le")
 # States of a meeting that is over.
 ENDED = ("close", "sans_quorum")
+CANCELLED = "annulee"
 VOTED = ("adopte", "rejete", "publie")
 # States of a publication in which anybody reads it.
 PUBLIC = ("published", "archived")
@@ -100,6 +101,8 @@ def of_meeting(meeting: Known, projets: Iterable[Known]) -> Lock | None:
     """A meeting: all of it once closed, or once a voice is entered on one of its projets."""
     if meeting.get(STATE) in ENDED:
         return Lock("la séance est terminée : elle ne change plus")
+    if meeting.get(STATE) == CANCELLED:
+        return Lock("la séance est annulée : pour la tenir, reprenez son ordre du jour, et convoquez de nouveau")
     if any(is_decided(one) or has_votes(one) for one in projets):
         return Lock("un vote a eu lieu : la date, le président et les présents de la séance ne changent plus")
     if meeting.get(STATE) in ("convoquee", "ouverte"):

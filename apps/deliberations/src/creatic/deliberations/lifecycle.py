@@ -84,6 +84,8 @@ def meeting_moved(meeting: Any, event: Any) -> None:
         convening.disapprove(meeting)
         # What is sent next leaves on its own day, on which its delay depends.
         meeting.convoquee_le = meeting.convocation = meeting.envoyee_le = meeting.affichee_le = None
+    elif name == "annuler":
+        convening.forget(meeting)
     elif name == "ouvrir":
         convening.forget(meeting)
         aftermath.begin(meeting)

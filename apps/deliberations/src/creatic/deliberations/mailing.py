@@ -16,6 +16,8 @@ ATTACHED_MAX = 10_000_000
 """Bytes of the pieces of a mail, before their encoding: what most relays take."""
 PAPERS_MAX = 19_000_000
 """Bytes of the convocation and the note: the passerelle takes 20 MB. The convocation leaves alone beyond (L2121-12)."""
+DIARY = "seance.ics"
+"""Name of the file for people's calendars that goes with a mail."""
 PIECES_MAX = 50
 """Annexes of a mail: the passerelle takes a hundred pieces, and leaves the whole of what has more."""
 # What became of one: the relay took it, refused it for good, was cut off so that nobody knows; handed over on paper.
@@ -155,6 +157,7 @@ def text(
         lines += ["", f"Ci-joint : la convocation, {papers(note)}."]
     if left:
         lines += [f"Annexes {heavy(left)}. {where} à la mairie (article L2121-13 du CGCT)."]
+    lines += [f"Le fichier joint {DIARY} met la séance dans votre agenda, ou l'y change de jour."]
     if space:
         lines += ["", "Avec votre identifiant, si la commune vous en a remis un, tout le dossier se lit ici :", space]
         lines += ["Ce que vous y ouvrez est noté, et montre que la convocation vous est parvenue."]

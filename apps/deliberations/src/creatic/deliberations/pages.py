@@ -40,7 +40,7 @@ STATES = {name: state.title for workflow in workflows.WORKFLOWS.values() for nam
 TONES = {
     "adopte": "success", "publie": "success", "rejete": "danger", "inscrit": "primary", "a_valider": "warning",
     "ouverte": "primary", "close": "success", "convoquee": "warning", "sans_quorum": "danger",
-    "ajourne": "warning",
+    "ajourne": "warning", "annulee": "danger",
 }  # fmt: skip # a table
 
 _PARIS = ZoneInfo("Europe/Paris")

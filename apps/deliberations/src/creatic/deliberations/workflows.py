@@ -53,13 +53,15 @@ WORKFLOWS = {
         {
             "en_preparation": State("En préparation", AGENTS, ("DGS",), _WRITERS, ("DGS",)),
             "convoquee": State("Convoquée", AGENTS, ("DGS",)),
+            "annulee": State("Annulée", AGENTS),
             "ouverte": State("Ouverte", AGENTS, ("DGS",)),
             "close": State("Close", AGENTS),
             "sans_quorum": State("Quorum non atteint", AGENTS),
         },
         {
             "convoquer": Transition("Convoquer", ("en_preparation",), "convoquee", ("DGS", "Maire")),
-            "reprendre": Transition("Reprendre l'ordre du jour", ("convoquee",), "en_preparation", ("DGS",)),
+            "reprendre": Transition("Reprendre l'ordre du jour", ("convoquee", "annulee"), "en_preparation", ("DGS",)),
+            "annuler": Transition("Annuler la séance", ("convoquee",), "annulee", ("DGS", "Maire")),
             "ouvrir": Transition("Ouvrir la séance", ("convoquee",), "ouverte", ("DGS", "Maire")),
             "constater": Transition("Constater l'absence de quorum", ("convoquee",), "sans_quorum", ("DGS", "Maire")),
             "clore": Transition("Clore la séance", ("ouverte",), "close", ("DGS", "Maire")),
