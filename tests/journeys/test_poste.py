@@ -279,7 +279,7 @@ def test_a_pc_is_equipped_signs_renews_and_is_refused_once_revoked(tmp_path: Pat
         assert "installé, jusqu'au" in certified(inventory, NAME, pc.command("creatic-poste", "renouveler"))
         second, identity = held(pc)
         assert second != first and number(second) in shown(pc, TRANSMISSION, *identity)
-        assert f"certificat « {HOLDER} » renouvelé : S²LOW doit connaître le nouveau" in this_morning(inventory)
+        assert f"{NAME} certificat « {HOLDER} » renouvelé" in this_morning(inventory)
         assert "Ce PC est prêt" in pc.run("creatic-poste", "verifier")
         assert "sont envoyés au groupement" in pc.run("creatic-poste", "constats")
         assert audited(inventory, NAME)["etat"] == postes.JUDGED
