@@ -40,7 +40,8 @@ DRAWN = (
     ("room_patch", "audits"),
     ("room_faults", "poste"),
     ("chain",),
-    ("disaster", "noyau", "disques"),
+    ("disaster",),
+    ("noyau", "disques", "pc"),
     ("lost", "life"),
     ("alertes", "poste"),
     ("fleet_pull",),
@@ -52,7 +53,7 @@ TWINS = {"archive_node": 3, "commune_pc": 3, "tdt_connector": 3}
 # The last would take a whole run over its limit.
 LONG = (
     *dict.fromkeys(name for line in DRAWN for name in line),
-    *("drills", "production", "closing", "upgrade", "coffres", "pc"),
+    *("drills", "production", "closing", "upgrade", "coffres"),
 )
 # These have machines of their own, on a network of their own; after what else has so many.
 OWN: dict[str, tuple[str, ...]] = {"production": (), "upgrade": ("production",), "coffres": ("upgrade",)}

@@ -30,6 +30,7 @@ PARTS = (
     "disaster",
     "noyau",
     "disques",
+    "pc",
     "chain",
     "drills",
     "lost",
