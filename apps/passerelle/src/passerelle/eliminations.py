@@ -527,13 +527,11 @@ class Eliminations:
         """Remove the passerelle's own files, but those that another act has as well."""
         count, why = 0, ""
         for digest in self._here(row):
-            path = self._files.path(digest)
             try:
-                if time.time() - path.stat().st_mtime < _YOUNG:
-                    why = "un fichier écrit il y a moins d'une heure"
-                else:
-                    path.unlink()
+                if self._files.forget(digest, _YOUNG):
                     count += 1
+                else:
+                    why = "un fichier écrit il y a moins d'une heure"
             except FileNotFoundError:
                 continue
             except OSError as error:

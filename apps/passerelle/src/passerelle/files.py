@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,7 +32,8 @@ class Files:
                 write(stream)
             with partial.open("rb") as written:
                 digest = hashlib.file_digest(written, "sha256").hexdigest()
-            partial.replace(self.path(digest))
+            with self._alone():
+                partial.replace(self.path(digest))
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
@@ -38,6 +43,34 @@ class Files:
     def keep_bytes(self, content: bytes) -> str:
         """Keep a small document."""
         return self.keep(lambda stream: stream.write(content))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """A name of the folder changes: no other does, of any process."""
+        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+    def forget(self, sha256: str, age: float) -> bool:
+        """Remove a document; False when it was written lately: it may be another's, on its way in.
+
+        Args:
+            sha256: of the document.
+            age: how old it is at least, in seconds.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            OSError: it cannot be removed.
+        """
+        path = self.path(sha256)
+        with self._alone():  # what comes under this name between the look and the removal would go with it
+            if time.time() - path.stat().st_mtime < age:
+                return False
+            path.unlink()
+        return True
 
     def clean(self) -> None:
         """Remove what a crash left half-written; for the one process that works, before it begins."""
