@@ -13,7 +13,7 @@ import pytest
 _PLONE = (
     "plone", "plone.app", "plone.app.textfield", "plone.app.textfield.value", "plone.namedfile",
     "plone.namedfile.file", "plone.namedfile.utils", "Products", "Products.Five", "Products.Five.browser",
-    "transaction", "transaction.interfaces", "zExceptions",
+    "transaction", "transaction.interfaces", "zExceptions", "ZODB", "ZODB.interfaces",
 )  # fmt: skip # a list of words
 
 
@@ -25,9 +25,14 @@ class Transient(Exception):
     """What the database says of two at once."""
 
 
+class Uncommitted(Exception):
+    """What a blob says that this transaction changed."""
+
+
 _HAVE: dict[str, Mapping[str, Any]] = {
     "Products.Five.browser": {"BrowserView": _Page},
     "transaction.interfaces": {"TransientError": Transient},
+    "ZODB.interfaces": {"BlobError": Uncommitted},
 }
 
 

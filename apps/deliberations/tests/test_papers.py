@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import io
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from apps.deliberations.tests.beside_plone import module
+from apps.deliberations.tests.beside_plone import Uncommitted, module
 
 DAY = datetime.date(2026, 12, 18)
 SITE = "https://delib.test"
@@ -19,8 +20,26 @@ class Missing(Exception):
     """There is no such page."""
 
 
-def file(name: str) -> Any:
-    return SimpleNamespace(data=name.encode())
+class Held:
+    """A file of the site: its text, and where its blob is once it is committed."""
+
+    def __init__(self, name: str, path: str = "") -> None:
+        self.data, self.path, self.opened, self._blob = name.encode(), path, 0, self
+
+    def _p_activate(self) -> None:
+        """It is read from the database."""
+
+    def committed(self) -> str:
+        if not self.path:
+            raise Uncommitted
+        return self.path
+
+    def open(self) -> io.BytesIO:
+        self.opened += 1
+        return io.BytesIO(self.data)
+
+
+file = Held
 
 
 @pytest.fixture
@@ -65,6 +84,20 @@ def test_each_paper_is_told_with_its_digest_and_its_address(papers: Any) -> None
     assert told["arrete"] == {"le": "2026-12-18", "president": "Claire Dubois", "secretaire": "Amina Benali"}
     assert told["convocation_approuvee"] == {"par": "claire", "le": "x"}
     assert "note" not in str(told)
+
+
+def test_a_paper_is_read_once_however_often_it_is_told(papers: Any) -> None:
+    """The passerelle asks of each act, a thousand times, what its meeting has."""
+    listed, minutes = Held("liste", "/blobs/1/a.blob"), Held("pv", "/blobs/2/a.blob")
+    papers.api.content.get = lambda UID: SimpleNamespace(file=listed)
+    told = [papers.of(projet(proces_verbal=minutes), SITE) for _act in range(5)]
+    assert all(one == told[0] for one in told) and (listed.opened, minutes.opened) == (1, 1)
+    again = Held("autre", "/blobs/2/b.blob")  # another transaction
+    found = papers.of(projet(proces_verbal=again), SITE)["pieces"][3]
+    assert found["sha256"] == hashlib.sha256(b"autre").hexdigest()
+    again.data, again.path = b"change", ""  # by this one
+    found = papers.of(projet(proces_verbal=again), SITE)["pieces"][3]
+    assert found["sha256"] == hashlib.sha256(b"change").hexdigest()
 
 
 def test_nothing_is_told_before_the_minutes_are_settled(papers: Any) -> None:

@@ -6,10 +6,9 @@ whose last subjects may still be confirmed. The note of synthesis, and who was w
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
-from creatic.deliberations import aftermath, convocation
+from creatic.deliberations import aftermath, convocation, digests
 from creatic.deliberations.places import meeting_of
 from plone import api
 from plone.namedfile.utils import set_headers, stream_data
@@ -51,7 +50,7 @@ def of(projet: Any, site: str) -> dict[str, Any] | None:
         "arrete": {"le": told["le"].isoformat()} | {key: str(told[key]) for key in ("president", "secretaire")},
         "pieces": [
             {
-                "nom": f"{name}.pdf", "quoi": what, "le": when, "sha256": hashlib.sha256(file.data).hexdigest(),
+                "nom": f"{name}.pdf", "quoi": what, "le": when, "sha256": digests.of(file),
                 "url": f"{site}/@@seance-piece?uid={meeting.UID()}&piece={name}",
             }
             for name, (what, when, file) in _held(meeting).items()

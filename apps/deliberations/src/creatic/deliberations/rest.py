@@ -9,7 +9,17 @@ import hashlib
 import logging
 from typing import Any
 
-from creatic.deliberations import aftermath, configuration, convening, lifecycle, papers, publishing, rules, watch
+from creatic.deliberations import (
+    aftermath,
+    configuration,
+    convening,
+    digests,
+    lifecycle,
+    papers,
+    publishing,
+    rules,
+    watch,
+)
 from creatic.deliberations.places import commune_of, meeting_of
 from plone import api
 from plone.protect.interfaces import IDisableCSRFProtection
@@ -35,7 +45,7 @@ def _file(projet: Any, field: str) -> dict[str, str]:
     value = getattr(projet, field)
     return {
         "url": f"{projet.absolute_url()}/@@download/{field}/{value.filename}",
-        "sha256": hashlib.sha256(value.data).hexdigest(),
+        "sha256": digests.of(value),
         "nom": value.filename,
     }
 

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import transaction
 from Acquisition import aq_base, aq_parent
-from creatic.deliberations import apart, documents, frozen, hidden, pieces, publicity, rules
+from creatic.deliberations import apart, digests, documents, frozen, hidden, pieces, publicity, rules
 from creatic.deliberations.frozen import Lock
 from plone import api
 from plone.dexterity.utils import iterSchemata
@@ -76,9 +76,7 @@ def _text(value: Any) -> str:
     if value is None or value in ("", [], (), {}):
         return ""
     if hasattr(value, "open") and hasattr(value, "filename"):
-        with value.open() as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return f"{value.filename}, {value.contentType}, {digest}"
+        return f"{value.filename}, {value.contentType}, {digests.of(value)}"
     if hasattr(value, "raw"):
         return f"{value.mimeType}, {hashlib.sha256(value.raw.encode()).hexdigest()}, {len(value.raw)} signes"
     if hasattr(value, "to_id"):
