@@ -414,3 +414,32 @@ def test_a_number_that_others_follow_is_the_next_one_given_at_its_meeting() -> N
     assert (given, number, left) == (1001, "2026_999", ("2026_1000",))
     assert rules.to_give({2026: 7}, (), 2026) == (8, "2026_008", ())
     assert rules.to_give({}, (), 2027) == (1, "2027_001", ())
+
+
+def test_a_list_has_the_lines_of_a_council() -> None:
+    assert not any(rules.too_many(lines) for lines in (None, [], ["x"] * rules.MEMBERS_MOST))
+    assert "1000 au plus. À faire : " in rules.too_many(["x"] * (rules.MEMBERS_MOST + 1))
+
+
+def test_the_largest_council_is_read_in_linear_time() -> None:
+    """A page asks it of each of its items."""
+
+    class Name(str):
+        """Counts with what it is compared."""
+
+        compared = 0
+
+        def __eq__(self, other: object) -> bool:
+            Name.compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    def council(prefix: str, count: int) -> list[str]:
+        return [Name(f"{prefix} {rank}") for rank in range(count)]
+
+    here, away = council("Anne", 700), council("Luc", 300)
+    lines = [f"{giver}: {holder}" for giver, holder in zip(away, here, strict=False)]
+    held = rules.Attendance([*here, *away], council("Anne", 700), lines, council("Anne", 90), council("Anne", 90)[80:])
+    assert len(held.problems()) == 10 and len(held.voters()) == 820 and len(held.absent()) == 90
+    assert Name.compared < 30_000, Name.compared

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
@@ -90,6 +91,22 @@ def test_what_is_taken_or_not_touched_or_was_voted_is_left_as_it_is(watch: Any) 
     watch._check(publication(file=None), ["file"])
     annex = SimpleNamespace(portal_type="File", title="plan", file=file(BAD[0]), parent=publication(voted=True))
     watch._check(annex, ["file"])
+
+
+def test_a_meeting_takes_so_many_items_whatever_way_they_come(watch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "refuse", partial(watch.refuse, error=Refusal))
+    full = SimpleNamespace(portal_type="seance", title="Conseil municipal", objectIds=lambda: range(300))
+    short = SimpleNamespace(portal_type="seance", title="Conseil municipal", objectIds=lambda: range(299))
+    item = SimpleNamespace(portal_type="projet", title="Voirie")
+    for before, after, taken in ((None, short, True), (full, full, True), (None, full, False), (short, full, False)):
+        event = SimpleNamespace(oldParent=before, newParent=after, object=item)
+        if taken:  # a name that changes moves nothing
+            watch.moving(item, event)
+            continue
+        with pytest.raises(Refusal, match=r"300 points au plus\. À faire : .*autre séance"):
+            watch.moving(item, event)
+    annex = SimpleNamespace(portal_type="File", title="Plan")
+    watch.moving(annex, SimpleNamespace(oldParent=None, newParent=full, object=annex))
 
 
 @pytest.mark.parametrize("text", ["<img src=x onerror=alert(1)>", "Avis\n</p><svg/onload=x>", "<!-- ", "<?php"])

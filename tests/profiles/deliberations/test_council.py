@@ -40,6 +40,14 @@ def document(site: Site, path: str) -> str:
     return pdf_text(site.file(MANAGER, f"{path}/@@download/document/{number}.pdf"))
 
 
+def test_a_list_of_more_lines_than_a_council_is_told_by_its_field(site: Site, mark: str) -> None:
+    path = site.meeting(TODAY.isoformat(), f"trop de lignes {mark}")
+    for name in ("convoques", "pouvoirs"):
+        refused(
+            site, path, {name: ["Anne Petit : Luc Roux"] * (rules.MEMBERS_MOST + 1)}, f"{rules.MEMBERS_MOST} au plus"
+        )
+
+
 @dataclass(frozen=True)
 class Council:
     """A meeting in session, with its items."""

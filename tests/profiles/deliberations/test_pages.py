@@ -68,6 +68,13 @@ def test_pages_of_an_elu_ask_nothing_of_others(site: Site, act: Act, window: Win
         assert window.run("document.documentElement.scrollWidth <= window.innerWidth"), "wider than the screen"
 
 
+@pytest.mark.parametrize("block", ["creatic-law", "creatic-steps"])
+def test_a_block_of_pages_is_no_page(site: Site, act: Act, block: str) -> None:
+    for path in ("", "/gondecourt"):
+        assert site.ask("GET", f"{path}/@@{block}").status == 404
+    assert site.browser(MANAGER).ask("GET", f"{act.meeting}/@@{block}").status == 404
+
+
 def test_a_request_elsewhere_is_seen(site: Site, window: Window) -> None:
     """What the two tests above rest on."""
     window.see("/", "temoin", "Délibérations")

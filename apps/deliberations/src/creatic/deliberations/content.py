@@ -21,17 +21,18 @@ from plone.namedfile.field import NamedBlobFile
 from plone.supermodel import model
 from z3c.form.browser.checkbox import CheckBoxFieldWidget
 from zope import schema
-from zope.interface import Invalid, implementer, invariant, provider
-from zope.schema.interfaces import IVocabularyFactory
+from zope.interface import implementer, invariant, provider
+from zope.schema.interfaces import IVocabularyFactory, ValidationError
 from zope.schema.vocabulary import SimpleTerm, SimpleVocabulary
 
 from creatic_agent import law
 
 
-class Wrong(Invalid):
+class Wrong(ValidationError):
     """What is entered is refused; the message (French) says why.
 
-    `told` says it field by field, as a form shows it beside each.
+    `told` says it field by field, as a form shows it beside each. The API tells a ValidationError of a field with its
+    name (400); any other exception of zope.interface's is a 500 there.
     """
 
     def __init__(self, said: str, told: dict[str, list[str]] | None = None) -> None:
@@ -140,6 +141,28 @@ def is_reason(value: str) -> bool:
     return True
 
 
+def is_of_a_council(value: list[str] | None) -> bool:
+    if said := rules.too_many(value):
+        raise Wrong(f"{said}.")
+    return True
+
+
+def _chosen(title: str, vocabulary: str, description: str = "") -> schema.List:
+    """Names of the council that are ticked."""
+    choice = schema.Choice(vocabulary=vocabulary)
+    return schema.List(
+        title=title, description=description, value_type=choice, required=False, constraint=is_of_a_council
+    )
+
+
+def _lines(title: str, description: str) -> schema.List:
+    """What is written one by line."""
+    text = schema.TextLine()
+    return schema.List(
+        title=title, description=description, value_type=text, required=False, constraint=is_of_a_council
+    )
+
+
 class ISeance(model.Schema):
     """A meeting of the council."""
 
@@ -149,20 +172,10 @@ class ISeance(model.Schema):
     lieu = schema.TextLine(title="Lieu", default="Mairie, salle du conseil")
     president = schema.Choice(title="Président de séance", vocabulary="creatic.membres", required=False)
     secretaire = schema.Choice(title="Secrétaire de séance", vocabulary="creatic.membres", required=False)
-    convoques = schema.List(
-        title="Membres en exercice",
-        description="Un nom par ligne ; laissez vide pour ceux de la fiche de la commune",
-        value_type=schema.TextLine(),
-        required=False,
-    )
+    convoques = _lines("Membres en exercice", "Un nom par ligne ; laissez vide pour ceux de la fiche de la commune")
     widget("presents", CheckBoxFieldWidget)
-    presents = schema.List(title="Présents", value_type=schema.Choice(vocabulary="creatic.membres"), required=False)
-    pouvoirs = schema.List(
-        title="Pouvoirs",
-        description="Un par ligne : « absent : mandataire »",
-        value_type=schema.TextLine(),
-        required=False,
-    )
+    presents = _chosen("Présents", "creatic.membres")
+    pouvoirs = _lines("Pouvoirs", "Un par ligne : « absent : mandataire »")
     seconde_de = schema.TextLine(title="Seconde convocation de la séance", required=False, readonly=True)
     envoyee_le = schema.Date(
         title="Convocation déjà envoyée le",
@@ -263,34 +276,26 @@ class IProjet(model.Schema):
         required=False,
     )
     widget("presents", CheckBoxFieldWidget)
-    presents = schema.List(
-        title="Présents à ce point",
-        description="À remplir quand quelqu'un arrive ou part : vaut pour ce point et les suivants non votés. Sans "
-        "coche, ceux de l'ouverture",
-        value_type=schema.Choice(vocabulary="creatic.membres"),
-        required=False,
+    presents = _chosen(
+        "Présents à ce point",
+        "creatic.membres",
+        "À remplir quand quelqu'un arrive ou part : vaut pour ce point et les suivants non votés. Sans coche, ceux de "
+        "l'ouverture",
     )
-    pouvoirs = schema.List(
-        title="Pouvoirs à ce point",
-        description="Un par ligne : « absent : mandataire » ; avec les présents de ce point",
-        value_type=schema.TextLine(),
-        required=False,
-    )
+    pouvoirs = _lines("Pouvoirs à ce point", "Un par ligne : « absent : mandataire » ; avec les présents de ce point")
     widget("sortis", CheckBoxFieldWidget)
-    sortis = schema.List(
-        title="Sortis pour ce vote",
-        description="Ils ne votent pas, ni ceux qu'ils représentent, et ne comptent pas dans le quorum : le maire pour "
-        "ses comptes (L2121-14), un élu intéressé à l'affaire (L2131-11)",
-        value_type=schema.Choice(vocabulary="creatic.membres"),
-        required=False,
+    sortis = _chosen(
+        "Sortis pour ce vote",
+        "creatic.membres",
+        "Ils ne votent pas, ni ceux qu'ils représentent, et ne comptent pas dans le quorum : le maire pour ses comptes "
+        "(L2121-14), un élu intéressé à l'affaire (L2131-11)",
     )
     widget("deportes", CheckBoxFieldWidget)
-    deportes = schema.List(
-        title="Sortis pour représenter la commune",
-        description="Ils représentent la commune dans l'organisme dont il s'agit (L1111-6) et ne votent pas, mais "
-        "comptent dans le quorum (L2131-11, loi du 22 décembre 2025, article 32)",
-        value_type=schema.Choice(vocabulary="creatic.membres"),
-        required=False,
+    deportes = _chosen(
+        "Sortis pour représenter la commune",
+        "creatic.membres",
+        "Ils représentent la commune dans l'organisme dont il s'agit (L1111-6) et ne votent pas, mais comptent dans le "
+        "quorum (L2131-11, loi du 22 décembre 2025, article 32)",
     )
     president = schema.Choice(
         title="Président pour ce point",
@@ -331,23 +336,19 @@ class IProjet(model.Schema):
         required=False,
     )
     widget("pour", CheckBoxFieldWidget)
-    pour = schema.List(title="Pour", value_type=schema.Choice(vocabulary="creatic.votants"), required=False)
+    pour = _chosen("Pour", "creatic.votants")
     widget("contre", CheckBoxFieldWidget)
-    contre = schema.List(title="Contre", value_type=schema.Choice(vocabulary="creatic.votants"), required=False)
+    contre = _chosen("Contre", "creatic.votants")
     widget("abstentions", CheckBoxFieldWidget)
-    abstentions = schema.List(
-        title="Abstentions", value_type=schema.Choice(vocabulary="creatic.votants"), required=False
-    )
+    abstentions = _chosen("Abstentions", "creatic.votants")
     bulletins_pour = _ballots("Scrutin secret : bulletins pour")
     bulletins_contre = _ballots("Scrutin secret : bulletins contre")
     bulletins_blancs = _ballots("Scrutin secret : bulletins blancs")
     bulletins_nuls = _ballots("Scrutin secret : bulletins nuls")
-    tours = schema.List(
-        title="Élection : tours",
-        description="Un par ligne : « Anne Petit : 12, Luc Roux : 9, blancs : 1, nuls : 0 » ; pour les adjoints, le "
-        "nom de la tête de liste (L2122-7, L2122-7-2)",
-        value_type=schema.TextLine(),
-        required=False,
+    tours = _lines(
+        "Élection : tours",
+        "Un par ligne : « Anne Petit : 12, Luc Roux : 9, blancs : 1, nuls : 0 » ; pour les adjoints, le nom de la tête "
+        "de liste (L2122-7, L2122-7-2)",
     )
     plus_age = schema.TextLine(
         title="Élection : le plus âgé",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,10 @@ MATTERS = {
     "8": "Domaines de compétences par thèmes",
     "9": "Autres domaines de compétences",
 }
+ITEMS_MOST, MEMBERS_MOST = 300, 1000
+"""Items of a meeting; lines of a list of its members, of who is there or of voices. A conseil municipal has 69 members
+(L2121-2), that of Paris 163; the committee of a syndicat, where each commune has its own, some hundreds. Pages and
+documents read all of them, each time."""
 _COMMUNE = law.of(law.COMMUNE)
 
 
@@ -42,6 +47,27 @@ ITEMS = {
     "question": "Question orale (L2121-19)",
     "information": "Information",
 }
+
+
+def too_many(lines: Sequence[str] | None) -> str:
+    """Say that a list of members, of who is there or of voices has more lines than any council, or ""."""
+    if len(lines or ()) <= MEMBERS_MOST:
+        return ""
+    return f"{len(lines or ())} lignes, pour {MEMBERS_MOST} au plus. À faire : gardez une ligne par membre du conseil"
+
+
+def no_more_items(items: int) -> str:
+    """Say that a meeting takes no item more, or "".
+
+    Args:
+        items: that it has.
+    """
+    if items < ITEMS_MOST:
+        return ""
+    return (
+        f"une séance a {ITEMS_MOST} points au plus. À faire : retirez-en de l'ordre du jour, ou préparez une autre "
+        "séance"
+    )
 
 
 def proxy(line: str) -> tuple[str, str] | None:
@@ -71,14 +97,16 @@ class Attendance:
 
     def here(self) -> list[str]:
         """Those who are in the room themselves, in the council's order."""
-        return [name for name in self.members if name in self.present and not self._is_out(name)]
+        there = set(self.present) - self._gone()
+        return [name for name in self.members if name in there]
 
-    def _is_out(self, name: str) -> bool:
-        return name in self.out or name in self.elsewhere
+    def _gone(self) -> set[str]:
+        return {*self.out, *self.elsewhere}
 
     def standing(self) -> list[str]:
         """Who left and is counted for the quorum all the same (L2131-11, law of 22 December 2025, article 32)."""
-        return [name for name in self.members if name in self.present and name in self.elsewhere]
+        counted_too = {*self.present} & {*self.elsewhere}
+        return [name for name in self.members if name in counted_too]
 
     def given(self) -> dict[str, str]:
         """Who is away and represented, by whom; lines that cannot be read are left out."""
@@ -90,18 +118,18 @@ class Attendance:
 
     def represented(self) -> dict[str, str]:
         """Who is away and votes by whom: by somebody in the room."""
-        here = self.here()
-        return {giver: holder for giver, holder in self.given().items() if holder in here and giver not in self.present}
+        here, present = {*self.here()}, {*self.present}
+        return {giver: holder for giver, holder in self.given().items() if holder in here and giver not in present}
 
     def voters(self) -> list[str]:
         """Those whose voice counts, in the council's order."""
-        here, represented = self.here(), self.represented()
-        return [name for name in self.members if name in here or name in represented]
+        voters = {*self.here(), *self.represented()}
+        return [name for name in self.members if name in voters]
 
     def absent(self) -> list[str]:
         """Those who are neither here nor represented; who went out is not one of them."""
-        voters = self.voters()
-        return [name for name in self.members if name not in voters and not self._is_out(name)]
+        known = {*self.voters(), *self._gone()}
+        return [name for name in self.members if name not in known]
 
     @property
     def needed(self) -> int:
@@ -125,39 +153,42 @@ class Attendance:
 
     def problems(self) -> list[str]:
         """What is wrong with it, in French."""
-        twice = [name for name in dict.fromkeys(self.members) if list(self.members).count(name) > 1]
+        members, present, out = Counter(self.members), {*self.present}, {*self.out}
+        twice = [name for name, times in members.items() if times > 1]
         found = [
             f"{name} est écrit deux fois parmi les membres en exercice, ce qui fausse le quorum : distinguez deux "
             "homonymes, ou effacez une ligne"
             for name in twice
         ]
-        found += [f"{name} n'est pas membre du conseil" for name in self.present if name not in self.members]
+        found += [f"{name} n'est pas membre du conseil" for name in self.present if name not in members]
         gone = dict.fromkeys((*self.out, *self.elsewhere))
-        found += [f"{name} sort sans être présent" for name in gone if name not in self.present]
+        found += [f"{name} sort sans être présent" for name in gone if name not in present]
         found += [
             f"{name} sort à deux titres : gardez « Sortis pour ce vote », ou « Sortis pour représenter la commune »"
             for name in self.elsewhere
-            if name in self.out
+            if name in out
         ]
         holders: dict[str, str] = {}
+        givers = set[str]()
         for line in self.proxies:
             read = proxy(line)
             if not read:
                 found.append(f"le pouvoir « {line} » ne se lit pas : écrivez « absent : mandataire »")
                 continue
             giver, holder = read
-            if giver in holders.values():
+            if giver in givers:
                 found.append(f"pouvoir de {giver} : il est écrit deux fois")
-            if giver not in self.members:
+            if giver not in members:
                 found.append(f"pouvoir de {giver} : cette personne n'est pas membre du conseil")
-            elif giver in self.present:
+            elif giver in present:
                 found.append(f"pouvoir de {giver} : cette personne est présente")
-            if holder not in self.present:
+            if holder not in present:
                 found.append(f"pouvoir de {giver} : le mandataire {holder} n'est pas présent")
             if holder in holders:
                 article = self.body.proxies.article
                 found.append(f"{holder} a déjà le pouvoir de {holders[holder]} : un seul par élu ({article})")
             holders[holder] = giver
+            givers.add(giver)
         return found
 
 

@@ -264,6 +264,9 @@ def moving(thing: Any, event: Any) -> None:
     if kind in PUBLIC:
         refuse(thing, "les décisions publiques viennent de la passerelle, après le vote")
     parent = event.newParent
+    comes = kind == "projet" and aq_base(parent) is not aq_base(event.oldParent)
+    if comes and (full := rules.no_more_items(len(parent.objectIds()))):
+        refuse(parent, full)
     if getattr(aq_base(parent), "portal_type", "") in _HOLDERS:
         found = lock(parent)
         if found:
