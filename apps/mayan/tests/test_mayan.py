@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ HERE = Path(__file__).parent
 ROLE = HERE.parents[2] / "roles" / "mayan"
 LOOS = "215903600"
 CACHE = Path("~/.cache/creatic").expanduser()
+WEASYPRINT = str(Path(sys.executable).with_name("weasyprint"))  # machines have Debian's
 
 
 def wanted() -> locked_venv.Wanted:
@@ -97,14 +99,16 @@ def signatures(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.costly
-@pytest.mark.parametrize("script", ["in_process.py", "doors_in_process.py", "lots_in_process.py"])
+@pytest.mark.parametrize(
+    "script", ["in_process.py", "doors_in_process.py", "lots_in_process.py", "arretes_in_process.py"]
+)
 def test_mayan(python: Path, script: str, tmp_path: Path, signatures: dict[str, str]) -> None:
     done = subprocess.run(
         [python, "-B", "-W", "ignore", HERE / script],
         # Mayan keeps its locks in the last one.
         env=os.environ
         | (signatures if script.startswith("lots") else {})
-        | {"HOME": "/nonexistent", "TMPDIR": str(tmp_path)},
+        | {"HOME": "/nonexistent", "TMPDIR": str(tmp_path), "CREATIC_WEASYPRINT": WEASYPRINT},
         capture_output=True,
         text=True,
         timeout=allowed(300),

@@ -35,7 +35,7 @@ def test_an_act_is_drawn_whole_and_names_no_author() -> None:
     ):  # fmt: skip # a list
         assert said in text, said
     assert "PROJET" not in text
-    metadata = read.metadata or {}
+    metadata: dict[str, object] = dict(read.metadata or {})
     assert metadata.get("/Title") == "Arrêté n° AR_2026_012"
     assert set(metadata) <= {"/Title", "/Producer"} and read.xmp_metadata is None
 

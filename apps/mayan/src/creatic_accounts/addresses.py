@@ -145,6 +145,7 @@ GET POST   parapheur/dossiers/<number>/
 GET        parapheur/dossiers/<number>/fichier/
 GET        parapheur/dossiers/<number>/pieces/<piece>/
 GET POST   parapheur/deposer/
+GET POST   parapheur/rediger/
 GET POST   parapheur/absences/
 GET POST   parapheur/delegations/
 GET POST   api/v4/creatic/dossiers/

@@ -30,10 +30,10 @@ class ParapheurApp(MayanAppConfig):
         from mayan.apps.navigation.links import Link
 
         from . import circuit, pages
-        from .models import Absence, Delegation, Geste, Piece, described
+        from .models import Absence, Acte, Delegation, Geste, Piece, described
 
         pre_save.connect(circuit.guard, sender=WorkflowInstanceLogEntry, dispatch_uid="creatic_parapheur")
-        for kept in (Absence, Delegation, Geste, Piece, WorkflowInstanceLogEntry):
+        for kept in (Absence, Acte, Delegation, Geste, Piece, WorkflowInstanceLogEntry):
             pre_delete.connect(circuit.keep, sender=kept, dispatch_uid=f"creatic_parapheur.{kept.__name__}")
         HELD.append(circuit.held)
         MENU.append(pages.menu)
@@ -46,6 +46,7 @@ class ParapheurApp(MayanAppConfig):
             for symbol, text, view in (
                 ("file-signature", "À traiter", "a_traiter"),
                 ("folder-open", "Dossiers", "dossiers"),
+                ("pen-to-square", "Rédiger", "rediger"),
                 ("plane-departure", "Mes absences", "absences"),
                 ("stamp", "Délégations", "delegations"),
             )

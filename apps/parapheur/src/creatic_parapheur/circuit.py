@@ -37,7 +37,7 @@ from mayan.apps.documents.models import Document, DocumentFile, DocumentType
 
 from . import seal, signatory, transmission
 from .configuration import PASSED_BY_PEOPLE, Circuit, Commune, Step, current
-from .models import CONTRACT, TO_COMPLETE, Absence, Delegation, Dossier, Geste, Piece
+from .models import CONTRACT, TO_COMPLETE, Absence, Acte, Delegation, Dossier, Geste, Piece
 from .refusal import Refused
 
 AT_ONCE = 2  # acts of one person, in a process
@@ -85,7 +85,7 @@ def keep(sender: Any, instance: Any, **_options: Any) -> None:
     if sender in (Geste, Piece) and _eliminating.get():
         return
     if (
-        sender in (Geste, Absence, Delegation, Piece)
+        sender in (Geste, Absence, Acte, Delegation, Piece)
         or Dossier.objects.filter(instance=instance.workflow_instance_id).exists()
     ):
         raise Kept(f"{Geste.KEPT}. À faire : pour fermer un compte, rendez-le inactif (Système, Utilisateurs)")
@@ -111,6 +111,7 @@ def let_go(document: Document) -> None:
     token = _eliminating.set(True)
     try:
         for dossier in Dossier.objects.select_for_update(of=("self",)).filter(document=document):
+            Acte.objects.filter(dossier=dossier).update(objet="", valeurs={})  # its number stays in its register
             dossier.delete()
     finally:
         _eliminating.reset(token)
@@ -563,12 +564,19 @@ def _known(deposit: Deposit, digest: str) -> Dossier | None:
 
 
 @limited
-def deposit(user: Any, told: Deposit, upload: Any, annexes: Sequence[Any] = ()) -> tuple[Dossier, bool]:
+def deposit(
+    user: Any,
+    told: Deposit,
+    upload: Any,
+    annexes: Sequence[Any] = (),
+    kept: Callable[[Dossier], None] | None = None,
+) -> tuple[Dossier, bool]:
     """Put a document at the beginning of its circuit, once for a reference; gives the dossier, and whether it is new.
 
     Args:
         annexes: files that go with it wherever it goes: who gives the visa and who signs read them too. The gateway's
             alone: nothing would carry those of another on.
+        kept: what is noted elsewhere with a new dossier, or not at all.
 
     Raises:
         Refused: with all that is to be corrected.
@@ -621,6 +629,8 @@ def deposit(user: Any, told: Deposit, upload: Any, annexes: Sequence[Any] = ()) 
                 fichier=file,
                 **_signatory(chosen),
             )
+            if kept:
+                kept(made)
             _note(made, "Déposer", user, note=". ".join(filter(None, (admitted.note, *_join(made, named, user)))))
     except IntegrityError:  # the same reference at the same moment
         _take_back(document)
@@ -871,11 +881,16 @@ def prepare(user: Any, dossier: Dossier, document: int, certificates: Sequence[s
         return seal.prepare(original.filename, file, asked.people, certificates, place)
 
 
+def town(commune: Commune) -> str:
+    """Name of the commune where a body is; of an entity, that of the commune that hosts it."""
+    hosts = (one.nom for one in current().communes.values() if one.siren == commune.siren_commune)
+    return next(hosts, commune.nom)
+
+
 def _place(dossier: Dossier) -> tuple[str, str]:
     """Commune and postal code of the town hall; of an entity, those of the commune that hosts it."""
     commune, _circuit_found = _circuit(dossier)
-    hosts = (one.nom for one in current().communes.values() if one.siren == commune.siren_commune)
-    return next(hosts, commune.nom), commune.code_postal
+    return town(commune), commune.code_postal
 
 
 @limited

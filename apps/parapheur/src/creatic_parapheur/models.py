@@ -398,6 +398,39 @@ class Piece(AddedOnce):
         return not self.document and signed is not None and signed.quand < self.quand
 
 
+class Acte(models.Model):
+    """A number of an arrêté or of a décision that was written here, and the act that has it: it stays when the archives
+    eliminate the act, without what was typed. `registre` and `annee` are its series (registers.py)."""
+
+    commune = models.CharField(max_length=80, db_index=True)
+    registre = models.CharField(max_length=10)
+    annee = models.PositiveSmallIntegerField()
+    rang = models.PositiveIntegerField()
+    numero = models.CharField(max_length=15)
+    date = models.DateField()
+    objet = models.CharField(max_length=500, blank=True)
+    modele = models.CharField(max_length=40)
+    valeurs = models.JSONField(default=dict)  # what the form sent
+    # What it does to another act of the commune, and which.
+    effet = models.CharField(max_length=10, blank=True, default="")
+    vise = models.ForeignKey(Dossier, on_delete=models.SET_NULL, null=True, related_name="suites")
+    vise_nom = models.CharField(max_length=200, blank=True, default="")
+    dossier = models.OneToOneField(Dossier, on_delete=models.SET_NULL, null=True, related_name="acte")
+    quand = models.DateTimeField(default=timezone.now)
+    par = models.CharField(max_length=200)
+
+    class Meta:
+        ordering = ("commune", "registre", "annee", "rang")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("commune", "registre", "annee", "rang"), name="creatic_parapheur_acte_unique"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.numero
+
+
 class Lot(models.Model):
     """Dossiers that a person signs at once by the program of their PC (lots.py): their last one, a person has no
     other. It proves nothing: what was signed is in the history of each dossier."""

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.generic import TemplateView, View
 
-from . import circuit, contracts, lots, procurement, signatory, transmission
+from . import circuit, contracts, drafting, lots, procurement, registers, signatory, transmission
 from .configuration import Commune, current
 from .models import CONTRACT, Delegation, Dossier, label
 from .refusal import Refused
@@ -281,11 +281,89 @@ class Deposit(_Page):
         return self.done(f"« {dossier} » est déposé : {dossier.etat_nom}.", "dossier", dossier.pk)
 
 
+class Drafting(_Page):
+    """An arrêté or a décision that a rédacteur writes by a model: its fields once, what comes of them, the circuit."""
+
+    template_name = "creatic_parapheur/rediger.html"
+    title = "Rédiger un arrêté ou une décision"
+
+    def get_context_data(self, **given: Any) -> dict[str, Any]:
+        """The models; or the fields of one, with what was typed and what its model proposes."""
+        communes = _deposited(self.request.user)
+        commune, model = _asked(self.request, communes), self._model()
+        found = {
+            "commune": commune,
+            "communes": _several(communes),
+            "modele": model,
+            "modeles": registers.models_of(commune) if commune else [],
+            "natures": transmission.NATURES,
+            "transmissions": transmission.CHOICES,
+            "saisie": {},
+            "fautes": {},
+        } | super().get_context_data(**given)
+        if commune is None or model is None:
+            return found
+        today = timezone.localdate()
+        typed = {
+            "reference": f"{circuit.OWN}{uuid.uuid4()}",
+            "date": today.isoformat(),
+            "matiere": model.matter,
+            "transmission": model.proposal.choice,
+            "tribunal": registers.court_of(commune),
+            "signataire": signatory.HOLDER,
+        } | found["saisie"]
+        register = registers.register_of(model)
+        return found | {
+            "title": model.title,
+            "saisie": typed,
+            "nature": transmission.NATURES[model.nature],
+            "champs": [_shown(one, typed, found["fautes"]) for one in model.fields],
+            "doutes": [(one.text, one.doubt) for one in model.visas if one.doubt],
+            "signataires": signatory.choices(commune),
+            "registre": registers.NAMES[register],
+            "commence": registers.is_begun(commune, register, today.year),
+        }
+
+    def _model(self) -> drafting.Model | None:
+        name = self.request.POST.get("modele") or self.request.GET.get("modele", "")
+        return drafting.models().get(name)
+
+    def post(self, request: Any) -> HttpResponse:
+        """Show what it becomes, as text or as PDF; or send it into the circuit."""
+        typed = {name: value for name, value in request.POST.items() if name != "csrfmiddlewaretoken"}
+        try:
+            commune, model = _asked(request, _deposited(request.user)), self._model()
+            if commune is None or model is None:
+                raise Refused("cette page n'est plus à jour. À faire : choisissez de nouveau la commune et le modèle")
+            asked = registers.Asked(commune, model, typed.get("reference", ""), typed)
+            wish = request.POST.get("geste")
+            if wish == "envoyer":
+                sent = registers.send(request.user, asked)
+                return self.done(f"« {sent.numero} {sent} » est déposé : {sent.etat_nom}.", "dossier", sent.pk)
+            if wish == "pdf":
+                return HttpResponse(registers.preview(request.user, asked), content_type="application/pdf")
+            draft, whose = registers.composed(asked)
+        except Refused as refusal:
+            return self.refused(refusal, saisie=typed, fautes=getattr(refusal, "problems", {}))
+        return self.render_to_response(self.get_context_data(saisie=typed, apercu=draft, pour=whose))
+
+
+def _shown(field: drafting.Field, typed: dict[str, str], faults: dict[str, str]) -> dict[str, Any]:
+    """A field, as the page shows it: what it is, and each thing that is typed for it."""
+    labels = [f"{field.label}, du", "au (compris)"] if len(field.inputs) > 1 else [field.label]
+    parts = [
+        {"nom": name, "libelle": text, "valeur": typed.get(name, "")}
+        for name, text in zip(field.inputs, labels, strict=True)
+    ]
+    return {"champ": field, "genre": str(field.kind), "parties": parts, "faute": faults.get(field.inputs[0], "")}
+
+
 def menu(request: Any) -> list[Entry]:
     """The pages, in the menu; what awaits somebody is counted."""
     return [
         Entry("À traiter", "parapheur:a_traiter", circuit.to_do(request.user).count()),
         Entry("Dossiers", "parapheur:dossiers"),
+        *([Entry("Rédiger", "parapheur:rediger")] if _deposited(request.user) else []),
         Entry("Mes absences", "parapheur:absences"),
         Entry("Délégations", "parapheur:delegations"),
     ]

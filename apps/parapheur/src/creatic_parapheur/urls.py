@@ -15,6 +15,7 @@ _pages = [
     path("dossiers/<int:number>/fichier/", pages.LastFile.as_view(), name="fichier"),
     path("dossiers/<int:number>/pieces/<int:piece>/", pages.OnePiece.as_view(), name="piece"),
     path("deposer/", pages.Deposit.as_view(), name="deposer"),
+    path("rediger/", pages.Drafting.as_view(), name="rediger"),
     path("absences/", pages.Absences.as_view(), name="absences"),
     path("delegations/", pages.Delegations.as_view(), name="delegations"),
 ]

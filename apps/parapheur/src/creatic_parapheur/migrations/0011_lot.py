@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Demande",
             fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("document", models.BigIntegerField()),
                 ("etat", models.CharField(max_length=10, default="attente")),
                 ("message", models.TextField(blank=True, default="")),

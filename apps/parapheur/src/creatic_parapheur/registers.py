@@ -1,0 +1,226 @@
+"""Numbers of arrêtés and décisions that are written here, and their way into the circuit.
+
+It is the number that its author gives an act; the passerelle inscribes it, signed, in its register (CGCT, R2122-7; of a
+décision, R2122-7-1), where numbers that lack are told: each register has a series here. A number is taken in the
+transaction that makes the dossier: none is lost, none is twice, and dates follow numbers. The document bears it before:
+it is drawn with the next number, and drawn again where another act took it meanwhile.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.core.files.base import ContentFile
+from django.db import IntegrityError
+
+from creatic_agent.writing import french_date, of_commune
+
+from . import circuit, drafting, drawing, signatory
+from .configuration import Commune
+from .drafting import Draft, Faulty, Model
+from .models import Acte, Dossier
+from .refusal import Refused
+
+ARRETE = "arrete"
+"""Register of the arrêtés, and the circuit of both."""
+DECISION = "decision"
+_PREFIXES = {ARRETE: "AR", DECISION: "DEC"}
+_TIMES = 5
+_RANK_MAX = 99_999
+_COMMON = ("date", "signataire", "matiere", "transmission", "tribunal", "premier")
+NAMES = {
+    ARRETE: "l'acte s'inscrit, une fois signé, au registre des arrêtés (CGCT, R2122-7)",
+    DECISION: "la décision s'inscrit, une fois signée, au registre des délibérations (CGCT, R2122-7-1)",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the page « Rédiger » sent.
+
+    Attributes:
+        told: of the model's fields, and those that every act has (`_COMMON`).
+        reference: made with the page: sent twice, it is one act.
+    """
+
+    commune: Commune
+    model: Model
+    reference: str
+    told: Mapping[str, str] = field(default_factory=dict)
+
+    def get(self, name: str) -> str:
+        """What was typed, without spaces around."""
+        return self.told.get(name, "").strip()
+
+    @property
+    def register(self) -> str:
+        """Which register numbers it."""
+        return register_of(self.model)
+
+    @property
+    def day(self) -> dt.date:
+        """Date of the act. Raises Faulty."""
+        try:
+            return drafting.day_of(self.get("date"))
+        except ValueError as error:
+            raise Faulty({"date": f"Date de l'acte : {error}"}) from None
+
+
+def register_of(model: Model) -> str:
+    """Which register numbers acts of a model."""
+    return DECISION if model.is_decision else ARRETE
+
+
+def numbered(register: str, year: int, rank: int) -> str:
+    """A number, as documents bear it and the préfecture takes it: AR_2026_012."""
+    return f"{_PREFIXES[register]}_{year}_{rank:03d}"
+
+
+def _of(commune: Commune, register: str, year: int) -> Any:
+    return Acte.objects.filter(commune=commune.slug, registre=register, annee=year)
+
+
+def is_begun(commune: Commune, register: str, year: int) -> bool:
+    """Whether a register has a number of a year already."""
+    return bool(_of(commune, register, year).exists())
+
+
+def next_rank(asked: Asked) -> int:
+    """Rank of the next number of a register; the first one of a year is told (`premier`), 1 unless it is.
+
+    Raises:
+        Faulty: `premier` is no number, or the date is before that of the last act of the register.
+    """
+    day = asked.day
+    last = _of(asked.commune, asked.register, day.year).order_by("rang").last()
+    if last is None:
+        first = asked.get("premier") or "1"
+        if not (first.isascii() and first.isdecimal() and 1 <= int(first[:9]) <= _RANK_MAX):
+            raise Faulty({"premier": f"Premier numéro : « {first[:20]} » n'est pas un nombre de 1 à {_RANK_MAX}"})
+        return int(first)
+    if day < last.date:
+        raise Faulty(
+            {
+                "date": f"Date de l'acte : le {french_date(day)} est avant celle du dernier acte du registre "
+                f"({last.numero}, {french_date(last.date)}), tenu par ordre de date ; corrigez-la"
+            }
+        )
+    return int(last.rang) + 1
+
+
+def court_of(commune: Commune) -> str:
+    """The administrative court that the commune's last act told; "" for its first one."""
+    last = Acte.objects.filter(commune=commune.slug).order_by("quand", "pk").last()
+    return str(last.valeurs.get("tribunal", "")) if last else ""
+
+
+def _chosen(asked: Asked) -> signatory.Choice:
+    key = asked.get("signataire") or signatory.HOLDER
+    found = signatory.choose(asked.commune, key, ARRETE, asked.get("matiere"))
+    if found is None:
+        raise Refused("signataire : choisissez qui signe")
+    return found
+
+
+def composed(asked: Asked) -> tuple[Draft, drawing.Whose]:
+    """The act, and whose it is.
+
+    Raises:
+        Faulty: what is to be corrected.
+        Refused: who signs may not.
+    """
+    commune, problems = asked.commune, dict[str, str]()
+    if asked.model.bodies == "commune" and commune.siren_commune:
+        raise Refused("modele : cet acte est celui d'une commune. À faire : choisissez un autre modèle", 404)
+    day, court = asked.day, " ".join(asked.get("tribunal").split())
+    if not court or len(court) > 60:
+        problems["tribunal"] = "Tribunal administratif : écrivez sa ville, par exemple Lille"
+    if not asked.get("matiere"):
+        problems["matiere"] = "Matière : champ obligatoire absent ; écrivez par exemple 6.1"
+    try:
+        draft = drafting.compose(asked.model, asked.told, day, commune.qualite, court)
+    except Faulty as faulty:
+        problems |= faulty.problems
+    if problems:
+        raise Faulty(problems)
+    body = commune.nom if commune.siren_commune else f"Commune {of_commune(commune.nom)}"
+    whose = drawing.Whose(body, circuit.town(commune), f"Le {commune.qualite}", _chosen(asked).shown)
+    return draft, whose
+
+
+@circuit.limited
+def preview(user: Any, asked: Asked) -> bytes:
+    """The act as PDF, as a projet. Raises Refused: the reason; somebody asks for two at once."""
+    return drawing.draw(*composed(asked))
+
+
+def send(user: Any, asked: Asked) -> Dossier:
+    """Number an act, draw it and put it at the beginning of its circuit; the same page twice is one act.
+
+    Raises:
+        Faulty: what is to be corrected.
+        Refused: the reason.
+    """
+    if not circuit.may_deposit(user, asked.commune.slug):
+        raise Refused("vous ne rédigez pas d'acte pour cette commune", 403)
+    if known := _sent(asked):
+        return known
+    draft, whose = composed(asked)
+    for _time in range(_TIMES):
+        rank = next_rank(asked)
+        number = numbered(asked.register, draft.day.year, rank)
+        document = ContentFile(drawing.draw(draft, whose, number), name=f"{number}.pdf")
+        told = circuit.Deposit(
+            commune=asked.commune.slug,
+            circuit=ARRETE,
+            reference=asked.reference,
+            objet=draft.subject,
+            numero=number,
+            date=draft.day.isoformat(),
+            echeance="",
+            matiere=asked.get("matiere"),
+            nature=asked.model.nature,
+            transmission=asked.get("transmission"),
+            signataire=asked.get("signataire") or signatory.HOLDER,
+        )
+        taken = Acte(
+            commune=asked.commune.slug,
+            registre=asked.register,
+            annee=draft.day.year,
+            rang=rank,
+            numero=number,
+            date=draft.day,
+            objet=draft.subject,
+            modele=asked.model.key,
+            valeurs={name: asked.get(name) for name in (*_COMMON, *asked.model.inputs) if asked.get(name)},
+            par=circuit.name_of(user),
+        )
+
+        def note(dossier: Dossier, taken: Acte = taken) -> None:
+            taken.dossier = dossier
+            taken.save(force_insert=True)
+
+        try:
+            return circuit.deposit(user, told, document, kept=note)[0]
+        except IntegrityError:  # this number at the same moment
+            if not _of(asked.commune, asked.register, draft.day.year).filter(rang=rank).exists():
+                raise
+        except Refused:
+            if known := _sent(asked):  # the page was sent twice at the same moment
+                return known
+            raise
+    raise Refused(
+        "d'autres actes prennent leur numéro en ce moment, et rien n'a été changé. À faire : recommencez", 503
+    )
+
+
+def _sent(asked: Asked) -> Dossier | None:
+    return Dossier.objects.filter(reference=asked.reference, commune=asked.commune.slug).first()
+
+
+def models_of(commune: Commune) -> list[Model]:
+    """Models that a body may take."""
+    return [one for one in drafting.models().values() if one.bodies == "tous" or not commune.siren_commune]
