@@ -171,6 +171,50 @@ class Arretes(Mayan):
         self.assertEqual((kept.numero, kept.dossier, kept.valeurs, kept.objet), ("AR_2026_001", None, {}, ""))
         self.assertEqual(self.sent(CIRCULATION).numero, "AR_2026_002")
 
+    def signed(self, told: dict[str, str]) -> Dossier:
+        made = self.sent(told)
+        Dossier.objects.filter(pk=made.pk).update(etat="acquitte")
+        return Dossier.objects.get(pk=made.pk)
+
+    def test_an_act_is_withdrawn_abrogated_or_corrected_by_another_that_refers_to_it(self) -> None:
+        act = self.signed(DECISION)
+        browser = self.browser("karim.roux")
+        shown = browser.get(f"/parapheur/dossiers/{act.pk}/", secure=True)
+        self.assertContains(shown, f"modele=retrait&amp;vise={act.pk}")
+        self.assertContains(browser.get(f"{PLACE}?modele=retrait", secure=True), f"vise={act.pk}")
+        asked = browser.get(f"{PLACE}?modele=retrait&vise={act.pk}", secure=True).content.decode()
+        self.assertIn('<option value="oui" selected>', asked)
+        self.assertIn('name="matiere" value="3.3"', asked)
+        told = DECISION | {"vise": str(act.pk), "motif": "qu'une erreur l'affecte", "corrections": "le 10 mars"}
+        corrected = self.sent(told | {"modele": "rectification"})
+        self.assertEqual((corrected.numero, corrected.nature), ("DEC_2026_002", "D"))  # as the act that it corrects
+        withdrawn = self.sent(told | {"modele": "retrait"})
+        self.assertEqual(withdrawn.objet, "Retrait de la décision n° DEC_2026_001 du 2 mars 2026")
+        kept = withdrawn.acte
+        self.assertEqual((kept.effet, kept.vise, kept.vise_nom[:12]), ("retire", act, "la décision "))
+        both = html.unescape(browser.get(f"/parapheur/dossiers/{act.pk}/", secure=True).content.decode())
+        self.assertIn("rectifié par", both)
+        self.assertIn("retiré par", both)
+        self.assertContains(
+            browser.get(f"/parapheur/dossiers/{withdrawn.pk}/", secure=True), "la décision n° DEC_2026_001"
+        )
+        # Once, unless what withdraws it is refused.
+        again = told | {"modele": "abrogation", "effet": str(DAY)}
+        self.assertIn("est déjà retiré par DEC_2026_003", self.refused(again))
+        Dossier.objects.filter(pk=withdrawn.pk).update(etat="refuse")
+        self.assertIn("Abrogation", self.sent(again).objet)
+
+    def test_what_is_not_signed_or_another_commune_s_is_not_touched(self) -> None:
+        waiting, other = self.sent(CIRCULATION), self.deposit("wavrin")
+        told = CIRCULATION | {"modele": "retrait", "motif": "que le motif manque"}
+        for number in (str(waiting.pk), str(other), "", "9" * 30, "x"):
+            self.assertIn("Acte visé : choisissez un arrêté", self.refused(told | {"vise": number}), number)
+        self.assertNotContains(
+            self.browser("karim.roux").get(f"/parapheur/dossiers/{waiting.pk}/", secure=True), "modele=retrait"
+        )
+        act = self.signed(CIRCULATION | {"date": "2026-03-04"})
+        self.assertIn("avant celle de l'acte visé", self.refused(told | {"vise": str(act.pk)}))
+
     def test_the_migration_is_what_the_models_say(self) -> None:
         with mock.patch.object(in_process.django.conf.settings, "MIGRATION_MODULES", {}):
             call_command("makemigrations", "creatic_parapheur", check=True, dry_run=True, verbosity=0)

@@ -17,6 +17,7 @@ from creatic_agent.configuration import ConfigError
 from creatic_agent.law import Standing
 
 DAY = dt.date(2026, 3, 2)
+ACT = "la décision n° DEC_2026_004 du 1er février 2026"
 CIRCULATION = {
     "lieu": "Rue de l'Église, du n° 2 au n° 14",
     "periode_du": "2026-03-09",
@@ -47,7 +48,7 @@ def given(model: Model) -> dict[str, str]:
 
 
 def composed(name: str, told: dict[str, str], day: dt.date = DAY) -> Draft:
-    return drafting.compose(drafting.find(name), told, day, "maire", "Lille")
+    return drafting.compose(drafting.find(name), told, day, "maire", "Lille", ACT)
 
 
 def problems(told: dict[str, str], name: str = "circulation", day: dt.date = DAY) -> dict[str, str]:
@@ -66,7 +67,7 @@ def test_a_dozen_models_and_more_are_ready() -> None:
 
 @pytest.mark.parametrize("model", drafting.models().values(), ids=drafting.models())
 def test_a_model_makes_an_act_of_its_fields(model: Model) -> None:
-    made = drafting.compose(model, given(model), DAY, "maire", "Lille")
+    made = drafting.compose(model, given(model), DAY, "maire", "Lille", ACT)
     said = [made.subject, *made.visas, *made.grounds, *made.articles]
     assert not any("{" in one or "}" in one or ".." in one or not one.strip() for one in said)
     assert all(one[0] == one[0].upper() and one.endswith((".", ";", "»", "!", "?")) for one in made.articles)
@@ -74,7 +75,7 @@ def test_a_model_makes_an_act_of_its_fields(model: Model) -> None:
     assert len(made.subject) <= drafting.SUBJECT_MAX
     # What optional fields do not say leaves no empty sentence.
     least = {name: text for name, text in given(model).items() if not _optional(model, name)}
-    fewer = drafting.compose(model, least, DAY, "maire", "Lille")
+    fewer = drafting.compose(model, least, DAY, "maire", "Lille", ACT)
     assert all(one.strip() for one in (*fewer.visas, *fewer.grounds, *fewer.articles))
 
 
@@ -94,7 +95,9 @@ def test_a_model_cites_exact_articles_and_says_what_is_known_of_them(model: Mode
 
 
 def test_what_goes_to_the_prefecture_is_proposed_as_l2131_2_says() -> None:
-    goes = {key: (one.nature, one.matter, one.proposal.choice) for key, one in drafting.models().items()}
+    goes = {
+        key: (one.nature, one.matter, one.proposal.choice) for key, one in drafting.models().items() if not one.effect
+    }
     assert goes == {
         "circulation": ("2", "6.1", "non"), "debit_boissons": ("3", "6.1", "non"),
         "permission_voirie": ("3", "3.5", "non"), "occupation_domaine": ("3", "3.5", "non"),
@@ -216,6 +219,19 @@ def test_a_choice_and_an_amount_are_as_written() -> None:
     assert "n'est pas de la liste" in problems(told | {"rang": "onzième"}, "debit_boissons")["rang"]
 
 
+def test_an_act_withdraws_abrogates_or_corrects_another_that_it_names() -> None:
+    told = {"motif": "que les travaux sont achevés", "effet": "2026-03-02", "corrections": "le 10 mars"}
+    kinds = {one.effect: key for key, one in drafting.models().items() if one.effect}
+    assert kinds == {"retire": "retrait", "abroge": "abrogation", "rectifie": "rectification"}
+    first = [composed(kinds[effect], told).articles[0] for effect in drafting.EFFECTS]
+    assert first == [
+        f"Il est procédé au retrait de {ACT}, avec effet à la date de cet acte.",
+        f"Il est procédé à l'abrogation de {ACT}, à compter du 2 mars 2026.",
+        f"Les corrections suivantes sont apportées à {ACT} : le 10 mars.",
+    ]
+    assert composed("retrait", told).subject == f"Retrait de {ACT}" and ACT in composed("retrait", told).visas
+
+
 def test_a_court_of_any_town() -> None:
     model = drafting.find("decision")
     made = drafting.compose(model, given(model), DAY, "maire", "Amiens")
@@ -237,6 +253,7 @@ def test_a_model_that_does_not_exist_is_told() -> None:
         ({"nature": "9"}, "« 9 » est inconnu ; écrivez 2 ou 3 ou 6 ou D."),
         ({"matiere": "police"}, "« police » n'est pas une matière."),
         ({"articles": []}, "le champ « horaires » n'est dit nulle part."),
+        ({"effet": "retire"}, "un modèle qui a un effet nomme l'acte qu'il vise"),
         ({"titres": "x"}, "champ inconnu ; vouliez-vous dire « titre » ?"),
     ],
 )

@@ -29,8 +29,11 @@ SUBJECT_MAX = 500
 """Signs of the subject of an act, as circuits and the préfecture take it."""
 DECISION = "D"
 """Nature of a décision by delegation of the council: the register of délibérations has it (CGCT, R2122-7-1)."""
-_GIVEN = ("qualite",)
+_TOUCHED = "acte"
+_GIVEN = ("qualite", _TOUCHED)
 """Places that no field fills."""
+EFFECTS = {"retire": "retiré", "abroge": "abrogé", "rectifie": "rectifié"}
+"""What an act may do to another one, by the name that is kept: it is withdrawn, abrogated, corrected."""
 _PLACE = re.compile(r"\{(\w+)\}")
 _MATTER = re.compile(r"[1-9](\.[1-9][0-9]?){0,4}")
 _DAY = re.compile(r"(\d{1,2})[/.](\d{1,2})[/.](\d{4})")
@@ -88,6 +91,7 @@ def _member(kind: type[StrEnum]) -> From:
 _KIND, _WHEN, _STANDING = _member(Kind), _member(When), _member(Standing)
 _CHOICE, _NATURE = _among(*transmission.CHOICES), _among(*transmission.NATURES)
 _BODIES, _APPEAL = _among("commune", "tous"), _among("publication", "notification")
+_EFFECT = _among("", *EFFECTS)
 
 
 class Faulty(Refused):
@@ -197,6 +201,7 @@ class Model:
         matter: of the préfecture's nomenclature; "" where it depends on the act.
         publicity: how it is made known, in words.
         appeal: what the two months of an appeal run from (CJA, R421-1): ``publication`` or ``notification``.
+        effect: of `EFFECTS`, for what touches another act, whose nature it has; "" for the others.
     """
 
     title: Annotated[str, Key("titre")]
@@ -211,6 +216,7 @@ class Model:
     grounds: Annotated[tuple[Sentence, ...], Key("considerants")]
     articles: tuple[Sentence, ...]
     fields: Annotated[tuple[Field, ...], Key("champs")]
+    effect: Annotated[str, Key("effet"), _EFFECT] = ""
     key: str = ""
     """Its name, by which a form knows it."""
 
@@ -227,6 +233,8 @@ class Model:
             raise ValueError(f"le champ « {lost[0]} » accompagne un champ qui n'existe pas.")
         if self.matter and not _MATTER.fullmatch(self.matter):
             raise ValueError(f"« {self.matter} » n'est pas une matière.")
+        if bool(self.effect) != (_TOUCHED in told):
+            raise ValueError("un modèle qui a un effet nomme l'acte qu'il vise, {acte}, et lui seul.")
         if not self.articles:
             raise ValueError("un acte a au moins un article.")
 
@@ -403,7 +411,7 @@ def _ended(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith(_ENDED) else ".")
 
 
-def compose(model: Model, told: Mapping[str, str], day: dt.date, quality: str, court: str) -> Draft:
+def compose(model: Model, told: Mapping[str, str], day: dt.date, quality: str, court: str, touched: str = "") -> Draft:
     """Make an act of a model and of what was filled in.
 
     Args:
@@ -411,11 +419,12 @@ def compose(model: Model, told: Mapping[str, str], day: dt.date, quality: str, c
         day: of the act.
         quality: of who is at the head of the body: maire, président.
         court: the town of the administrative court.
+        touched: the act that it withdraws, abrogates or corrects, as « l'arrêté n° 12 du 2 mars 2026 ».
 
     Raises:
         Faulty: what is to be corrected.
     """
-    texts = filled(model, told, day) | {"qualite": quality}
+    texts = filled(model, told, day) | {"qualite": quality, _TOUCHED: touched}
     subject = _put(model.subject, texts)
     if len(subject) > SUBJECT_MAX:
         raise Faulty(

@@ -179,6 +179,13 @@ class OneDossier(_Page):
             if people or dossier.signataire
             else [],
             "historique": dossier.gestes.all(),
+            "touche": getattr(dossier, "acte", None),
+            "suites": [(drafting.EFFECTS[one.effet], one) for one in dossier.suites.select_related("dossier")],
+            "effets": [one for one in drafting.models().values() if one.effect]
+            if circuit.may_deposit(user, dossier.commune)
+            and dossier.commune in current().communes
+            and registers.touchable(current().communes[dossier.commune]).filter(pk=dossier.pk).exists()
+            else [],
         }
 
     def post(self, request: Any, number: int) -> HttpResponse:
@@ -303,6 +310,11 @@ class Drafting(_Page):
         } | super().get_context_data(**given)
         if commune is None or model is None:
             return found
+        touched = self._touched(commune)
+        if model.effect and touched is None:
+            return found | {"title": model.title, "vises": registers.touchable(commune)[:200]}
+        if model.effect and touched:
+            model = registers.following(model, touched)
         today = timezone.localdate()
         typed = {
             "reference": f"{circuit.OWN}{uuid.uuid4()}",
@@ -315,6 +327,8 @@ class Drafting(_Page):
         register = registers.register_of(model)
         return found | {
             "title": model.title,
+            "modele": model,
+            "vise": touched if model.effect else None,
             "saisie": typed,
             "nature": transmission.NATURES[model.nature],
             "champs": [_shown(one, typed, found["fautes"]) for one in model.fields],
@@ -328,6 +342,10 @@ class Drafting(_Page):
         name = self.request.POST.get("modele") or self.request.GET.get("modele", "")
         return drafting.models().get(name)
 
+    def _touched(self, commune: Commune) -> Dossier | None:
+        number = self.request.POST.get("vise") or self.request.GET.get("vise", "")
+        return registers.touchable(commune).filter(pk=int(number[:18])).first() if number.isdecimal() else None
+
     def post(self, request: Any) -> HttpResponse:
         """Show what it becomes, as text or as PDF; or send it into the circuit."""
         typed = {name: value for name, value in request.POST.items() if name != "csrfmiddlewaretoken"}
@@ -335,7 +353,9 @@ class Drafting(_Page):
             commune, model = _asked(request, _deposited(request.user)), self._model()
             if commune is None or model is None:
                 raise Refused("cette page n'est plus à jour. À faire : choisissez de nouveau la commune et le modèle")
-            asked = registers.Asked(commune, model, typed.get("reference", ""), typed)
+            touched = self._touched(commune) if model.effect else None
+            model = registers.following(model, touched) if touched else model
+            asked = registers.Asked(commune, model, typed.get("reference", ""), typed, touched)
             wish = request.POST.get("geste")
             if wish == "envoyer":
                 sent = registers.send(request.user, asked)

@@ -8,6 +8,7 @@ it is drawn with the next number, and drawn again where another act took it mean
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,10 +16,11 @@ from typing import Any
 
 from django.core.files.base import ContentFile
 from django.db import IntegrityError
+from django.db.models import QuerySet
 
 from creatic_agent.writing import french_date, of_commune
 
-from . import circuit, drafting, drawing, signatory
+from . import circuit, drafting, drawing, signatory, transmission
 from .configuration import Commune
 from .drafting import Draft, Faulty, Model
 from .models import Acte, Dossier
@@ -29,6 +31,8 @@ ARRETE = "arrete"
 DECISION = "decision"
 _PREFIXES = {ARRETE: "AR", DECISION: "DEC"}
 _TIMES = 5
+_SIGNED = ("a_teletransmettre", "teletransmis", "acquitte", "en_erreur", "clos")
+"""States of a dossier whose act was signed."""
 _RANK_MAX = 99_999
 _COMMON = ("date", "signataire", "matiere", "transmission", "tribunal", "premier")
 NAMES = {
@@ -44,12 +48,14 @@ class Asked:
     Attributes:
         told: of the model's fields, and those that every act has (`_COMMON`).
         reference: made with the page: sent twice, it is one act.
+        touched: the act that this one withdraws, abrogates or corrects.
     """
 
     commune: Commune
     model: Model
     reference: str
     told: Mapping[str, str] = field(default_factory=dict)
+    touched: Dossier | None = None
 
     def get(self, name: str) -> str:
         """What was typed, without spaces around."""
@@ -135,13 +141,15 @@ def composed(asked: Asked) -> tuple[Draft, drawing.Whose]:
     commune, problems = asked.commune, dict[str, str]()
     if asked.model.bodies == "commune" and commune.siren_commune:
         raise Refused("modele : cet acte est celui d'une commune. À faire : choisissez un autre modèle", 404)
+    check_touched(asked)
     day, court = asked.day, " ".join(asked.get("tribunal").split())
     if not court or len(court) > 60:
         problems["tribunal"] = "Tribunal administratif : écrivez sa ville, par exemple Lille"
     if not asked.get("matiere"):
         problems["matiere"] = "Matière : champ obligatoire absent ; écrivez par exemple 6.1"
     try:
-        draft = drafting.compose(asked.model, asked.told, day, commune.qualite, court)
+        named = named_act(asked.touched) if asked.touched else ""
+        draft = drafting.compose(asked.model, asked.told, day, commune.qualite, court, named)
     except Faulty as faulty:
         problems |= faulty.problems
     if problems:
@@ -149,6 +157,48 @@ def composed(asked: Asked) -> tuple[Draft, drawing.Whose]:
     body = commune.nom if commune.siren_commune else f"Commune {of_commune(commune.nom)}"
     whose = drawing.Whose(body, circuit.town(commune), f"Le {commune.qualite}", _chosen(asked).shown)
     return draft, whose
+
+
+def named_act(act: Dossier) -> str:
+    """An act, as another one names it."""
+    word = "la décision" if act.nature == drafting.DECISION else "l'arrêté"
+    return f"{word} n° {act.numero} du {french_date(act.date)}"
+
+
+def touchable(commune: Commune) -> QuerySet[Dossier]:
+    """Acts of a body that another one may withdraw, abrogate or correct: signed, and of a known nature."""
+    signed = Dossier.objects.filter(commune=commune.slug, circuit=ARRETE, etat__in=_SIGNED, document__in_trash=False)
+    return signed.filter(nature__in=list(transmission.NATURES)).order_by("-date", "-pk")
+
+
+def following(model: Model, act: Dossier) -> Model:
+    """A model that touches an act, of the nature and the matter of that act; it goes to the préfecture if that went."""
+    choice = act.transmission or model.proposal.choice
+    proposal = dataclasses.replace(model.proposal, choice=choice)
+    return dataclasses.replace(model, nature=act.nature, matter=act.matiere, proposal=proposal)
+
+
+def check_touched(asked: Asked) -> None:
+    """Check the act that another one touches.
+
+    Raises:
+        Faulty: it is not said, ended already, or is later.
+    """
+    act = asked.touched
+    if not asked.model.effect:
+        return
+    if act is None:
+        raise Faulty({"vise": "Acte visé : choisissez un arrêté ou une décision de la commune, déjà signé"})
+    ended = act.suites.filter(effet__in=("retire", "abroge")).exclude(dossier__etat="refuse").first()
+    if ended is not None and ended.dossier is not None and ended.dossier.reference != asked.reference:
+        how = drafting.EFFECTS[ended.effet]
+        raise Faulty(
+            {"vise": f"Acte visé : {named_act(act)} est déjà {how} par {ended.numero} ; choisissez-en un autre"}
+        )
+    if asked.day < act.date:
+        raise Faulty(
+            {"date": f"Date de l'acte : elle est avant celle de l'acte visé ({french_date(act.date)}) ; corrigez-la"}
+        )
 
 
 @circuit.limited
@@ -197,6 +247,9 @@ def send(user: Any, asked: Asked) -> Dossier:
             modele=asked.model.key,
             valeurs={name: asked.get(name) for name in (*_COMMON, *asked.model.inputs) if asked.get(name)},
             par=circuit.name_of(user),
+            effet=asked.model.effect,
+            vise=asked.touched,
+            vise_nom=named_act(asked.touched) if asked.touched else "",
         )
 
         def note(dossier: Dossier, taken: Acte = taken) -> None:
