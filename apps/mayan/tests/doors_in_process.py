@@ -88,7 +88,7 @@ from creatic.applications import ged
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 # Of the locked version: an upgrade changes them, and somebody looks at what it brings before anything is opened.
-ADDRESSES = 756
+ADDRESSES = 757
 OPEN = {
     False: {  # the GED
         Role.VISITOR: 8, Role.STRANGER: 14, Role.FIRST: 14, Role.PERSON: 107, Role.GATEWAY: 18,
