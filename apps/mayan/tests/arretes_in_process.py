@@ -215,6 +215,30 @@ class Arretes(Mayan):
         act = self.signed(CIRCULATION | {"date": "2026-03-04"})
         self.assertIn("avant celle de l'acte visé", self.refused(told | {"vise": str(act.pk)}))
 
+    def test_a_refused_act_is_corrected_under_its_number(self) -> None:
+        made = self.sent(CIRCULATION)
+        self.sent(CIRCULATION | {"date": "2026-03-05"})
+        circuit.refuse(in_process.account("paul.renard"), made, "la déviation manque")
+        browser = self.browser("karim.roux")
+        self.assertContains(browser.get(f"/parapheur/dossiers/{made.pk}/", secure=True), f"corrige={made.pk}")
+        asked = browser.get(f"{PLACE}?modele=circulation&corrige={made.pk}", secure=True)
+        self.assertContains(asked, "la déviation manque")
+        self.assertContains(asked, 'value="la réfection de la chaussée"')
+        told = CIRCULATION | {"corrige": str(made.pk), "deviation": "la rue du Bois", "date": "2026-04-01"}
+        self.assertIn("Motif (après « que ») : champ obligatoire absent", self.refused(told | {"motif": ""}))
+        self.assertIn("n'est pas une matière", self.refused(told | {"matiere": "x"}))
+        self.assertEqual(self.page(told | {"lieu": "Rue du Marais"}, "envoyer").status_code, 302)
+        after = Dossier.objects.get(pk=made.pk)
+        self.assertEqual((after.numero, after.etat, after.date), ("AR_2026_001", "a_viser", DAY))
+        self.assertIn("Rue du Marais", after.objet)
+        self.assertEqual((after.acte.valeurs["deviation"], after.acte.objet), ("la rue du Bois", after.objet))
+        with after.fichier.open() as file:
+            text = "".join(one.extract_text() for one in pypdf.PdfReader(io.BytesIO(file.read())).pages)
+        self.assertIn("AR_2026_001", text)
+        self.assertIn("la rue du Bois", " ".join(text.split()))
+        self.assertIn("choisissez de nouveau", self.refused(told))  # it is not refused any more
+        self.assertEqual(Acte.objects.count(), 2)
+
     def test_the_migration_is_what_the_models_say(self) -> None:
         with mock.patch.object(in_process.django.conf.settings, "MIGRATION_MODULES", {}):
             call_command("makemigrations", "creatic_parapheur", check=True, dry_run=True, verbosity=0)

@@ -743,27 +743,44 @@ def _add_admitted(document: Document, admitted: _Admitted, user: Any, comment: s
 
 
 @limited
-def take_up(user: Any, dossier: Dossier, upload: Any, signataire: str = "", read: str = "") -> Dossier:
+def take_up(
+    user: Any,
+    dossier: Dossier,
+    upload: Any,
+    signataire: str = "",
+    read: str = "",
+    told: Deposit | None = None,
+    kept: Callable[[], None] | None = None,
+) -> Dossier:
     """Begin a refused dossier again, with a corrected document.
 
     Args:
         signataire: who signs it, as in a `Deposit`; the same as before when nothing is said.
         read: as `Deposit.mention_verifiee`.
+        told: what is told anew of the document that is written here: its subject, matter and transmission.
+        kept: what is noted elsewhere with it, or not at all.
 
     Raises:
         Refused: the reason.
     """
+    if told and (problems := [*told.problems(), *told.own_problems()]):
+        raise Refused(" ; ".join(problems))
     if not may_deposit(user, dossier.commune):
         raise Refused("seuls les rédacteurs de la commune reprennent un dossier refusé", 403)
     name = checked_name(upload, dossier.circuit)
     key = signataire or _same(dossier)
-    chosen = signatory.choose(_circuit(dossier)[0], key, dossier.circuit, dossier.matiere)
+    matter = told.matiere if told else dossier.matiere
+    chosen = signatory.choose(_circuit(dossier)[0], key, dossier.circuit, matter)
     with asking(dossier.commune):
         admitted = _check_document(name, upload, dossier.circuit, chosen, read)
     with _held(dossier, ["refuse"], "reprendre ce dossier") as held:
         held.origine = held.fichier = _add_admitted(held.document, admitted, user, "Document corrigé")
         for field, value in _signatory(chosen).items():
             setattr(held, field, value)
+        if told:
+            held.objet, held.matiere, held.transmission = told.objet, told.matiere, told.transmission
+        if kept:
+            kept()
         _move(held, "Reprendre", user, comment=admitted.note)
         return held
 

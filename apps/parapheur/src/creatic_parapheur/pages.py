@@ -17,7 +17,7 @@ from django.views.generic import TemplateView, View
 
 from . import circuit, contracts, drafting, lots, procurement, registers, signatory, transmission
 from .configuration import Commune, current
-from .models import CONTRACT, Delegation, Dossier, label
+from .models import CONTRACT, Acte, Delegation, Dossier, label
 from .refusal import Refused
 
 _OPENS = "creatic_lot"  # of the session
@@ -308,9 +308,12 @@ class Drafting(_Page):
             "saisie": {},
             "fautes": {},
         } | super().get_context_data(**given)
+        act = self._refused(commune) if commune else None
+        if act:
+            model = drafting.models().get(act.modele)
         if commune is None or model is None:
             return found
-        touched = self._touched(commune)
+        touched = act.vise if act else self._touched(commune)
         if model.effect and touched is None:
             return found | {"title": model.title, "vises": registers.touchable(commune)[:200]}
         if model.effect and touched:
@@ -323,13 +326,14 @@ class Drafting(_Page):
             "transmission": model.proposal.choice,
             "tribunal": registers.court_of(commune),
             "signataire": signatory.HOLDER,
-        } | found["saisie"]
+        } | (found["saisie"] or (act.valeurs if act else {}))
         register = registers.register_of(model)
         return found | {
             "title": model.title,
             "modele": model,
             "vise": touched if model.effect else None,
             "saisie": typed,
+            "corrige": act,
             "nature": transmission.NATURES[model.nature],
             "champs": [_shown(one, typed, found["fautes"]) for one in model.fields],
             "doutes": [(one.text, one.doubt) for one in model.visas if one.doubt],
@@ -342,6 +346,9 @@ class Drafting(_Page):
         name = self.request.POST.get("modele") or self.request.GET.get("modele", "")
         return drafting.models().get(name)
 
+    def _refused(self, commune: Commune) -> Acte | None:
+        return registers.refused_act(commune, self.request.POST.get("corrige") or self.request.GET.get("corrige", ""))
+
     def _touched(self, commune: Commune) -> Dossier | None:
         number = self.request.POST.get("vise") or self.request.GET.get("vise", "")
         return registers.touchable(commune).filter(pk=int(number[:18])).first() if number.isdecimal() else None
@@ -351,14 +358,16 @@ class Drafting(_Page):
         typed = {name: value for name, value in request.POST.items() if name != "csrfmiddlewaretoken"}
         try:
             commune, model = _asked(request, _deposited(request.user)), self._model()
-            if commune is None or model is None:
+            act = self._refused(commune) if commune else None
+            model = drafting.models().get(act.modele) if act else model
+            if commune is None or model is None or (typed.get("corrige") and act is None):
                 raise Refused("cette page n'est plus à jour. À faire : choisissez de nouveau la commune et le modèle")
-            touched = self._touched(commune) if model.effect else None
+            touched = act.vise if act else self._touched(commune) if model.effect else None
             model = registers.following(model, touched) if touched else model
             asked = registers.Asked(commune, model, typed.get("reference", ""), typed, touched)
             wish = request.POST.get("geste")
             if wish == "envoyer":
-                sent = registers.send(request.user, asked)
+                sent = registers.correct(request.user, asked, act) if act else registers.send(request.user, asked)
                 return self.done(f"« {sent.numero} {sent} » est déposé : {sent.etat_nom}.", "dossier", sent.pk)
             if wish == "pdf":
                 return HttpResponse(registers.preview(request.user, asked), content_type="application/pdf")

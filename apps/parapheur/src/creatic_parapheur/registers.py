@@ -223,19 +223,7 @@ def send(user: Any, asked: Asked) -> Dossier:
         rank = next_rank(asked)
         number = numbered(asked.register, draft.day.year, rank)
         document = ContentFile(drawing.draw(draft, whose, number), name=f"{number}.pdf")
-        told = circuit.Deposit(
-            commune=asked.commune.slug,
-            circuit=ARRETE,
-            reference=asked.reference,
-            objet=draft.subject,
-            numero=number,
-            date=draft.day.isoformat(),
-            echeance="",
-            matiere=asked.get("matiere"),
-            nature=asked.model.nature,
-            transmission=asked.get("transmission"),
-            signataire=asked.get("signataire") or signatory.HOLDER,
-        )
+        told = _deposit(asked, draft, number)
         taken = Acte(
             commune=asked.commune.slug,
             registre=asked.register,
@@ -245,7 +233,7 @@ def send(user: Any, asked: Asked) -> Dossier:
             date=draft.day,
             objet=draft.subject,
             modele=asked.model.key,
-            valeurs={name: asked.get(name) for name in (*_COMMON, *asked.model.inputs) if asked.get(name)},
+            valeurs=_typed(asked),
             par=circuit.name_of(user),
             effet=asked.model.effect,
             vise=asked.touched,
@@ -268,6 +256,59 @@ def send(user: Any, asked: Asked) -> Dossier:
     raise Refused(
         "d'autres actes prennent leur numéro en ce moment, et rien n'a été changé. À faire : recommencez", 503
     )
+
+
+def _typed(asked: Asked) -> dict[str, str]:
+    return {name: asked.get(name) for name in (*_COMMON, *asked.model.inputs) if asked.get(name)}
+
+
+def _deposit(asked: Asked, draft: Draft, number: str) -> circuit.Deposit:
+    return circuit.Deposit(
+        commune=asked.commune.slug,
+        circuit=ARRETE,
+        reference=asked.reference,
+        objet=draft.subject,
+        numero=number,
+        date=draft.day.isoformat(),
+        echeance="",
+        matiere=asked.get("matiere"),
+        nature=asked.model.nature,
+        transmission=asked.get("transmission"),
+        signataire=asked.get("signataire") or signatory.HOLDER,
+    )
+
+
+def refused_act(commune: Commune, number: str) -> Acte | None:
+    """An act that was written here and that somebody refused: it is corrected under its number.
+
+    Args:
+        number: of its dossier, as a page sends it.
+    """
+    if not (number.isascii() and number.isdecimal()):
+        return None
+    found = Acte.objects.filter(commune=commune.slug, dossier__pk=int(number[:18]), dossier__etat="refuse")
+    return found.select_related("dossier", "vise").first()
+
+
+def correct(user: Any, asked: Asked, act: Acte) -> Dossier:
+    """Draw a refused act again, under its number and of its date, and put it at the beginning of its circuit.
+
+    Raises:
+        Faulty: what is to be corrected.
+        Refused: the reason.
+    """
+    dossier = act.dossier
+    if dossier is None:
+        raise Refused("cet acte n'a plus de dossier", 404)
+    asked = dataclasses.replace(asked, reference=dossier.reference, told={**asked.told, "date": act.date.isoformat()})
+    draft, whose = composed(asked)
+    document = ContentFile(drawing.draw(draft, whose, act.numero), name=f"{act.numero}.pdf")
+    told = _deposit(asked, draft, act.numero)
+
+    def note() -> None:
+        Acte.objects.filter(pk=act.pk).update(objet=draft.subject, valeurs=_typed(asked))
+
+    return circuit.take_up(user, dossier, document, told.signataire, told=told, kept=note)
 
 
 def _sent(asked: Asked) -> Dossier | None:
