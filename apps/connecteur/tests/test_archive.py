@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -35,6 +36,11 @@ TERMS = sip.Terms(AGENCY, "ACTES-10", "Keep")
 @pytest.fixture
 def act(tmp_path: Path) -> Path:
     """An acquitted act of Gondecourt's connector."""
+    return acquitted(tmp_path)
+
+
+def acquitted(tmp_path: Path) -> Path:
+    """The folder of an acquitted act."""
     folder = tmp_path / "commune" / "acquittes" / "059-215902669-20261102-2026_014-DE"
     folder.mkdir(parents=True)
     for name, content in {"2026_014.pdf": PDF, "ARActe.xml": ARACTE, "resume.json": json.dumps(ACT).encode()}.items():
@@ -363,6 +369,13 @@ def reaching(act: Path, url: str) -> Config:
 @pytest.fixture
 def door(act: Path) -> Iterator[tuple[type[Door], Config]]:
     """The archive's door, and a connector in front of it."""
+    with opened(act) as found:
+        yield found
+
+
+@contextmanager
+def opened(act: Path) -> Iterator[tuple[type[Door], Config]]:
+    """The same, in front of the connector of an act."""
     Door.answers, Door.asked, Door.cut = {}, [], False
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Door)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -478,7 +491,7 @@ def test_an_act_that_the_door_does_not_bear_keeps_no_other(
     made = door[1]
     asked: list[str] = []
 
-    def deposit(_sae: archive.Sae, idacte: str) -> archive.Outcome:
+    def deposit(_sae: archive.Sae, idacte: str, _written: object) -> archive.Outcome:
         asked.append(idacte)
         if idacte == "a":
             raise archive.ArchiveError("le SAE a répondu HTTP 500 : panne")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -30,13 +30,15 @@ from .classification import parse_xml
 from .client import ask
 from .config import Config
 from .contact import waits
-from .sip import FLOW, KEPT, NAMESPACE, PROOF, SipError, Terms, build, build_proof, message_identifier
+from .sip import FLOW, KEPT, NAMESPACE, PROOF, SipError, Terms, Unit, build, build_proof, build_unit, message_identifier
 from .storage import digest
 
 ACCEPTED, REFUSED = "versement.xml", "versement-refuse.xml"
 RULE = ".regle.json"
-"""Beside an act: the rule that its deposit names. A table of durations that changes makes no other deposit of it, which
-the archive would refuse, and its dossier de preuve lives as long."""
+"""Beside an act: the rule that its deposit names, and what was written about it that goes with it. A table of durations
+that changes, or a letter that comes, makes no other deposit of it, which the archive would refuse; its dossier de
+preuve and what is written later live as long."""
+_WITH_ACT_MAX = 50_000_000  # bytes of what was written about an act, to go with it; what is heavier leaves on its own
 _N = f"{{{NAMESPACE}}}"
 _TIMEOUT = (10, 600)
 _REFUSED_AGAIN = 86400.0  # seconds before a refused act is deposited again by itself
@@ -108,7 +110,7 @@ def archived_as(folder: Path) -> str:
     return _outcome(folder.name, (folder / ACCEPTED).read_bytes()).archive
 
 
-def _lately_refused(folder: Path) -> bool:
+def lately_refused(folder: Path) -> bool:
     """Whether what is in this folder was refused a short while ago."""
     told = folder / REFUSED
     return told.is_file() and waits(told.stat().st_mtime + _REFUSED_AGAIN, _REFUSED_AGAIN)
@@ -173,10 +175,15 @@ class Sae:
 
     def waiting(self) -> list[str]:
         """Identifiers of the acquitted acts to deposit: those refused a short while ago would be refused again."""
-        return [path.name for path in unarchived(self._config) if not _lately_refused(path)]
+        return [path.name for path in unarchived(self._config) if not lately_refused(path)]
 
-    def deposit(self, idacte: str) -> Outcome:
-        """Deposit an acquitted act, or give again what was answered. Raises SipError, ArchiveError, OSError."""
+    def deposit(self, idacte: str, written: Sequence[Unit] = ()) -> Outcome:
+        """Deposit an acquitted act, or give again what was answered. Raises SipError, ArchiveError, OSError.
+
+        Args:
+            written: letters and answers of this body; those about the act go with it, as long as they are what is in
+                its first deposit. What the archive refuses with them is deposited at once without them.
+        """
         folder = folder_of(self._config, idacte)
         if not idacte or "/" in idacte or not folder.is_dir():
             raise SipError(f"« {idacte} » n'est pas un acte acquitté de ce connecteur.")
@@ -187,11 +194,24 @@ class Sae:
             raise SipError(
                 f"« {idacte} » : aucune règle de durée pour les flux comptables (creatic_archive_versement)."
             )
+        about = carried(self._config, folder)
+        if about is None:
+            about = [one for one in written if one.about == idacte]
+            about = about if sum(one.size for one in about) <= _WITH_ACT_MAX else []
+        outcome = self._deposit(folder, terms, about)
+        if outcome.state == "refuse" and about:  # one of them, perhaps: it would be told of alone
+            outcome = self._deposit(folder, terms, ())
+        return outcome
+
+    def _deposit(self, folder: Path, terms: Terms, about: Sequence[Unit]) -> Outcome:
         with tempfile.TemporaryFile(dir=self._config.folder_state) as package:
-            own = build(folder, self._config.siren, _ruled(folder, terms), package)
-            told = {"rule": own.rule, "action": own.action, "access": own.access, "agreement": own.agreement}
+            own = build(folder, self._config.siren, _ruled(folder, terms), package, about)
+            told: dict[str, Any] = {
+                "rule": own.rule, "action": own.action, "access": own.access, "agreement": own.agreement,
+                "courriers": [one.to_wire(self._config.dossier) for one in about],
+            }  # fmt: skip # a table
             write(folder / RULE, json.dumps(told).encode())
-            outcome = self._send(package, idacte, folder)
+            outcome = self._send(package, folder.name, folder)
         if outcome.state == "refuse":  # what is deposited next follows what is agreed then
             (folder / RULE).unlink(missing_ok=True)
         return outcome
@@ -228,7 +248,7 @@ class Sae:
             for path in there
             if (path.parents[1] / ACCEPTED).is_file()
             and not (path.parent / ACCEPTED).is_file()
-            and not _lately_refused(path.parent)
+            and not lately_refused(path.parent)
         )
 
     def deposit_proof(self, idacte: str) -> Outcome:
@@ -238,6 +258,19 @@ class Sae:
             terms = replace(_ruled(folder, self._terms), agreement=self._terms.agreement)
             build_proof(folder, self._config.siren, terms, archived_as(folder), package)
             return self._send(package, idacte, folder / PROOF)
+
+    def deposit_unit(self, unit: Unit, place: Path) -> Outcome:
+        """Deposit what was written about an act that is archived, and keep the answer in a folder.
+
+        Raises:
+            SipError, ArchiveError, OSError: as `deposit`.
+        """
+        folder = folder_of(self._config, unit.about)
+        place.mkdir(mode=0o750, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self._config.folder_state) as package:
+            terms = replace(_ruled(folder, self._terms), agreement=self._terms.agreement)
+            build_unit(folder, unit, self._config.siren, terms, archived_as(folder), package)
+            return self._send(package, unit.message, place)
 
     # -- and back ------------------------------------------------------------------------------------------
 
@@ -286,6 +319,21 @@ class Sae:
         return found
 
 
+def carried(config: Config, folder: Path) -> list[Unit] | None:
+    """What was written about an act and is in its own deposit; None when it was not deposited. Raises SipError."""
+    try:
+        told = json.loads((folder / RULE).read_bytes())
+        return [Unit.from_wire(one, config.dossier) for one in told.get("courriers", ())]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unread(folder, error) from error
+
+
+def _unread(folder: Path, error: Exception) -> SipError:
+    return SipError(f"« {folder / RULE} » ne se lit pas ({error}) : retirez-le s'il n'y a pas de versement.")
+
+
 def _ruled(folder: Path, terms: Terms) -> Terms:
     """The terms that an act was deposited under, if it was; these otherwise."""
     try:
@@ -297,9 +345,7 @@ def _ruled(folder: Path, terms: Terms) -> Terms:
     except FileNotFoundError:
         return terms
     except (ValueError, KeyError, TypeError) as error:
-        raise SipError(
-            f"« {folder / RULE} » ne se lit pas ({error}) : retirez-le s'il n'y a pas de versement."
-        ) from error
+        raise _unread(folder, error) from error
 
 
 def _plain(answer: requests.Response) -> str:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 
 from creatic_agent.durable import unused
@@ -18,8 +19,8 @@ from creatic_agent.french import speak
 from creatic_agent.reasons import because
 from creatic_agent.totem import is_xml as is_budget
 
+from . import attached, letters
 from . import description as descriptions
-from . import letters
 from .archive import ArchiveError, Away, Sae, latest_archived
 from .checks import check_act, check_kept, check_number, check_pdf, check_pes, check_size
 from .classification import ClassificationError
@@ -452,16 +453,21 @@ def _archive(config: Config, arguments: argparse.Namespace) -> int:
     try:
         sae = Sae(config)
         acts = sae.waiting() if arguments.tous else [arguments.idacte]
-        names = [(name, sae.deposit, "") for name in acts]
-        # Acts first: a dossier de preuve says of which archive it is a part.
-        names += [(name, sae.deposit_proof, ", dossier de preuve") for name in sae.waiting_proofs() * arguments.tous]
-    except ArchiveError as error:
+        with Journal(config.journal) as journal:
+            written = attached.units(config, journal)
+            late = attached.due(config, journal) if arguments.tous else []
+        names = [(name, partial(sae.deposit, name, written), "") for name in acts]
+        # Acts first: what completes one says of which archive it is a part.
+        proofs = sae.waiting_proofs() if arguments.tous else []
+        names += [(name, partial(sae.deposit_proof, name), ", dossier de preuve") for name in proofs]
+        names += [(one.message, partial(sae.deposit_unit, one, one.folder / attached.PLACE), "") for one in late]
+    except (ArchiveError, SipError, OSError) as error:
         print(f"Rien n'est versé : {error}", file=sys.stderr)
         return 1
     failed, waiting = 0, 0
     for name, deposit, what in names:
         try:
-            outcome = deposit(name)
+            outcome = deposit()
         except Away as error:  # the next act would meet the same
             print(f"{name} : {error}", file=sys.stderr)
             return os.EX_TEMPFAIL
@@ -530,6 +536,8 @@ def _letters(config: Config, arguments: argparse.Namespace) -> int:
             state = journal.value(f"{letters.TAKEN}{number}")
             words = {"": "À PRENDRE EN CHARGE", letters.BY_SOMEBODY: "pris en charge", letters.READ: "lu au TdT"}
             print(f"{number:>8}  {words[state]:<20} {folder}")
+        for one in attached.standings(config, journal) if config.archive_url else ():
+            print(f"{one.unit.name} ({one.unit.title}) : {one.words}")
     print(f"{len(found)} courrier(s)." if found else "Aucun courrier.")
     return 0
 

@@ -120,7 +120,7 @@ class Correspondence:
     # -- to the passerelle ---------------------------------------------------------------------------------
 
     def _give(self, number: int, folder: Path) -> list[str]:
-        files = _files(number, folder)
+        files = letter_files(number, folder)
         message = prefecture.read(files)
         facts = json.loads(self._journal.value(f"{letters.FACTS}{number}") or "{}")
         idacte = facts.get("id_acte") or message.idacte
@@ -226,7 +226,7 @@ class Correspondence:
         return any(one["lettre"] == number and one["etat"] not in (REFUSED, TO_RECONCILE) for one in given)
 
 
-def _files(number: int, folder: Path) -> list[Path]:
+def letter_files(number: int, folder: Path) -> list[Path]:
     """A letter's files: what people read first, and what came, as it came, last."""
     came = f"lettre-{number}."
     found = [path for path in folder.iterdir() if path.is_file() and not path.is_symlink()]

@@ -77,6 +77,11 @@ class Gone:
         """What names it: its folder, or that folder's dossier de preuve."""
         return f"PREUVE-{self.name}" if self.proof else self.name
 
+    @property
+    def written(self) -> bool:
+        """Whether it is what was written about an act, deposited after it: a letter, an answer."""
+        return self.told.startswith(("COURRIER-", "REPONSE-"))
+
     @classmethod
     def of(cls, told: dict[str, Any]) -> Gone:
         """From the archive's answer. Raises KeyError, TypeError, ValueError."""
@@ -108,7 +113,7 @@ class Eliminations:
             told = [f"ici : {', '.join(str(path) for path in folders) or 'rien'}"]
             if folders and (until := self._kept_until(one.name, folders[0])):
                 told.append(f"gardé jusqu'au 31/12/{until} (flux comptable)")
-            if self._passerelle and not one.proof:
+            if self._passerelle and not one.proof and not one.written:
                 said = self._ask(self._passerelle, one, essai=True)
                 told += [f"{said['acte']}"] if said.get("acte") else []
                 told += [f"{name} : {found.get('nombre', 0)}" for name, found in said.get("lieux", {}).items()]
@@ -233,6 +238,11 @@ class Eliminations:
                 f"{error} Rien n'est supprimé. À faire : si cette élimination est d'avant les attestations, supprimez "
                 f"ces copies à la main, ou gardez-les (tdt-connector eliminer --garder {one.archive})."
             )
+        if one.written:  # a person sorts letters, as those that went with their act (sae: STAYING)
+            self._look_again(one, later=True)
+            detail = "les courriers restent sur le connecteur, la passerelle et dans la GED : la commune les trie"
+            self._say(one, {"connecteur": {"etat": KEPT_BACK, "detail": detail}})
+            return None
         if not one.since:
             one = replace(one, since=time.time())
             self._remember(one, depuis=one.since)

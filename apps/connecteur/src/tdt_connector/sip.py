@@ -27,6 +27,7 @@ _LEFT_OUT = {"resume.json", "motif.txt", "budget.html", "versement.xml", "versem
 _PROVES = "Dossier de preuve"
 _PAPERS = {
     "convocation": "Convocation du conseil", "liste": "Liste des délibérations", "proces-verbal": "Procès-verbal",
+    "delegation": "Arrêté de délégation",
 }  # fmt: skip # a table
 PROOF = "preuve"  # of an act's folder: what came after it was archived, deposited in its turn
 # Beginnings of the names of the folders of flows (filing.last_name), and of acts that do not go out.
@@ -81,15 +82,65 @@ class Terms:
 
 
 @dataclass(frozen=True)
+class Unit:
+    """What was written about an act: a letter of the préfecture, or the commune's answer with its receipt.
+
+    Attributes:
+        name: identifier of its own SIP, once about its act: COURRIER-7.
+        about: identifier of the act.
+        folder: where its files are.
+        kind: DocumentType.
+        begun: ISO 8601, as `ended`.
+        files: of each, its name in the folder, its name in a SIP (no other unit's), its title.
+    """
+
+    name: str
+    about: str
+    folder: Path
+    title: str
+    kind: str
+    begun: str
+    ended: str
+    files: tuple[tuple[str, str, str], ...]
+
+    @property
+    def message(self) -> str:
+        """Identifier of the transfer that has it alone."""
+        return f"{self.name}-{self.about}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files. Raises OSError."""
+        return sum((self.folder / name).stat().st_size for name, _named, _title in self.files)
+
+    def to_wire(self, root: Path) -> dict[str, Any]:
+        """As it is kept beside the act that it went with."""
+        return {**vars(self), "folder": str(self.folder.relative_to(root)), "files": [list(one) for one in self.files]}
+
+    @classmethod
+    def from_wire(cls, told: dict[str, Any], root: Path) -> Unit:
+        """Inverse of to_wire. Raises KeyError, TypeError, ValueError."""
+        files = tuple((str(name), str(named), str(title)) for name, named, title in told["files"])
+        return cls(**told | {"folder": root / str(told["folder"]), "files": files})
+
+    def read(self) -> list[_File]:
+        """Its files, but those that are empty: they say nothing, and the archive takes none. Raises OSError."""
+        found = [(self.folder / name, named, title) for name, named, title in self.files]
+        return [_File.of(path, title, named) for path, named, title in found if path.stat().st_size]
+
+
+@dataclass(frozen=True)
 class _File:
     path: Path
     size: int
     sha512: str
     title: str
+    name: str
 
-    @property
-    def name(self) -> str:
-        return self.path.name
+    @classmethod
+    def of(cls, path: Path, title: str, name: str = "") -> _File:
+        """The file of this path. Raises OSError."""
+        return cls(path, path.stat().st_size, digest(path, "sha512"), title, name or path.name)
 
     @property
     def uri(self) -> str:
@@ -120,8 +171,12 @@ def message_identifier(idacte: str) -> str:
     return idacte if idacte.startswith(FLOW) else f"ACTE-{idacte}"
 
 
-def build(folder: Path, siren: str, terms: Terms, target: BinaryIO) -> Terms:
-    """Write the SIP of an acquitted act; gives the terms that are this act's. Raises SipError, or OSError."""
+def build(folder: Path, siren: str, terms: Terms, target: BinaryIO, about: Sequence[Unit] = ()) -> Terms:
+    """Write the SIP of an acquitted act; gives the terms that are this act's. Raises SipError, or OSError.
+
+    Args:
+        about: what was written about it and leaves with it, each described on its own.
+    """
     flow, kept = folder.name.startswith(FLOW), folder.name.startswith(KEPT)
     if not flow and not kept and not (folder / "ARActe.xml").is_file():
         raise SipError(f"« {folder.name} » n'a pas d'ARActe : seul un acte acquitté est versé.")
@@ -135,10 +190,10 @@ def build(folder: Path, siren: str, terms: Terms, target: BinaryIO) -> Terms:
         raise SipError(f"« {folder.name} » : resume.json illisible ({error}).") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise SipError(f"« {folder.name} » : resume.json ne dit pas ce qu'il faut ({error}).") from error
-    files = [
-        _File(path, path.stat().st_size, digest(path, "sha512"), _title(path.name, act)) for path in files_of(folder)
-    ]
-    _write(_manifest(folder.name, described, files, siren, terms, message_identifier(folder.name)), files, target)
+    files = [_File.of(path, _title(path.name, act)) for path in files_of(folder)]
+    parts = [(one, one.read()) for one in about]
+    manifest = _manifest(folder.name, described, files, siren, terms, message_identifier(folder.name), parts)
+    _write(manifest, [*files, *(one for _unit, given in parts for one in given)], target)
     return terms
 
 
@@ -187,19 +242,47 @@ def build_proof(folder: Path, siren: str, terms: Terms, first: str, target: Bina
     Raises:
         SipError, OSError: as `build`.
     """
-    try:
-        act: dict[str, Any] = json.loads((folder / "resume.json").read_bytes())
-        described = _of_act(act, folder.name.startswith(KEPT))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SipError(f"« {folder.name} » : resume.json ne dit pas ce qu'il faut ({error}).") from error
+    act, described = _archived(folder)
     told = replace(described, title=f"Dossier de preuve : {described.title}"[:250], kind=_PROVES, part_of=first)
     path = folder / PROOF / "preuve.xml"
     files = [
-        _File(one, one.stat().st_size, digest(one, "sha512"), _PAPERS.get(one.stem.rstrip("-0123456789"), _PROVES))
+        _File.of(one, _PAPERS.get(one.stem.rstrip("-0123456789"), _PROVES))
         for one in (path, *sorted(path.parent.glob("*.pdf")))
     ]
     manifest = _manifest(folder.name, told, files, siren, terms.of(act, flow=False), f"PREUVE-{folder.name}")
     _write(manifest, files, target)
+
+
+def build_unit(folder: Path, unit: Unit, siren: str, terms: Terms, first: str, target: BinaryIO) -> None:
+    """Write the SIP of what was written about an act after it was archived; it lives as long as the act.
+
+    Args:
+        folder: of the act.
+        first: identifier, at the archive, of the act's own deposit.
+
+    Raises:
+        SipError: also when nothing of it is to be archived.
+        OSError: as `build`.
+    """
+    act, described = _archived(folder)
+    title, comment = f"{unit.title} : {described.title}"[:250], f"{unit.title}. {described.comment}"
+    told = replace(
+        described, title=title, comment=comment, kind=unit.kind, begun=unit.begun, ended=unit.ended, about="",
+        part_of=first,
+    )  # fmt: skip # one call by its parts
+    files = unit.read()
+    if not files:
+        raise SipError(f"« {unit.folder.name} » n'a que des fichiers vides : il n'y a rien à verser.")
+    _write(_manifest(folder.name, told, files, siren, terms.of(act, flow=False), unit.message), files, target)
+
+
+def _archived(folder: Path) -> tuple[dict[str, Any], _Described]:
+    """An act that is archived, and what is said of it. Raises SipError, OSError."""
+    try:
+        act: dict[str, Any] = json.loads((folder / "resume.json").read_bytes())
+        return act, _of_act(act, folder.name.startswith(KEPT))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SipError(f"« {folder.name} » : resume.json ne dit pas ce qu'il faut ({error}).") from error
 
 
 def _title(name: str, act: dict[str, Any]) -> str:
@@ -248,7 +331,13 @@ def _of_flow(name: str, flow: dict[str, Any]) -> _Described:
 
 
 def _manifest(
-    identifier: str, told: _Described, files: Sequence[_File], siren: str, terms: Terms, message: str
+    identifier: str,
+    told: _Described,
+    files: Sequence[_File],
+    siren: str,
+    terms: Terms,
+    message: str,
+    parts: Sequence[tuple[Unit, Sequence[_File]]] = (),
 ) -> bytes:
     writer = Writer(NAMESPACE, lambda text: _NO_XML.sub("?", text))
     root, add = writer.root("ArchiveTransfer"), writer.add
@@ -261,7 +350,7 @@ def _manifest(
     add(lists, "MessageDigestAlgorithmCodeListVersion", "SHA-512")
     add(lists, "FileFormatCodeListVersion", "PRONOM")
     package = add(root, "DataObjectPackage")
-    for rank, one in enumerate(files, start=1):
+    for rank, one in enumerate([*files, *(one for _unit, given in parts for one in given)], start=1):
         group = add(package, "DataObjectGroup", id=f"G{rank}")
         node = add(group, "BinaryDataObject", id=f"B{rank}")
         add(node, "DataObjectVersion", "BinaryMaster_1")
@@ -283,6 +372,19 @@ def _manifest(
     add(content, "EndDate", told.ended)
     for rank, one in enumerate(files, start=1):
         writer.item(whole, f"P{rank}", one.title, f"G{rank}")
+    rank = len(files)
+    for place, (unit, given) in enumerate(parts, start=1):
+        part = add(whole, "ArchiveUnit", id=f"C{place}")
+        content = add(part, "Content")
+        add(content, "DescriptionLevel", "File")
+        add(content, "Title", unit.title)
+        add(content, "OriginatingSystemId", unit.name)
+        add(content, "DocumentType", unit.kind)
+        add(content, "StartDate", unit.begun)
+        add(content, "EndDate", unit.ended)
+        for one in given:
+            rank += 1
+            writer.item(part, f"P{rank}", one.title, f"G{rank}")
     management = add(package, "ManagementMetadata")
     add(management, "LegalStatus", "Public Archive")
     add(management, "OriginatingAgencyIdentifier", siren)

@@ -45,8 +45,8 @@ STAYING = (
         "pourquoi": "le registre se tient sans lacune (CGCT, R2122-7)",
     },
     {
-        "quoi": "connecteur et passerelle : les courriers de la préfecture à propos de l'acte",
-        "pourquoi": "ils ne sont pas l'acte, et n'ont pas été versés avec lui",
+        "quoi": "connecteur, passerelle et GED : les courriers de la préfecture à propos de l'acte, et leurs réponses",
+        "pourquoi": "ils ne sont pas l'acte, et la commune les trie elle-même",
     },
     {
         "quoi": "ce que la préfecture, le comptable et le tiers de télétransmission ont reçu",
