@@ -249,3 +249,17 @@ def test_what_an_act_carried_is_read_again_or_told(commune: Commune) -> None:
     (commune.act / archive.RULE).write_text('{"courriers": [{}]}')
     with pytest.raises(sip.SipError, match="ne se lit pas"):
         archive.carried(commune.config, commune.act)
+
+
+def test_what_went_with_an_act_comes_back_and_is_compared_where_it_is(commune: Commune, tmp_path: Path) -> None:
+    folder = commune.letter(7)
+    commune.deposit()
+    (folder / "lettre.pdf").write_bytes(b"of somebody")
+    names = ("content/courrier-7-lettre.pdf", "content/courrier-7-message.xml")
+    listed = json.dumps({"fichiers": [{"nom": name, "octets": 3} for name in names]}).encode()
+    commune.door.answers["/v1/archives/aip-1"] = (200, listed, "application/json")
+    for name in names:
+        commune.door.answers[f"/v1/archives/aip-1/{name}"] = (200, b"abc", "application/octet-stream")
+    found = list(archive.Sae(commune.config).bring_back(commune.act.name, tmp_path))
+    assert [one.name for one in found] == ["courrier-7-lettre.pdf", "courrier-7-message.xml"]
+    assert all(one.here and not one.same for one in found)

@@ -17,7 +17,7 @@ from passerelle.clocks import after, court
 from passerelle.files import Files
 from passerelle.letters import Letters
 from passerelle.mail import Post, due
-from tdt_connector import answers, letters
+from tdt_connector import answers, attached, letters
 from tdt_connector.handover import HandoverError, Passerelle
 from tdt_connector.journal import Journal
 from tdt_connector.proof import test_pdf as make_pdf
@@ -147,6 +147,14 @@ def test_a_letter_reaches_its_commune_and_its_answer_the_prefet(
     assert reply(ask, "reponse").status_code == 409
     assert relay(commune) == []
     assert len(sent(tdt)) == 1
+    with Journal(commune.config.journal) as journal:  # what the archive is given of it
+        [brought, gone] = attached.units(commune.config, journal)
+        found = {one.unit.name: one.words for one in attached.standings(commune.config, journal)}
+    assert brought.about == gone.about == commune.folder("acquittes")[0].name and set(found.values()) == {
+        "attend le versement de son acte"
+    }
+    assert brought.title.startswith("Demande de pièces complémentaires du") and brought.name == f"COURRIER-{letter}"
+    assert [title for _name, _named, title in gone.files] == ["Réponse", "Pièce 1", "Accusé de réception de la réponse"]
 
 
 def test_only_its_commune_s_people_see_and_touch_a_letter(

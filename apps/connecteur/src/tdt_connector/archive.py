@@ -281,13 +281,15 @@ class Sae:
         answer = self._call("GET", f"/v1/archives/{archive}")
         if not answer.ok:
             raise ArchiveError(f"le SAE a répondu HTTP {answer.status_code} : {_plain(answer)}")
+        units = carried(self._config, folder) or ()
+        written = {named: unit.folder / file for unit in units for file, named, _title in unit.files}
         for one in answer.json()["fichiers"]:
             name = str(one["nom"])
             last = name.rpartition("/")[2]
             if name == "manifest.xml" or last in ("", ".", ".."):
                 continue
             there = self._fetch(archive, name, target / last, int(one["octets"]))
-            local = folder / last
+            local = written.get(last, folder / last)
             here = digest(local) if local.is_file() else None
             yield Back(last, int(one["octets"]), here, there)
 
