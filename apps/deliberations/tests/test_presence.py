@@ -13,6 +13,24 @@ def sitting(*present: str, proxies: tuple[str, ...] = ()) -> Attendance:
     return Attendance(COUNCIL, present, proxies)
 
 
+def test_what_members_announce_is_said_and_a_pouvoir_outranks_it() -> None:
+    answers = {"Anne": presence.COMES, "Bruno": presence.EXCUSED, "Claire": presence.COMES}
+    found = presence.announced(COUNCIL, answers, {"Claire": "Anne"})
+    assert found == {
+        "Anne": (presence.COMES, "sera présent(e)"),
+        "Bruno": (presence.EXCUSED, "absent(e), excusé(e)"),
+        "Claire": (presence.REPRESENTED, "donne pouvoir à Anne"),
+        "Dina": ("", "n'a pas répondu"),
+    }
+    assert list(found) == list(COUNCIL)
+
+
+@pytest.mark.parametrize("given", [{"Dina": "Bruno"}, {"Dina": "Claire", "Claire": "Anne"}])
+def test_a_pouvoir_to_somebody_who_does_not_come_is_told(given: dict[str, str]) -> None:
+    said = presence.announced(COUNCIL, {"Bruno": presence.EXCUSED}, given)["Dina"][1]
+    assert said.endswith(", qui a dit ne pas venir")
+
+
 def test_who_leaves_takes_the_pouvoir_that_they_bore_away() -> None:
     before = sitting("Anne", "Bruno", "Claire", proxies=("Dina : Bruno",))
     there, given = presence.leaves(before, "Bruno")

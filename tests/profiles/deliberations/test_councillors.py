@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import html
 import io
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,6 +122,34 @@ def test_an_elu_writes_a_pouvoir_which_the_commune_notes_and_takes_it_back(site:
     assert "Noté : à retirer" in read(manager, one.path)
     manager.ask("POST", f"{one.path}/@@pouvoir-ecrit", token(read(manager, one.path)) | {"elu": "Amina Benali"})
     assert not site.done(MANAGER, "GET", one.path)["pouvoirs"]
+
+
+def test_an_elu_says_whether_they_come_and_a_person_notes_who_is_there(site: Site, mark: str) -> None:
+    one = convene(site, f"reponse {mark}")
+    amina, bruno, manager = site.browser(AMINA), site.browser(BRUNO), site.browser(MANAGER)
+    amina.ask("POST", one.page(), {"reponse": "present"})  # as another site would have it sent
+    assert "Amina Benali : <b>n'a pas répondu</b>" in html.unescape(read(amina, one.page()))
+    amina.ask("POST", one.page(), token(read(amina, one.page())) | {"reponse": "excuse"})
+    amina.ask("POST", one.page(), token(read(amina, one.page())) | {"reponse": "present"})
+    bruno.ask("POST", one.page(), token(read(bruno, one.page())) | {"mandataire": "Amina Benali"})
+    assert "Amina Benali : <b>sera présent(e)</b>" in read(amina, one.page())
+    assert "Amina" not in read(bruno, one.page()).partition("Votre réponse")[0]
+    page = read(manager, one.path)
+    assert "Se disent présents : 1 sur 5, 3 requis pour le quorum." in page
+    assert "donne pouvoir à Amina Benali" in page and "Réponse dans l'espace des élus : Amina Benali, sera" in page
+    assert site.done(MANAGER, "GET", one.path)["presents"] in (None, []), "an answer is no presence"
+    evening = read(manager, f"{one.path}/@@conduire")
+    assert "J'ai vérifié qui est dans la salle" in html.unescape(evening)
+    assert re.findall(r'<input[^>]*name="la_(\d)"[^>]*checked', evening) == ["1"]
+    asked = {"faire": "presence", "propose": "1", "la_0": "1", "la_1": "1", "pouvoir_2": "1", "president": "0"}
+    proof = token(evening) | dict(re.findall(r'name="(vu)" value="([^"]+)"', evening)[:1])
+    manager.ask("POST", f"{one.path}/@@conduire", proof | asked)
+    assert site.done(MANAGER, "GET", one.path)["presents"] in (None, []), "nobody looked at the room"
+    manager.ask("POST", f"{one.path}/@@conduire", proof | asked | {"verifie": "1"})
+    known = site.done(MANAGER, "GET", one.path)
+    assert [one["title"] for one in known["presents"]] == ["Claire Dubois", "Amina Benali"]
+    assert known["pouvoirs"] == ["Bruno Carpentier : Amina Benali"]
+    assert 'name="verifie"' not in read(manager, f"{one.path}/@@conduire"), "it is noted"
 
 
 def dated(browser: Browser, one: Convened) -> dict[str, str]:

@@ -192,6 +192,11 @@ class Conducting(BrowserView):
             raise ValueError("La séance est ouverte : notez qui arrive et qui part")
         self._check_seen(self.context, self.seen())
         form, members = self.request.form, self._members()
+        if form.get("propose") and not form.get("verifie"):
+            raise ValueError(
+                "rien n'est noté : la présence proposée est celle que les élus ont annoncée. À faire : corrigez-la "
+                "d'après la salle, puis cochez « J'ai vérifié qui est dans la salle »"
+            )
         there = [name for rank, name in enumerate(members) if form.get(f"la_{rank}")]
         given = []
         for rank, name in enumerate(members):
@@ -341,6 +346,12 @@ class Conducting(BrowserView):
         president = self.context.president or (maire if maire in members else "")
         return {"president": president, "secretaire": self.context.secretaire or "", "membres": members}
 
+    def is_proposed(self) -> bool:
+        """Whether the presence that the page shows is what members announced, for nobody noted it yet."""
+        if self.state() != "convoquee" or self.context.presents:
+            return False
+        return any(what == presence.COMES for what, _said in written.announced(self.context).values())
+
     def people(self) -> list[dict[str, Any]]:
         """The council, with who is there now, from when on, and whose pouvoir counts."""
         start = next(iter(self._open_points()), None)
@@ -351,14 +362,16 @@ class Conducting(BrowserView):
             if self.state() != "convoquee"
         ]
         moved = presence.movements(self.context.presents or [], points)
-        given, asked = sitting.given(), written.written(self.context)
-        found = []
+        given, asked = sitting.given(), written.standing(self.context)
+        told = written.announced(self.context) if self.state() == "convoquee" else {}
+        proposed, found = self.is_proposed(), []
         for rank, name in enumerate(self._members()):
-            one = asked.get(name)
-            wished = one.holder if one and not one.revoked and not self.context.presents else ""
+            wished = "" if self.context.presents else asked.get(name, "")
+            what, said = told.get(name, ("", ""))
+            there = name in sitting.present or (proposed and what == presence.COMES)
             found.append(
-                {"rang": rank, "nom": name, "la": name in sitting.present, "pouvoir": given.get(name) or wished,
-                 "ecrit": wished, "mouvements": ", ".join(moved.get(name, []))}
+                {"rang": rank, "nom": name, "la": there, "annonce": said * bool(what),
+                 "pouvoir": given.get(name) or wished, "ecrit": wished, "mouvements": ", ".join(moved.get(name, []))}
             )  # fmt: skip # one call by its parts
         return found
 

@@ -364,6 +364,9 @@ def journal(meeting: Any) -> dict[str, Any]:
             {"version": one.version, "elu": one.name, "quoi": one.what, "le": one.when}
             for one in reading.opened(meeting)
         ],
+        "reponses": [
+            {"elu": name, "reponse": what, "le": when} for name, (what, when) in written.answers(meeting).items()
+        ],
         "pouvoirs": [
             {"elu": giver, "porteur": one.holder, "le": one.when, "maladie": one.ill, "revoque_le": one.revoked}
             for giver, one in written.written(meeting).items()

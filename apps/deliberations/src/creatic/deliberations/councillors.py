@@ -174,7 +174,7 @@ class SpaceMeeting(_Space):
         """Draw the page."""
         self.meeting = meeting = self.asked()
         if self.request.method == "POST":
-            return self._proxy()
+            return self._write()
         self.opened(meeting, "seance", "Page de la séance")
         state, sent = api.content.get_state(meeting), meeting.dispatches()
         self.title, self.state, self.uid = meeting.label(), self.badge(meeting), meeting.UID()
@@ -191,7 +191,8 @@ class SpaceMeeting(_Space):
         self.facts.append(("Votre pouvoir", " ".join(self.proxy(meeting)) or none))
         own = written.written(meeting).get(self.name)
         self.may_give = state not in (*frozen.ENDED, frozen.CANCELLED)
-        self.may_write = written.may_write(meeting)
+        self.may_write, self.may_answer = written.may_write(meeting), written.may_answer(meeting)
+        self.answer = written.announced(meeting)[self.name][1]
         self.given, self.choices = "", []
         if own and not own.revoked:
             self.given = f"Vous avez écrit ici, le {written.moment(own.when)}, un pouvoir à {own.holder}."
@@ -204,11 +205,14 @@ class SpaceMeeting(_Space):
         self.agenda = [self._line(rank, one) for rank, one in enumerate(self.points(meeting), 1)]
         return self.index()
 
-    def _proxy(self) -> str:
-        """Give one's pouvoir, or take it back; the form's token is looked at when it is written."""
+    def _write(self) -> str:
+        """Say whether one comes, give one's pouvoir, or take it back; the form's token is looked at when it is
+        written."""
         form = self.request.form
         try:
-            if form.get("revoquer"):
+            if form.get("reponse"):
+                said = written.answer(self.meeting, self.name, str(form["reponse"]))
+            elif form.get("revoquer"):
                 written.revoke(self.meeting, self.name)
                 said = "Votre pouvoir est révoqué."
             else:

@@ -20,6 +20,7 @@ from creatic.deliberations import (
     lifecycle,
     mailing,
     matters,
+    presence,
     publishing,
     reading,
     rules,
@@ -236,6 +237,23 @@ class SeanceView(DefaultView, _Steps):
     def written(self) -> list[dict[str, Any]]:
         """Pouvoirs that élus wrote in their space (L2121-20)."""
         return written.rows(self.context, bool(api.user.has_permission("Modify portal content", obj=self.context)))
+
+    def answers(self) -> dict[str, Any]:
+        """What élus announced, until the meeting opens: `resume`, and `lignes`, a name and the rest; {} where none of
+        them answers here."""
+        found = written.announced(self.context)
+        asked = reading.space(commune_of(self.context)) or any(what for what, _said in found.values())
+        if not (written.may_answer(self.context) and asked):
+            return {}
+        moments = {
+            name: f", le {written.moment(when)}" for name, (_what, when) in written.answers(self.context).items()
+        }
+        count = sum(what == presence.COMES for what, _said in found.values())
+        needed = self.context.attendance().needed
+        return {
+            "resume": f"Se disent présents : {count} sur {len(found)}, {needed} requis pour le quorum.",
+            "lignes": [(name, f"{said}{moments.get(name, '')}") for name, (_what, said) in found.items()],
+        }
 
     def unsent(self) -> str:
         """Say, until it is held, that its last convocation left by mail without the papers."""

@@ -9,8 +9,32 @@ from collections.abc import Mapping, Sequence
 
 from creatic.deliberations.rules import Attendance, proxy
 
+COMES, EXCUSED, REPRESENTED = "present", "excuse", "pouvoir"
+"""What a member announces before the meeting; presence is what is noted in the room."""
+ANSWERS = {COMES: "sera présent(e)", EXCUSED: "absent(e), excusé(e)"}
+
 Noted = tuple[list[str], list[str]]
 """Who is there, in the council's order, and the pouvoirs that count then."""
+
+
+def announced(
+    members: Sequence[str], answers: Mapping[str, str], given: Mapping[str, str]
+) -> Mapping[str, tuple[str, str]]:
+    """Say what each member announced: one of the words above, "" for none, and a French sentence's end.
+
+    Args:
+        members: the council.
+        answers: `COMES` or `EXCUSED`, by member.
+        given: pouvoirs that stand, giver and holder: they are a word that their giver is away.
+    """
+    found = {}
+    for name in members:
+        what, said = answers.get(name, ""), ANSWERS.get(answers.get(name, ""), "n'a pas répondu")
+        if holder := given.get(name, ""):
+            away = holder in given or answers.get(holder) == EXCUSED
+            what, said = REPRESENTED, f"donne pouvoir à {holder}" + ", qui a dit ne pas venir" * away
+        found[name] = (what, said)
+    return found
 
 
 def leaves(sitting: Attendance, name: str, holder: str = "") -> Noted:

@@ -1,23 +1,26 @@
-"""Where the pouvoirs that élus write are kept, and the gestures of who keeps the attendance; the rules: `proxies`.
+"""Where what élus write is kept: pouvoirs (the rules: `proxies`), and whether they come; and the gestures of who keeps
+the attendance.
 
-They are a plain value of the meeting, replaced whole: of two élus who choose the same colleague at once, the database
-lets one through, and Zope does the other again, which is then refused.
+Pouvoirs are a plain value of the meeting, replaced whole: of two élus who choose the same colleague at once, the
+database lets one through, and Zope does the other again, which is then refused. An answer is of the convocation that it
+was given to, is changed until the meeting opens, and is no presence.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from creatic.deliberations import frozen, proxies, rules, watch
+from creatic.deliberations import frozen, presence, proxies, rules, watch
 from creatic.deliberations.proxies import Written
 from plone import api
 from Products.Five.browser import BrowserView
 
 _PARIS = ZoneInfo("Europe/Paris")
-_KEPT = "creatic_pouvoirs_ecrits"
+_KEPT, _ANSWERS = "creatic_pouvoirs_ecrits", "creatic_reponses"
 _OPEN = ("convoquee", "ouverte")
 
 
@@ -34,6 +37,53 @@ def _keep(meeting: Any, giver: str, one: Written) -> None:
 def may_write(meeting: Any) -> bool:
     """Whether a pouvoir may be given or taken back: the council is convened, and the meeting is not over."""
     return api.content.get_state(meeting) in _OPEN
+
+
+def standing(meeting: Any) -> dict[str, str]:
+    """Pouvoirs that were written and not taken back: giver and holder."""
+    return {giver: one.holder for giver, one in written(meeting).items() if not one.revoked}
+
+
+def answers(meeting: Any) -> dict[str, tuple[str, str]]:
+    """What élus answered to the convocation that was sent last, and when (ISO 8601, UTC); none of those before."""
+    known = getattr(meeting.aq_base, _ANSWERS, None) or {}
+    last = len(meeting.dispatches())
+    return {name: (what, when) for name, (version, what, when) in known.items() if version == last}
+
+
+def announced(meeting: Any) -> Mapping[str, tuple[str, str]]:
+    """What each member announced (`presence.announced`)."""
+    said = {name: what for name, (what, _when) in answers(meeting).items()}
+    return presence.announced(meeting.convoques or [], said, standing(meeting))
+
+
+def may_answer(meeting: Any) -> bool:
+    """Whether members may say if they come: the council is convened, and has not met."""
+    return bool(api.content.get_state(meeting) == "convoquee")
+
+
+def answer(meeting: Any, name: str, what: str) -> str:
+    """Keep what a member answers, in the place of what they answered before; their pouvoir is taken back with it.
+
+    Returns:
+        What is said of it, in French.
+
+    Raises:
+        ValueError: the reason, in French.
+    """
+    if not may_answer(meeting):
+        raise ValueError("La séance n'attend plus de réponse : dites à la mairie si vous venez.")
+    if what not in presence.ANSWERS:
+        raise ValueError("Dites si vous serez présent(e) ou absent(e).")
+    if name in standing(meeting):
+        revoke(meeting, name)
+    known = getattr(meeting.aq_base, _ANSWERS, None) or {}
+    setattr(meeting, _ANSWERS, {**known, name: (len(meeting.dispatches()), what, _now())})
+    said = presence.ANSWERS[what]
+    watch.note(meeting, f"Réponse dans l'espace des élus : {name}, {said}")
+    if name in meeting.attendance().given():
+        return f"Réponse notée : {said}. Un pouvoir de vous est noté par la mairie : prévenez-la s'il ne vaut plus."
+    return f"Réponse notée : {said}."
 
 
 def choices(meeting: Any, giver: str) -> list[str]:
@@ -67,6 +117,8 @@ def give(meeting: Any, giver: str, holder: str, ill: bool) -> None:
     if wrong:
         raise ValueError(wrong)
     _keep(meeting, giver, Written(holder, _now(), ill))
+    known = getattr(meeting.aq_base, _ANSWERS, None) or {}
+    setattr(meeting, _ANSWERS, {name: one for name, one in known.items() if name != giver})
     watch.note(meeting, f"Pouvoir écrit dans l'espace des élus : {giver} à {holder}{', maladie' * ill}")
 
 
