@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("creatic_parapheur", "0011_lot")]
+    dependencies = [("creatic_parapheur", "0012_contrat")]
 
     operations = [
         migrations.CreateModel(
