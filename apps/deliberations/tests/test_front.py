@@ -308,8 +308,7 @@ def test_a_search_has_an_end(monkeypatch: pytest.MonkeyPatch, search: str, endle
         "Products.ZCTextIndex.QueryParser": {"QueryParser": parser},
         "plone.app.querystring": {},
     }
-    more = ("Products.CMFPlone", "Products.ZCTextIndex", *having)
-    catalogue = module(monkeypatch, "catalogue", more=more, having=having)
+    catalogue = module(monkeypatch, "catalogue", more=(*BESIDE_THE_CATALOGUE, *having), having=having)
     pages = (catalogue.search, catalogue.querybuilder)
     for one in pages:
         one.munge_search_term = lambda text: f"{text}*"
@@ -318,6 +317,63 @@ def test_a_search_has_an_end(monkeypatch: pytest.MonkeyPatch, search: str, endle
     assert [one.munge_search_term(search) for one in pages] == [munged] * 2
     with pytest.raises(TooLong) if endless else contextlib.nullcontext():
         assert parser().parseQuery(search) == f"lu : {search}"
+
+
+class Length:
+    """A count of BTrees."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def change(self, by: int) -> None:
+        self.value += by
+
+    def __call__(self) -> int:
+        return self.value
+
+
+BESIDE_THE_CATALOGUE = (
+    "Acquisition", "BTrees", "BTrees.Length", "BTrees.OOBTree", "Products.CMFPlone", "Products.CMFPlone.CatalogTool",
+    "Products.ZCTextIndex",
+)  # fmt: skip # a list of words
+
+
+def test_what_an_institution_changes_is_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[Any] = []
+
+    class Tool:
+        """The catalogue of CMFPlone."""
+
+        def catalog_object(self, thing: Any, uid: Any = None, idxs: Any = None) -> None:
+            done.append((thing, uid, idxs))
+
+        def uncatalog_object(self, uid: Any) -> None:
+            done.append(uid)
+
+    having: dict[str, Any] = {
+        "Acquisition": {"aq_base": lambda thing: thing},
+        "BTrees.Length": {"Length": Length},
+        "BTrees.OOBTree": {"OOBTree": dict},
+        "Products.CMFCore": {},
+        "Products.CMFPlone.CatalogTool": {"CatalogTool": Tool},
+        "Products.CMFPlone.browser": {},
+        "Products.ZCTextIndex.ParseTree": {"ParseError": ValueError},
+        "Products.ZCTextIndex.QueryParser": {},
+        "plone.app.querystring": {},
+    }
+    catalogue = module(monkeypatch, "catalogue", more=(*BESIDE_THE_CATALOGUE, *having), having=having)
+    catalogue.count_apart(object())
+    tool, loos = Tool(), SimpleNamespace(getPhysicalPath=lambda: ("", "site", "loos", "publications", "x"))
+    assert catalogue.changes(tool, "/site/loos") == 0
+    tool.catalog_object(loos)
+    tool.catalog_object(loos, "/site/loos/seances/s/p", idxs=["title"])
+    tool.uncatalog_object("/site/loos")
+    tool.uncatalog_object("/site/loos-ccas/x")
+    assert done == [(loos, None, None), (loos, "/site/loos/seances/s/p", ["title"]), "/site/loos", "/site/loos-ccas/x"]
+    found = {
+        path: catalogue.changes(tool, path) for path in ("/site/loos", "/site/loos/x", "/site/loos-ccas", "/site/y")
+    }
+    assert found == {"/site/loos": 3, "/site/loos/x": 3, "/site/loos-ccas": 1, "/site/y": 0}
 
 
 @pytest.mark.parametrize("may", [True, False])

@@ -60,11 +60,14 @@ class Thing:
     def absolute_url(self) -> str:
         return f"https://delib.test/{self.portal_type}/{id(self)}"
 
+    def getPhysicalPath(self) -> tuple[str, ...]:
+        return ("", "site", str(id(self)))
+
     def modified(self) -> Clock:
         return Clock()
 
     def effective(self) -> Clock:
-        return Clock(FAR if self.told.get("later") else MOMENT)
+        return Clock(FAR if self.told.get("later") else self.told.get("since", MOMENT))
 
     def expires(self) -> Clock:
         return Clock(MOMENT if self.told.get("over") else FAR)
@@ -75,6 +78,17 @@ class Thing:
 
 class Missing(Exception):
     """There is no such page."""
+
+
+COMMUNES: dict[str, Thing] = {}
+
+
+def catalogued(path: str, portal_type: str, review_state: str, **_order: str) -> list[Any]:
+    """What the catalogue finds, latest first."""
+    found = [one for one in COMMUNES[path].publications.objectValues() if one.portal_type == portal_type]
+    found = [one for one in found if one.state == review_state]
+    found.sort(key=lambda one: one.effective().moment, reverse=True)
+    return [SimpleNamespace(_unrestrictedGetObject=lambda one=one: one) for one in found]
 
 
 MORE = (
@@ -91,11 +105,12 @@ def outlets() -> Any:
         "zExceptions": {"NotFound": Missing},
         "plone.app.layout.viewlets.common": {"ViewletBase": object},
     }
-    found = module(patch, "outlets", "publishing", "watch", more=MORE, having=having)
-    found.counter = 0
+    found = module(patch, "outlets", "publishing", "watch", "catalogue", more=MORE, having=having)
+    found.counted = {}
     found.api.content.get_state = lambda one: one.state
     found.api.portal.get_registry_record = lambda _name: {"deliberation": "Délibération", "arrete": "Arrêté"}
-    found.api.portal.get_tool = lambda _name: SimpleNamespace(getCounter=lambda: found.counter)
+    found.api.portal.get_tool = lambda _name: SimpleNamespace(unrestrictedSearchResults=catalogued)
+    found.catalogue.changes = lambda _tool, path: found.counted.get(path, 0)
     found.watch.is_deliberation = lambda one: "projet" in one.told
     found.watch.origin = lambda one: one.told["projet"]
     found.uuidToObject = lambda projet, unrestricted: projet
@@ -109,7 +124,9 @@ def institution(kind: str | None, helps: bool, siret: str = "21590266900013") ->
     publications = SimpleNamespace(held=[])
     publications.objectValues = lambda: publications.held
     told = {"creatic_type": kind, "creatic_aides": helps, "creatic_siret": siret, "title": "Loos", "id": "loos"}
-    return Thing("Institution", told=told | {"publications": publications})
+    made = Thing("Institution", told=told | {"publications": publications})
+    COMMUNES["/".join(made.getPhysicalPath())] = made
+    return made
 
 
 def publish(commune: Thing, number: str, subject: str, **told: Any) -> Thing:
@@ -133,14 +150,18 @@ def publish(commune: Thing, number: str, subject: str, **told: Any) -> Thing:
     return made
 
 
-def asked(outlets: Any, commune: Thing, kind: str = "Data") -> str:
-    """What a visitor gets of a page; raises Missing where there is none."""
+def asked(outlets: Any, commune: Thing, kind: str = "Data", changes: bool = True) -> str:
+    """What a visitor gets of a page; raises Missing where there is none. Something of it changes then."""
     headers: dict[str, str] = {}
+    path = "/".join(commune.getPhysicalPath())
     page = getattr(outlets, kind)()
     page.context = commune
-    page.request = SimpleNamespace(response=SimpleNamespace(setHeader=headers.__setitem__))
+    page.request = SimpleNamespace(
+        response=SimpleNamespace(setHeader=headers.__setitem__, setStatus=headers.setdefault)
+    )
     data: bytes = page()
-    outlets.counter += 1
+    if changes:
+        outlets.counted[path] = outlets.counted.get(path, 0) + 1
     page.request.headers = headers
     return data.decode()
 
@@ -226,20 +247,55 @@ def test_without_a_siret_there_is_no_file_and_the_page_says_what_to_do(outlets: 
     assert [name for _url, name in outlets.links(commune)] == ["Flux Atom"]
     page = outlets.Elsewhere()
     page.context = Thing("Folder", parent=commune)
-    assert "SIRET" in page.told()["sans_siret"] and page.told()["actes"] == 0
+    assert "SIRET" in page.told()["sans_siret"]
 
 
-def test_a_page_is_written_once_for_each_change(outlets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    commune = institution("commune", helps=True)
-    publish(commune, "2026_001", "Voirie")
-    counted: list[Any] = []
+@pytest.fixture
+def written(outlets: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Whose feed was written, each time."""
+    told: list[str] = []
 
-    def feed(*given: Any) -> bytes:
-        counted.append(given)
+    def feed(body: Any, _items: Any, _address: str) -> bytes:
+        told.append(body.uid)
         return b"<feed/>"
 
     monkeypatch.setattr(outlets.opendata, "feed", feed)
+    return told
+
+
+def test_a_page_is_written_again_for_what_its_own_commune_changed(outlets: Any, written: list[str]) -> None:
+    """Ten thousand acts take seconds: each change of anybody's had those of all communes written again."""
+    one, other = institution("commune", helps=True), institution("commune", helps=True)
+    publish(one, "2026_001", "Voirie")
     for _time in range(3):
-        asked(outlets, commune, "Feed")
-        outlets.counter -= 1
-    assert len(counted) == 1
+        asked(outlets, one, "Feed", changes=False)
+        asked(outlets, other, "Feed", changes=True)
+    assert written.count(one.UID()) == 1 and written.count(other.UID()) == 3
+    asked(outlets, one, "Feed")
+    assert written.count(one.UID()) == 1
+    asked(outlets, one, "Feed")
+    assert written.count(one.UID()) == 2
+
+
+def test_one_thread_writes_and_the_others_say_when_to_come_back(
+    outlets: Any, written: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commune, other = institution("commune", helps=True), institution("commune", helps=True)
+    assert asked(outlets, commune, "Feed", changes=False) == "<feed/>"
+    monkeypatch.setattr(outlets, "_WAIT", 0.01)
+    with outlets._WRITES:
+        assert asked(outlets, commune, "Feed", changes=False) == "<feed/>", "what is written is given"
+        assert "demandez-la de nouveau" in asked(outlets, other, "Feed", changes=False)
+    assert asked(outlets, other, "Feed") == "<feed/>"
+
+
+def test_the_feed_and_the_block_read_the_latest_acts_alone(outlets: Any) -> None:
+    commune = institution("commune", helps=True)
+    for rank in range(200):
+        made = publish(commune, f"2026_{rank:03d}", f"objet-{rank}-")
+        made.told["since"] = MOMENT - datetime.timedelta(days=rank)
+    found = outlets.items(commune, 10)
+    assert [one.title for one in found] == [f"2026_{rank:03d} – objet-{rank}-" for rank in range(10)]
+    for made in commune.publications.held[:30]:
+        made.told["since"] = MOMENT
+    assert len(outlets.items(commune, 10)) == 30, "of one day, the last that changed are first"

@@ -10,8 +10,16 @@ Value = str | int | float | None
 TYPE = "application/vnd.oasis.opendocument.spreadsheet"
 # What XML 1.0 has not, and lines and tabs, which a cell shows badly.
 _NO_XML = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# What a program that takes a CSV made of this sheet would reckon (CWE-1236).
-_BEGINS = ("=", "+", "-", "@")
+_BEGINS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+
+
+def inert(text: str) -> str:
+    """A text as a cell that no program reckons, of a CSV or of a sheet that a CSV is made of.
+
+    An apostrophe before what begins as a formula, whatever blanks are before it, or by a tab or an end of line (OWASP,
+    « CSV Injection »; CWE-1236). Neither quotes around a cell nor blanks before it keep a spreadsheet from reckoning.
+    """
+    return f"'{text}" if text.startswith(("\t", "\r", "\n")) or text.lstrip().startswith(_BEGINS) else text
 
 
 def make(tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Value]]]]) -> bytes:
@@ -42,5 +50,4 @@ def make(tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Value]]]]) 
 
 
 def _text(value: str) -> str:
-    plain = _NO_XML.sub(" ", value)
-    return f"'{plain}" if plain.startswith(_BEGINS) else plain
+    return inert(_NO_XML.sub(" ", value))

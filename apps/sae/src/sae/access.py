@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import secrets
 import sqlite3
 import tarfile
@@ -30,6 +29,7 @@ from typing import Any, BinaryIO, cast
 
 from creatic_agent.book import Book
 from creatic_agent.durable import write
+from creatic_agent.spreadsheet import inert
 from sae import inventory, letters, rights
 from sae.agents import Trust
 from sae.bordereau import normal
@@ -788,10 +788,6 @@ def figures(folder: Path, now: float) -> tuple[int, int]:
     return len(answers), len(decisions)
 
 
-_UNSAFE = re.compile(r"^[\s=+\-@]")
-
-
 def cell(value: object) -> str:
     """A value as a cell of a CSV file: no spreadsheet takes a name for a formula."""
-    text = " ".join(str(value).split())
-    return f"'{text}" if _UNSAFE.match(text) else text
+    return inert(" ".join(str(value).split()))

@@ -4,6 +4,8 @@ CMFCore (3.8) puts off what is to be indexed, each thread's apart, and does it b
 so that no search within begins again, in one set for all threads, under one key. While one thread indexed, what others
 looked for was not there: a file that came at that moment was found nowhere, and nobody judged it (`watch.check`).
 
+And changes are counted by institution: what one changes has nothing of another's made again.
+
 And a search has an end: ZCTextIndex (ZCatalog 7.3) has none of itself, and while it tries, no other thread runs.
 """
 
@@ -14,12 +16,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from Acquisition import aq_base
+from BTrees.Length import Length
+from BTrees.OOBTree import OOBTree
 from creatic.deliberations import doors
 from plone.app.querystring import querybuilder
 from Products.CMFCore import indexing
 from Products.CMFPlone.browser import search
+from Products.CMFPlone.CatalogTool import CatalogTool
 from Products.ZCTextIndex.ParseTree import ParseError
 from Products.ZCTextIndex.QueryParser import QueryParser
+
+_CHANGES = "creatic_changements"
 
 
 class Marks(threading.local):
@@ -43,6 +51,47 @@ def by_thread(_event: Any) -> None:
     if not isinstance(indexing.processing, set | Marks):
         raise TypeError("Products.CMFCore.indexing.processing n'est plus un ensemble : relire catalogue.py")
     indexing.processing = Marks()
+
+
+def count_apart(_event: Any) -> None:
+    """When the site starts: what the catalogue counts (`getCounter`), it counts by institution too."""
+    catalog, uncatalog = CatalogTool.catalog_object, CatalogTool.uncatalog_object
+
+    def catalog_object(tool: Any, thing: Any, uid: Any = None, *given: Any, **named: Any) -> Any:
+        _count(tool, uid or "/".join(thing.getPhysicalPath()))
+        return catalog(tool, thing, uid, *given, **named)
+
+    def uncatalog_object(tool: Any, uid: Any, *given: Any, **named: Any) -> Any:
+        _count(tool, uid)
+        return uncatalog(tool, uid, *given, **named)
+
+    CatalogTool.catalog_object, CatalogTool.uncatalog_object = catalog_object, uncatalog_object
+
+
+def changes(tool: Any, path: str) -> int:
+    """How many times something of an institution was indexed, or taken out.
+
+    Args:
+        tool: the catalogue.
+        path: of something of it, from the root of the database.
+    """
+    indexing.processQueue()  # what this request changed
+    counted = getattr(aq_base(tool), _CHANGES, {}).get(_institution(path))
+    return 0 if counted is None else int(counted())
+
+
+def _institution(path: str) -> str:
+    return "/".join(path.split("/")[:3])  # of "", the site, the institution
+
+
+def _count(tool: Any, path: str) -> None:
+    base, where = aq_base(tool), _institution(path)
+    if not hasattr(base, _CHANGES):
+        setattr(base, _CHANGES, OOBTree())
+    counts = getattr(base, _CHANGES)
+    if where not in counts:
+        counts[where] = Length()
+    counts[where].change(1)
 
 
 def with_an_end(_event: Any) -> None:

@@ -20,6 +20,8 @@ from xml.etree import ElementTree
 
 from creatic.deliberations import ballots, matters, rules
 
+from creatic_agent.spreadsheet import inert
+
 FIELDS = (
     "COLL_NOM", "COLL_SIRET", "DELIB_ID", "DELIB_DATE", "DELIB_MATIERE_CODE", "DELIB_MATIERE_NOM", "DELIB_OBJET",
     "BUDGET_ANNEE", "BUDGET_NOM", "PREF_ID", "PREF_DATE", "VOTE_EFFECTIF", "VOTE_REEL", "VOTE_POUR", "VOTE_CONTRE",
@@ -110,9 +112,12 @@ def matter_name(code: str) -> str:
 def _row(body: Body, act: Act) -> list[str | int | None]:
     cast, ayes, noes, abstentions = tally(act.vote)
     received = act.received.isoformat() if act.received else None
+    # What people wrote is text in a spreadsheet too (`inert`): the schema takes any text there, an apostrophe before it
+    # as well, and every other column is of a form that no formula has.
     return [
-        body.name, body.siret, act.number, act.decided.isoformat(), matters.above(act.matter), matter_name(act.matter),
-        act.subject, None, None, None, received, act.members, cast, ayes, noes, abstentions, act.url,
+        inert(body.name), body.siret, act.number, act.decided.isoformat(), matters.above(act.matter),
+        matter_name(act.matter), inert(act.subject), None, None, None, received, act.members, cast, ayes, noes,
+        abstentions, act.url,
     ]  # fmt: skip # in the order of FIELDS
 
 

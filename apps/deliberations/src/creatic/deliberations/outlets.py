@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import datetime
 import html
+import threading
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from creatic.deliberations import frozen, opendata, publicity, publishing, watch
+from creatic.deliberations import catalogue, frozen, opendata, publicity, publishing, watch
 from creatic.deliberations.places import commune_of, goes_on_line, meeting_of
 from plone import api
 from plone.app.layout.viewlets.common import ViewletBase
@@ -29,8 +30,11 @@ NO_SIRET = (
 )
 _PARIS = ZoneInfo("Europe/Paris")
 _TYPES = "plonemeeting.portal.core.document_types"
-# What was last written of each institution, by name of the page: the catalogue counts its changes.
+# What was last written of each institution, by name of the page: the catalogue counts its changes, apart.
 _kept: dict[tuple[str, str], tuple[Any, bytes]] = {}
+# Ten thousand acts take seconds: one thread of the site writes at a time, and others wait so long for it, in seconds.
+_WRITES, _WAIT, _LATER = threading.Lock(), 3, 30
+_BUSY = "Cette page se refait. À faire : demandez-la de nouveau dans une minute."
 
 
 def body(commune: Any) -> opendata.Body:
@@ -51,7 +55,14 @@ def _when(moment: Any) -> datetime.datetime:
     return found.astimezone(datetime.UTC)
 
 
-def _on_line(commune: Any) -> Iterator[tuple[Any, Any]]:
+def _latest(commune: Any) -> Iterator[Any]:
+    """Its publications as the catalogue has them, latest first: what each is now is asked of itself (`_on_line`)."""
+    asked = {"path": "/".join(commune.getPhysicalPath()), "portal_type": "Publication", "review_state": "published"}
+    found = api.portal.get_tool("portal_catalog").unrestrictedSearchResults
+    return (brain._unrestrictedGetObject() for brain in found(**asked, sort_on="effective", sort_order="descending"))
+
+
+def _on_line(commune: Any, among: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
     """Publications that any visitor reads, each with the projet that it was made of; None for another act.
 
     Neither a page that says that an act was taken off, nor one of an act that is off line.
@@ -59,7 +70,7 @@ def _on_line(commune: Any) -> Iterator[tuple[Any, Any]]:
     if not goes_on_line(commune):
         return
     now = datetime.datetime.now(datetime.UTC)
-    for one in commune.publications.objectValues():
+    for one in among:
         if getattr(one, "portal_type", "") != "Publication" or api.content.get_state(one) != "published":
             continue
         if not _when(one.effective()) <= now < _when(one.expires()):
@@ -87,25 +98,22 @@ def acts(commune: Any) -> list[opendata.Act]:
             projet.vote(),
             str(public.absolute_url()),
         )
-        for public, projet in _on_line(commune)
+        for public, projet in _on_line(commune, commune.publications.objectValues())
         if projet is not None
     ]
 
 
-def items(commune: Any) -> list[opendata.Item]:
-    """All that is on line of it."""
+def items(commune: Any, count: int) -> list[opendata.Item]:
+    """What was put on line of it last: so many at least where there are, with all of their last day."""
     kinds = api.portal.get_registry_record(_TYPES)
-    return [
-        opendata.Item(
-            str(public.UID()),
-            public.title,
-            str(public.absolute_url()),
-            _when(public.effective()).astimezone(_PARIS).date(),
-            _when(public.modified()),
-            kinds.get(public.document_type, "Acte"),
-        )
-        for public, _projet in _on_line(commune)
-    ]
+    found: list[opendata.Item] = []
+    for public, _projet in _on_line(commune, _latest(commune)):
+        day = _when(public.effective()).astimezone(_PARIS).date()
+        if len(found) >= count and day < found[-1].day:
+            break
+        uid, url, updated = str(public.UID()), str(public.absolute_url()), _when(public.modified())
+        found.append(opendata.Item(uid, public.title, url, day, updated, kinds.get(public.document_type, "Acte")))
+    return found
 
 
 class _Open(BrowserView):
@@ -117,19 +125,35 @@ class _Open(BrowserView):
     def __call__(self) -> bytes:
         if not goes_on_line(self.context):
             raise NotFound(self.page)
-        whose = body(self.context)
-        now = (api.portal.get_tool("portal_catalog").getCounter(), datetime.date.today(), whose)
-        key = (whose.uid, self.page)
-        known, data = _kept.get(key, (None, b""))
-        if known != now:
-            data = self.write(whose)
-            _kept[key] = (now, data)
-        response = self.request.response
+        whose, response = body(self.context), self.request.response
+        data = self.written(whose)
+        if data is None:
+            response.setStatus(503)
+            response.setHeader("Retry-After", str(_LATER))
+            response.setHeader("Content-Type", "text/plain; charset=utf-8")
+            return _BUSY.encode()
         response.setHeader("Content-Type", f"{self.kind}; charset=utf-8")
         response.setHeader("Cache-Control", "no-cache")  # what is taken off is taken off at once
         response.setHeader("X-Theme-Disabled", "True")
         self.say(whose, response.setHeader)
         return data
+
+    def written(self, whose: opendata.Body) -> bytes | None:
+        """What it holds, written again once something of its institution changed; None where others are written."""
+        tool, path = api.portal.get_tool("portal_catalog"), "/".join(self.context.getPhysicalPath())
+        now = (catalogue.changes(tool, path), datetime.date.today(), whose)
+        key = (whose.uid, self.page)
+        if (kept := _kept.get(key)) and kept[0] == now:
+            return kept[1]
+        if not _WRITES.acquire(timeout=_WAIT):
+            return None
+        try:
+            kept = _kept.get(key)  # what was waited for may be this one
+            if kept is None or kept[0] != now:
+                kept = _kept[key] = (now, self.write(whose))
+        finally:
+            _WRITES.release()
+        return kept[1]
 
     def address(self, whose: opendata.Body) -> str:
         """Of this page."""
@@ -166,7 +190,7 @@ class Feed(_Open):
 
     def write(self, whose: opendata.Body) -> bytes:
         """See `_Open`."""
-        return opendata.feed(whose, items(self.context), self.address(whose))
+        return opendata.feed(whose, items(self.context, opendata.IN_FEED), self.address(whose))
 
 
 class Block(_Open):
@@ -176,7 +200,7 @@ class Block(_Open):
 
     def write(self, whose: opendata.Body) -> bytes:
         """See `_Open`."""
-        return opendata.block(whose, items(self.context)).encode()
+        return opendata.block(whose, items(self.context, opendata.IN_BLOCK)).encode()
 
     def say(self, whose: opendata.Body, header: Callable[[str, str], None]) -> None:
         """See `_Open`."""
@@ -235,5 +259,4 @@ class Elsewhere(BrowserView):
             "coller": opendata.snippet(whose, f"{whose.url}/{BLOCK}"),
             "site": whose.site,
             "sans_siret": "" if whose.siret else f"{NO_SIRET}.",
-            "actes": len(acts(commune_of(self.context))),
         }
