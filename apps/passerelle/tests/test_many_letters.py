@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import itertools
 import smtplib
 import time
@@ -12,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 from passerelle import metrics, overview, room
+from passerelle.acts import BadRequest
 from passerelle.clocks import clocks
 from passerelle.files import Files
 from passerelle.letters import Letter, Letters
@@ -111,6 +114,27 @@ def test_the_receipt_of_an_answer_is_a_file_once_and_bounded(world: World, ask: 
     one = Letters(world.store, files).get(world.config.communes["gondecourt"], 1)
     assert files.path(one.answer["ar"]).read_text(encoding="utf-8") == "<AR>é</AR>"
     assert len(list(files.folder.iterdir())) == before + 1
+
+
+def test_of_answers_that_come_at_once_one_stays(world: World, ask: Any) -> None:
+    """Each was kept before it was known whether it would be: 600 MB of a letter, that no share counted."""
+    assert _announce(ask, 1).status_code == 200
+    files, commune = Files(world.root), world.config.communes["gondecourt"]
+    letters, first = Letters(world.store, files), b"%PDF-1.4 first"
+
+    class Slow(io.BytesIO):
+        """A document beside whose reading a colleague's answer comes."""
+
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() == 0 and size != 8 and not letters.get(commune, 1).answer:
+                letters.reply(commune, 1, "Odile", "reponse", [("r.pdf", io.BytesIO(first))])
+            return super().read(size)
+
+    before = set(files.folder.iterdir())
+    with pytest.raises(BadRequest, match="déjà"):
+        letters.reply(commune, 1, "Luc", "reponse", [("r.pdf", Slow(b"%PDF-1.4 second"))])
+    assert set(files.folder.iterdir()) - before == {files.path(hashlib.sha256(first).hexdigest())}
+    assert letters.get(commune, 1).answer["par"] == "Odile"
 
 
 def test_a_receipt_that_is_none_is_not_kept(world: World, ask: Any) -> None:

@@ -8,10 +8,37 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from creatic_agent.durable import fresh, sync_directory, unused
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """A name of the folder changes: no other does, of any process."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A document that has no name yet: its SHA-256, and where it is."""
+
+    sha256: str
+    path: Path
+
+    def keep(self) -> str:
+        """Keep it; gives its SHA-256. On disk, name included, when this returns."""
+        with _alone(self.path.parent):
+            self.path.replace(self.path.with_name(self.sha256))
+        sync_directory(self.path.parent)
+        return self.sha256
 
 
 class Files:
@@ -24,35 +51,30 @@ class Files:
         """Where a document is."""
         return self.folder / sha256
 
-    def keep(self, write: Callable[[BinaryIO], object]) -> str:
-        """Keep what `write` writes; gives its SHA-256. On disk, name included, when this returns."""
+    @contextmanager
+    def held(self, write: Callable[[BinaryIO], object]) -> Iterator[Held]:
+        """What `write` writes, on disk, and gone at the end unless somebody kept it.
+
+        What is refused once it was read is never kept: nothing removes it, and nobody's share has it.
+        """
         partial = unused(self.folder)
         try:
             with fresh(partial) as stream:
                 write(stream)
             with partial.open("rb") as written:
                 digest = hashlib.file_digest(written, "sha256").hexdigest()
-            with self._alone():
-                partial.replace(self.path(digest))
-        except BaseException:
+            yield Held(digest, partial)
+        finally:
             partial.unlink(missing_ok=True)
-            raise
-        sync_directory(self.folder)
-        return digest
+
+    def keep(self, write: Callable[[BinaryIO], object]) -> str:
+        """Keep what `write` writes; gives its SHA-256. On disk, name included, when this returns."""
+        with self.held(write) as one:
+            return one.keep()
 
     def keep_bytes(self, content: bytes) -> str:
         """Keep a small document."""
         return self.keep(lambda stream: stream.write(content))
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """A name of the folder changes: no other does, of any process."""
-        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(folder)
 
     def forget(self, sha256: str, age: float) -> bool:
         """Remove a document; False when it was written lately: it may be another's, on its way in.
@@ -66,7 +88,7 @@ class Files:
             OSError: it cannot be removed.
         """
         path = self.path(sha256)
-        with self._alone():  # what comes under this name between the look and the removal would go with it
+        with _alone(self.folder):  # what comes under this name between the look and the removal would go with it
             if time.time() - path.stat().st_mtime < age:
                 return False
             path.unlink()

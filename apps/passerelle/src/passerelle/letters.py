@@ -12,6 +12,7 @@ import logging
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -357,12 +358,14 @@ class Letters:
             kept.append((f"{Path(_name(name)).stem[:80]}{suffix}", stream))
         with self._store.transaction() as connection:
             room.check_answer(connection, commune, size)
-        files = [{"nom": name, "sha256": self._files.keep(_copy(stream))} for name, stream in kept]
-        with self._store.transaction() as connection:
+        with ExitStack() as stack:
+            held = [(name, stack.enter_context(self._files.held(_copy(stream)))) for name, stream in kept]
+            connection = stack.enter_context(self._store.transaction())
             row = self._locked(connection, commune, numero=number)
             track, before = row["suivi"], row["suivi"].get("reponse") or {}
             if before and before["etat"] not in FAILED:
-                raise BadRequest(_GONE, 409)
+                raise BadRequest(_GONE, 409)  # another came at once: of these, nothing stays
+            files = [{"nom": name, "sha256": one.keep()} for name, one in held]
             answer: dict[str, Any] = {"cle": secrets.token_hex(16), "sens": sense, "par": who, "le": _now()}
             answer |= {"fichiers": files, "octets": size}
             news: dict[str, Any] = {"reponse": answer | {"etat": TO_SEND}, "sans_suite": None}
