@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import grp
 import json
+import os
 import posixpath
+import pwd
 import re
 import resource
 import shutil
+import signal
 import socket
 import socketserver
 import ssl
@@ -112,11 +116,14 @@ class _Answer(socketserver.StreamRequestHandler):
         else:
             self.server.inside += 1
             self.server.gate.wait(allowed(60))
-        self.wfile.write(said)
+        with suppress(OSError):  # nobody waits any more
+            self.wfile.write(said)
 
 
 class Door:
     """A real nginx with the rendered site, in front of a slow application."""
+
+    main = "master_process off;\n"
 
     def __init__(self, root: Path, **site: object) -> None:
         self.site = {"nginx_tls_client_certificates": "required", "nginx_tls_client_requests": MOST} | site
@@ -164,7 +171,7 @@ class Door:
             f"{kind}_temp_path {self.root}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         (self.root / "nginx.conf").write_text(
-            f"daemon off;\nmaster_process off;\npid {self.root}/pid;\nevents {{}}\nhttp {{\n"
+            f"daemon off;\n{self.main}pid {self.root}/pid;\nevents {{}}\nhttp {{\n"
             f"types {{ text/html html; application/json json; }}\naccess_log off;\n{temporary}{text}}}\n"
         )
 
@@ -403,6 +410,87 @@ def test_files_that_nobody_takes_leave_connections_to_others(door: Door) -> None
     finally:
         for link in links:
             link.close()
+
+
+@pytest.mark.parametrize(("site", "most"), [({}, MOST - 1), ({"nginx_tls_client_certificates": "off"}, 192)])
+def test_who_hangs_up_keeps_their_places(tmp_path: Path, site: dict[str, object], most: int) -> None:
+    """What was given up held no place, and was answered: three thousand of a visitor, in two seconds, kept the GED from
+    everybody for one minute, and so on."""
+    door = Door(tmp_path, **({"nginx_tls_client_requests": 0} if site else {}), **site)
+    folder = door.authority.folder / "pc"
+    context = ssl.create_default_context(cafile=str(door.authority.bundle))
+    context.load_cert_chain(folder / "fullchain.pem", folder / "key.pem")
+    context.set_alpn_protocols(["h2"])
+    streams, pong = range(1, 2 * min(most, 48), 2), _frame(6, 1, 0, bytes(8))
+
+    def sent(link: ssl.SSLSocket, frames: Iterator[bytes]) -> None:
+        """Sends frames, and waits until they were read: a PING is answered (RFC 9113, 6.7)."""
+        link.sendall(b"".join(frames) + _frame(6, 0, 0, bytes(8)))
+        told = link.recv(65536)
+        while pong not in told:
+            more = link.recv(65536)
+            assert more
+            told = told[-16:] + more
+
+    try:
+        for _turn in range(most // len(streams) + 2):
+            raw = socket.create_connection(("127.0.0.1", door.port), allowed(20))
+            with context.wrap_socket(raw, server_hostname="localhost") as link:
+                link.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(4, 0, 0, b""))
+                sent(link, (_frame(1, 5, one, b"\x82\x87\x84\x01\x09localhost") for one in streams))
+                sent(link, (_frame(3, 0, one, (8).to_bytes(4)) for one in streams))  # RST_STREAM, CANCEL
+        wait_for(lambda: door.slow.inside >= most, "all are inside", seconds=20)
+        time.sleep(0.5)
+        assert door.slow.inside == most
+        door.slow.gate.set()  # and they are given back, once each was answered
+        wait_for(lambda: door.ask("pc")[0].status == 200, "places are free", seconds=20)
+    finally:
+        door.close()
+
+
+def test_what_sees_who_has_gone_is_told() -> None:
+    """The others, which go on, have their places counted."""
+    tasks = {path.parts[-3]: path.read_text(encoding="utf-8") for path in ROLE.parent.glob("*/tasks/main.yml")}
+    assert [name for name, text in tasks.items() if "nginx_tls_ignore_client_abort" in text] == ["plone"]
+
+
+class _Reloaded(Door):
+    """One whose workers give way to others, with what the role says of them; sooner."""
+
+    main = (
+        f"worker_processes 1;\nuser {pwd.getpwuid(os.getuid()).pw_name} {grp.getgrgid(os.getgid()).gr_name};\n"
+        + render("main.conf.j2").partition("worker_rlimit_nofile")[2].partition(";")[2].replace("600s", "1s")
+    )
+
+
+def test_a_request_of_before_a_revocation_ends(tmp_path: Path) -> None:
+    """Its body was awaited for ever, a byte a minute: it acted in the name of who was revoked, days after."""
+    door = _Reloaded(tmp_path)
+    door.slow.gate.set()
+    folder = door.authority.folder
+    context = ssl.create_default_context(cafile=str(door.authority.bundle))
+    context.load_cert_chain(folder / "pc/fullchain.pem", folder / "pc/key.pem")
+    link = context.wrap_socket(socket.create_connection(("127.0.0.1", door.port)), server_hostname="localhost")
+    link.settimeout(allowed(20))
+    try:
+        link.sendall(b"POST /avant HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        assert link.recv(100).startswith(b"HTTP/1.1 100 ")  # it was let in
+        shutil.copy(door.authority.crl(folder / "pc", folder / "revoque"), tmp_path / "essai.crl.pem")
+        os.kill(door._nginx.pid, signal.SIGHUP)
+        wait_for(lambda: door.ask("pc")[0].status == 400, "it is revoked", seconds=20)
+        with suppress(OSError):
+            assert link.recv(100) == b""
+        with suppress(OSError):
+            link.sendall(b"ok")
+        assert door.ask("autre")[0].status == 200
+        assert not [line for line in door.slow.asked if "/avant" in line]
+    finally:
+        link.close()
+        door.close()
+
+
+def test_the_connection_of_a_name_opens_no_other(door: Door) -> None:
+    assert door.ask("pc", Host="ailleurs.test")[0].status == 421
 
 
 def test_an_address_is_handed_on_as_it_was_asked(open_door: Door) -> None:
