@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,22 @@ def test_a_line_that_does_not_fit_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(os, "write", lambda handle, line: len(line) - 1)
     with pytest.raises(OSError, match="No space left"):
         durable.append(tmp_path / "journal", b"un\n")
+
+
+def test_a_line_that_does_not_fit_leaves_nothing_of_it(tmp_path: Path) -> None:
+    """A full disk left its beginning in the registry of accesses, which nobody could read, nor revoke by, any more."""
+    journal = tmp_path / "journal"
+    durable.append(journal, b"un\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5, hard))
+    try:
+        with pytest.raises(OSError):
+            durable.append(journal, b"deux\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert journal.read_bytes() == b"un\n"
+    durable.append(journal, b"trois\n")
+    assert journal.read_bytes() == b"un\ntrois\n"
 
 
 def test_a_tree_is_on_disk_with_its_folders_and_what_its_links_name_is_not(

@@ -9,6 +9,7 @@ file by a link (`creatic_agent.durable`).
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import os
 import secrets
@@ -161,15 +162,20 @@ def write(
 def append(path: Path, line: bytes, mode: int = 0o600) -> None:
     """Add a line to a file, on disk when this returns: two writers' lines do not mix.
 
-    A line that a crash cut short takes no other with it.
+    A line that a crash cut short takes no other with it; of one that cannot be written (OSError), nothing is left.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
         size = os.fstat(handle).st_size
         if size and os.pread(handle, 1, size - 1) != b"\n":
             line = b"\n" + line
-        if os.write(handle, line) != len(line):  # at once
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        os.fsync(handle)
+        try:
+            if os.write(handle, line) != len(line):  # at once
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            os.fsync(handle)
+        except OSError:
+            os.ftruncate(handle, size)
+            raise
     finally:
         os.close(handle)
