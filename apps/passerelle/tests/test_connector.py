@@ -16,6 +16,7 @@ import pytest
 from passerelle import executory, page, room
 from passerelle.acts import BadRequest
 from passerelle.config import Account
+from passerelle.store import Tracked
 from tdt_connector import archive, handover, s2low, sip
 from tdt_connector.handover import HandoverError, Passerelle
 from tdt_connector.journal import Journal, State
@@ -507,6 +508,25 @@ def test_nothing_leaves_whose_nature_nobody_said(flows: World, commune: Commune,
     assert world.step("parapheur:muet") == "versement"
     with pytest.raises(BadRequest, match="ne se qualifie plus"):
         world.chain.qualify("parapheur:muet", "3", "oui")
+
+
+def test_what_a_person_says_while_a_connector_asks_holds(flows: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The act was put aside, for what it lacked before, and nobody took it up again."""
+    signed(flows, "parapheur:muet", nature="", transmission="")
+    gondecourt, store = flows.config.communes["gondecourt"], flows.chain.connectors._store
+    read = store.to_send
+
+    def late(commune: str) -> list[Tracked]:
+        found = read(commune)
+        flows.chain.qualify("parapheur:muet", "3", "oui")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "to_send", late)
+        assert flows.chain.connectors.to_send(gondecourt) == []
+    assert flows.act("parapheur:muet").blocked == ""
+    [sent] = flows.chain.connectors.to_send(gondecourt)
+    assert sent["nature"] == "3"
 
 
 def _acknowledge(world: World, ask: Any, reference: str, receipt: bytes, **changes: str) -> int:

@@ -48,10 +48,12 @@ class Connectors:
         """
         found = []
         for act in self._store.to_send(commune.slug):
-            if problem := unsaid(act) or (act.goes and unsigned(act, act.track)):
+            if _lacks(act):
                 with self._store.transaction() as connection:
-                    self._store.change(connection, act.reference, blocked=problem)
-                    self._store.note(connection, act.reference, "blocage", problem)
+                    # As it is: a person may have said meanwhile what it lacked.
+                    if problem := _lacks(self._store.lock(connection, act.reference)):
+                        self._store.change(connection, act.reference, blocked=problem)
+                        self._store.note(connection, act.reference, "blocage", problem)
                 continue
             if not act.goes and not keeps:
                 continue
@@ -148,6 +150,11 @@ def _id_acte(act: Tracked, commune: Commune, said: dict[str, Any], ar_acte: byte
     if not ar_acte or number.encode() not in ar_acte:
         raise BadRequest("Champ « ar_acte » : l'ARActe de cet acte est attendu (base64).")
     return number
+
+
+def _lacks(act: Tracked) -> str:
+    """Why an act may not be given to the connector yet, or ""."""
+    return unsaid(act) or (unsigned(act, act.track) if act.goes else "")
 
 
 def _id_flow(act: Tracked, said: dict[str, Any]) -> str:
