@@ -95,8 +95,8 @@ OPEN = {
         Role.ADMINISTRATOR: 168, Role.ROLLOUT: 173,
     },
     True: {  # the parapheur
-        Role.VISITOR: 11, Role.STRANGER: 17, Role.FIRST: 17, Role.PERSON: 34, Role.GATEWAY: 19,
-        Role.ADMINISTRATOR: 148, Role.ROLLOUT: 153,
+        Role.VISITOR: 11, Role.STRANGER: 17, Role.FIRST: 17, Role.PERSON: 35, Role.GATEWAY: 19,
+        Role.ADMINISTRATOR: 149, Role.ROLLOUT: 154,
     },
 }  # fmt: skip # a table
 SEARCH = "documents.documentsearchresult"
