@@ -11,6 +11,7 @@ import io
 import re
 import sys
 import unittest
+import uuid
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -55,8 +56,7 @@ class Arretes(Mayan):
         return self.browser(login).post(PLACE, told | {"geste": wish} | more, secure=True)
 
     def sent(self, told: dict[str, str], **more: str) -> Dossier:
-        number = len(Dossier.objects.all())
-        answer = self.page(told, "envoyer", reference=f"{circuit.OWN}{number}-{more}"[:190], **more)
+        answer = self.page(told, "envoyer", reference=f"{circuit.OWN}{uuid.uuid4()}", **more)
         self.assertEqual(answer.status_code, 302, html.unescape(answer.content.decode())[-6000:])
         found = Dossier.objects.order_by("pk").last()
         assert found is not None
@@ -64,7 +64,7 @@ class Arretes(Mayan):
 
     def refused(self, told: dict[str, str], **more: str) -> str:
         before = Acte.objects.count(), Dossier.objects.count()
-        answer = self.page(told, "envoyer", reference=f"{circuit.OWN}refuse", **more)
+        answer = self.page(told, "envoyer", reference=f"{circuit.OWN}{uuid.uuid4()}", **more)
         self.assertEqual(answer.status_code, 200)
         self.assertEqual((Acte.objects.count(), Dossier.objects.count()), before)
         said = re.search(r'role="alert">(.*?)</div>', answer.content.decode())
@@ -129,6 +129,9 @@ class Arretes(Mayan):
         self.assertIn("n'est pas une matière", self.refused(CIRCULATION | {"matiere": "police"}))
         self.assertIn("Tribunal administratif", self.refused(CIRCULATION | {"tribunal": ""}))
         self.assertIn("signataire", self.refused(CIRCULATION | {"signataire": "delegation:99"}))
+        self.assertIn("signe invisible", self.refused(CIRCULATION | {"tribunal": "Li\0lle"}))
+        for odd in ("", "x", "parapheur:x", "parapheur:\0"):
+            self.assertContains(self.page(CIRCULATION, "envoyer", reference=odd), "plus à jour. À faire : rechargez")
         with mock.patch.object(seal, "check_document", side_effect=Refused("illisible")):
             self.assertIn("illisible", self.refused(CIRCULATION))
         self.assertEqual(self.sent(CIRCULATION).numero, "AR_2026_004")
@@ -148,17 +151,19 @@ class Arretes(Mayan):
             Acte.objects.create(commune="loos", registre="arrete", annee=2026, rang=2, numero="x", date=DAY, par="x")
 
     def test_the_same_page_twice_is_one_act(self) -> None:
-        first = self.page(CIRCULATION, "envoyer", reference="parapheur:deux-fois")
-        again = self.page(CIRCULATION, "envoyer", reference="parapheur:deux-fois")
+        reference = f"{circuit.OWN}{uuid.uuid4()}"
+        first, again = (self.page(CIRCULATION, "envoyer", reference=reference) for _time in range(2))
         self.assertEqual((first.status_code, again.status_code, first.url), (302, 302, again.url))
         self.assertEqual(Acte.objects.count(), 1)
 
     def test_a_commune_writes_for_itself(self) -> None:
         self.sent(CIRCULATION)
-        answer = self.page(CIRCULATION, "envoyer", "ines.morel", reference="parapheur:autre")
+        answer = self.page(CIRCULATION, "envoyer", "ines.morel", reference=f"{circuit.OWN}{uuid.uuid4()}")
         self.assertContains(answer, "choisissez de nouveau la commune")
         wavrin = CIRCULATION | {"commune": "wavrin"}
-        self.assertEqual(self.page(wavrin, "envoyer", "ines.morel", reference="parapheur:w").status_code, 302)
+        self.assertEqual(
+            self.page(wavrin, "envoyer", "ines.morel", reference=f"{circuit.OWN}{uuid.uuid4()}").status_code, 302
+        )
         self.assertEqual(Acte.objects.get(commune="wavrin").numero, "AR_2026_001")
         self.assertContains(self.page(CIRCULATION | {"modele": "autre"}, "envoyer"), "choisissez de nouveau")
 

@@ -215,6 +215,8 @@ def test_a_choice_and_an_amount_are_as_written() -> None:
     told = given(drafting.find("decision_marche"))
     assert "pour 12\u202f500,50 € HT" in composed("decision_marche", told).articles[0]
     assert "n'est pas un montant" in problems(told | {"montant": "mille"}, "decision_marche")["montant"]
+    told = given(drafting.find("mise_en_securite"))
+    assert "cochez la case" in problems(told | {"interdiction": "non"}, "mise_en_securite")["interdiction"]
     told = given(drafting.find("debit_boissons"))
     assert "n'est pas de la liste" in problems(told | {"rang": "onzième"}, "debit_boissons")["rang"]
 

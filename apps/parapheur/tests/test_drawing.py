@@ -11,6 +11,7 @@ import pytest
 from creatic_parapheur import drafting, drawing
 from creatic_parapheur.drawing import Whose
 from creatic_parapheur.refusal import Refused
+from signature_actes import door, mentions
 
 from apps.parapheur.tests.test_drafting import CIRCULATION, composed, given
 
@@ -38,6 +39,14 @@ def test_an_act_is_drawn_whole_and_names_no_author() -> None:
     metadata: dict[str, object] = dict(read.metadata or {})
     assert metadata.get("/Title") == "Arrêté n° AR_2026_012"
     assert set(metadata) <= {"/Title", "/Producer"} and read.xmp_metadata is None
+
+
+@pytest.mark.costly
+def test_the_door_of_the_circuit_takes_what_is_drawn_as_it_is_and_finds_who_signs(tmp_path: Path) -> None:
+    file, again = tmp_path / "AR_2026_012.pdf", tmp_path / "reecrit.pdf"
+    file.write_bytes(drawing.draw(composed("circulation", CIRCULATION), LOOS, "AR_2026_012"))
+    assert not door.admit(file, again, door.Form.DRAWN)
+    assert mentions.check(file, ["Claire Dubois", "maire"])
 
 
 def test_what_was_typed_is_text_and_never_markup() -> None:

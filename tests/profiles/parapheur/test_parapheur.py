@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -471,6 +472,34 @@ def test_each_finds_what_awaits_them(store: Parapheur, opened: Opened) -> None:
         assert link not in store.page(login, "/parapheur/").data.decode(), login
     assert link in store.page("claire.dubois", f"/parapheur/dossiers/?mots={mark}").data.decode()
     assert store.ask("GET", "/parapheur/").status == 302  # to the login page
+
+
+def test_an_arrete_is_written_by_its_model(store: Parapheur) -> None:
+    """What is filled in becomes a document with its number, which the door of the circuit takes."""
+    mark = word()
+    form = {
+        "geste": "envoyer",
+        "modele": "circulation",
+        "reference": f"parapheur:{uuid.uuid4()}",
+        "date": "2026-11-05",
+        "matiere": "6.1",
+        "transmission": "non",
+        "tribunal": "Lille",
+        "lieu": f"Rue {mark}",
+        "periode_du": "2026-11-09",
+        "periode_au": "2026-11-06",
+        "motif": "la réfection de la chaussée",
+        "mesures": "la circulation est interdite",
+        "signalisation": "l'entreprise Dupont",
+    }
+    told = html.unescape(store.send("karim.lefevre", "/parapheur/rediger/", form).data.decode())
+    assert "le dernier jour (6 novembre 2026) est avant le premier (9 novembre 2026)" in told
+    sent = store.send("karim.lefevre", "/parapheur/rediger/", form | {"periode_au": "2026-11-13"})
+    assert sent.status == 302, html.unescape(sent.data.decode())[-3000:]
+    place = sent.headers.get("Location") or sent.headers["X-Redirect-Location"]
+    page = html.unescape(store.page("paul.renard", place).data.decode())
+    assert re.search(r"AR_2026_\d{3}", page) and f"Rue {mark}" in page
+    assert store.ask("GET", f"{place}fichier/", store.browser("paul.renard")).data.startswith(b"%PDF-")
 
 
 def test_a_circuit_by_the_pages(store: Parapheur, pens: Pens, claire: token.TokenKey) -> None:

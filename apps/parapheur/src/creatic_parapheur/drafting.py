@@ -302,8 +302,13 @@ def day_of(text: str) -> dt.date:
     return found
 
 
-def _text(raw: str, most: int, lines: bool = False) -> str:
-    """What somebody wrote, with its accents in one sign each and single spaces."""
+def plain(raw: str, most: int, lines: bool = False) -> str:
+    """What somebody wrote, with its accents in one sign each and single spaces. Raises ValueError, in French.
+
+    Args:
+        most: signs.
+        lines: whether it keeps its lines.
+    """
     whole = unicodedata.normalize("NFC", raw.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " "))
     shown = "".join(one for one in whole if unicodedata.category(one) != "Cf")  # marks that a word processor leaves
     if odd := next((one for one in shown if one != "\n" and unicodedata.category(one) in _INVISIBLE), ""):
@@ -358,13 +363,15 @@ def _value(field: Field, raw: tuple[str, ...], day: dt.date) -> str:
             raise ValueError(f"« {text[:40]} » n'est pas de la liste ; choisissez parmi {', '.join(field.choices)}")
         return text
     if field.kind is Kind.BOX:
-        return _CHECKED
+        if text != _CHECKED:
+            raise ValueError("cochez la case, ou laissez-la vide")
+        return text
     if field.kind is Kind.AMOUNT:
-        found = procurement.amount(_text(text, field.length))
+        found = procurement.amount(plain(text, field.length))
         if found is None:
             raise ValueError("écrivez un montant, par exemple 215999,99")
         return procurement.euros(found)
-    written = _text(text, field.length, field.kind is Kind.LONG)
+    written = plain(text, field.length, field.kind is Kind.LONG)
     if field.kind in (Kind.PERSON, Kind.PLACE):
         return written
     return written.rstrip(" .")  # the sentence has its own

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +35,8 @@ _TIMES = 5
 _SIGNED = ("a_teletransmettre", "teletransmis", "acquitte", "en_erreur", "clos")
 """States of a dossier whose act was signed."""
 _RANK_MAX = 99_999
+_COURT_MAX = 60
+_REFERENCE = re.compile(re.escape(circuit.OWN) + "[0-9a-f-]{36}")
 _COMMON = ("date", "signataire", "matiere", "transmission", "tribunal", "premier")
 NAMES = {
     ARRETE: "l'acte s'inscrit, une fois signé, au registre des arrêtés (CGCT, R2122-7)",
@@ -142,9 +145,13 @@ def composed(asked: Asked) -> tuple[Draft, drawing.Whose]:
     if asked.model.bodies == "commune" and commune.siren_commune:
         raise Refused("modele : cet acte est celui d'une commune. À faire : choisissez un autre modèle", 404)
     check_touched(asked)
-    day, court = asked.day, " ".join(asked.get("tribunal").split())
-    if not court or len(court) > 60:
-        problems["tribunal"] = "Tribunal administratif : écrivez sa ville, par exemple Lille"
+    day, court = asked.day, ""
+    try:
+        court = drafting.plain(asked.get("tribunal"), _COURT_MAX)
+        if not court:
+            raise ValueError("écrivez sa ville, par exemple Lille")
+    except ValueError as error:
+        problems["tribunal"] = f"Tribunal administratif : {error}"
     if not asked.get("matiere"):
         problems["matiere"] = "Matière : champ obligatoire absent ; écrivez par exemple 6.1"
     try:
@@ -216,6 +223,8 @@ def send(user: Any, asked: Asked) -> Dossier:
     """
     if not circuit.may_deposit(user, asked.commune.slug):
         raise Refused("vous ne rédigez pas d'acte pour cette commune", 403)
+    if not _REFERENCE.fullmatch(asked.reference):
+        raise Refused("cette page n'est plus à jour. À faire : rechargez-la")
     if known := _sent(asked):
         return known
     draft, whose = composed(asked)
