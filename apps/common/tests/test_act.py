@@ -49,6 +49,16 @@ def test_what_a_machine_kept_before_is_read_and_written_the_same(row: dict[str, 
     assert json.loads(json.dumps(Act.from_wire(row).to_wire())) == row
 
 
+def test_the_budget_of_a_deliberation_is_a_file_of_it_and_no_annex() -> None:
+    told = ANNOUNCED | {"budget": {"url": "https://d/bp", "sha256": DIGEST, "nom": "bp.xml"}}
+    act = Act.from_wire(told)
+    assert [one.name for one in act.annexes] == ["plan.pdf"]
+    assert [one.name for one in act.files] == ["2026_012.pdf", "plan.pdf", "bp.xml"]
+    assert act.to_wire()["budget"] == told["budget"] and Act.from_wire(act.to_wire()).budget == act.budget
+    with pytest.raises(ActError):
+        Act.from_wire(ANNOUNCED | {"budget": "bp.xml"})
+
+
 def test_what_is_empty_says_nothing() -> None:
     """Of the parapheur, that says the nature and the transmission of all; and of a row of which nothing is left."""
     act = Act.from_wire(KEPT[1] | {"nature": "", "transmission": None, "annexes": None, "document": {}})

@@ -1,12 +1,17 @@
-"""What the page of a commune's meetings says of its budgets, on any day."""
+"""A budget in the council's path: its XML at the door, who votes it, and what the page of the meetings says of it."""
 
 from __future__ import annotations
 
 import datetime
+from types import SimpleNamespace
+from typing import Any
 
-from creatic.deliberations import budgets, rules
+import pytest
+from creatic.deliberations import budgets, frozen, hidden, rules
 
+from apps.deliberations.tests import test_watch
 from creatic_agent.budget import Done
+from testbed.budget import make
 
 
 def day(text: str) -> datetime.date:
@@ -76,3 +81,105 @@ def test_a_vote_out_of_time_is_told_beside_its_limit() -> None:
 def test_a_budget_is_never_kept_from_the_prefecture() -> None:
     assert "se transmet toujours" in rules.stays_problem("personnel", "DM n°1", False)
     assert rules.stays_problem("personnel", "Débat d'orientation budgétaire", False) == ""
+
+
+# -- its XML, at the door
+
+SIREN, HELD = "215902669", day("2026-04-09")
+BP = make(sealed=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "subject", "said"),
+    [
+        (BP, "Budget primitif 2026", ""),
+        (BP, "Vote du budget", ""),
+        (BP, "Finances", ""),  # a subject that tells nothing of a budget is not compared
+        (make(year="2025", sealed=False), "Budget primitif 2025", "Exer : exercice 2025, pour « Budget primitif »"),
+        (make(year="2027", sealed=False), "Budget primitif 2026", "Exer : exercice 2027, et l'objet"),
+        (BP, "DM n° 1", "NatDec : c'est « Budget primitif »"),
+        (make(kind="02", before='<NumDec V="2"/>', sealed=False), "DM n° 1", "NumDec : n° 2, et l'objet"),
+        (make(siret="21590374000011", sealed=False), "BP 2026", "IdColl : « 21590374000011 » n'est pas"),
+        (b"%PDF-1.7", "BP 2026", "n'est pas un budget"),
+        (b"<?xml version='1.0'?><PES_Aller/>", "BP 2026", "élément DocumentBudgetaire attendu"),
+        (b"", "BP 2026", "n'est pas un budget"),
+    ],
+)
+def test_the_xml_of_another_budget_is_told_at_the_door(content: bytes, subject: str, said: str) -> None:
+    found = budgets.problems("../bp.xml", content, SIREN, HELD, subject)
+    assert said in " ".join(found) if said else found == []
+    assert all("« bp.xml »" in one for one in found)
+
+
+def test_a_year_is_told_once() -> None:
+    found = budgets.problems("bp.xml", make(year="2025", sealed=False), SIREN, HELD, "BP 2026")
+    assert len(found) == 1 and "Exer" in found[0]
+
+
+def test_the_budget_of_a_ccas_is_of_its_own_council() -> None:
+    ccas = make(siret="26590266600014", sealed=False)
+    assert budgets.problems("bp.xml", ccas, "265902666", HELD, "BP 2026") == []
+    assert "IdColl" in budgets.problems("bp.xml", ccas, SIREN, HELD, "BP 2026")[0]
+
+
+def test_once_voted_a_budget_is_sealed_and_no_project() -> None:
+    said = " ".join(budgets.problems("bp.xml", BP, SIREN, HELD, voted=True))
+    assert "Scellement : absent" in said
+    project = make(block='<ProjetBudget V="true"/>')
+    assert budgets.problems("bp.xml", project, SIREN, HELD) == []
+    assert "c'est un projet" in budgets.problems("bp.xml", project, SIREN, HELD, voted=True)[0]
+    assert budgets.problems("bp.xml", make(), SIREN, HELD, voted=True) == []
+
+
+def test_a_budget_is_read_as_a_page() -> None:
+    shown = budgets.page("bp.xml", make()).decode()
+    assert "Budget primitif, exercice 2026" in shown and "450\u202f000,50" in shown
+    with pytest.raises(hidden.Unfit, match="n'est pas un budget"):
+        budgets.page("bp.xml", b"<a/>")
+
+
+def test_the_sealed_budget_replaces_its_project_until_the_act_leaves() -> None:
+    voted = {frozen.STATE: "adopte"}
+    waiting, gone = frozen.of_projet(voted, {}), frozen.of_projet(voted | {"suivi": "au_parapheur"}, {})
+    assert waiting and gone
+    assert (waiting.refused(["budget_xml"]), waiting.refused(["title"])) == ([], ["title"])
+    assert gone.refused(["budget_xml"]) == ["budget_xml"]
+
+
+@pytest.mark.parametrize("decided", [False, True])
+def test_whatever_way_it_comes_it_is_judged(monkeypatch: pytest.MonkeyPatch, decided: bool) -> None:
+    watch = test_watch.module(monkeypatch, "watch")
+    state = {frozen.STATE: "adopte" if decided else "inscrit"}
+    for name, value in {"BadRequest": test_watch.Refusal, "getRequest": lambda: None, "lock": lambda _: None,
+                        "_known": lambda _: state, "keep": lambda _: None}.items():  # fmt: skip # a table
+        monkeypatch.setattr(watch, name, value)
+    asked: list[bool] = []
+
+    def wrong(voted: bool) -> list[str]:
+        asked.append(voted)
+        return ["Exer : exercice 2025"]
+
+    projet: Any = SimpleNamespace(portal_type="projet", title="BP 2026", budget_problems=wrong)
+    with pytest.raises(test_watch.Refusal, match=r"« BP 2026 » : Exer : exercice 2025\."):
+        watch._check(projet, ["budget_xml"])
+    watch._check(projet, ["rapporteur"])
+    assert asked == [decided]
+
+
+COUNCIL = ["Claire Dubois", "Amina Benali", "Bruno Carpentier"]
+
+
+@pytest.mark.parametrize(
+    ("head", "out", "president", "said"),
+    [
+        ("Claire Dubois", [], "Claire Dubois", "À noter : « Sortis pour ce vote »"),
+        ("Claire Dubois", ["Claire Dubois"], "Claire Dubois", "À noter"),
+        ("Claire Dubois", ["Claire Dubois"], "Amina Benali", "se retire au moment du vote : Amina Benali préside"),
+        ("", [], "Amina Benali", "Comptes d'un ancien maire"),
+    ],
+)
+def test_who_leaves_and_who_presides_is_said_where_accounts_are_voted(
+    head: str, out: list[str], president: str, said: str
+) -> None:
+    told = rules.accounts_said(head, rules.Attendance(COUNCIL, COUNCIL, [], out), president)
+    assert said in told and "L2121-14" in told

@@ -23,6 +23,7 @@ from tdt_connector.journal import Journal, State
 from tdt_connector.proof import test_pdf as make_pdf
 from tdt_simulator.testing import TdtServer
 
+from testbed import budget
 from testbed.chain import World, id_acte
 from testbed.connector import Authority, Commune, platform
 from testbed.servers import PASSWORD
@@ -96,7 +97,7 @@ def test_the_name_of_an_annex_says_nothing_to_the_hot_folder(world: World, commu
     assert [file for file, _item in found] == ["7-abc.pdf", "7-abc-annexe-1.pdf", "7-abc-annexe-2.jpg"]
 
 
-def deposited(world: World, **changes: str) -> str:
+def deposited(world: World, **changes: Any) -> str:
     return world.chain.arrivals.deposit("gondecourt", DATA | changes, make_pdf("Acte", "7"))
 
 
@@ -122,6 +123,48 @@ def test_an_act_of_the_passerelle_comes_back_acknowledged(world: World, commune:
     ]
     assert relay(commune) == []
     assert len(commune.rows()) == 1
+
+
+def test_a_budget_goes_in_one_envelope_with_its_deliberation(world: World, commune: Commune, tdt: TdtServer) -> None:
+    """CGCT, L1612-8: the XML is the act (nature 5), the délibération that adopts it is joined."""
+    content = budget.make()
+    kept = world.chain.arrivals._files.keep_bytes(content)
+    told = {"nom": "BP 2026.xml", "sha256": kept}
+    reference = deposited(world, objet="Budget primitif 2026", matiere="7.1", budget=told)
+    relay(commune)
+    commune.run()
+    row = commune.row("2026_DEL_7")
+    assert (row.state, row.idacte[-3:]) == (State.ACKNOWLEDGED, "-BF"), row.detail
+    relay(commune)
+    world.drain()
+    act = world.act(reference)
+    assert (act.step, act.tdt["id_acte"]) == ("versement", row.idacte)
+    names = {path.suffix: path.read_bytes() for path in (commune.root / "acquittes" / row.idacte).glob("2026_DEL_7-*")}
+    assert names[".xml"] == content and names[".pdf"] == (world.root / "fichiers" / act.document).read_bytes()
+    assert [one["label"] for one in world.ged.documents.values()] == [
+        "2026_DEL_7 - Budget primitif 2026", "2026_DEL_7 - annexe 1 : BP 2026.xml", "2026_DEL_7 - ARActe"
+    ]  # fmt: skip # a list
+
+
+def test_the_budget_of_a_deliberation_comes_with_it(council: World) -> None:
+    world, content = council, budget.make()
+    world.deliberations.documents["bp.xml"] = content
+    told = {"url": f"{world.deliberations.url}/documents/bp.xml", "nom": "BP 2026.xml"}
+    digest = hashlib.sha256(content).hexdigest()
+    world.deliberations.adopt("d2", budget=told)  # without its digest
+    reference = world.deliberations.adopt("d1", annexes=1, matiere="7.1", budget=told | {"sha256": digest})
+    world.reach(reference, "signature")
+    assert (world.root / "fichiers" / digest).read_bytes() == content
+    [dossier] = world.parapheur.dossiers.values()
+    assert [name for name, _file in dossier["annexes"]] == ["annexe-1.pdf"]  # who signs reads PDFs
+    world.parapheur.sign()
+    world.chain.arrivals.look()
+    world.drain()
+    [sent] = world.chain.connectors.to_send(world.config.communes["gondecourt"])
+    assert (sent["nature"], sent["type"], sent["sha256"]) == ("5", "99_BU", digest)
+    signed = world.act(reference).track["signe"]
+    assert [one["sha256"] for one in sent["annexes"]] == [signed, world.act(reference).annexes[0].sha256]
+    assert len(world.act(reference).annexes) == 1  # of those that are to be on line
 
 
 def bring_flow(world: World, commune: Commune, reference: str, sent: bytes) -> None:

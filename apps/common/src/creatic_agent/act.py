@@ -106,6 +106,7 @@ class Act:
         type: of its document, for the préfecture.
         transmission: GOES, STAYS, or nothing when nobody said it.
         main: its own file; None while nobody said which.
+        budget: the XML that a délibération adopts, which goes in its envelope (CGCT, L1612-8); None without any.
     """
 
     reference: str = ""
@@ -121,6 +122,7 @@ class Act:
     transmission: str = ""
     main: File | None = None
     annexes: tuple[File, ...] = ()
+    budget: File | None = None
 
     @classmethod
     def from_wire(cls, raw: Mapping[str, Any], names: Mapping[str, str] = SERVERS, **more: Any) -> Self:
@@ -138,6 +140,7 @@ class Act:
                 raise ActError("le champ « annexes » n'est pas une liste.")
             told["annexes"] = tuple(map(File.from_wire, annexes))
             told["main"] = File.from_wire(raw["document"]) if raw.get("document") else None
+            told["budget"] = File.from_wire(raw["budget"]) if raw.get("budget") else None
         return cls(**told | more)
 
     def to_wire(self) -> dict[str, Any]:
@@ -148,16 +151,22 @@ class Act:
             if field not in ("reference", "commune") and (field in _ALWAYS or getattr(self, field))
         }
         document = {} if self.main is None else {"document": self.main.to_wire()}
-        return {**told, **document, "annexes": [one.to_wire() for one in self.annexes]}
+        budget = {} if self.budget is None else {"budget": self.budget.to_wire()}
+        return {**told, **document, **budget, "annexes": [one.to_wire() for one in self.annexes]}
 
     def named(self, names: Mapping[str, str], *fields: str) -> dict[str, str]:
         """Its texts by the names of a format: these fields, all of the format without any."""
         return {names[field]: getattr(self, field) for field in fields or names}
 
     @property
+    def joined(self) -> tuple[File, ...]:
+        """Its annexes, then its budget."""
+        return (*self.annexes, *([self.budget] if self.budget else []))
+
+    @property
     def files(self) -> tuple[File, ...]:
-        """Its own file, then its annexes."""
-        return (*([self.main] if self.main else []), *self.annexes)
+        """Its own file, then what is joined to it."""
+        return (*([self.main] if self.main else []), *self.joined)
 
     @property
     def day(self) -> str:

@@ -26,6 +26,8 @@ from .budget import ACCOUNTS, AMENDING, CFU_FROM, CODES, UNIQUE, Decision
 
 NAMESPACE = "http://www.minefi.gouv.fr/cp/demat/docbudgetaire"
 CFU_NAMESPACE = "http://www.minefi.gouv.fr/cp/demat/doccfu"
+SCHEMA = 43.0
+"""Oldest version of the schema (VersionSchema) that the préfecture takes, where nothing else is set."""
 READABLE = "budget.html"
 """What a person reads of it, written beside the act."""
 

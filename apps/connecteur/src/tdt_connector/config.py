@@ -23,6 +23,7 @@ from creatic_agent.configuration import (
     positive,
 )
 from creatic_agent.places import Under
+from creatic_agent.totem import SCHEMA
 
 __all__ = [
     "AWAITED",
@@ -146,7 +147,7 @@ class Config:
     metriques: _Path = Path("/var/lib/creatic/metrics/tdt_connector.prom")
     taille_max_mo: Annotated[float, positive] = 150
     # Oldest version of the schema of budgets that the préfecture takes.
-    schema_budgetaire: Annotated[float, positive] = 43
+    schema_budgetaire: Annotated[float, positive] = SCHEMA
     identifiant: Annotated[str | None, Key("compte.identifiant", needed=True), From(str, filled)] = None
     mot_de_passe: Annotated[str | None, Key("compte.fichier_mot_de_passe", needed=True), From(Secret, filled)] = field(
         default=None, repr=False

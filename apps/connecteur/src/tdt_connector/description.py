@@ -6,6 +6,7 @@ import difflib
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import Any
 
 import yaml
 
@@ -109,7 +110,7 @@ def parse(content: bytes) -> Description:
             "(CGCT, L2131-2)."
         )
     file = _file_name(text_of("fichier"), "fichier", faults)
-    told = {field: text_of(name) for field, name in DESCRIPTION.items() if field != "transmission"}
+    told: dict[str, Any] = {field: text_of(name) for field, name in DESCRIPTION.items() if field != "transmission"}
     description = Description(
         **told,
         # "type: pes" is accepted too: a PES has no type of document.

@@ -29,6 +29,7 @@ import yaml
 
 from creatic_agent import https
 from creatic_agent.act import DESCRIPTION, GOES, SUMMARY, Act, File
+from creatic_agent.budget import NATURE
 from creatic_agent.durable import fresh, sync_directory, write
 
 from .archive import ACCEPTED, archived_as, folder_of, session
@@ -264,7 +265,8 @@ class Passerelle:
     @staticmethod
     def _names(act: Offer, stem: str) -> list[tuple[str, File]]:
         """The files of an act, by the names that they have here."""
-        found = [(f"{stem}.{'xml' if act.kind == 'pes' else 'pdf'}", act.main)]
+        xml = act.kind == "pes" or act.nature == NATURE
+        found = [(f"{stem}.{'xml' if xml else 'pdf'}", act.main)]
         for rank, annex in enumerate(act.annexes, start=1):
             found.append((f"{stem}-annexe-{rank}{suffix_of(annex.name)}", annex))
         return found

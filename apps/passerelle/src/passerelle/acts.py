@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from creatic_agent import budget
 from creatic_agent.act import GOES, STAYS, Act
 from creatic_agent.errors import CreaticError
 
@@ -54,6 +55,8 @@ def unsigned(act: Act, track: Mapping[str, Any]) -> str:
 
 def nature(act: Act) -> tuple[str, str]:
     """Nature and type of document for the préfecture."""
+    if act.budget:
+        return budget.NATURE, budget.TYPE
     code, kind, _type, _cabinet = NATURES[act.circuit]
     said = act.nature if act.circuit == "arrete" else ""
     return ARRETES[said][:2] if said in ARRETES else (code, kind)

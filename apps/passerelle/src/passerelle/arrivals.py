@@ -271,6 +271,7 @@ def _announced(item: dict[str, Any]) -> Act:
         matter=told.matter, transmission=told.transmission * (told.transmission == STAYS),
         main=None if told.main is None else _named(told.main, f"{told.number}.pdf"),
         annexes=tuple(_named(one, f"annexe-{rank}.pdf") for rank, one in enumerate(told.annexes, start=1)),
+        budget=None if told.budget is None else _named(told.budget, "budget.xml"),
     )  # fmt: skip # a table
 
 

@@ -62,6 +62,9 @@ class Connectors:
                 "sha256": act.document,
                 "annexes": [{"nom": one.name, "sha256": one.sha256} for one in act.annexes],
             }
+            if act.budget:  # its délibération goes in its envelope (nature 5)
+                adopting = {"nom": f"{act.number}.pdf", "sha256": act.document}
+                sent |= {"sha256": act.budget.sha256, "annexes": [adopting, *sent["annexes"]]}
             if act.circuit == PES:
                 found.append(sent | {"genre": PES})
             else:

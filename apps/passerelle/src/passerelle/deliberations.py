@@ -66,10 +66,10 @@ class Deliberations:
 
 def problem(item: dict[str, Any]) -> str:
     """What is wrong with an adopted act as it is announced, or ""."""
-    told = {name: value for name, value in item.items() if name not in ("document", "annexes")}
+    told = {name: value for name, value in item.items() if name not in ("document", "annexes", "budget")}
     if wrong := Act.from_wire(told).problem("uid", "reference", "commune"):
         return wrong
-    for document in [item.get("document"), *(item.get("annexes") or [])]:
+    for document in [item.get("document"), *(item.get("annexes") or []), *filter(None, [item.get("budget")])]:
         if not isinstance(document, dict) or not _DIGEST.fullmatch(str(document.get("sha256"))):
             return "un document est annoncé sans son empreinte (sha256)."
         if not isinstance(document.get("url"), str):

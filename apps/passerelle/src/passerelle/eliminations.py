@@ -449,7 +449,7 @@ class Eliminations:
                 "document": act.document,
                 "fichiers": digests,
                 "propres": [one for one in own if one not in shared],
-                "marques": [mark(act.reference, rank) for rank in range(len(act.annexes) + 2)],
+                "marques": [mark(act.reference, rank) for rank in range(len(act.joined) + 2)],
             }
             left = replace(_nobody(act), eliminated=now["demande"])
             self._store.change(
@@ -658,7 +658,7 @@ class Eliminations:
 def _nobody(act: Tracked) -> Tracked:
     """An act without what it says of people."""
     main = File("", act.main.sha256 if act.main else "")
-    return replace(act, uid="", subject="Acte éliminé", main=main, annexes=())
+    return replace(act, uid="", subject="Acte éliminé", main=main, annexes=(), budget=None)
 
 
 def _own(act: Tracked) -> list[str]:
@@ -669,7 +669,7 @@ def _own(act: Tracked) -> list[str]:
 
 def _digests(act: Tracked) -> list[str]:
     """Digests of all its files that are here."""
-    found = [*_own(act), *(one.sha256 for one in act.annexes)]
+    found = [*_own(act), *(one.sha256 for one in act.joined)]
     found.append(str(act.tdt.get("ar_acte") or ""))
     found += [str(one["sha256"]) for one in (act.track.get("seance") or {}).get("pieces", ())]
     return [one for one in dict.fromkeys(found) if one]

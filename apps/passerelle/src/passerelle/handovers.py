@@ -122,9 +122,10 @@ class HandOvers:
         number, pdf = act.number, "application/pdf"
         plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", number)
         found = [(f"{number} - {act.subject}", act.document, f"{plain}.pdf", pdf)]
-        for rank, annex in enumerate(act.annexes, start=1):
+        for rank, annex in enumerate(act.joined, start=1):
             name = Path(annex.name).name
             kind = pdf if name.lower().endswith(".pdf") else "application/octet-stream"
+            kind = "text/xml" if annex is act.budget else kind
             found.append((f"{number} - annexe {rank} : {name}", annex.sha256, name, kind))
         tdt = act.tdt
         if tdt.get("ar_acte"):

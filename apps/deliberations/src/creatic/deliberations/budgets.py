@@ -1,26 +1,104 @@
-"""Budgets in the council's path, without Plone: what a year asks of a commune, and what is late.
+"""Budgets in the council's path, without Plone: their XML at the door, what a year asks of a commune, and what is late.
 
-What a budget is, its days and their articles: `creatic_agent.budget`. Messages are French, for people.
+What a budget is, its days and their articles: `creatic_agent.budget`. Its XML is read by `creatic_agent.totem`, as the
+connector does before it leaves, in a process of its own (`apart`). Messages are French, for people.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from creatic.deliberations import rules
+from creatic.deliberations import apart, hidden, pieces, rules
 
-from creatic_agent import budget, law
+from creatic_agent import budget, law, totem
 from creatic_agent.budget import Deadline, Done, State
 
 _TONES = {
     State.DONE: "success", State.DONE_LATE: "warning", State.LATE: "danger", State.AWAITED: "primary",
     State.OPTIONAL: "secondary", State.OVER: "secondary",
 }  # fmt: skip # a table
+_NAME = 60  # characters of a file's name, as people read it
 _BEFORE = "avant les séances tenues ici"
 _NEXT = 10
 """Month from which the next year is shown too: its budget may be voted from then on."""
+
+
+_SECONDS = 60
+"""Of processor, to read the XML of one."""
+
+
+# -- its XML
+
+
+def problems(
+    name: str, data: bytes, siren: str, held: datetime.date, subject: str = "", voted: bool = False
+) -> list[str]:
+    """Say why the XML of a budget is not the one of a délibération, in French.
+
+    Args:
+        name: of the file, as its sender gives it.
+        data: its content.
+        siren: whose council votes: the commune's, or that of its CCAS.
+        held: day of the meeting.
+        subject: of the délibération; what it does not tell of a budget is not compared.
+        voted: whether the council voted it: it is then sealed, and no project.
+
+    Raises:
+        hidden.Unfit: it is not read, for want of the machine's time or memory.
+    """
+    asked = {"nom": name, "siren": siren, "date": held.isoformat(), "vote": voted, "objet": subject}
+    packed = json.dumps(asked).encode() + b"\n" + data
+    found: list[str] = json.loads(pieces.known(judged, packed, pieces.WHOLE, _SECONDS))
+    return found
+
+
+def page(name: str, data: bytes) -> bytes:
+    """A budget as a person reads it, in HTML. Raises hidden.Unfit."""
+    packed = json.dumps({"nom": name}).encode() + b"\n" + data
+    return apart.read(readable, packed, memory=pieces.WHOLE, seconds=_SECONDS, elapsed=3 * _SECONDS)
+
+
+def judged(packed: bytes) -> bytes:
+    """What is wrong with a budget, for `apart`."""
+    with _unpacked(packed) as (asked, path):
+        told = asked["siren"], asked["date"]
+        faults, _remarks = totem.check(path, *told, totem.SCHEMA, draft=not asked["vote"])
+        wanted, found = budget.of(asked["objet"]), totem.decision(path)
+    if wanted and found:
+        known = {"Exer"} if any(" Exer : " in one for one in faults) else set()
+        faults += [
+            f"« {path.name} », {one}." for one in budget.differences(wanted, found) if one.split(" : ")[0] not in known
+        ]
+    return json.dumps(faults).encode()
+
+
+def readable(packed: bytes) -> bytes:
+    """The page of a budget, for `apart`. Raises hidden.Unfit."""
+    with _unpacked(packed) as (_asked, path):
+        try:
+            return totem.page(path)
+        except totem.flow.FlowError as error:
+            raise hidden.Unfit(f"« {path.name} » n'est pas un budget ({error})") from None
+
+
+@contextmanager
+def _unpacked(packed: bytes) -> Iterator[tuple[dict[str, Any], Path]]:
+    """What is asked of a budget, and its file under its own name."""
+    head, _line, data = packed.partition(b"\n")
+    asked = json.loads(head)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / (Path(asked["nom"].replace("\0", "")).name[:_NAME] or "budget.xml")
+        path.write_bytes(data)
+        yield asked, path
+
+
+# -- the calendar of a year
 
 
 def done(subject: str, held: datetime.date, received: datetime.date | None) -> Done | None:

@@ -447,7 +447,7 @@ class Conducting(BrowserView):
         return {
             "vote": may, "mode": projet.scrutin, "modes": ballots.MODES, "saisi": vote.cast, "favorable": carried,
             "lignes": vote.lines() if vote.cast else [], "manque": lacking, "quorum": projet.quorum(),
-            "nomination": projet.is_nomination(), "presents": list(sitting.present),
+            "alerte": projet.accounts_said(), "nomination": projet.is_nomination(), "presents": list(sitting.present),
             "tours": "\n".join(projet.tours or []), "plus_age": projet.plus_age or "",
             "bulletins": [(name, getattr(projet, name)) for name in _COUNTS],
             "votants": [

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from Acquisition import aq_base
-from creatic.deliberations import ballots, convocation, delays, documents, frozen, matters, rules, watch
+from creatic.deliberations import (
+    ballots,
+    budgets,
+    convocation,
+    delays,
+    documents,
+    frozen,
+    hidden,
+    matters,
+    rules,
+    watch,
+)
 from creatic.deliberations.places import commune_of, law_of, meeting_of
 from plone import api
 from plone.app.dexterity.textindexer import searchable
@@ -25,7 +36,7 @@ from zope.interface import implementer, invariant, provider
 from zope.schema.interfaces import IVocabularyFactory, ValidationError
 from zope.schema.vocabulary import SimpleTerm, SimpleVocabulary
 
-from creatic_agent import law
+from creatic_agent import budget, law
 
 
 class Wrong(ValidationError):
@@ -259,6 +270,12 @@ class IProjet(model.Schema):
         description="Ce que le conseil décide",
         allowed_mime_types=_HTML,
         constraint=is_drawn,
+        required=False,
+    )
+    budget_xml = NamedBlobFile(
+        title="Budget (XML)",
+        description="Le budget, la décision modificative ou le compte tel que TotEM ou le logiciel de comptabilité "
+        "l'exporte. Il part à la préfecture dans le même envoi que la délibération (L1612-8, L1612-13)",
         required=False,
     )
     compte = schema.Bool(
@@ -715,8 +732,38 @@ class Projet(Container):
         return found
 
     def _sent_problems(self) -> list[str]:
-        said = rules.stays_problem(self.non_transmis, self.title, bool(self.compte))
+        said = rules.stays_problem(self.non_transmis, self.title, bool(self.compte or self.budget_xml))
         return [said] if said else []
+
+    def budget_problems(self, voted: bool = False) -> list[str]:
+        """What is wrong with the XML of its budget, in French; nothing without any.
+
+        Args:
+            voted: whether it is about to leave: sealed, and no project.
+        """
+        if self.budget_xml is None:
+            return []
+        name, siren = str(self.budget_xml.filename or ""), str(getattr(commune_of(self), "creatic_siren", "") or "")
+        try:
+            found = budgets.problems(name, self.budget_xml.data, siren, meeting_of(self).date, self.title, voted)
+        except hidden.Unfit as error:
+            found = [f"« {name} » : {error}"]
+        if matters.above(self.matiere) != budget.MATTER:
+            wanted = matters.title(budget.MATTER)
+            found.append(f"Matière : un budget (XML) se transmet en {wanted}. À faire : choisissez-la")
+        return [one.removesuffix(".") for one in found]
+
+    def accounts_said(self) -> str:
+        """Say who leaves and who presides, where the accounts of a maire are voted (L2121-14); "" elsewhere."""
+        if self.compte:
+            head = self.compte_de or getattr(commune_of(self), "creatic_maire", "")
+            return rules.accounts_said("" if head == _LEFT else head, self.attendance(), self.presided_by())
+        if not rules.names_accounts(self.title) or not self.asks_a_vote():
+            return ""
+        return (
+            "L'objet est un compte administratif ou un compte financier unique : s'il est soumis au vote, cochez-le "
+            "dans « Présence et vote » ; le maire se retire et un autre préside (L2121-14)."
+        )
 
     def annexes(self) -> list[Any]:
         """Its annexes, in order."""
@@ -731,7 +778,7 @@ class Projet(Container):
                 found.append("le dispositif est vide")
             if state != "en_preparation":
                 found.append("l'ordre du jour est arrêté : la séance est convoquée")
-            found += self._sent_problems()
+            found += [*self._sent_problems(), *self.budget_problems()]
         elif transition in ("adopter", "rejeter"):
             if state != "ouverte":
                 found.append("la séance n'est pas ouverte")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from Acquisition import aq_base
-from creatic.deliberations import content, delays, pieces
-from creatic.deliberations.places import commune_of, law_of
+from creatic.deliberations import budgets, content, delays, frozen, hidden, pieces
+from creatic.deliberations.places import commune_of, law_of, meeting_of
 from plone.app.contentmenu.menu import WorkflowSubMenuItem
 from plone.dexterity.browser.edit import DefaultEditForm
 from plone.z3cform import layout
@@ -51,6 +51,7 @@ class VoteForm(DefaultEditForm):
     fields: Any
     groups: Any
     widgets: Any
+    status: Any
 
     success_message = "Présence et vote notés."
 
@@ -67,6 +68,11 @@ class VoteForm(DefaultEditForm):
             if widget.error is not None:
                 said.append(f"« {widget.label} » : {widget.error.message}")
         return f"Rien n'est noté. {' '.join(said)}" if said else "Rien n'est noté : des champs sont à corriger."
+
+    def update(self) -> None:
+        """Say who leaves and who presides, where the accounts of a maire are voted."""
+        super().update()
+        self.status = self.status or self.context.accounts_said()
 
     def updateFields(self) -> None:
         """Ask for the vote alone."""
@@ -144,9 +150,26 @@ class Annex(SimpleFieldValidator):
         form = getattr(self.view, "parentForm", self.view)
         if not _HOLDERS & {*kinds, getattr(form, "portal_type", "")}:
             return
+        if self.field.__name__ == frozen.BUDGET:
+            self._judge_budget(value)
+            return
         if said := pieces.problem(str(value.filename or ""), value.data):
             self.widget.value = None  # else the form keeps it, and offers to send it once more
             raise content.Wrong(f"« {value.filename} » n'est pas accepté : {said}.")
+
+    def _judge_budget(self, value: Any) -> None:
+        """Raises Wrong with why the XML of a budget is not that of this projet."""
+        subject = str(self.request.form.get("form.widgets.title") or getattr(self.context, "title", ""))
+        siren = str(getattr(commune_of(self.context), "creatic_siren", "") or "")
+        try:
+            wrong = budgets.problems(
+                str(value.filename or ""), value.data, siren, meeting_of(self.context).date, subject
+            )
+        except hidden.Unfit as error:
+            wrong = [f"« {value.filename} » : {error}."]
+        if wrong:
+            self.widget.value = None
+            raise content.Wrong(" ".join(wrong))
 
 
 class NoStateMenu(WorkflowSubMenuItem):

@@ -19,6 +19,8 @@ OF_THE_MEETING = (
     "secret_demande", "secret_renonce",
 )  # fmt: skip # a list of words
 POSTPONED = "reportee"
+BUDGET = "budget_xml"
+"""The XML of a budget that a projet adopts."""
 # What happened to one projet, or to one meeting, and to no copy of it: number, vote, follow-up, convocation, presence.
 LIVED = {
     "projet": (
@@ -76,7 +78,8 @@ def of_projet(projet: Known, meeting: Known) -> Lock | None:
     """A projet: all of it once decided or once its meeting is over; its text as soon as a voice is entered, which may
     be corrected till then."""
     if is_decided(projet):
-        return Lock("ce projet a été voté : il ne change plus")
+        # The XML of what was voted, sealed, replaces its project until the passerelle took the act.
+        return Lock("ce projet a été voté : il ne change plus", () if projet.get("suivi") else (BUDGET,))
     if meeting.get(STATE) in ENDED:
         return Lock("la séance est terminée : ce projet n'y change plus")
     if has_votes(projet):

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from Acquisition import aq_base
-from creatic.deliberations import aftermath, ballots, convening, documents, frozen, reading, rules, watch
+from creatic.deliberations import aftermath, ballots, convening, documents, frozen, matters, reading, rules, watch
 from creatic.deliberations.content import COUNCIL
 from creatic.deliberations.places import ON_AGENDA, commune_of, law_of, meeting_of, names
 from persistent.mapping import PersistentMapping
 from plone import api
 from plone.namedfile.file import NamedBlobFile
+
+from creatic_agent import budget
 
 
 def stored(data: bytes, name: str) -> NamedBlobFile:
@@ -105,6 +107,21 @@ def projet_added(projet: Any, _event: Any) -> None:
         projet.scrutin = ballots.NOMINATION
         article = law_of(projet).secret.article
         watch.note(projet, f"Scrutin secret, d'après l'objet : nomination ou présentation ({article})")
+    _propose_budget(projet)
+
+
+def _propose_budget(projet: Any) -> None:
+    """A budget is of one matter (nomenclature of ACTES), and its accounts are voted without their maire; a person may
+    still say otherwise."""
+    found = budget.of(projet.title)
+    if found is None or not projet.asks_a_vote():
+        return
+    if projet.matiere == matters.USUAL:
+        projet.matiere = budget.MATTER
+        watch.note(projet, f"Matière, d'après l'objet : {matters.title(budget.MATTER)}")
+    if found.kind.accounts and not projet.compte:
+        projet.compte = True
+        watch.note(projet, "Compte, d'après l'objet : le maire se retire au vote (L2121-14)")
 
 
 def projet_moved(projet: Any, event: Any) -> None:

@@ -17,6 +17,7 @@ from creatic.deliberations import (
     documents,
     frozen,
     gestures,
+    hidden,
     lifecycle,
     mailing,
     matters,
@@ -32,6 +33,7 @@ from creatic.deliberations.places import ON_AGENDA, commune_of, goes_on_line, me
 from plone import api
 from plone.app.layout.viewlets.common import ViewletBase
 from plone.dexterity.browser.view import DefaultView
+from plone.namedfile.file import NamedBlobFile
 from Products.Five.browser import BrowserView
 from zExceptions import NotFound
 
@@ -320,13 +322,23 @@ class ProjetView(DefaultView, _Steps):
         return not frozen_now and bool(api.user.has_permission("plone.app.contenttypes: Add File", obj=self.context))
 
     def warning(self) -> str:
-        """Say that a vote of the maire's accounts is not told to be one."""
-        if self.context.compte or not rules.names_accounts(self.context.title) or not self.may_vote():
-            return ""
-        return (
-            "L'objet parle d'un compte administratif ou d'un compte financier unique : s'il est soumis au vote, "
-            "cochez-le dans « Présence et vote » ; le maire se retire et un autre préside (L2121-14)."
-        )
+        """Say who leaves and who presides, where the accounts of a maire are about to be voted."""
+        return str(self.context.accounts_said()) if self.may_vote() else ""
+
+    def budget(self) -> dict[str, Any]:
+        """What there is to say of the XML of its budget: `nom`, `fautes`, `manque`, `remplacer`; nothing where it has
+        none and needs none."""
+        own, decided = self.context, api.content.get_state(self.context) in ("adopte", "publie")
+        found = budget.of(own.title)
+        if own.budget_xml is None and not (found and found.kind.code and own.asks_a_vote()):
+            return {}
+        gone = bool(own.suivi)
+        return {
+            "nom": own.budget_xml.filename if own.budget_xml else "",
+            "fautes": [] if gone else [_sentence(one) for one in own.budget_problems(voted=decided)],
+            "attend": decided and not gone,
+            "remplacer": decided and not gone and may_bring_budget(own),
+        }
 
     def nomination(self) -> str:
         """Say how a nomination is voted, until it is."""
@@ -348,6 +360,11 @@ class ProjetView(DefaultView, _Steps):
         if self.context.suivi == "a_publier" and self.context.non_transmis:
             said = rules.NOT_SENT
         return f"{said} : {self.context.suivi_motif}" if said and self.context.suivi_motif else said
+
+
+def may_bring_budget(projet: Any) -> bool:
+    """Whether this person brings the XML of what was voted in the place of its project."""
+    return bool({"DGS", "Maire"} & set(api.user.get_roles(obj=projet)))
 
 
 class _Pdf(BrowserView):
@@ -428,6 +445,40 @@ class TheList(_Pdf):
         if api.content.get_state(self.context) not in ("ouverte", "close") or not goes_on_line(self.context):
             raise NotFound("La séance n'est pas encore ouverte, ou ce conseil ne publie pas de liste.")
         return self._draw(lambda: aftermath.the_list(self.context), "liste-des-deliberations.pdf")
+
+
+class Budget(_Pdf):
+    """The budget of a projet, as a person reads it; once it is voted, its sealed XML comes in the place of its
+    project."""
+
+    def __call__(self) -> Any:
+        own = self.context
+        if self.request.method == "POST":
+            return gestures.answer(self.request, self._bring, own.absolute_url())
+        if own.budget_xml is None:
+            raise NotFound("Ce projet n'a pas de budget.")
+        try:
+            shown = budgets.page(str(own.budget_xml.filename or ""), own.budget_xml.data)
+        except hidden.Unfit as error:
+            api.portal.show_message(_sentence(str(error)), self.request, type="error")
+            self.request.response.redirect(own.absolute_url())
+            return b""
+        return self._send(shown, "", "text/html")
+
+    def _bring(self) -> str:
+        own, file = self.context, self.request.form.get("budget")
+        if not may_bring_budget(own):
+            raise ValueError("Le DGS ou le maire joint le budget voté.")
+        if api.content.get_state(own) != "adopte" or own.suivi:
+            raise ValueError("Ce budget n'est pas adopté, ou il est déjà parti : rien n'est changé.")
+        if not getattr(file, "filename", ""):
+            raise ValueError("Choisissez le fichier XML du budget voté.")
+        kept = own.budget_xml
+        own.budget_xml = NamedBlobFile(data=file.read(), contentType="application/xml", filename=str(file.filename))
+        if wrong := own.budget_problems(voted=True):
+            own.budget_xml = kept
+            raise ValueError(" ; ".join(wrong))
+        return "Budget voté joint : il part avec la délibération, une fois la séance close."
 
 
 class Register(_Pdf):
@@ -570,9 +621,15 @@ class Preparation(BrowserView):
         people = int(getattr(commune_of(self.context), "creatic_habitants", None) or 0)
         today = datetime.datetime.now(_PARIS).date()
         settled = [one for one in told if one]
-        return [
+        found = [
             budgets.calendar(year, people, settled, min(held, default=None), today) for year in budgets.years(today)
         ]
+        found[0]["retards"] += [
+            f"« {one.title} », voté, ne part pas : {_sentence(' ; '.join(wrong))}"
+            for one in voted
+            if not one.suivi and (wrong := one.budget_problems(voted=True))
+        ]
+        return found
 
     def may_add(self) -> bool:
         """Whether this person adds meetings."""

@@ -93,14 +93,14 @@ def problem(name: str, data: bytes) -> str:
     if found and (said := _misnamed(name, found)):
         return said
     try:
-        return _known(judged, data, MEMORY, SECONDS)
+        return known(judged, data, MEMORY, SECONDS)
     except hidden.Unfit as error:
         return str(error)
 
 
 def revealed(data: bytes) -> list[str]:
     """As `hidden.revealed`, read apart. Raises hidden.Unfit."""
-    found: list[str] = json.loads(_known(tells, data, WHOLE, 2 * SECONDS))
+    found: list[str] = json.loads(known(tells, data, WHOLE, 2 * SECONDS))
     return found
 
 
@@ -119,21 +119,21 @@ def occulted(original: bytes, copy: bytes) -> bytes:
     return _whole(hidden.occulted, original, copy)
 
 
-def _known(reader: Callable[[bytes], bytes], data: bytes, memory: int, seconds: int) -> str:
+def known(reader: Callable[[bytes], bytes], data: bytes, memory: int, seconds: int) -> str:
     """What is said of a file, in words: asked once while it is of the last ones."""
     about = (reader.__name__, hashlib.sha256(data).digest())
-    if (known := _SAID.get(about)) is None:
+    if (kept := _SAID.get(about)) is None:
         try:
             found = apart.read(reader, data, memory=memory, seconds=seconds, elapsed=3 * SECONDS)
-            known = (found.decode(), "")
+            kept = (found.decode(), "")
         except (apart.Busy, apart.Late):  # of the machine, not of the file
             raise
         except hidden.Unfit as error:
-            known = ("", str(error))
+            kept = ("", str(error))
         for old in list(itertools.islice(_SAID, max(0, len(_SAID) + 1 - _SAID_MAX))):
             _SAID.pop(old, None)
-        _SAID[about] = known
-    said, unfit = known
+        _SAID[about] = kept
+    said, unfit = kept
     if unfit:
         raise hidden.Unfit(unfit)
     return said

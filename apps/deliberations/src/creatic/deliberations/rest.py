@@ -14,6 +14,7 @@ from creatic.deliberations import (
     configuration,
     convening,
     digests,
+    frozen,
     lifecycle,
     papers,
     publishing,
@@ -67,12 +68,13 @@ def adopted(projet: Any) -> dict[str, Any]:
         "quorum": projet.quorum(),
         "document": _file(projet, "document"),
         "annexes": [_file(annex, "file") for annex in projet.annexes()],
+        **({"budget": _file(projet, frozen.BUDGET)} if projet.budget_xml else {}),
     }
 
 
 class Adoptees(Service):
     """GET /@adoptees: adopted and not yet handed on, oldest first; none of a meeting that goes on, whose votes may be
-    taken again."""
+    taken again; none whose budget is not the sealed XML that the préfecture takes."""
 
     def reply(self) -> dict[str, Any]:
         found = [brain.getObject() for brain in api.content.find(portal_type="projet", review_state="adopte")]
@@ -86,7 +88,7 @@ class Adoptees(Service):
     def _told(projet: Any) -> dict[str, Any] | None:
         """One of them; none when it cannot be told, which never keeps the others."""
         try:
-            return adopted(projet)
+            return None if projet.budget_problems(voted=True) else adopted(projet)
         except TransientError:
             raise
         except Exception:  # a file that is lost, too

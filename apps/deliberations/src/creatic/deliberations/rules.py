@@ -282,6 +282,22 @@ def accounts_problems(head: str, sitting: Attendance, president: str) -> list[st
     return found
 
 
+def accounts_said(head: str, sitting: Attendance, president: str) -> str:
+    """Say who leaves the vote of the accounts of a maire and who presides, or what is still to be noted (L2121-14).
+
+    Args:
+        head, sitting, president: as `accounts_problems` has them.
+    """
+    if not head:
+        return f"Comptes d'un ancien maire : le conseil élit qui préside ce point (L2121-14). Préside : {president}."
+    if accounts_problems(head, sitting, president):
+        return (
+            f"Comptes de {head}, qui peut assister à la discussion et se retire au moment du vote ; le conseil élit un "
+            "autre président (L2121-14). À noter : « Sortis pour ce vote », « Président pour ce point »."
+        )
+    return f"Comptes de {head}, qui se retire au moment du vote : {president} préside ce point (L2121-14)."
+
+
 # What councils call a nomination, or a presentation; the DGS says whether it is one.
 _NOMINATION = re.compile(
     r"(?i)\b(?:d[ée]signations?|nominations?|[ée]lections?|repr[ée]sentante?s?|d[ée]l[ée]gu[ée]e?s?|suppl[ée]ante?s?|"

@@ -417,6 +417,8 @@ def _check(thing: Any, changed: list[str]) -> None:
         refuse(thing, f"{found.reason} ({', '.join(labels.get(name, name) for name in refused)})")
     if kind == "projet":
         _judge_texts(thing, changed)
+        if frozen.BUDGET in changed and (wrong := thing.budget_problems(frozen.is_decided(_known(thing)))):
+            refuse(thing, " ; ".join(wrong), error=BadRequest)
     if kind == "projet" and (same := frozen.kept_subject(_known(thing), changed)):
         refuse(thing, same)
     keep(thing)
