@@ -221,7 +221,11 @@ def application(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             commune["slug"]: {
                 "nom": commune["nom"],
                 "siren": commune["siren"],
-                **{key: commune[key] for key in ("qualite", "siren_commune", "code_postal") if key in commune},
+                **{
+                    key: commune[key]
+                    for key in ("qualite", "siren_commune", "code_postal", "siret", "insee")
+                    if key in commune
+                },
                 "personnes": {
                     one["identifiant"]: f"{one['prenom']} {one['nom']}"
                     for one in commune["comptes"]

@@ -1764,10 +1764,78 @@ class Contracts(Mayan):
         self.assertIn("Bail. N'est pas à transmettre : n'est pas cité par L2131-2", lease.gestes.last().note)
         refused = self.act("karim.roux", concession.pk, "completer", {"contrat": "concession", "montant": "3"})
         self.assertIn("matiere : concession", refused.json()["message"])
-        done = self.act("karim.roux", concession.pk, "completer", {"contrat": "concession", "matiere": "1.2"})
+        given = {"contrat": "concession", "matiere": "1.2", "montant": "3"}
+        done = self.act("karim.roux", concession.pk, "completer", given)
         self.assertEqual(done.status_code, 200)  # R2131-5 lists the pieces of public contracts alone
         with self.assertRaisesRegex(Refused, "ne changent plus"):
             contracts.describe(account("karim.roux"), lease, contracts.Told("travaux", "1"))
+
+    DATA: ClassVar[dict[str, Any]] = {
+        "geste": "donnees", "id": "2026_7", "acheteur": "21590360000017", "nature": "Marché", "codeCPV": "45261210",
+        "technique": ["Sans objet"], "modaliteExecution": ["Tranches", "Bons de commande"], "marcheInnovant": "non",
+        "ccag": "Travaux", "offresRecues": "4", "attributionAvance": "non", "typeGroupementOperateurs": "Conjoint",
+        "sousTraitanceDeclaree": "non", "procedure": "Procédure adaptée", "lieu": "59120", "typeLieu": "Code postal",
+        "dureeMois": "12", "dateNotification": "2026-11-30", "datePublicationDonnees": "2026-12-03",
+        "typePrix": ["Définitif ferme"], "formePrix": "Forfaitaire", "titulaires": "55204599900869",
+        "considerationSociale": ["Clause sociale"], "considerationEnvironnementale": ["Clause environnementale"],
+    }  # fmt: skip # a table
+
+    def test_essential_data_are_filled_in_once_signed_and_taken_as_a_file(self) -> None:
+        """CCP, R2196-1; what makes their JSON is tested beside `essential`."""
+        dossier = self.contract()
+        browser, page = self.browser("karim.roux"), f"/parapheur/dossiers/{dossier.pk}/"
+        file = f"{page}donnees/"
+        self.assertContains(browser.get(page, secure=True), "Le PES Marché reste au logiciel comptable")
+        browser.post(page, {"geste": "decrire", "contrat": "travaux", "montant": "300 000,00 €"}, secure=True)
+        self.assertContains(browser.post(page, self.DATA, secure=True), "pour un contrat signé qui en a")
+        dossier = self.signed()
+        page = f"/parapheur/dossiers/{dossier.pk}/"
+        file = f"{page}donnees/"
+        browser.post(page, {"geste": "decrire", "contrat": "travaux", "montant": "300 000,00 €"}, secure=True)
+        self.assertEqual(browser.get(file, secure=True).status_code, 404)
+        self.assertContains(browser.get(page, secure=True), 'value="2026_7"')  # its number is proposed
+        wrong = browser.post(page, self.DATA | {"codeCPV": "toit", "acheteur": "21590350000018"}, secure=True)
+        told = html.unescape(wrong.content.decode())
+        self.assertIn("codeCPV : « toit » n'est pas un code CPV", told)
+        self.assertIn("acheteur : « 21590350000018 » n'est pas un SIRET", told)
+        self.assertIn('value="toit"', told)
+        self.assertIn('type="checkbox" value="Bons de commande" checked', told)
+        self.assertEqual(Dossier.objects.get(pk=dossier.pk).essentielles, {})
+        self.browser("claire.dubois").post(page, self.DATA, secure=True)  # not hers to fill in
+        self.assertEqual(Dossier.objects.get(pk=dossier.pk).essentielles, {})
+        early = browser.post(page, {"geste": "modification"}, secure=True)
+        self.assertContains(early, "remplissez d&#x27;abord les données du contrat")
+        browser.post(page, self.DATA, secure=True)
+        shown = browser.get(page, secure=True)
+        self.assertContains(shown, "À publier au plus tard le 30/01/2027")
+        self.assertNotContains(shown, "La plateforme de l'acheteur les publie")
+        change = {
+            "geste": "modification", "dateNotificationModification": "2027-02-01",
+            "datePublicationDonneesModification": "2027-02-20", "montant": "310 000,00",
+        }  # fmt: skip # a table
+        browser.post(page, change, secure=True)
+        got = browser.get(file, secure=True)
+        self.assertIn('filename="decp-21590360000017-2026_7.json"', got["Content-Disposition"])
+        [made] = json.loads(b"".join(got.streaming_content))["marches"]["marche"]
+        self.assertEqual((made["objet"], made["montant"], made["modifications"][0]["modification"]["montant"]), (
+            "Toiture", 300000, 310000,
+        ))  # fmt: skip # a table
+        notes = [one.note for one in dossier.gestes.filter(quoi="Données")]
+        self.assertEqual(notes, ["Données essentielles remplies", "Données essentielles : modification 1"])
+        self.assertEqual(self.browser("ines.morel").get(file, secure=True).status_code, 404)
+
+    def test_the_buyers_platform_may_publish_essential_data(self) -> None:
+        dossier = self.signed(matter="")
+        browser, page = self.browser("karim.roux"), f"/parapheur/dossiers/{dossier.pk}/"
+        self.assertContains(browser.get(page, secure=True), "Dites d&#x27;abord la sorte du contrat.")
+        browser.post(page, {"geste": "completer", "contrat": "services", "montant": "24 999"}, secure=True)
+        self.assertContains(browser.get(page, secure=True), "pas de données essentielles")
+        dossier = self.signed(matter="")
+        page = f"/parapheur/dossiers/{dossier.pk}/"
+        browser.post(page, {"geste": "completer", "contrat": "services", "montant": "39 000"}, secure=True)
+        self.assertContains(browser.get(page, secure=True), "ou liste annuelle")
+        browser.post(page, {"geste": "plateforme"}, secure=True)
+        self.assertContains(browser.get(page, secure=True), "Publiées par la plateforme de l'acheteur (dit par Karim")
 
     def test_a_counter_signature_is_judged_when_it_comes(self) -> None:
         dossier = self.signed()

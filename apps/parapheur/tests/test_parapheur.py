@@ -247,8 +247,9 @@ def test_what_is_no_amount_is_refused_with_its_field(text: str, told: str) -> No
         ("fournitures", "1.1", "3", "oui"),  # somebody wrote its matter
         ("accord_cadre", "", "220 000,00 €", "matiere : 220"),
         ("avenant", "", "10 000", "non"),
-        ("concession", "", "", "matiere : concession, délégation de service public, se transmet quel que soit"),
-        ("concession", "1.2", "", "oui"),
+        ("concession", "", "", "montant : écrivez celui du contrat, en euros hors taxes. Concession, délégation de"),
+        ("concession", "", "3", "matiere : concession, délégation de service public, se transmet quel que soit"),
+        ("concession", "1.2", "3", "oui"),
         ("emprunt", "", "10", "matiere : emprunt, se transmet quel que soit son montant"),
         ("emprunt", "7.3", "", "oui"),
         ("bail", "", "", "non"),

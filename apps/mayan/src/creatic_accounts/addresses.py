@@ -143,6 +143,7 @@ GET        parapheur/lots/<lot>/
 GET        parapheur/lots/<lot>/etat/
 GET POST   parapheur/dossiers/<number>/
 GET        parapheur/dossiers/<number>/fichier/
+GET        parapheur/dossiers/<number>/donnees/
 GET        parapheur/dossiers/<number>/pieces/<piece>/
 GET POST   parapheur/deposer/
 GET POST   parapheur/rediger/

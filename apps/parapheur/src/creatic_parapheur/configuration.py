@@ -54,7 +54,7 @@ class Circuit:
 class Commune:
     """A commune, or an entity that one hosts: its name, its SIREN, its people's names by login, who deposits, its
     circuits, who may be delegates, in what quality its head signs, the SIREN of its host, whose certificates its people
-    have, and the postal code of its town hall, empty where its file has none."""
+    have, the postal code of its town hall, its SIRET and its code of the INSEE, empty where its file has none."""
 
     nom: str
     siren: str
@@ -65,6 +65,8 @@ class Commune:
     qualite: str = "maire"
     siren_commune: str = ""
     code_postal: str = ""
+    siret: str = ""
+    insee: str = ""
     slug: Annotated[str, UNWRITTEN] = ""  # under which the file has it
 
     def people(self) -> set[str]:

@@ -22,6 +22,7 @@ from .refusal import Refused
 MOST = 60  # pieces of a dossier
 _NAME, _LABEL = 150, 200
 _NOT_YET = ("a_controler", "a_viser", "refuse")  # the document may still change
+UNSIGNED = (*_NOT_YET, "a_signer")
 _WAITING = ("a_teletransmettre", "en_erreur")
 
 
@@ -200,8 +201,11 @@ def _check_described(held: Dossier) -> None:
 
 
 def describable(dossier: Dossier) -> bool:
-    """Whether the kind and the amount of a contract may still be said."""
-    return dossier.circuit == CONTRACT and (dossier.a_completer or dossier.etat in (*_NOT_YET, "a_signer"))
+    """Whether the kind and the amount of a contract may still be said; once it left or ended, what nobody said."""
+    if dossier.circuit != CONTRACT:
+        return False
+    unsaid = dossier.montant is None and (not dossier.contrat or bool(procurement.KINDS[dossier.contrat].data))
+    return dossier.a_completer or dossier.etat in UNSIGNED or not dossier.contrat or unsaid
 
 
 def _described(held: Dossier, told: Told) -> str:

@@ -67,6 +67,8 @@ class Dossier(models.Model):
     contrat = models.CharField(max_length=20, blank=True, default="")
     consultation = models.DateField(null=True, blank=True)
     montant = models.DecimalField(max_digits=14, decimal_places=2, null=True, blank=True)
+    # Of a contract: what was typed of its essential data, and of what changed them since (opendata.py).
+    essentielles = models.JSONField(default=dict, blank=True)
 
     class Meta:
         ordering = ("depuis",)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import shlex
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from creatic_accounts.models import login_of
@@ -15,12 +16,17 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.generic import TemplateView, View
 
-from . import circuit, contracts, drafting, lots, procurement, registers, signatory, transmission
+from . import circuit, contracts, drafting, lots, opendata, procurement, registers, signatory, transmission
 from .configuration import Commune, current
 from .models import CONTRACT, Acte, Delegation, Dossier, label
 from .refusal import Refused
 
 _OPENS = "creatic_lot"  # of the session
+_DATA: dict[str, Callable[[Any, Dossier, opendata.Typed], Dossier]] = {
+    "donnees": opendata.keep,
+    "modification": opendata.add_change,
+    "plateforme": lambda user, dossier, _typed: opendata.leave(user, dossier),
+}
 
 
 class _Page(Whole, TemplateView):
@@ -168,8 +174,9 @@ class OneDossier(_Page):
             "manquent": contracts.lacking(dossier),
             "avant": contracts.due(dossier),
             "trop_tard": contracts.late(dossier),
-            "dit": given.get("dit") or contracts.said(dossier),
+            "contrat_dit": given.get("contrat_dit") or contracts.said(dossier),
             "sortes": procurement.KINDS,
+            "donnees": opendata.shown(user, dossier, given.get("donnees_saisies")),
             "prevu": contracts.foreseen(dossier),
             "decrit": contracts.describable(dossier),
             "demandees": contracts.asked(dossier),
@@ -193,6 +200,7 @@ class OneDossier(_Page):
         dossier, user, wish = self.dossier, request.user, request.POST.get("geste")
         state, seen = request.POST.get("etat", ""), request.POST.get("vu", "")
         upload = request.FILES.get("fichier")
+        typed = {name: request.POST.getlist(name) for name in request.POST}
         told = contracts.Told(**{name: request.POST.get(name, "").strip() for name in contracts.TOLD})
         try:
             if wish == "passer" and state in ("a_controler", "a_viser"):
@@ -211,13 +219,19 @@ class OneDossier(_Page):
             elif wish == "decrire":
                 after = contracts.describe(user, dossier, told)
                 return self.done(f"« {after} » : {after.contrat_nom}, c'est noté.", "dossier", number)
+            elif wish in _DATA:
+                after = _DATA[wish](user, dossier, typed)
+                return self.done("C'est noté.", "dossier", number)
             elif wish == "reprendre":
                 chosen, read = request.POST.get("signataire", ""), request.POST.get("mention_verifiee", "")
                 after = circuit.take_up(user, dossier, upload, chosen, read)
             else:
                 raise Refused("cette page n'est plus à jour. À faire : rechargez-la")
         except Refused as refusal:
-            return self.refused(refusal, motif=request.POST.get("motif", ""), dit=told if told.contrat else None)
+            motif, said = request.POST.get("motif", ""), told if told.contrat else None
+            return self.refused(
+                refusal, motif=motif, contrat_dit=said, donnees_saisies=typed if wish in _DATA else None
+            )
         return self.done(f"« {after} » est maintenant : {after.etat_nom}.", "a_traiter")
 
 
@@ -251,6 +265,20 @@ class OnePiece(View):
         if found is None:
             raise Http404("cette pièce n'existe pas")
         return _given(request, found.fichier, found.nom)
+
+
+class EssentialData(View):
+    """The file of a contract's essential data."""
+
+    def get(self, request: Any, number: int) -> HttpResponse:
+        """Give it."""
+        try:
+            name, text = opendata.file(circuit.find(request.user, number))
+        except Refused as refusal:
+            raise Http404(str(refusal)) from None
+        return FileResponse(
+            io.BytesIO(text.encode()), as_attachment=True, filename=name, content_type="application/json"
+        )
 
 
 class Deposit(_Page):

@@ -210,10 +210,11 @@ def goes(code: str, matter: str, value: Decimal | None, day: dt.date, more: Iter
     """
     found = kind(code)
     counted = threshold(day, more)
-    if found.goes is Goes.THRESHOLD and value is None:
-        raise ValueError(
-            f"montant : écrivez celui du contrat, en euros hors taxes. À partir de {counted.said(day)}, il se transmet"
-        )
+    if value is None and (found.goes is Goes.THRESHOLD or found.data):
+        why = f"{found.label} : {found.said}"
+        if found.goes is Goes.THRESHOLD:
+            why = f"À partir de {counted.said(day)}, il se transmet"
+        raise ValueError(f"montant : écrivez celui du contrat, en euros hors taxes. {why}")
     if matter or found.goes is Goes.MATTER:
         return bool(matter)
     if found.goes is Goes.ALWAYS:

@@ -14,6 +14,7 @@ _pages = [
     path("dossiers/<int:number>/", pages.OneDossier.as_view(), name="dossier"),
     path("dossiers/<int:number>/fichier/", pages.LastFile.as_view(), name="fichier"),
     path("dossiers/<int:number>/pieces/<int:piece>/", pages.OnePiece.as_view(), name="piece"),
+    path("dossiers/<int:number>/donnees/", pages.EssentialData.as_view(), name="donnees"),
     path("deposer/", pages.Deposit.as_view(), name="deposer"),
     path("rediger/", pages.Drafting.as_view(), name="rediger"),
     path("absences/", pages.Absences.as_view(), name="absences"),
