@@ -237,6 +237,16 @@ def test_a_folder_that_does_not_read_keeps_no_other(commune: Commune) -> None:
     assert [one.name for one in commune.units()] == ["COURRIER-8"]
 
 
+def test_what_the_archive_said_of_one_and_does_not_read_keeps_no_other(commune: Commune) -> None:
+    assert commune.deposit() == [f"ACTE-{commune.act.name}"]
+    place = commune.letter(7) / attached.PLACE
+    place.mkdir()
+    (place / archive.ACCEPTED).write_bytes(b"abime")
+    commune.letter(8)
+    assert commune.words()["COURRIER-7"].startswith("à voir : la réponse du SAE est illisible")
+    assert commune.deposit() == [f"COURRIER-8-{commune.act.name}"]
+
+
 def test_what_an_act_carried_is_read_again_or_told(commune: Commune) -> None:
     commune.letter(7)
     commune.deposit()

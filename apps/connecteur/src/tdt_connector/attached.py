@@ -16,13 +16,13 @@ from typing import Any
 
 from . import letters, prefecture
 from .answers import ANSWERS, RECEIPT, RECEIPTED, TRANSMITTED
-from .archive import ACCEPTED, REFUSED, archived_as, carried, folder_of, lately_refused
+from .archive import ACCEPTED, REFUSED, ArchiveError, archived_as, carried, folder_of, lately_refused
 from .config import Config
 from .correspondence import letter_files
 from .driver import LETTERS
 from .handover import ELIMINATED
 from .journal import Journal
-from .sip import Unit
+from .sip import SipError, Unit
 
 log = logging.getLogger("tdt-connector")
 PLACE = "archive"
@@ -59,14 +59,17 @@ def units(config: Config, journal: Journal) -> list[Unit]:
 
 
 def due(config: Config, journal: Journal) -> list[Unit]:
-    """Those that leave as archives of their own, now: their act is archived without them. Raises OSError."""
+    """Those that leave as archives of their own, now: their act is archived without them."""
     return [one.unit for one in standings(config, journal) if one.due]
 
 
 def standings(config: Config, journal: Journal) -> Iterator[Standing]:
-    """Where each stands. Raises OSError."""
+    """Where each stands; one whose answer, or whose act's, cannot be read keeps no other."""
     for unit in units(config, journal):
-        yield _standing(config, journal, unit)
+        try:
+            yield _standing(config, journal, unit)
+        except (ArchiveError, SipError, OSError) as error:
+            yield Standing(unit, archived=False, due=False, words=f"à voir : {error}")
 
 
 def _standing(config: Config, journal: Journal, unit: Unit) -> Standing:

@@ -461,7 +461,7 @@ def _archive(config: Config, arguments: argparse.Namespace) -> int:
         proofs = sae.waiting_proofs() if arguments.tous else []
         names += [(name, partial(sae.deposit_proof, name), ", dossier de preuve") for name in proofs]
         names += [(one.message, partial(sae.deposit_unit, one, one.folder / attached.PLACE), "") for one in late]
-    except (ArchiveError, SipError, OSError) as error:
+    except ArchiveError as error:
         print(f"Rien n'est versé : {error}", file=sys.stderr)
         return 1
     failed, waiting = 0, 0
