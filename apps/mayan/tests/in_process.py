@@ -1363,6 +1363,12 @@ class Signatory(Mayan):
         self.assertIn(f"Signataire : Anne Petit, {quality}", notes[-1][1])
         page = self.browser("karim.roux").get(f"/parapheur/dossiers/{number}/", secure=True).content.decode()
         self.assertIn(f"Anne Petit, {quality}", html.unescape(page))
+        told = self.api("passerelle", "GET", f"/creatic/dossiers/{number}/historique/").json()
+        given = told["delegation"]
+        self.assertEqual((given["arrete"], given["arrete_date"]), ("2026-12", "2026-01-05"))
+        self.assertEqual(
+            (told["delegation"]["personne"], told["qualite"], told["absence"]), ("Anne Petit", quality, {})
+        )
 
     def test_a_delegation_ended_yesterday_signs_nothing(self) -> None:
         today = timezone.localdate()

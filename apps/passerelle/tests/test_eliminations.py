@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import psycopg
 import pytest
 import requests
+from lxml import etree
 from passerelle import cli, eliminations, metrics
 from passerelle.acts import BadRequest
 from passerelle.eliminations import Eliminations
@@ -24,6 +25,7 @@ from passerelle.files import Files
 from passerelle.letters import PARIS, Letters
 from passerelle.overview import period, reckon
 from passerelle.proofs import Proofs
+from psycopg.types.json import Jsonb
 from sae.journal import canonical
 from sae.signature import sign
 from tdt_connector import sip
@@ -66,7 +68,7 @@ class Sae:
         self.away, self.page = False, 1000
 
     def eliminate(self, archive: str, name: str) -> None:
-        message = name if name.startswith(("PES-", "PREUVE-")) else f"ACTE-{name}"
+        message = name if name.startswith(("PES-", "PREUVE-", "COURRIER-")) else f"ACTE-{name}"
         word = attested(self._signer, archive=archive, message=message, digests=self._digests(name))
         self.listed.append(
             {"rang": len(self.listed) + 10, "archive": archive, "identifiant": message, "attestation": word}
@@ -385,6 +387,20 @@ def test_what_was_deposited_again_is_another_archive_and_stays(town: Town) -> No
     assert folder.is_dir() and town.sae.places("aip-1")["connecteur"] == "absent"
 
 
+def test_a_letter_archived_after_its_act_stays_here_and_it_is_said(town: Town) -> None:
+    """As those that went with their act: a person of the commune sorts them (sae's attestation says so)."""
+    _reference, folder = town.archived("a1", "aip-1")
+    letter = town.config.dossier / "lettres" / "20261110-demande-7"
+    (letter / "archive").mkdir(parents=True)
+    (letter / "archive" / ACCEPTED).write_text(REPLY.format("aip-2"))
+    town.sae.eliminate("aip-2", f"COURRIER-7-{folder.name}")
+    assert town.eliminate() == ([], [])
+    assert letter.is_dir() and folder.is_dir() and town.sae.places("aip-2") == {"connecteur": "garde"}
+    assert town.work.listed() == []  # the passerelle was asked for nothing
+    town.next_day()
+    assert town.run() == ([], [])
+
+
 def test_a_dossier_de_preuve_goes_alone(town: Town) -> None:
     reference, folder = town.archived("a1", "aip-1")
     before = kept(town)
@@ -449,6 +465,57 @@ def test_a_dossier_de_preuve_comes_beside_its_act_once(town: Town, ask: Any) -> 
     assert ask("connecteur", "/connecteur/preuves", "POST", json=said | {"etat": "x"}).status_code == 400
     assert ask("connecteur", "/connecteur/preuves", "POST", json=[]).status_code == 400
     assert ask("poste", "/connecteur/preuves").status_code == 403
+
+
+def test_a_dossier_de_preuve_lists_letters_and_holds_the_delegation_of_who_signed(town: Town, ask: Any) -> None:
+    reference, folder = town.archived("a1", "aip-1")
+    town.settle("a1")
+    store, name = town.world.store, folder.name
+    files = [{"nom": "lettre.pdf", "sha256": "1" * 64, "octets": 9}]
+    data = {"type": "pieces", "numero": "", "id_acte": name, "acte": {}, "texte": "", "defaut": "", "etrangere": "",
+            "date": "2026-11-24", "recu_le": "2026-11-25", "fichiers": files}  # fmt: skip # a table
+    answer = {"cle": "ab", "sens": "reponse", "par": "Anne Petit", "le": "2026-11-26", "etat": "acquittee",
+              "date_reception": "2026-11-27", "ar": "3" * 64,
+              "fichiers": [{"nom": "reponse.pdf", "sha256": "2" * 64}]}  # fmt: skip # a table
+    signed = Files(town.world.root).keep_bytes(b"%PDF-1.4 arrete de delegation")
+    with store.transaction() as connection:
+        query = "INSERT INTO lettre (commune, tdt, donnees, suivi) VALUES ('gondecourt', %s, %s, %s)"
+        connection.execute(query, (7, Jsonb(data), Jsonb({"reponse": answer})))
+        connection.execute(query, (8, Jsonb(data | {"etrangere": "215903683", "date": "2026-01-01"}), Jsonb({})))
+        granted = {"circuit": "arrete", "numero": "2026-12", "date": "2026-01-05", "objet": "Délégation"}
+        store.add(connection, "parapheur:12", "gondecourt", granted, FINISHED)
+        store.add(connection, "parapheur:13", "la-madeleine", granted, FINISHED)
+        for one in ("parapheur:12", "parapheur:13"):
+            store.change(connection, one, track={"signe": signed, "tdt": {"archive": "aip-0"}})
+    named = {"arrete": "2026-12", "arrete_date": "2026-01-05", "personne": "Anne Petit"}
+    store.remember(town.world.act(reference), visas={"delegation": named})
+    assert ask("connecteur", f"/connecteur/fichiers/{signed}").status_code == 200
+    assert ask("autre-connecteur", f"/connecteur/fichiers/{signed}").status_code == 404
+    config = replace(town.config, archive_url="https://sae.test")
+    with Journal(config.journal) as journal:
+        assert Passerelle(config, journal).relay() == [f"{reference} : dossier de preuve, à verser."]
+    told = etree.fromstring((folder / "preuve" / "preuve.xml").read_bytes())
+    [letter] = told.findall("courriers/element")
+    assert letter.findtext("type") == "Demande de pièces complémentaires" and letter.findtext("transaction") == "7"
+    assert [letter.findtext(path) for path in ("fichiers/element/sha256", "reponse/fichiers/element/sha256")] == [
+        "1" * 64, "2" * 64,
+    ]  # fmt: skip # a table
+    assert letter.findtext("reponse/accuse_de_reception_sha256") == "3" * 64
+    assert (told.findtext("delegation/archive"), told.findtext("delegation/sha256")) == ("aip-0", signed)
+    assert told.findtext("parapheur/delegation/arrete") == "2026-12"
+    assert (folder / "preuve" / "delegation.pdf").read_bytes() == b"%PDF-1.4 arrete de delegation"
+    assert ask("connecteur", f"/connecteur/fichiers/{signed}").status_code == 404  # taken
+
+
+@pytest.mark.parametrize("named", [{}, {"arrete": "2026-99", "arrete_date": "2026-01-05"}, "x", {"arrete": 1}])
+def test_a_delegation_that_did_not_go_this_way_keeps_no_dossier_de_preuve(town: Town, named: Any) -> None:
+    reference, folder = town.archived("a1", "aip-1")
+    town.settle("a1")
+    town.world.store.remember(town.world.act(reference), visas={"delegation": named})
+    config = replace(town.config, archive_url="https://sae.test")
+    with Journal(config.journal) as journal:
+        assert Passerelle(config, journal).relay() == [f"{reference} : dossier de preuve, à verser."]
+    assert not (folder / "preuve" / "delegation.pdf").exists()
 
 
 def test_a_dossier_de_preuve_that_was_cut_is_taken_whole_at_the_next_run(

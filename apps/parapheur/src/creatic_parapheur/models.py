@@ -196,7 +196,8 @@ class Geste(AddedOnce):
 
 def described(document: Document) -> dict[str, Any]:
     """A document's way through its circuit, for who takes it away: nothing for one that has none."""
-    dossier = Dossier.objects.filter(document=document).select_related("origine", "fichier").first()
+    related = ("origine", "fichier", "delegation", "absence")
+    dossier = Dossier.objects.filter(document=document).select_related(*related).first()
     if dossier is None:
         return {}
     fields = ("quand", "identifiant", "qui", "quoi", "de", "vers", "motif", "note")
@@ -217,6 +218,9 @@ def described(document: Document) -> dict[str, Any]:
             "signataire": dossier.signataire_nom,
             "contrat": dossier.contrat_nom,
             "montant": dossier.montant_lu,
+            "qualite": dossier.qualite,
+            "delegation": dossier.delegation.described if dossier.delegation else {},
+            "absence": dossier.absence.described if dossier.absence else {},
             "sha256_a_signer": dossier.origine.checksum,
             "sha256_dernier": dossier.fichier.checksum,
             "pieces": [
@@ -285,6 +289,17 @@ class Absence(models.Model):
         return commune.nom if commune else self.commune
 
     @property
+    def described(self) -> dict[str, str]:
+        """Who is replaced, when and why, for the proof of what the deputy signed; days are ISO 8601."""
+        return {
+            "personne": self.personne_nom,
+            "qualite": self.qualite,
+            "du": self.du.isoformat(),
+            "au": self.au.isoformat(),
+            "raison": self.raison,
+        }
+
+    @property
     def suppleant_nom(self) -> str:
         """Name of who acts."""
         return configuration.current().name(login_of(self.suppleant))
@@ -331,6 +346,21 @@ class Delegation(models.Model):
     def personne_nom(self) -> str:
         """Name of who has it."""
         return configuration.current().name(login_of(self.personne))
+
+    @property
+    def described(self) -> dict[str, str]:
+        """What it lets sign, and by which arrêté, for the proof of what was signed; days are ISO 8601."""
+        return {
+            "personne": self.personne_nom,
+            "qualite": self.qualite,
+            "fondement": self.fondement,
+            "arrete": self.arrete,
+            "arrete_date": self.arrete_date.isoformat(),
+            "objet": self.objet,
+            "du": self.du.isoformat(),
+            "au": self.au.isoformat() if self.au else "",
+            "retiree": self.retiree.isoformat() if self.retiree else "",
+        }
 
     @property
     def objet(self) -> str:
