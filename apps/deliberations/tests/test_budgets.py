@@ -175,7 +175,9 @@ COUNCIL = ["Claire Dubois", "Amina Benali", "Bruno Carpentier"]
         ("Claire Dubois", [], "Claire Dubois", "À noter : « Sortis pour ce vote »"),
         ("Claire Dubois", ["Claire Dubois"], "Claire Dubois", "À noter"),
         ("Claire Dubois", ["Claire Dubois"], "Amina Benali", "se retire au moment du vote : Amina Benali préside"),
-        ("", [], "Amina Benali", "Comptes d'un ancien maire"),
+        ("", [], "Amina Benali", "Préside : Amina Benali."),
+        ("Claire Dubois", [], "", "À noter"),  # before it is open
+        ("", [], "", "Comptes d'un ancien maire : le conseil élit qui préside ce point (L2121-14)."),
     ],
 )
 def test_who_leaves_and_who_presides_is_said_where_accounts_are_voted(

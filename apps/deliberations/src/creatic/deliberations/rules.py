@@ -289,8 +289,9 @@ def accounts_said(head: str, sitting: Attendance, president: str) -> str:
         head, sitting, president: as `accounts_problems` has them.
     """
     if not head:
-        return f"Comptes d'un ancien maire : le conseil élit qui préside ce point (L2121-14). Préside : {president}."
-    if accounts_problems(head, sitting, president):
+        held = f" Préside : {president}." if president else ""
+        return f"Comptes d'un ancien maire : le conseil élit qui préside ce point (L2121-14).{held}"
+    if not president or accounts_problems(head, sitting, president):
         return (
             f"Comptes de {head}, qui peut assister à la discussion et se retire au moment du vote ; le conseil élit un "
             "autre président (L2121-14). À noter : « Sortis pour ce vote », « Président pour ce point »."
