@@ -338,3 +338,35 @@ def test_who_represents_the_commune_elsewhere_counts_for_the_quorum(site: Site, 
     site.done(MANAGER, "PATCH", item, {"pour": [MAIRE, AMINA, THOMAS]})
     site.move(MANAGER, item, "adopter")
     assert "2 présents, et 1 sorti qui compte (L2131-11) sur 5" in document(site, item)
+
+
+def test_opinions_of_commissions_go_with_an_item_until_its_vote(site: Site, mark: str) -> None:
+    meeting = site.meeting(HELD.isoformat(), f"avis {mark}")
+    item = site.projet(meeting, f"Tarifs {mark}")
+    before, after = (rules.french_date(HELD + datetime.timedelta(days)) for days in (-6, 1))
+    lines = [f"Commission des finances, {HELD - datetime.timedelta(6):%d/%m/%Y} : favorable ; sous réserve d'un devis",
+             f"Écoles, {HELD - datetime.timedelta(6):%d/%m/%Y} : sans avis"]  # fmt: skip # a list
+    refused(site, item, {"avis": ["Finances : oui"]}, "ne se lit pas : écrivez « Commission des finances")
+    site.done(WRITER, "PATCH", item, {"avis": lines})
+    site.open(meeting, item)
+    agenda, note = (
+        " ".join(pdf_text(site.file(MANAGER, f"{meeting}/@@{one}")).split()) for one in ("convocation", "note")
+    )
+    assert f"Commission des finances, {before} : avis favorable" in agenda and "sous réserve" not in agenda
+    assert "avis favorable ; sous réserve d'un devis" in note.replace("’", "'") and "Écoles" in note
+    for path in (meeting, item):
+        assert (
+            f"Commission des finances, {before} : avis favorable"
+            in site.browser(MANAGER).ask("GET", path).data.decode()
+        )
+    late = lines[0].replace(f"{HELD - datetime.timedelta(6):%d/%m/%Y}", f"{HELD + datetime.timedelta(1):%d/%m/%Y}")
+    site.done(MANAGER, "PATCH", item, {"avis": [late]})
+    may_not(site, item, "adopter", f"est daté du {after}, après la séance")
+    site.done(MANAGER, "PATCH", item, {"avis": lines})
+    site.done(MANAGER, "PATCH", item, {"pour": [MAIRE, AMINA, BRUNO]})
+    refused(site, item, {"avis": lines[:1]}, "un vote est saisi")
+    site.move(MANAGER, item, "adopter")
+    assert site.api(MANAGER, "PATCH", item, {"avis": []}).status == 401
+    act = " ".join(document(site, item).split()).replace("’", "'")
+    assert f"Vu l'avis favorable de la commission des finances du {before}" in act and "devis" not in act
+    assert f"Vu la consultation de la commission « Écoles » du {before}, sans avis" in act

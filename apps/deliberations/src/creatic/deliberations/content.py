@@ -16,9 +16,11 @@ from creatic.deliberations import (
     frozen,
     hidden,
     matters,
+    opinions,
     rules,
     watch,
 )
+from creatic.deliberations.opinions import Opinion
 from creatic.deliberations.places import commune_of, law_of, meeting_of
 from plone import api
 from plone.app.dexterity.textindexer import searchable
@@ -278,6 +280,14 @@ class IProjet(model.Schema):
         "l'exporte. Il part à la préfecture dans le même envoi que la délibération (L1612-8, L1612-13)",
         required=False,
     )
+    avis = schema.List(
+        title="Avis des commissions",
+        description="Un par ligne : « Commission des finances, 20/11/2026 : favorable », « défavorable » ou « sans "
+        "avis », puis au besoin « ; une remarque ». L'ordre du jour et la délibération le portent (L2121-22), sans la "
+        "remarque",
+        value_type=schema.TextLine(),
+        required=False,
+    )
     compte = schema.Bool(
         title="Compte administratif ou compte financier unique",
         description="Le maire se retire au moment du vote et un autre préside (L2121-14) ; le compte est arrêté sauf "
@@ -388,6 +398,11 @@ class IProjet(model.Schema):
     suivi_motif = schema.TextLine(title="Motif", required=False, readonly=True)
     id_acte = schema.TextLine(title="Identifiant de l'acte", required=False, readonly=True)
     date_reception = schema.Date(title="Reçue en préfecture le", required=False, readonly=True)
+
+    @invariant
+    def opinions_are_read(data: Any) -> None:
+        """Each opinion of a commission is one, once."""
+        _refuse({"avis": opinions.problems(data.avis or [])})
 
     @invariant
     def vote_is_counted_once(data: Any) -> None:
@@ -643,6 +658,10 @@ class Projet(Container):
         said = {"ajourne": "Ce point est ajourné.", "retire": "Ce point est retiré de l'ordre du jour."}
         return said.get(api.content.get_state(self), "")
 
+    def opinions(self) -> list[Opinion]:
+        """What commissions said of it (L2121-22)."""
+        return opinions.read_all(self.avis or [])
+
     def kind_label(self) -> str:
         """What of it the council hears, in words; "" where it votes."""
         return "" if self.asks_a_vote() else rules.ITEMS[self.sorte]
@@ -785,7 +804,7 @@ class Projet(Container):
             if not self.asks_a_vote():
                 return [*found, "ce point n'est pas soumis au vote : « Sorte de point »"]
             found += [*self.attendance().problems(), *_mixed(self), *vote.problems(self.attendance().voters())]
-            found += self._sent_problems()
+            found += [*self._sent_problems(), *opinions.late(self.opinions(), meeting.date)]
             if not found:
                 found += self._vote_obstacles()
             carried = not vote.missing() and vote.is_carried(self.presided_by())

@@ -114,7 +114,7 @@ def _read(projet: Any) -> list[str]:
     """What people read of a projet."""
     texts = [text.raw if text else "" for text in (projet.expose, projet.dispositif)]
     files = [f"{annex.title} {watch.file_of(annex)}" for annex in projet.annexes()]
-    return [projet.title, projet.rapporteur or "", projet.matiere, *texts, *files]
+    return [projet.title, projet.rapporteur or "", projet.matiere, *texts, *files, *(projet.avis or ())]
 
 
 def shown(thing: Any) -> str:

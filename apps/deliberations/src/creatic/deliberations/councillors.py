@@ -28,7 +28,7 @@ from zope.publisher.interfaces.browser import IBrowserRequest
 
 _PARIS = ZoneInfo("Europe/Paris")
 # Of a projet, what its trace calls the text that the council decides on.
-_TEXT = ("Titre", "Objet", "Exposé des motifs", "Dispositif")
+_TEXT = ("Titre", "Objet", "Exposé des motifs", "Dispositif", "Avis des commissions")
 
 
 # -- whose space it is
@@ -248,6 +248,7 @@ class SpaceMeeting(_Space):
         state = api.content.get_state(one)
         about = [f"Rapporteur : {one.rapporteur}"] if one.rapporteur else []
         about += [f"{annexes} annexe{'s' * (annexes > 1)}"] if annexes else []
+        about += [said.brief() for said in one.opinions()]
         return {
             "rang": one.numero or f"{rank}",
             "titre": one.title,
@@ -272,6 +273,7 @@ class SpacePoint(_Space):
         self.back = self.url("espace-seance", seance=meeting.UID())
         self.rank = f"Point {rank + 1} sur {len(agenda)}"
         self.speaker, self.change = one.rapporteur or "", changed_since(meeting, one)
+        self.opinions = [said.said() for said in one.opinions()]
         self.reasons = one.expose.output if one.expose else ""
         self.decision = one.dispositif.output if one.dispositif else ""
         self.annexes = [

@@ -24,7 +24,7 @@ BUDGET = "budget_xml"
 # What happened to one projet, or to one meeting, and to no copy of it: number, vote, follow-up, convocation, presence.
 LIVED = {
     "projet": (
-        *OF_THE_MEETING, POSTPONED, "numero", "document", "document_signe", "suivi", "suivi_motif", "id_acte",
+        *OF_THE_MEETING, POSTPONED, "avis", "numero", "document", "document_signe", "suivi", "suivi_motif", "id_acte",
         "date_reception",
     ),
     "seance": (
