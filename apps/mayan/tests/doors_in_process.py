@@ -88,15 +88,15 @@ from creatic.applications import ged
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 # Of the locked version: an upgrade changes them, and somebody looks at what it brings before anything is opened.
-ADDRESSES = 757
+ADDRESSES = 758
 OPEN = {
     False: {  # the GED
         Role.VISITOR: 8, Role.STRANGER: 14, Role.FIRST: 14, Role.PERSON: 107, Role.GATEWAY: 18,
         Role.ADMINISTRATOR: 168, Role.ROLLOUT: 173,
     },
     True: {  # the parapheur
-        Role.VISITOR: 11, Role.STRANGER: 17, Role.FIRST: 17, Role.PERSON: 35, Role.GATEWAY: 19,
-        Role.ADMINISTRATOR: 149, Role.ROLLOUT: 154,
+        Role.VISITOR: 11, Role.STRANGER: 17, Role.FIRST: 17, Role.PERSON: 36, Role.GATEWAY: 19,
+        Role.ADMINISTRATOR: 150, Role.ROLLOUT: 155,
     },
 }  # fmt: skip # a table
 SEARCH = "documents.documentsearchresult"
