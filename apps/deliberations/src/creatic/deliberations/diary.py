@@ -88,7 +88,7 @@ def file(entry: Entry) -> bytes:
         event.add("description", f"Convocation, note et projets : {entry.space}")
         event.add("url", entry.space)
     calendar = Calendar()
-    calendar.add("prodid", "-//Cre@tic//Délibérations//FR")
+    calendar.add("prodid", "-//creatic.deliberations//FR")
     calendar.add("version", "2.0")
     calendar.add_component(_zone())
     calendar.add_component(event)
