@@ -1720,8 +1720,8 @@ class Contracts(Mayan):
             self.assertEqual((answer.status_code, told in answer.json()["message"]), (400, True), answer.json())
             there = Dossier.objects.get(pk=dossier.pk)
             self.assertEqual((there.a_completer, there.contrat, there.montant, there.matiere), (True, "", None, ""))
-        told = {"contrat": "travaux", "montant": "300000", "matiere": "1.1", "sans_pieces": "oui"}
-        done = self.act("karim.roux", dossier.pk, "completer", told)
+        whole = {"contrat": "travaux", "montant": "300000", "matiere": "1.1", "sans_pieces": "oui"}
+        done = self.act("karim.roux", dossier.pk, "completer", whole)
         self.assertEqual(done.status_code, 200)
         there = Dossier.objects.get(pk=dossier.pk)
         self.assertEqual((there.a_completer, str(there.montant), there.matiere), (False, "300000.00", "1.1"))

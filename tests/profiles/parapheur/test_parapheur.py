@@ -190,7 +190,7 @@ def test_a_public_contract_waits_for_its_file(
     assert (piece["nom"], piece["transmis"], piece["apres_signature"]) == ("acte-signe.pdf", True, True)
     kept = store.api("passerelle", "GET", f"/creatic/dossiers/{number}/pieces/{piece['id']}/")
     assert bytes(kept.data) == plan
-    works = {"contrat": "travaux", "montant": "300 000,00 €"}
+    works: dict[str, Any] = {"contrat": "travaux", "montant": "300 000,00 €"}
     assert "contrat : dites sa sorte" in store.act(karim, number, "completer").json()["message"]
     assert "il manque : " in store.act(karim, number, "completer", **works).json()["message"]
     assert store.act("claire.dubois", number, "completer", sans_pieces="oui", **works).status == 403
