@@ -19,6 +19,7 @@ from testbed.poste import AGENT, LONG, Computer
 MODULE = REPO / "apps" / "poste"
 GO = {"GOPROXY": "off", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"}
 MY = r"HKCU\Software\Microsoft\SystemCertificates\My\Certificates"
+STORES = (MY, MY.replace("My", "CA"), MY.replace("My", "CA").replace("HKCU", "HKLM"))
 CONTAINERS = r"HKCU\Software\Wine\Crypto\RSA"
 RUN = r"HKLM\Software\Microsoft\Windows\CurrentVersion\Run"
 QUIET = {"WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree,mshtml=", "LC_ALL": "C.UTF-8", "DISPLAY": ""}
@@ -150,6 +151,15 @@ class Seat(Registry):
             self.command("msiexec", option, dos(package), "/qn"), check=False, timeout=LONG, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip # one call
+
+    def state(self) -> dict[str, object]:
+        """All that an installer may change, and the account's own."""
+        keys = (r"HKLM\Software\Policies", RUN, r"HKLM\Software\Classes\creatic", CONTAINERS)
+        found: dict[str, object] = {key: values for one in keys for key, values in self.query(one).items()}
+        places = ("Program Files/creatic-poste", "ProgramData/Creatic*", "users/*/AppData/Local/Creatic*")
+        files = [str(path) for place in places for path in self.disk.glob(place)]
+        stores = [key for key in STORES for _one in self.blobs(key)]
+        return found | {"files": files, "stores": stores, "keys": self.containers()}
 
 
 @contextmanager

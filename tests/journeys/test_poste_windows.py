@@ -21,7 +21,7 @@ from creatic.audit import postes
 from testbed.control_node import HOME
 from testbed.patience import wait_for
 from testbed.poste import LONG, computer
-from testbed.wine import CONTAINERS, MY, RUN, Seat, beside, dos, seated
+from testbed.wine import RUN, Seat, beside, dos, seated
 
 from .test_poste import (
     DOOR,
@@ -53,7 +53,6 @@ NAME = f"gondecourt-{COMPUTER}"
 FILE, SECRET = "essai-maire.p12", "essai-maire.mdp"
 SIGNATURE = {"titulaire": MAYOR, "usage": "signature", "source": "fichier", "fichier": FILE, "secret": SECRET}
 INSTALLED = r"C:\Program Files\creatic-poste"
-STORES = (MY, MY.replace("My", "CA"), MY.replace("My", "CA").replace("HKCU", "HKLM"))
 PROGRAM = rf"{INSTALLED}\creatic-poste.exe"
 
 
@@ -72,16 +71,6 @@ def delivered() -> Iterator[Path]:
     finally:
         file.unlink()
         secret.unlink()
-
-
-def state(seat: Seat) -> dict[str, object]:
-    """All that an installer may change, and the account's own."""
-    keys = (r"HKLM\Software\Policies", RUN, r"HKLM\Software\Classes\creatic", CONTAINERS)
-    found: dict[str, object] = {key: values for one in keys for key, values in seat.query(one).items()}
-    places = ("Program Files/creatic-poste", "ProgramData/Creatic*", "users/*/AppData/Local/Creatic*")
-    files = [str(path) for place in places for path in seat.disk.glob(place)]
-    stores = [key for key in STORES for _one in seat.blobs(key)]
-    return found | {"files": files, "stores": stores, "keys": seat.containers()}
 
 
 def address(waiting: dict[int, str]) -> str:
@@ -129,7 +118,7 @@ def test_a_windows_pc_is_equipped_signs_renews_and_is_refused_once_revoked(tmp_p
 
 
 def scene(inventory: Path, seat: Seat, shared: Path, clicker: Path, visitor: Path) -> None:
-    package, root, before = shared / "poste.msi", HOME / "pki/publie/racine.pem", state(seat)
+    package, root, before = shared / "poste.msi", HOME / "pki/publie/racine.pem", seat.state()
     asked: list[str | Path] = ["osslsigncode", "verify", "-CAfile", root, "-TSA-CAfile", root, "-in", package]
     subprocess.run(asked, check=True, stdout=subprocess.DEVNULL)
     seat.msiexec("/i", package)
@@ -163,4 +152,4 @@ def scene(inventory: Path, seat: Seat, shared: Path, clicker: Path, visitor: Pat
     assert json.loads(said)["certificats"][0]["cause"] == "certificat_refuse", said
     assert second in seat.certificates()
     seat.msiexec("/x", package)
-    wait_for(lambda: state(seat) == before, lambda: f"plus rien : {state(seat)}", LONG / 10)
+    wait_for(lambda: seat.state() == before, lambda: f"plus rien : {seat.state()}", LONG / 10)

@@ -201,7 +201,7 @@ def test_what_is_typed_is_written_as_the_format_has_it() -> None:
         ({"technique": ["Sans objet", "Concours"]}, "technique : « Concours » ne va pas avec un autre choix"),
         ({"offresRecues": ["0"]}, "offresRecues : « 0 » n'est pas un nombre entier"),
         ({"dureeMois": ["un an"]}, "dureeMois : « un an » n'est pas un nombre entier"),
-        ({"dateNotification": ["30/11/2026"]}, "dateNotification : « 30/11/2026 » n'est pas une date"),
+        ({"dateNotification": ["31/11/2026"]}, "dateNotification : « 31/11/2026 » n'est pas une date"),
         ({"datePublicationDonnees": ["2026-11-29"]}, "datePublicationDonnees : le 2026-11-29 est avant"),
         ({"tauxAvance": ["120"]}, "tauxAvance : « 120 » n'est pas un pourcentage"),
         ({"attributionAvance": ["non"]}, "tauxAvance : aucune avance n'est attribuée"),

@@ -167,7 +167,7 @@ def test_a_site_adds_the_periods_that_the_application_does_not_know(tmp_path: Pa
     assert found.said(dt.date(2028, 5, 4)) == "230\u202f000 € HT (arrêté, depuis le 01/01/2028 ; lu)"
     assert procurement.threshold(dt.date(2027, 12, 31), known).euros == 216_000
     file.write_text(json.dumps(given | {"marche": contracts | {"seuils": [period | {"depuis": "2028"}]}}))
-    with pytest.raises(ConfigError, match="« 2028 » n'est pas une date ; écrivez AAAA-MM-JJ"):
+    with pytest.raises(ConfigError, match="« 2028 » n'est pas une date ; écrivez par exemple 01/03/2026"):
         configuration.read(file)
 
 

@@ -21,28 +21,17 @@ from apps.poste.tests.test_signer import PASSWORD, SIGNATURE, TITLE, Site, judge
 from apps.signature.tests.conftest import Issuer, issuer
 from creatic.postes.installer import Maker
 from testbed.poste import computer
-from testbed.wine import CONTAINERS, MY, RUN, Seat, beside, dos, seated
+from testbed.wine import RUN, beside, dos, seated
 
 __all__ = ["authority", "door", "issuer", "maker", "site"]  # fixtures
 COMPUTER, FILE = "pc-conseil", "maire.p12"
 INSTALLED = r"C:\Program Files\creatic-poste"
 PROGRAM = rf"{INSTALLED}\creatic-poste.exe"
-STORES = (MY, MY.replace("My", "CA"), MY.replace("My", "CA").replace("HKCU", "HKLM"))
 
 pytestmark = [
     pytest.mark.wine,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a PC is a mount namespace"),
 ]
-
-
-def state(seat: Seat) -> dict[str, object]:
-    """All that an installer may change, and the account's own."""
-    keys = (r"HKLM\Software\Policies", RUN, r"HKLM\Software\Classes\creatic", CONTAINERS)
-    found: dict[str, object] = {key: values for one in keys for key, values in seat.query(one).items()}
-    places = ("Program Files/creatic-poste", "ProgramData/Creatic*", "users/*/AppData/Local/Creatic*")
-    files = [str(path) for place in places for path in seat.disk.glob(place)]
-    stores = [key for key in STORES for _one in seat.blobs(key)]
-    return found | {"files": files, "stores": stores, "keys": seat.containers()}
 
 
 def brought(maker: Maker, door: Door, site: Site, issuer: Issuer, shared: Path) -> None:
@@ -72,7 +61,7 @@ def test_a_pc_from_its_installer_to_its_uninstall(
         one.chmod(0o755)
     documents = [site.add(), site.add("xml")]
     with computer(COMPUTER, shared, {}) as pc, seated(pc) as seat:
-        before = state(seat)
+        before = seat.state()
         seat.msiexec("/i", shared / "poste.msi")
         opens = seat.query(RUN)[RUN.replace("HKLM", "HKEY_LOCAL_MACHINE")]["creatic-poste"].replace("\\\\", "\\")
         told = re.fullmatch(r'"([^"]+)" (\w+)', opens)
@@ -98,4 +87,4 @@ def test_a_pc_from_its_installer_to_its_uninstall(
         [refused] = json.loads(seat.run(PROGRAM, "renouveler", "--json"))["certificats"]
         assert refused["cause"] == "certificat_refuse" and second in seat.certificates()
         seat.msiexec("/x", shared / "poste.msi")
-        assert state(seat) == before
+        assert seat.state() == before

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import datetime
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from . import law
 from .law import Rule, Standing
+from .writing import without_accents
 
 MATTER = "7.1"
 """Décisions budgétaires, in the nomenclature of ACTES: the one matter of which S²LOW takes XML."""
@@ -116,7 +116,7 @@ def of(subject: str) -> Decision | None:
     Args:
         subject: in French, as people write it: « BP 2027 », « Décision modificative n° 1 – budget annexe de l'eau ».
     """
-    text = _plain(subject)
+    text = without_accents(subject[:_SUBJECT_MAX])
     if _OTHER.search(text):
         return None
     found = {kind: match for kind, pattern in _KNOWN.items() if (match := pattern.search(text))}
@@ -135,12 +135,6 @@ def _exercice(text: str, after: int) -> int:
     bare = _DATED.sub(lambda dated: " " * len(dated[0]), text)
     years = [*_YEARS.finditer(bare, after), *_YEARS.finditer(bare, 0, after)]
     return int(years[0][0]) if years else 0
-
-
-def _plain(subject: str) -> str:
-    """The text without accents, blanks made plain."""
-    parts = unicodedata.normalize("NFKD", subject[:_SUBJECT_MAX])
-    return " ".join("".join(one for one in parts if not unicodedata.combining(one)).split())
 
 
 def differences(subject: Decision, file: Decision) -> list[str]:

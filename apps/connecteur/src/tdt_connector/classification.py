@@ -6,7 +6,6 @@ Source: RetourClassification of the ACTES protocol (actesv1_1.xsd).
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
@@ -14,6 +13,7 @@ from zoneinfo import ZoneInfo
 from lxml import etree
 
 from creatic_agent.errors import CreaticError
+from creatic_agent.writing import without_accents
 
 _XML_MAX = 8_000_000  # bytes of an answer; its tree takes thirty times as much at worst
 _DAY = re.compile(
@@ -56,8 +56,7 @@ def read_day(text: str) -> date:
 
 def fold(text: str) -> str:
     """Lower case without accents nor surrounding spaces, to compare what people type."""
-    plain = unicodedata.normalize("NFKD", text.replace("œ", "oe").replace("’", "'"))
-    return " ".join("".join(char for char in plain if not unicodedata.combining(char)).lower().split())
+    return without_accents(text.replace("œ", "oe").replace("’", "'")).lower()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from creatic_agent.writing import day_of
+
 from . import circuit, procurement, seal, transmission
 from .configuration import current
 from .models import CONTRACT, COUNTER, OTHER, Dossier, Piece, label
@@ -218,7 +220,7 @@ def _described(held: Dossier, told: Told) -> str:
             held.montant = value
         if told.consultation:
             try:
-                held.consultation = procurement.day_of(told.consultation)
+                held.consultation = day_of(told.consultation)
             except ValueError as error:
                 raise Refused(f"consultation : {error}") from None
             if held.consultation > held.date:

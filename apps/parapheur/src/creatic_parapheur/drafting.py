@@ -19,7 +19,7 @@ from typing import Annotated
 
 from creatic_agent.configuration import From, Key, load, one_of
 from creatic_agent.law import Standing
-from creatic_agent.writing import french_date, of_commune
+from creatic_agent.writing import day_of, french_date, of_commune
 
 from . import procurement, transmission
 from .refusal import Refused
@@ -36,8 +36,6 @@ EFFECTS = {"retire": "retiré", "abroge": "abrogé", "rectifie": "rectifié"}
 """What an act may do to another one, by the name that is kept: it is withdrawn, abrogated, corrected."""
 _PLACE = re.compile(r"\{(\w+)\}")
 _MATTER = re.compile(r"[1-9](\.[1-9][0-9]?){0,4}")
-_DAY = re.compile(r"(\d{1,2})[/.](\d{1,2})[/.](\d{4})")
-_YEARS = range(1900, 2101)
 _CHECKED = "oui"
 _APPEALS = {
     False: "Le présent arrêté peut être contesté devant le tribunal administratif {court}, dans les deux mois qui "
@@ -288,18 +286,6 @@ def find(key: str) -> Model:
 
 
 # -- what was filled in --------------------------------------------------------------------------------------
-
-
-def day_of(text: str) -> dt.date:
-    """A day as a form sends it (2026-03-01), or as people write it (1/3/2026). Raises ValueError, in French."""
-    written = _DAY.fullmatch(text)
-    try:
-        found = dt.date(*(int(one) for one in reversed(written.groups()))) if written else dt.date.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"« {text[:40]} » n'est pas une date ; écrivez par exemple 01/03/2026") from None
-    if found.year not in _YEARS:
-        raise ValueError(f"« {text[:40]} » : l'année {found.year} n'est pas vraisemblable ; corrigez-la")
-    return found
 
 
 def plain(raw: str, most: int, lines: bool = False) -> str:

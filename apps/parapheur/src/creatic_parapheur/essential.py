@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from creatic_agent.writing import day_of
+
 from . import procurement
 
 LOWEST, WHOLE = 25_000, 40_000
@@ -53,7 +55,7 @@ def _whole(text: str) -> int:
 
 
 def _day(text: str) -> str:
-    return procurement.day_of(text).isoformat()
+    return day_of(text).isoformat()
 
 
 def _number(value: Decimal) -> int | float:
@@ -356,7 +358,7 @@ def due(element: str, typed: Mapping[str, Sequence[str]]) -> dt.date | None:
     """By when they are published: two months after the notification, or the signature of a concession; None while
     nobody said that day."""
     try:
-        return months_after(procurement.day_of(typed[_BEGINS[element]][0]), MONTHS)
+        return months_after(day_of(typed[_BEGINS[element]][0]), MONTHS)
     except (KeyError, IndexError, ValueError):
         return None
 

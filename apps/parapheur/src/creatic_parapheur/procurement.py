@@ -18,19 +18,12 @@ from typing import Annotated
 
 from creatic_agent.configuration import UNWRITTEN, From, Key, Whole
 from creatic_agent.law import Standing
+from creatic_agent.writing import day_of
 
 PERIOD = 2
 """Years between two revisions of the threshold."""
 _READ, _CHECK = Standing.READ, Standing.TO_CHECK
 _AMOUNT = re.compile(r"\d{1,12}([.,]\d{1,2})?")
-
-
-def day_of(text: str) -> dt.date:
-    """Read a day as forms and files write it (AAAA-MM-JJ). Raises ValueError, in French."""
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"« {text[:40]} » n'est pas une date ; écrivez AAAA-MM-JJ") from None
 
 
 def amount(text: str) -> Decimal | None:

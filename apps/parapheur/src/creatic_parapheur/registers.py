@@ -19,7 +19,7 @@ from django.core.files.base import ContentFile
 from django.db import IntegrityError
 from django.db.models import QuerySet
 
-from creatic_agent.writing import french_date, of_commune
+from creatic_agent.writing import day_of, french_date, of_commune
 
 from . import circuit, drafting, drawing, signatory, transmission
 from .configuration import Commune
@@ -73,7 +73,7 @@ class Asked:
     def day(self) -> dt.date:
         """Date of the act. Raises Faulty."""
         try:
-            return drafting.day_of(self.get("date"))
+            return day_of(self.get("date"))
         except ValueError as error:
             raise Faulty({"date": f"Date de l'acte : {error}"}) from None
 

@@ -7,14 +7,13 @@ This site reaches no network: the passerelle asks what is to leave (`to_send`), 
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from creatic.deliberations import frozen, gestures, mailing, reading, rules, watch, written
+from creatic.deliberations import digests, frozen, gestures, mailing, reading, rules, watch, written
 from creatic.deliberations.convocation import (
     APPROVED,
     HEAD,
@@ -156,9 +155,7 @@ def _chosen(meeting: Any, room: int) -> tuple[list[Any], dict[str, int]]:
 
 
 def _piece(file: NamedBlobFile, name: str) -> dict[str, Any]:
-    with file.open() as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"nom": name, "fichier": file, "sha256": digest, "octets": file.getSize()}
+    return {"nom": name, "fichier": file, "sha256": digests.of(file), "octets": file.getSize()}
 
 
 def prepare(meeting: Any) -> None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import datetime
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from creatic.deliberations import rules
+
+from creatic_agent.writing import without_accents
 
 MOST = 10
 """Opinions on an item."""
@@ -69,12 +70,7 @@ class Opinion:
         return f"{self.brief()} ; {self.text}" if self.text else self.brief()
 
 
-def _plain(text: str) -> str:
-    letters = unicodedata.normalize("NFD", text.lower())
-    return " ".join("".join(one for one in letters if not unicodedata.combining(one)).split())
-
-
-_SENSES = {_plain(one): one for one in (_FOR, _AGAINST, _NONE)}
+_SENSES = {without_accents(one.lower()): one for one in (_FOR, _AGAINST, _NONE)}
 
 
 def read(line: str) -> Opinion:
@@ -87,7 +83,7 @@ def read(line: str) -> Opinion:
     head, colon, tail = line.partition(":")
     written, _semicolon, text = tail.partition(";")
     name, _comma, when = head.rpartition(",")
-    name, text, sense = " ".join(name.split()), " ".join(text.split()), _SENSES.get(_plain(written))
+    name, text, sense = " ".join(name.split()), " ".join(text.split()), _SENSES.get(without_accents(written.lower()))
     if not colon or not name or sense is None:
         raise ValueError(f"l'avis « {shown} » ne se lit pas : {_HOW}")
     found = _DAY.fullmatch(when.strip())
@@ -123,9 +119,9 @@ def problems(lines: Sequence[str]) -> list[str]:
         except ValueError as error:
             wrong.append(str(error))
             continue
-        if (_plain(one.name), one.day) in known:
+        if (without_accents(one.name.lower()), one.day) in known:
             wrong.append(f"l'avis de « {one.name} » du {rules.french_date(one.day)} est écrit deux fois")
-        known.append((_plain(one.name), one.day))
+        known.append((without_accents(one.name.lower()), one.day))
     if len(lines) > MOST:
         wrong.append(f"{len(lines)} avis de commissions, {MOST} au plus")
     return wrong
