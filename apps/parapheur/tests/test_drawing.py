@@ -69,3 +69,12 @@ def test_what_is_not_drawn_says_so_and_gives_its_turn_back(monkeypatch: pytest.M
             with pytest.raises(Refused, match="ne répond pas, et rien n'a été changé") as refused:
                 drawing.draw(composed("circulation", CIRCULATION), LOOS)
             assert refused.value.status == 503
+
+
+def test_what_draws_has_its_share_of_memory_and_no_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    greedy = tmp_path / "weasyprint"
+    greedy.write_text("#!/usr/bin/python3\nbytearray(1_500_000_000)\nprint('%PDF-1.7')\n")
+    greedy.chmod(0o755)
+    monkeypatch.setenv("CREATIC_WEASYPRINT", str(greedy))
+    with pytest.raises(Refused, match="ne répond pas"):
+        drawing.draw(composed("circulation", CIRCULATION), LOOS)

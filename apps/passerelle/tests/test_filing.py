@@ -135,6 +135,23 @@ def test_a_letter_its_answer_and_the_receipt_are_filed_beside_the_act_once(gonde
     assert len(kept["documents"]) == 4 and kept["envois"] == {}
 
 
+def test_what_is_filed_is_not_brought_again_with_what_follows(gondecourt: Gondecourt) -> None:
+    assert gondecourt.bring(7).ok and gondecourt.file() == 1
+    gondecourt.say(gondecourt.reply(), "transmise")
+    with mock.patch.object(Ged, "file", autospec=True, side_effect=Ged.file) as brought:
+        assert gondecourt.file() == 1
+    assert sorted(call.args[4].filename for call in brought.call_args_list) == ["Réponse.pdf", "plan.png"]
+
+
+def test_an_act_that_claims_another_body_s_number_takes_no_letter_of_it(gondecourt: Gondecourt) -> None:
+    other = NUMBER.replace("215902669", "215900286")
+    with gondecourt.world.store.transaction() as connection:
+        claimed = {"tdt": {"id_acte": other, "etat": "acquittee", "date_reception": "2026-11-21"}, "ged": [1, 2]}
+        gondecourt.world.store.change(connection, "deliberations:d1", track=claimed)
+    assert gondecourt.bring(7, about=other).ok
+    assert gondecourt.file() == 0 and gondecourt.labels() == []
+
+
 def test_a_passerelle_that_forgot_what_it_filed_files_nothing_twice(gondecourt: Gondecourt) -> None:
     assert gondecourt.bring(7).ok and gondecourt.file() == 1
     with gondecourt.world.store.transaction() as connection:
