@@ -21,7 +21,7 @@ from typing import Any
 
 from ansible import constants as C
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import duration
-from ansible_collections.cdg59.creatic.plugins.plugin_utils import waited
+from ansible_collections.cdg59.creatic.plugins.plugin_utils import interruption, waited
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.waited import Waited
 
@@ -65,6 +65,7 @@ class CallbackModule(Listener):
         """A worker is about to start."""
         self._running[task._uuid, host.get_name()] = waited.of(host.get_name(), task)
         if self._thread is None:
+            interruption.spared()
             self._over.clear()
             self._thread = threading.Thread(target=self._watch, args=(self.get_option("interval"),), daemon=True)
             self._thread.start()

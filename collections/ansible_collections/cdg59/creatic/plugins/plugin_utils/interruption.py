@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 from collections.abc import Callable
@@ -12,6 +13,27 @@ from types import FrameType
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 
 STATUS = 99  # Ansible's own, of a run that somebody stops
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@functools.cache
+def spared() -> None:
+    """Have a worker that was just forked end by Ctrl-C without a word, until it has its own handler.
+
+    For a moment it has the parent's, which looks after workers that are none of its own: by a traceback.
+    """
+
+    def free() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+    def quiet() -> None:
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        free()
+
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS), after_in_parent=free, after_in_child=quiet
+    )
 
 
 def told(said: Callable[[], str]) -> None:
