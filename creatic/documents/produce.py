@@ -27,9 +27,10 @@ from creatic_agent.writing import of_commune
 MODELS = Path(__file__).parent / "modeles"
 FOLDER = "documents"
 # Documents by name; those of a commune bear its name and SIREN.
-COMMON = ("politique-archivage", "declaration-pratiques", "rapport-annuel", "registre-traitements", "aipd",
-          "homologation", "fiche-incident", "convention", "contrat-article-28")  # fmt: skip # a list of words
-OF_A_COMMUNE = ("convention", "contrat-article-28")
+COMMON = ("politique-archivage", "declaration-pratiques", "exigences-archivage", "rapport-annuel",
+          "registre-traitements", "aipd", "homologation", "fiche-incident", "convention",
+          "contrat-article-28")  # fmt: skip # a list of words
+OF_A_COMMUNE = ("convention", "contrat-article-28", "registre-traitements")
 _ARCHIVE_ROLES = [
     ("archive_gateway", "porte : contrôles, empaquetage, journal, fixité"),
     ("archive_node", "stockage des copies, verrou de durée"),
@@ -244,6 +245,8 @@ class Order:
             "derogations": shown.waivers(),
             "mots": sources.VERDICT_WORDS,
             "engagement": shown.pledge,
+            "absence": shown.absence,
+            "papier": shown.paper,
         }
 
     def _partners(self) -> list[str]:

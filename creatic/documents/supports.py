@@ -17,7 +17,7 @@ from creatic.audit import sources as verdict
 from creatic.documents.settings import Settings, computed
 from creatic.evidence import store
 from creatic.evidence.seal import DIGESTS, sha256
-from creatic.registry import agrement
+from creatic.registry import agrement, papers
 from creatic.registry import profiles as profiles_file
 
 # Days after which what was seen is too old to be relied upon.
@@ -230,6 +230,21 @@ class Supports:
             who: French.
         """
         return Support(PLEDGED, f"engagement que nul contrôle ne montre ; en répond : {who}")
+
+    def absence(self, why: str) -> Support:
+        """What is asked and is not done here: nobody may read it as done.
+
+        Args:
+            why: French.
+        """
+        return Support(NOT_HELD, f"non fait : {why}")
+
+    def paper(self, name: str) -> Support:
+        """What persons answer for in a field of creatic_documents; « aucun », or nothing, and it is not held."""
+        text = papers.given(self.settings.only(papers.NAME)).get(name, "")
+        if not text or text.casefold().rstrip(".") in ("aucun", "aucune", "non"):
+            return self.absence(f"{papers.FIELDS[name]} ({papers.NAME}.{name}, {papers.FILE})")
+        return self.pledge(f"le groupement ({papers.NAME}.{name})")
 
     def _aged(self, state: str, told: str, moment: str, days: int, run: Path | None) -> Support:
         """What a sealed run shows, if nobody changed it since."""

@@ -26,6 +26,11 @@ FIELDS: Mapping[str, str] = {
     "information": "où et comment les personnes concernées sont informées",
     "duree_parapheur": "durée de conservation au parapheur, après la fin d'un circuit",
     "duree_journaux": "durée de conservation des journaux et des sessions enregistrées",
+    "moyens_agents": "agents de l'archivage : combien, et quel temps",
+    "competences_agents": "compétences des agents de l'archivage, et leur formation",
+    "cout_fonctionnement": "coût de fonctionnement de l'archivage, par an",
+    "cout_methode": "méthode qui détermine ce coût et le répartit entre les membres",
+    "certification_nf461": "certificat NF 461 : numéro et fin, ou « aucun »",
 }
 """Each field, with what it is (French)."""
 LONGEST = 300

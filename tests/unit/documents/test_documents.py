@@ -436,6 +436,37 @@ def test_a_commune_gets_its_convention_and_its_contract(home: Path) -> None:
         order(home, "lo0s").produce()
 
 
+def test_what_the_norms_ask_and_nobody_does_is_marked(home: Path, plain: None) -> None:
+    audit(home)
+    lacking = write(KNOWN, home, "exigences-archivage")
+    for asked in ("Compétences", "Conformité des formats", "Deux sites"):
+        line = next(one for one in lacking.splitlines() if f"**{asked}**" in one)
+        assert "visé, non tenu à ce jour" in line or "visé, à démontrer" in line, asked
+    assert "*visé, non tenu à ce jour :* Le système est certifié NF 461." in lacking
+    for text, held in (("aucun", False), ("n° 12, jusqu'en 2029", True)):
+        given = hosts(ctl={papers.NAME: {"certification_nf461": text}})
+        told = write(given, home, "exigences-archivage")
+        assert ("*visé, non tenu à ce jour :* Le système est certifié" not in told) is held
+
+
+def test_the_convention_has_what_the_decree_asks(home: Path, plain: None) -> None:
+    """Code du patrimoine, R212-18-1, II: means and competences of the agents, cost and the method that sets it."""
+    given = {"cout_fonctionnement": "12 000 € par an", "cout_methode": "au volume", "moyens_agents": "0,4 agent",
+             "competences_agents": "une archiviste"}  # fmt: skip # a list by rows
+    told = write(hosts(ctl={papers.NAME: given}), home, "convention", "bergues-ccas")
+    assert all(text in told for text in given.values()) and "Part de la commune" in told
+    assert "**[à compléter : méthode qui détermine ce coût" in write(KNOWN, home, "convention")
+
+
+def test_each_body_has_its_own_register(home: Path, plain: None) -> None:
+    """GDPR, article 30: of who decides (1), one a body; of who processes for them (2)."""
+    told = write(KNOWN, home, "registre-traitements", "bergues-ccas")
+    assert "article 30, paragraphe 1. Responsable de traitement : **CCAS de Bergues**" in told
+    assert "Parapheur électronique" in told and "Gestion électronique de documents" not in told
+    assert "| Communes |" not in told and "autres traitements" in told
+    assert "article 30, paragraphe 2. Sous-traitant" in write(KNOWN, home, "registre-traitements")
+
+
 def test_an_entity_has_its_own_contract_and_is_in_the_register(home: Path, plain: None) -> None:
     """A CCAS is a public body of its own: it answers for its own data (GDPR, articles 28 and 30)."""
     folder, written, _ = order(home, "bergues-ccas").produce()
