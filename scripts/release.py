@@ -34,7 +34,7 @@ def faults(version: str, commit: str, passed: dict[str, int]) -> list[str]:
     found = {
         "Des fichiers ne sont pas dans le commit : les y mettre, ou les retirer.": git("status", "--porcelain"),
         f"v{version} existe déjà : changer la version dans pyproject.toml.": git("tag", "--list", f"v{version}"),
-        f"CHANGELOG.md n'a pas de chapitre « ## {version} ».": f"\n## {version}\n" not in changes,
+        f"CHANGELOG.md n'a pas de chapitre « ## [{version}] ».": f"\n## [{version}] - " not in changes,
         f"galaxy.yml ne dit pas « version: {version} ».": f"\nversion: {version}\n" not in galaxy,
         f"Rien ne prouve encore à {commit[:8]} : {', '.join(lacking)}. À faire : ./scripts/test --all.": lacking,
     }

@@ -25,7 +25,7 @@ def clone(tmp_path: Path) -> Path:
         shutil.copy(REPO / "scripts" / name, top / "scripts")
     (top / "pyproject.toml").write_text('[project]\nversion = "1.0.0"\n')
     (top / GALAXY).write_text("---\nname: creatic\nversion: 1.0.0\nreadme: README.md\n")
-    (top / "CHANGELOG.md").write_text("# Changes\n\n## 1.0.0\n- Tout.\n")
+    (top / "CHANGELOG.md").write_text("# Changes\n\n## [1.0.0] - 2027-01-01\n- Tout.\n")
     (top / ".gitignore").write_text(".cache/\n__pycache__/\n")
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "First"]):
         git(top, *words)
@@ -80,7 +80,7 @@ def test_what_is_no_release_is_told_each_with_what_to_do(clone: Path) -> None:
     (clone / "pyproject.toml").write_text('[project]\nversion = "1.0.1"\n')
     status, said = release(clone)
     assert status == 1 and git(clone, "tag") == ""
-    for word in ("Des fichiers ne sont pas dans le commit", "chapitre « ## 1.0.1 »", "version: 1.0.1"):
+    for word in ("Des fichiers ne sont pas dans le commit", "chapitre « ## [1.0.1] »", "version: 1.0.1"):
         assert word in said
     git(clone, "commit", "-qam", "Second")
     assert "Rien ne prouve encore" in release(clone)[1]  # the record is of the commit before
