@@ -35,9 +35,8 @@ from testbed.patience import allowed, wait_for
 
 pytestmark = pytest.mark.upgrade
 
-# Where there is no tag yet: the first commit whose applications have no version of their own. Since then, the files by
-# which the servers' programs are set were written anew, and the archives' door took a locked wheel of its own.
-BASE = "950d7fdf7ad58b85665220f069dfa9740dcfc38b"
+# Version 0.9.0, for a clone without tags.
+BASE = "2ac0b0f38df2a7dfdff2eadfa8020dde7948d1db"
 LAB, NETWORK = "10.59.", "10.78."
 HOLDER = "gondecourt"
 SERVERS = {  # as the lab's inventory has them
