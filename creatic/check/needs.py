@@ -245,12 +245,14 @@ class Needs:
 
     def _open_vault(self) -> None:
         """Take the passwords of ansible-vault that Ansible's own settings name."""
-        from ansible import constants as C
+        from ansible import constants
 
-        if C.DEFAULT_VAULT_PASSWORD_FILE or C.DEFAULT_VAULT_IDENTITY_LIST:
+        if constants.DEFAULT_VAULT_PASSWORD_FILE or constants.DEFAULT_VAULT_IDENTITY_LIST:
             from ansible.cli import CLI
 
-            given = CLI.setup_vault_secrets(self._loader, list(C.DEFAULT_VAULT_IDENTITY_LIST), auto_prompt=False)
+            given = CLI.setup_vault_secrets(
+                self._loader, list(constants.DEFAULT_VAULT_IDENTITY_LIST), auto_prompt=False
+            )
             self._loader.set_vault_secrets(given)
 
     def run(self) -> list[Problem]:

@@ -214,7 +214,7 @@ class Authority:
             csr = x509.load_pem_x509_csr(csr_text.encode())
             signed = csr.is_signature_valid
             public_key = csr.public_key()
-        except Exception:
+        except Exception:  # noqa: BLE001 # cryptography has no common error for an invalid request
             raise PkiError(f"{where} : CSR illisible") from None
         if not signed:
             raise PkiError(f"{where} : la signature de la CSR est fausse")

@@ -133,7 +133,7 @@ def _signed(authority: Authority, host: str, name: str, asked: str, commune: str
 def _key_of(csr: str) -> str:
     try:
         return fingerprint(x509.load_pem_x509_csr(csr.encode()).public_key())
-    except Exception:  # a machine's own words: the library says in many ways that it does not take them
+    except Exception:  # noqa: BLE001 # a machine's own words: the library says in many ways that it does not take them
         raise PkiError("demande de certificat illisible") from None
 
 

@@ -74,6 +74,6 @@ def check(count: int, root: Path = Path("/srv/node")) -> dict[str, Any]:
             except (OSError, exceptions.ConnectionTimeout):
                 result["muets"].append(where)
                 silent.add(node["id"])
-            except Exception as error:  # eventlet's Timeout is no Exception, http.client's errors have no common base
+            except Exception as error:  # noqa: BLE001 # eventlet's Timeout is no Exception, http.client's errors have no common base
                 result["muets"].append(f"{where} ({type(error).__name__})")
     return result

@@ -174,7 +174,7 @@ def check_pdf(path: Path) -> str | None:
             reader = PdfReader(stream, strict=False)
             encrypted = reader.is_encrypted
             pages = 0 if encrypted else len(reader.pages)
-        except Exception as error:  # pypdf raises about anything on a damaged file
+        except Exception as error:  # noqa: BLE001 # pypdf raises about anything on a damaged file
             return f"« {name} » est un PDF endommagé ({type(error).__name__}) ; exportez-le de nouveau."
     if encrypted:
         return f"« {name} » est protégé par un mot de passe ou des restrictions ; déposez-le sans protection."

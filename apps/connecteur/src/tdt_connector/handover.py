@@ -110,7 +110,7 @@ class Passerelle:
                         keep_back(self._journal)
                     failures.append(error)
                     return False
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 # one failed act does not stop the others
                     failures.append(HandoverError(f"{reference} : {error or type(error).__name__}"))
                     return False
                 done.extend(found)

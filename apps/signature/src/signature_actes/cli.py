@@ -200,7 +200,7 @@ def verifier(argv: Sequence[str] | None = None) -> int:
             found = asyncio.run(judge(arguments.fichier, person, trust, arguments.origine, limit))
         except (Refusal, MemoryError):
             raise
-        except Exception as error:  # what a hostile file makes of a parser is no reason to show a traceback
+        except Exception as error:  # noqa: BLE001 # what a hostile file makes of a parser is no reason to show a traceback
             raise unread(arguments.fichier.name, error) from None
         when = found.claimed_at.isoformat(timespec="seconds") if found.claimed_at else None
         told: dict[str, Any] = {"signataire": found.holder, "serie": found.serial, "date": when}

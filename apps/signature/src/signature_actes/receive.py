@@ -95,7 +95,7 @@ def _checked(
             told = told or refusal
         except MemoryError:
             raise
-        except Exception as error:  # what a hostile file makes of a parser
+        except Exception as error:  # noqa: BLE001 # what a hostile file makes of a parser
             raise unread(signed.name, error) from None
         else:
             return found.holder, found.serial, found.claimed_at, found.remarks
@@ -152,7 +152,7 @@ def _suppliers(original: Path, signed: Path, asked: str, config: dict[str, Any])
             found = asyncio.run(qualified.check_detached(signed, original, lists))
     except (Refusal, MemoryError):
         raise
-    except Exception as error:  # what a hostile file makes of a parser
+    except Exception as error:  # noqa: BLE001 # what a hostile file makes of a parser
         raise unread(signed.name, error) from None
     told = [{"nom": one.holder, "serie": one.serial, "emetteur": one.issuer} for one in found]
     return {"taille": 0, "fournisseurs": told, "listes": lists.told}
@@ -250,7 +250,7 @@ def answer(source: BinaryIO, output: BinaryIO, config: dict[str, Any]) -> None:
             told = {"refus": str(refusal)}
         except MemoryError:
             told = {"refus": limits.TOO_MUCH}
-        except Exception as error:  # said to who operates the machine
+        except Exception as error:  # noqa: BLE001 # said to who operates the machine
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             told = {"refus": _FAULT.format(config.get("unite", "parapheur-sceau"))}
         output.write(json.dumps(told, ensure_ascii=False).encode() + b"\n")

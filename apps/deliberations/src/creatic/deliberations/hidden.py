@@ -70,7 +70,7 @@ def readable() -> Iterator[None]:
         yield
     except Unfit:
         raise
-    except Exception as error:  # a broken file makes the library raise anything
+    except Exception as error:  # noqa: BLE001 # a broken file makes the library raise anything
         what = type(error).__name__
         raise Unfit(f"ce PDF ne se lit pas ({what}). À faire : enregistrez-le de nouveau en PDF") from None
 

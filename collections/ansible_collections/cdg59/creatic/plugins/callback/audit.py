@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ansible import constants as C
+from ansible import constants
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
 
@@ -38,7 +38,7 @@ class CallbackModule(Listener):
         super().__init__(*args, **kwargs)
         self.folder: Path | None = None
         self.follower = Follower()
-        self.alone = C.DEFAULT_STDOUT_CALLBACK == self.CALLBACK_NAME
+        self.alone = constants.DEFAULT_STDOUT_CALLBACK == self.CALLBACK_NAME
 
     def _say(self, text: str, color: str | None = None) -> None:
         if self.alone and text:
@@ -56,18 +56,18 @@ class CallbackModule(Listener):
         self._end_phase()
         hosts = play.get_variable_manager()._inventory.get_hosts(play.hosts)
         title = self.follower.begin(str(play.get_vars().get("creatic_phase", "")), [host.name for host in hosts])
-        self._say(title and f"\n{title}", C.COLOR_HIGHLIGHT)
+        self._say(title and f"\n{title}", constants.COLOR_HIGHLIGHT)
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Keep what would change."""
         name, task = result.host.get_name(), result.task
-        if task.action in C._ACTION_ALL_INCLUDES:
+        if task.action in constants._ACTION_ALL_INCLUDES:
             self.follower.seen(name)
             return
         hidden = "censored" in result.result or bool(task.no_log)
         changed = result.is_changed()
         told = steps.place(*steps.named(task))
-        self._say(self.follower.done(name, told, result.result, changed=changed, hidden=hidden), C.COLOR_OK)
+        self._say(self.follower.done(name, told, result.result, changed=changed, hidden=hidden), constants.COLOR_OK)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
         """A host for which there is nothing to do went through the phase."""
@@ -84,11 +84,11 @@ class CallbackModule(Listener):
 
     def _stopped(self, result: Any, *, reached: bool) -> None:
         name, task = result.host.get_name(), steps.place(*steps.named(result.task))
-        self._say(self.follower.stopped(name, task, result.result, reached=reached), C.COLOR_ERROR)
+        self._say(self.follower.stopped(name, task, result.result, reached=reached), constants.COLOR_ERROR)
 
     def _end_phase(self) -> None:
         text, drifted = self.follower.end()
-        self._say(text, C.COLOR_CHANGED if drifted else C.COLOR_OK)
+        self._say(text, constants.COLOR_CHANGED if drifted else constants.COLOR_OK)
         if self.folder is not None and os.environ.get(store.FOLDER):  # an audit that is interrupted keeps it
             store.write_followed(self.folder, self.follower.hosts)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import ansible
-from ansible import constants as C
+from ansible import constants
 from ansible.executor.module_common import _CachedModule
 from ansible.release import __version__
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.bytecode import compiled
@@ -79,7 +79,7 @@ class CallbackModule(Listener):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._run = Path(C.DEFAULT_LOCAL_TMP) / "ansiballz_cache"
+        self._run = Path(constants.DEFAULT_LOCAL_TMP) / "ansiballz_cache"
         self._kept = Kept("modules")
         self._sources = ""
         self._compiled: set[str] = set()

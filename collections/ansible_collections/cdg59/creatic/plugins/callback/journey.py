@@ -9,8 +9,7 @@ import sys
 import time
 from typing import Any
 
-from ansible import constants as C
-from ansible import context
+from ansible import constants, context
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, duration
@@ -100,7 +99,7 @@ class CallbackModule(CallbackBase):
         """Show the title of a play that takes a machine; another is nothing to read."""
         if self._title:
             title, self._title = self._title, ""
-            self._say(title, C.COLOR_HIGHLIGHT)
+            self._say(title, constants.COLOR_HIGHLIGHT)
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         """Show on a terminal, in one line, that it goes on."""
@@ -119,7 +118,7 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_ok(self, result: Any) -> None:
         """Show what is to be read."""
         said, action = result.result, result.task.action.rpartition(".")[2]
-        changed = action not in C._ACTION_ALL_INCLUDES and result.is_changed()
+        changed = action not in constants._ACTION_ALL_INCLUDES and result.is_changed()
         self._changes += changed
         if changed and context.CLIARGS.get("check"):
             self._say(f"   ~ {result.host.get_name():<34} {steps.changes(result.task, said)}")
@@ -155,13 +154,15 @@ class CallbackModule(CallbackBase):
         """Say who does not answer."""
         why, fix = explain(failure_message(result.result))
         if result.task.ignore_unreachable:
-            self._say(f"   {result.host.get_name()} : injoignable, laissé de côté ({why})", C.COLOR_WARN)
+            self._say(f"   {result.host.get_name()} : injoignable, laissé de côté ({why})", constants.COLOR_WARN)
             return
         self._failed(result, "injoignable", why, fix)
 
     def _failed(self, result: Any, what: str, why: str, fix: str) -> None:
-        self._say(f"   ✗ {result.host.get_name()} : {what} ({steps.place(*steps.named(result.task))})", C.COLOR_ERROR)
-        self._say(f"     {why}", C.COLOR_ERROR)
+        self._say(
+            f"   ✗ {result.host.get_name()} : {what} ({steps.place(*steps.named(result.task))})", constants.COLOR_ERROR
+        )
+        self._say(f"     {why}", constants.COLOR_ERROR)
         if fix:
             self._say(f"     → {fix}")
 
@@ -180,7 +181,7 @@ class CallbackModule(CallbackBase):
         if lost or failed:
             ends = (("Échec", failed), ("Injoignable", lost))
             told = [f"{what} : {', '.join(names)}" for what, names in ends if names]
-            self._say(f"\nPas fini. {'. '.join(told)}. {spent.capitalize()}.", C.COLOR_ERROR)
+            self._say(f"\nPas fini. {'. '.join(told)}. {spent.capitalize()}.", constants.COLOR_ERROR)
         elif not stats.processed:
             self._say("Aucune machine de l'inventaire n'est visée : rien n'est fait.")
         else:

@@ -19,7 +19,7 @@ import threading
 import time
 from typing import Any
 
-from ansible import constants as C
+from ansible import constants
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import duration
 from ansible_collections.cdg59.creatic.plugins.plugin_utils import interruption, waited
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
@@ -121,7 +121,7 @@ class CallbackModule(Listener):
     def _say(self, text: str) -> None:
         # On a terminal, callback « rollout » leaves a line that it rewrites in place.
         clear = "\r\033[2K" if sys.stdout.isatty() else ""
-        self._display.display(f"{clear}{text}", color=C.COLOR_VERBOSE)
+        self._display.display(f"{clear}{text}", color=constants.COLOR_VERBOSE)
         sys.stdout.flush()  # Ansible does not: behind a pipe, this would come at the end
 
     def lines(self, now: float, interval: float) -> list[str]:

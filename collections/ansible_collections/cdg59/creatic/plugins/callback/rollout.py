@@ -15,8 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ansible import constants as C
-from ansible import context
+from ansible import constants, context
 from ansible.template import Templar
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.words import count, duration, now
@@ -87,7 +86,7 @@ class CallbackModule(Listener):
         self.machines: Any = None
         self.profiles: dict[str, str] = {}
         self.check = False
-        self.alone = C.DEFAULT_STDOUT_CALLBACK == self.CALLBACK_NAME
+        self.alone = constants.DEFAULT_STDOUT_CALLBACK == self.CALLBACK_NAME
         self._pid = os.getpid()
         self._clock = time.monotonic()
         self._started = now()
@@ -145,7 +144,7 @@ class CallbackModule(Listener):
         if self.follower and (title := self.follower.begin(str(play.get_vars().get("creatic_phase", "")))):
             if self.follower.phase == "preuves" and not self.machines:
                 self._last = play.get_tasks()[-1][-1]._uuid  # by blocks
-            self._say(f"\n{title}", C.COLOR_HIGHLIGHT)
+            self._say(f"\n{title}", constants.COLOR_HIGHLIGHT)
             for line in profiles.waiting(self.profiles) if self.follower.phase == "deploiement" else []:
                 self._say(f"   … {line}")
 
@@ -277,7 +276,7 @@ class CallbackModule(Listener):
         if self.follower:
             if self.follower.phase == "correctifs":
                 evidence_updates.begin(self.home, result.host.get_name())
-            counts = result.task.action not in C._ACTION_ALL_INCLUDES
+            counts = result.task.action not in constants._ACTION_ALL_INCLUDES
             changed = result.is_changed()
             self.follower.done(result.host.get_name(), result.result, changed=changed, counts=counts)
             if self.check and changed and counts and self.follower.phase == "deploiement":
@@ -287,18 +286,20 @@ class CallbackModule(Listener):
         if self.follower:
             (task, role), name = steps.named(result.task), result.host.get_name()
             lines = self.follower.stopped(name, task, result.result, reached=reached, role=role)
-            for line, color in zip(lines if self.alone else [], (C.COLOR_ERROR, C.COLOR_ERROR, None), strict=False):
+            for line, color in zip(
+                lines if self.alone else [], (constants.COLOR_ERROR, constants.COLOR_ERROR, None), strict=False
+            ):
                 self._say(line, color)
 
     def _end_phase(self) -> None:
         for line in self.follower.end() if self.follower else []:
-            self._say(line, C.COLOR_OK)
+            self._say(line, constants.COLOR_OK)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Conclude: write the evidence, show the table."""
         self._end_phase()
         if self.follower is None:
-            self._say("Aucun hôte n'est visé : vérifier --limit et l'inventaire.", C.COLOR_ERROR)
+            self._say("Aucun hôte n'est visé : vérifier --limit et l'inventaire.", constants.COLOR_ERROR)
             return
         self.follower.conclude({name for counts in (stats.failures, stats.dark) for name, n in counts.items() if n})
         if self.check:
@@ -323,10 +324,10 @@ class CallbackModule(Listener):
             self._say(line)
         self._say(f"Durée : {duration(time.monotonic() - self._clock)}.")
         if folder is None:
-            self._say("Aucune preuve écrite : ce passage n'a rien pu constater.", C.COLOR_ERROR)
+            self._say("Aucune preuve écrite : ce passage n'a rien pu constater.", constants.COLOR_ERROR)
             return
         if unsealed:
-            self._say(f"Preuves NON SIGNÉES : {unsealed}", C.COLOR_ERROR)
+            self._say(f"Preuves NON SIGNÉES : {unsealed}", constants.COLOR_ERROR)
         self._say(f"Preuves : {folder / 'rapport.html'}")
 
     def _conclude(self, run: Run) -> None:
@@ -344,10 +345,10 @@ class CallbackModule(Listener):
         standing = follow.standing(outcome.state, {one.slug for one in self.communes if one.outgoing})
         self._say(f"{standing} Durée : {duration(time.monotonic() - self._clock)}.")
         if outcome.folder is None:
-            self._say("Aucune preuve écrite : ce passage n'a rien pu constater.", C.COLOR_ERROR)
+            self._say("Aucune preuve écrite : ce passage n'a rien pu constater.", constants.COLOR_ERROR)
             return
         if outcome.unsealed:
-            self._say(f"Preuves NON SIGNÉES : {outcome.unsealed}", C.COLOR_ERROR)
+            self._say(f"Preuves NON SIGNÉES : {outcome.unsealed}", constants.COLOR_ERROR)
         self._say(f"Preuves : {evidence / 'index.html'} (passage {run.run_id})")
 
     def _left(self) -> str:
