@@ -118,11 +118,11 @@ class FrenchParser(Parser):
             if not self.contexts:
                 return super().parse_argv(argv)
             self._line = argv
-            former = [_called(old, self.contexts[new]) for old, new in FORMER.items() if new in self.contexts]
+            former = [_rename_context(old, self.contexts[new]) for old, new in FORMER.items() if new in self.contexts]
             known = Parser([*self.contexts.values(), *former], self.initial, self.ignore_unknown)
-            found = known.parse_argv(self._asking(self._joined(argv)))
+            found = known.parse_argv(self._move_help(self._join_words(argv)))
         except ParseError as error:
-            raise ParseError(self._explained(str(error), error.context), error.context) from None
+            raise ParseError(self._explain_error(str(error), error.context), error.context) from None
         except ValueError as error:  # of int(): what is asked to be one
             told = str(error).rpartition(": ")[2].strip("'")
             raise ParseError(f"« {told} » n'est pas un nombre entier, que son option attend. {_HELP}.", None) from None
@@ -136,7 +136,7 @@ class FrenchParser(Parser):
                 _must_be_whole(one)
         return found
 
-    def _joined(self, argv: Sequence[str]) -> list[str]:
+    def _join_words(self, argv: Sequence[str]) -> list[str]:
         """Have the words after a command be the one value that invoke takes: its option's, or a list.
 
         A word there is never a command: a server may be called as one is.
@@ -156,7 +156,7 @@ class FrenchParser(Parser):
         known = (at for at, word in enumerate(argv) if FORMER.get(word, word) in self.contexts)
         return next(known, len(argv))
 
-    def _asking(self, argv: list[str]) -> list[str]:
+    def _move_help(self, argv: list[str]) -> list[str]:
         """Have a command's --help explain it: invoke takes it for the first value that the command awaits."""
         place = self._command_at(argv)
         command = self.contexts.get(FORMER.get(argv[place], argv[place])) if place < len(argv) else None
@@ -165,7 +165,7 @@ class FrenchParser(Parser):
                 return [today(argv[place]), *("…" for _value in command.missing_positional_args), "--help"]
         return argv
 
-    def _explained(self, told: str, context: object) -> str:
+    def _explain_error(self, told: str, context: object) -> str:
         name = today(getattr(context, "name", None) or "")
         of_command = f"fab {name} : " if name else ""
         aid = f"« fab {name} --help » montre ses options" if name else _HELP
@@ -174,11 +174,11 @@ class FrenchParser(Parser):
             if word.startswith("-") and not name:
                 return self._before_any_command(word)
             if word.startswith("-"):
-                nearest = _nearest(word, getattr(context, "flags", ()))
+                nearest = _nearest_word(word, getattr(context, "flags", ()))
                 return f"{of_command}l'option « {word} » n'existe pas.{nearest} {aid}."
             if name:
                 return f"{of_command}« {word} » est de trop : ce n'est pas une de ses valeurs. {aid}."
-            return f"La commande « {word} » n'existe pas.{_nearest(word, self.contexts)} {_HELP}."
+            return f"La commande « {word} » n'existe pas.{_nearest_word(word, self.contexts)} {_HELP}."
         if found := re.fullmatch(r"'(.+)' did not receive required positional arguments: (.+)", told):
             return f"fab {name} : il manque {found[2].replace("'", '')}. « fab {name} --help » les explique."
         if found := re.match(r"Flag <Argument: ([\w-]+).* needed value", told):
@@ -195,7 +195,9 @@ class FrenchParser(Parser):
         owners = [name for name in line if word in getattr(self.contexts.get(name), "flags", ())]
         if owners:
             return f"L'option « {word} » s'écrit après sa commande : fab {owners[0]} {word} …"
-        return f"L'option « {word} » n'existe pas.{_nearest(word, ('--help', '--list', '--version'), 0.7)} {_HELP}."
+        return (
+            f"L'option « {word} » n'existe pas.{_nearest_word(word, ('--help', '--list', '--version'), 0.7)} {_HELP}."
+        )
 
 
 class Command(Task):
@@ -228,7 +230,7 @@ def written_today(line: str) -> str:
     return f"{program} {FORMER[name]}{space}{given}" if name in FORMER else line
 
 
-def _called(name: str, command: ParserContext) -> ParserContext:
+def _rename_context(name: str, command: ParserContext) -> ParserContext:
     """The same command by another name."""
     other = copy.deepcopy(command)
     other.name, other.aliases = name, ()
@@ -243,11 +245,11 @@ class French(Fab):
         self.core = FrenchParser(initial=self.initial_context, ignore_unknown=True).parse_argv(self.argv[1:])
 
     def load_collection(self) -> None:
-        with self._explaining():
+        with self._explain_refusals():
             super().load_collection()
 
     def parse_cleanup(self) -> None:
-        with self._explaining():
+        with self._explain_refusals():
             super().parse_cleanup()
 
     def update_config(self) -> None:
@@ -272,18 +274,20 @@ class French(Fab):
         command, known = self.collection[name], self.parser.contexts[name]
         needed = [one for one in known.args.values() if one.value is None]
         others = [one for one in known.args.values() if one.value is not None]
-        words = [f"{word} [{word}…]" if name in SEVERAL else word for word in (_written(name, one) for one in needed)]
+        words = [
+            f"{word} [{word}…]" if name in SEVERAL else word for word in (_required_value(name, one) for one in needed)
+        ]
         if name in OPTIONAL:
-            word = _word(name, OPTIONAL[name].removeprefix("--"))
+            word = _value_placeholder(name, OPTIONAL[name].removeprefix("--"))
             words = [f"[{word}…]" if name in SEVERAL else f"[{word}]"]
         print(" ".join(["Usage : fab", name, *words, *(["[--options]"] if others else [])]))
         print(f"\nCe qu'elle fait :\n  {inspect.getdoc(command)}\n")
         if needed:
             print("À donner :")
-            self.print_columns([(_written(name, one), one.help) for one in needed])
+            self.print_columns([(_required_value(name, one), one.help) for one in needed])
         if others:
             print("Options :")
-            self.print_columns([(_option(one), one.help) for one in others])
+            self.print_columns([(_option_text(one), one.help) for one in others])
         print(f"Exemple : {command.example}")
 
     def list_tasks(self) -> None:
@@ -322,7 +326,7 @@ class French(Fab):
         return FrenchParser(initial=self.initial_context, contexts=known)
 
     @contextlib.contextmanager
-    def _explaining(self) -> Iterator[None]:
+    def _explain_refusals(self) -> Iterator[None]:
         """Refuse in French what invoke would take amiss, or refuses in English."""
         form = self.args["list-format"].value
         if form not in _FORMATS:
@@ -339,7 +343,8 @@ class French(Fab):
             if not str(error).startswith("No idea what"):
                 raise
             raise ParseError(
-                f"La commande « {word} » n'existe pas.{_nearest(word, self.parser.contexts)} {_HELP}.", error.context
+                f"La commande « {word} » n'existe pas.{_nearest_word(word, self.parser.contexts)} {_HELP}.",
+                error.context,
             ) from None
         except Exit as error:
             if found := re.match(r"Can't find any collection named '(.+)'!", error.message or ""):
@@ -385,22 +390,22 @@ def _is_unread() -> bool:
 def _in_lab() -> bool:
     try:
         return environment.chosen(TOP).lab
-    except environment.EnvironmentRefused:
+    except environment.InvalidEnvironmentError:
         return False
 
 
-def _word(command: str, name: str) -> str:
+def _value_placeholder(command: str, name: str) -> str:
     """What stands for a value: one of them, where there may be several."""
     return (name.removesuffix("s") if command in SEVERAL else name).upper()
 
 
-def _written(command: str, one: Argument) -> str:
+def _required_value(command: str, one: Argument) -> str:
     """How a value that a command cannot do without is written after it."""
-    word = _word(command, one.name)
+    word = _value_placeholder(command, one.name)
     return word if one.positional else f"--{one.name} {word}"
 
 
-def _option(one: Argument) -> str:
+def _option_text(one: Argument) -> str:
     """An option as it is written, its letter first."""
     value = " VALEUR" if one.takes_value else ""
     return ", ".join(f"{'-' if len(name) == 1 else '--'}{name}{value}" for name in sorted(one.names, key=len))
@@ -426,6 +431,6 @@ def _one_of(name: str, other: str) -> str:
     )
 
 
-def _nearest(word: str, known: Iterable[str], like: float = 0.5) -> str:
+def _nearest_word(word: str, known: Iterable[str], like: float = 0.5) -> str:
     found = difflib.get_close_matches(word, [str(one) for one in known], 1, like)
     return f" Vouliez-vous dire « {found[0]} » ?" if found else ""

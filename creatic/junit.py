@@ -38,15 +38,15 @@ def rewrite(path: Path) -> None:
             kept |= {"group": noted["essai"]} if "essai" in noted else {}
             one = etree.SubElement(suite(noted.get("machine", ""), before), "testcase", kept)
             for child in case:
-                _keep(one, child, lost=noted.get("machine_perdue") == "oui")
+                _move_child(one, child, lost=noted.get("machine_perdue") == "oui")
         if not suites:
             suite("", before)
     for one in made:
-        _count(one)
+        _count_results(one)
     etree.ElementTree(made).write(path, encoding="utf-8", xml_declaration=True)
 
 
-def _keep(case: Any, child: Any, *, lost: bool) -> None:
+def _move_child(case: Any, child: Any, *, lost: bool) -> None:
     from lxml import etree
 
     if child.tag in _RESULTS:
@@ -58,7 +58,7 @@ def _keep(case: Any, child: Any, *, lost: bool) -> None:
         etree.SubElement(case, child.tag).text = child.text
 
 
-def _count(suite: Any) -> None:
+def _count_results(suite: Any) -> None:
     cases = suite.findall("testcase")
     suite.set("tests", str(len(cases)))
     suite.set("failures", str(sum(one.find("failure") is not None for one in cases)))

@@ -14,12 +14,12 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.words import duratio
 INTERVAL_S = 30.0
 
 
-def _print(text: str) -> None:
+def _print_text(text: str) -> None:
     print(text, flush=True)
 
 
 @contextlib.contextmanager
-def waiting(what: str, say: Callable[[str], None] = _print, every: float = INTERVAL_S) -> Iterator[None]:
+def report_progress(what: str, say: Callable[[str], None] = _print_text, every: float = INTERVAL_S) -> Iterator[None]:
     """Say each interval, from a thread, that what is inside still lasts; nothing when it is shorter.
 
     Args:
@@ -29,11 +29,11 @@ def waiting(what: str, say: Callable[[str], None] = _print, every: float = INTER
     """
     over, started = threading.Event(), time.monotonic()
 
-    def tell() -> None:
+    def report_interval() -> None:
         while not over.wait(every):
             say(f"   … depuis {duration(time.monotonic() - started)} : {what}")
 
-    thread = threading.Thread(target=tell, daemon=True)
+    thread = threading.Thread(target=report_interval, daemon=True)
     thread.start()
     try:
         yield

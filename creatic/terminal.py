@@ -45,7 +45,7 @@ class Grid:
 
         Console(width=width).print(self._table)
 
-    def drawn(self, width: int, *, color: bool) -> str:
+    def render_text(self, width: int, *, color: bool) -> str:
         """As it would be printed."""
         from rich.console import Console
 

@@ -32,7 +32,7 @@ from tdt_connector.config import Delays
 
 from testbed.connector import Authority, Commune, platform
 
-STATUS_DELAY = 1.0  # seconds between two statuses at the TdT, as in the lab
+STATUS_INTERVAL_SECONDS = 1.0  # seconds between two statuses at the TdT, as in the lab
 
 
 class Meter:
@@ -60,7 +60,7 @@ class Meter:
 
 def tdt(folder: Path, authority: Authority, pipe: Connection) -> None:
     """The simulator, until the other end of the pipe says anything."""
-    with platform(folder, authority, delay=STATUS_DELAY) as server:
+    with platform(folder, authority, delay=STATUS_INTERVAL_SECONDS) as server:
         pipe.send(server.url)
         pipe.recv()
 

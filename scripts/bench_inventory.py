@@ -51,7 +51,7 @@ PLAY = """---
 """
 
 
-def _siren(number: int) -> str:
+def _make_siren(number: int) -> str:
     """Make a valid SIREN: the eight digits of a commune of the Nord, then Luhn's key."""
     digits = f"2159{number:04d}"
     total = sum(sum(divmod(int(digit) * (1 + place % 2), 10)) for place, digit in enumerate(digits))
@@ -66,7 +66,7 @@ def write_inventory(folder: Path, count: int) -> None:
         network = f"10.{number // 250}.{number % 250}"
         text = COMMUNE.format(
             number=number,
-            siren=_siren(number),
+            siren=_make_siren(number),
             agents=10 + number,
             wave=1 + number % 9,
             network=network,
@@ -75,7 +75,7 @@ def write_inventory(folder: Path, count: int) -> None:
         (folder / "communes" / f"commune-{number:03d}.yml").write_text(text, encoding="utf-8")
 
 
-def _measure(title: str, command: Sequence[str | Path], folder: Path) -> None:
+def _measure_command(title: str, command: Sequence[str | Path], folder: Path) -> None:
     environment = os.environ | {
         "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(TOP / "collections"),
@@ -102,14 +102,18 @@ def main(count: int) -> None:
         everything: list[str | Path] = [tools / "ansible-inventory", "-i", source, "--list"]
         play: list[str | Path] = [tools / "ansible-playbook", "-i", source, folder / "play.yml"]
         print(f"{count} communes, {count * 5} hosts")
-        _measure("ansible-inventory --list, no cache", everything, folder)
-        _measure("ansible-inventory --list", everything, folder)
-        _measure("play of one host (-c local --limit)", [*play, "-c", "local", "-l", "commune-007-pc-1"], folder)
+        _measure_command("ansible-inventory --list, no cache", everything, folder)
+        _measure_command("ansible-inventory --list", everything, folder)
+        _measure_command(
+            "play of one host (-c local --limit)", [*play, "-c", "local", "-l", "commune-007-pc-1"], folder
+        )
         print("one commune: what Ansible itself costs")
         everything[2] = folder / "one" / "groupement.yml"
-        _measure("ansible-inventory --list", everything, folder)
+        _measure_command("ansible-inventory --list", everything, folder)
         play[2] = everything[2]
-        _measure("play of one host (-c local --limit)", [*play, "-c", "local", "-l", "commune-000-pc-1"], folder)
+        _measure_command(
+            "play of one host (-c local --limit)", [*play, "-c", "local", "-l", "commune-000-pc-1"], folder
+        )
 
 
 if __name__ == "__main__":

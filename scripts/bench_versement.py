@@ -46,13 +46,13 @@ SIZES_KB = (10, 1_000, 100_000)
 STAGES = {
     "réception": "engine Engine.receive",
     "dépaquetage et SHA-512 des fichiers": "container unpack",
-    "description": "passage Passage._describe",
+    "description": "passage Passage._read_description",
     "empreintes annoncées": "passage compare",
     "antivirus": "antivirus scan",
     "formats": "formats identify",
     "archive OCFL, ses SHA-512 et MD5": "aip build",
-    "écriture au stockage": "passage Passage._keep",
-    "journal, registre, réponse": "passage Passage._accept",
+    "écriture au stockage": "passage Passage._store_archive",
+    "journal, registre, réponse": "passage Passage._accept_sip",
 }
 PROGRAM = """
 import functools, hashlib, importlib, io, json, os, secrets, shutil, sys, tarfile, time
@@ -93,7 +93,7 @@ account = replace(loaded.accounts["gondecourt"], quota_mo=10**6)
 folder = Path("/var/lib/sae/mesure")  # on the disk that versements are on
 shutil.rmtree(folder, ignore_errors=True)
 folder.mkdir()
-made = engine.Engine.of(replace(loaded, folder=folder, accounts={"gondecourt": account}))
+made = engine.Engine.from_config(replace(loaded, folder=folder, accounts={"gondecourt": account}))
 made.store.ensure_container("gondecourt", "mesure")
 
 
@@ -153,11 +153,11 @@ def inside(door: Gateway, package: str) -> Iterator[Any]:
             raise OSError("ssh")
         source, sink = process.stdout, process.stdin
 
-        def ask(what: str, size: int) -> Any:
+        def send_order(what: str, size: int) -> Any:
             print(what, size, file=sink, flush=True)
             return json.loads(source.readline())
 
-        yield ask
+        yield send_order
         sink.close()
 
 

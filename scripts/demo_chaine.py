@@ -61,18 +61,18 @@ class Lab:
         self.hosts: dict[str, dict[str, Any]] = listing.read(done.stdout)["_meta"]["hostvars"]
         state = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser()
         self.home = state / self.hosts["relais"]["creatic_env"]
-        self.site = Site(*self._at("seances"))
-        self.parapheur = Parapheur(*self._at("signatures"))
-        self.ged = Store(*self._at("documents"))
+        self.site = Site(*self._machine_access("seances"))
+        self.parapheur = Parapheur(*self._machine_access("signatures"))
+        self.ged = Store(*self._machine_access("documents"))
         key = self.home / "ssh"
         self.ssh = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-i", str(key / "id_ed25519"),
                     "-o", f"UserKnownHostsFile={key / 'known_hosts'}"]  # fmt: skip # a list by rows
-        address, name, _home = self._at("relais")
+        address, name, _home = self._machine_access("relais")
         options = " ".join(self.ssh[1:])
         host = testinfra.get_host(f"ssh://creatic@{address}", ssh_extra_args=options)
         self.passerelle = Passerelle(address, name, self.home, host, self.ssh, self.ged)
 
-    def _at(self, name: str) -> tuple[str, str, Path]:
+    def _machine_access(self, name: str) -> tuple[str, str, Path]:
         one = self.hosts[name]
         return one["ansible_host"], one["creatic_names"][0], self.home
 
@@ -107,7 +107,7 @@ def wait(what: str, true: Callable[[], Any], seconds: float = 600) -> Any:
         raise SystemExit(str(error)) from None
 
 
-def say(text: str) -> None:
+def print_step(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
 
 
@@ -153,11 +153,11 @@ def sign(lab: Lab, those: Clerks, number: str) -> float:
     those.find(those.manager, number)
     carried = time.monotonic()
     those.visa(number)
-    say("Visé par le DGS ; le maire signe à son poste, avec son jeton")
+    print_step("Visé par le DGS ; le maire signe à son poste, avec son jeton")
     said = those.hand_in(number, lab.sign(those.to_sign(number)))
     if "À télétransmettre" not in said:
         raise SystemExit(f"la signature est refusée : {said[:800]}")
-    say("Signé, scellé ; le reste se fait seul, du connecteur aux archives (minuteries avancées)")
+    print_step("Signé, scellé ; le reste se fait seul, du connecteur aux archives (minuteries avancées)")
     return carried
 
 
@@ -178,16 +178,16 @@ def perform(folder: Path) -> dict[str, Any]:
     """Take one délibération through the chain; gives what is told of it."""
     lab = Lab()
     mark = "".join("abcdefghij"[int(digit)] for digit in time.strftime("%d%H%M%S"))
-    say("Gondecourt : la séance est préparée, tenue, la délibération votée")
+    print_step("Gondecourt : la séance est préparée, tenue, la délibération votée")
     started = time.monotonic()
     with clerks(lab.site, lab.parapheur, str(folder)) as those:
         number, projet = council(those, mark)
         reference = f"deliberations:{lab.site.done(MANAGER, 'GET', projet)['UID']}"
-        say(f"Délibération {number} adoptée ; la passerelle la porte au parapheur")
+        print_step(f"Délibération {number} adoptée ; la passerelle la porte au parapheur")
         carried = sign(lab, those, number)
         left = time.monotonic()
         those.publish(f"https://{lab.site.name}{projet}")
-        say("Le DGS a choisi ce qui sera publié : le document signé et son annexe")
+        print_step("Le DGS a choisi ce qui sera publié : le document signé et son annexe")
         times = those.times()
     arrive(lab, reference)
     ended = time.monotonic()
@@ -230,7 +230,7 @@ def main() -> int:
     home.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=time.strftime("%Y-%m-%d-%H%M%S-"), dir=home))
     found = perform(folder)
-    say(f"Acte {found['idacte']} : reçu en préfecture, publié, en GED ({found['documents_en_ged']} documents)")
+    print_step(f"Acte {found['idacte']} : reçu en préfecture, publié, en GED ({found['documents_en_ged']} documents)")
     for name, seconds in found["passages"]:
         print(f"          {name:<18} {seconds:7.1f} s")
     pages = found["pages"]

@@ -35,7 +35,7 @@ STATUSES = {"automatise": "automatisée", "manuel": "à attester", "sans_objet":
 # https://docs.ansible.com/ansible/latest/dev_guide/ansible_markup.html: what is shown as code, then what is in words.
 _CODE = re.compile(r"\b(?:RV|[COVEM])\(((?:[^\\)]|\\.)+)\)|\bP\(([^#)]+)#[a-z]+\)")
 _STYLES = {"I": "*{}*", "B": "**{}**", "U": "<{}>", "L": "[{}]({})"}
-_WORDS = re.compile(r"\b([IBUL])\(([^)]+)\)")
+_MARKUP_PATTERN = re.compile(r"\b([IBUL])\(([^)]+)\)")
 
 
 def markdown(text: str) -> str:
@@ -48,26 +48,26 @@ def markdown(text: str) -> str:
         parts = found[2].rsplit(",", 1) if found[1] == "L" else [found[2]]
         return _STYLES[found[1]].format(*(part.strip() for part in parts))
 
-    return _WORDS.sub(words, _CODE.sub(code, text))
+    return _MARKUP_PATTERN.sub(words, _CODE.sub(code, text))
 
 
-def _text(value: str | list[str]) -> str:
+def _join_text(value: str | list[str]) -> str:
     return " ".join(" ".join([value] if isinstance(value, str) else value).split())
 
 
-def _kind(spec: dict[str, Any]) -> str:
+def _describe_type(spec: dict[str, Any]) -> str:
     return str(spec["type"]) + (f" of {spec['elements']}" if "elements" in spec else "")
 
 
-def _rows(options: dict[str, Any], prefix: str = "") -> list[str]:
+def _option_rows(options: dict[str, Any], prefix: str = "") -> list[str]:
     rows = []
     for name, spec in options.items():
         default = "required" if spec.get("required") else f"`{spec['default']!r}`" if "default" in spec else "–"
         default = default.replace("|", "\\|")
         choices = f" One of: {', '.join(f'`{choice}`' for choice in spec['choices'])}." if "choices" in spec else ""
-        description = markdown(_text(spec["description"])).replace("|", "\\|")
-        rows.append(f"| `{prefix}{name}` | {_kind(spec)} | {default} | {description}{choices} |")
-        rows += _rows(spec.get("options", {}), f"{prefix}{name}.")
+        description = markdown(_join_text(spec["description"])).replace("|", "\\|")
+        rows.append(f"| `{prefix}{name}` | {_describe_type(spec)} | {default} | {description}{choices} |")
+        rows += _option_rows(spec.get("options", {}), f"{prefix}{name}.")
     return rows
 
 
@@ -77,18 +77,18 @@ def specs_of(role: Path) -> dict[str, Any]:
     return found
 
 
-def _others(specs: dict[str, Any]) -> list[str]:
+def _extra_tables(specs: dict[str, Any]) -> list[str]:
     """Tables of the entry points that are taken alone, and of what the role gives."""
     alone = [(name, spec) for name, spec in specs.items() if name not in ("main", "outputs")]
     lines = ["| `tasks_from` | what is done | variables |", "|---|---|---|"] if alone else []
     for name, spec in alone:
         options = ", ".join(f"`{option}`" for option in spec.get("options", {}))
-        lines.append(f"| `{name}` | {markdown(_text(spec['short_description']))} | {options or '–'} |")
+        lines.append(f"| `{name}` | {markdown(_join_text(spec['short_description']))} | {options or '–'} |")
     lines += [""] if alone else []
     if "outputs" in specs:
         lines += ["| given to others | type | meaning |", "|---|---|---|"]
         for name, spec in specs["outputs"]["options"].items():
-            lines.append(f"| `{name}` | {_kind(spec)} | {markdown(_text(spec['description']))} |")
+            lines.append(f"| `{name}` | {_describe_type(spec)} | {markdown(_join_text(spec['description']))} |")
         lines.append("")
     return lines
 
@@ -100,15 +100,15 @@ def readme(role: Path) -> str:
     lines = [
         f"# {role.name}",
         "",
-        markdown(_text(spec["short_description"])).rstrip(".") + ".",
+        markdown(_join_text(spec["short_description"])).rstrip(".") + ".",
         "",
-        markdown(_text(spec.get("description", ""))),
+        markdown(_join_text(spec.get("description", ""))),
         "",
     ]
-    rows = _rows(spec.get("options", {}))
+    rows = _option_rows(spec.get("options", {}))
     if rows:
         lines += ["| variable | type | default | meaning |", "|---|---|---|---|", *rows, ""]
-    lines += _others(specs)
+    lines += _extra_tables(specs)
     lines.append("Generated from `meta/argument_specs.yml` by `scripts/role_docs.py`.")
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
 
@@ -126,18 +126,18 @@ def default_errors(role: Path) -> list[str]:
     ]
 
 
-def _scope(waiver: dict[str, Any]) -> str:
+def _waiver_scope(waiver: dict[str, Any]) -> str:
     scope = waiver.get("portee", {})
     places = ["conteneurs"] if scope.get("conteneur") else []
     places += scope.get("profils", []) + [f"niveau {level}" for level in scope.get("niveaux", [])]
     return ", ".join(places) or "partout"
 
 
-def _details(control: dict[str, Any]) -> list[str]:
-    lines = [f"## {control['id']} : {control['titre']}", "", _text(control["demande"]), ""]
+def _control_details(control: dict[str, Any]) -> list[str]:
+    lines = [f"## {control['id']} : {control['titre']}", "", _join_text(control["demande"]), ""]
     lines += [f"- Niveau : {control['niveau']} ; {STATUSES[control['statut']]}."]
-    lines += [f"- {_text(control['motif'])}"] if "motif" in control else []
-    lines += [f"- À signer : « {_text(control['attestation'])} »"] if "attestation" in control else []
+    lines += [f"- {_join_text(control['motif'])}"] if "motif" in control else []
+    lines += [f"- À signer : « {_join_text(control['attestation'])} »"] if "attestation" in control else []
     lines += [f"- Réglée par `{control['variable']}`."] if "variable" in control else []
     for test in control.get("tests", []):
         file, function = test.split("::")
@@ -146,7 +146,8 @@ def _details(control: dict[str, Any]) -> list[str]:
         rules = ", ".join(f"`{rule}`" for rule in waiver.get("regles", [])) or "toute la recommandation"
         day = "/".join(reversed(waiver["fin"].split("-")))
         lines.append(
-            f"- Dérogation ({_scope(waiver)}) : {rules}. {_text(waiver['motif'])} {waiver['responsable']}, {day}."
+            f"- Dérogation ({_waiver_scope(waiver)}) : {rules}. {_join_text(waiver['motif'])} "
+            f"{waiver['responsable']}, {day}."
         )
     return [*lines, ""]
 
@@ -169,7 +170,7 @@ def controls_page(catalogue: dict[str, Any]) -> str:
         lines.append(f"| {level} | {len(asked)} | {' | '.join(str(count) for count in counts)} |")
     lines.append("")
     for control in controls:
-        lines += _details(control)
+        lines += _control_details(control)
     lines.append(f"Écrit par `scripts/role_docs.py` d'après `{CATALOGUE.relative_to(TOP)}`.")
     return "\n".join(lines) + "\n"
 
@@ -178,13 +179,13 @@ EVERYWHERE = ("base", "hardening", "access", "audit_agent", "firewall")
 SAVED = "backup_client"
 
 
-def _needed(title: str, introduction: str, wanted: list[variables.Need]) -> list[str]:
+def _needed_variables(title: str, introduction: str, wanted: list[variables.Need]) -> list[str]:
     lines = [f"## {title}", "", introduction, ""]
     if not wanted:
         return [*lines, "Rien de plus.", ""]
     lines += ["| variable | type | d'office | ce que c'est | rôle |", "|---|---|---|---|---|"]
     for need in sorted(wanted, key=lambda one: (not one.required, one.role, one.name)):
-        [row, *inside] = _rows({need.name: dict(need.spec)})
+        [row, *inside] = _option_rows({need.name: dict(need.spec)})
         name, kind, default, meaning = row.removesuffix(" |").split(" | ", 3)
         if need.spec.get("required"):
             default = "**à donner**" if need.required else "selon la machine"
@@ -224,7 +225,7 @@ def variables_page() -> str:
         "",
         "| fichier | ce qu'on y met |",
         "|---|---|",
-        *(f"| `{one['fichier']}` | {_text(one['dit'])} |" for one in known["fichiers"]),
+        *(f"| `{one['fichier']}` | {_join_text(one['dit'])} |" for one in known["fichiers"]),
         "",
         "## Variables d'environnement du poste de commande",
         "",
@@ -241,7 +242,7 @@ def variables_page() -> str:
         must = "**oui**" if one.get("obligatoire") else one.get("condition", "non")
         example = f"`{one['exemple']}`" if "exemple" in one else ""
         lines.append(
-            f"| `{name}` | {one['ou']} | {must} | {_text(one['dit'])} | {example.replace('|', chr(92) + '|')} |"
+            f"| `{name}` | {one['ou']} | {must} | {_join_text(one['dit'])} | {example.replace('|', chr(92) + '|')} |"
         )
     lines += ["", "L'inventaire calcule lui-même, et personne n'écrit :", ""]
     lines += [f"- `{name}` : {text}" for name, text in known["calculees"].items()]
@@ -249,14 +250,14 @@ def variables_page() -> str:
     lines += [f"- `{name}` : {text}" for name, text in known["essai"].items()]
     lines.append("")
     common = {need.name: need for need in variables.needs(TOP, "backup_server") if need.role in EVERYWHERE}
-    lines += _needed("Toutes les machines Debian", f"Rôles {', '.join(EVERYWHERE)}.", list(common.values()))
+    lines += _needed_variables("Toutes les machines Debian", f"Rôles {', '.join(EVERYWHERE)}.", list(common.values()))
     saved = {need.name: need for name in profiles.marked("sauvegarde") for need in variables.needs(TOP, name)}
     told = [need for need in saved.values() if need.role == SAVED]
-    lines += _needed("Machines sauvegardées", f"Profils {', '.join(profiles.marked('sauvegarde'))}.", told)
+    lines += _needed_variables("Machines sauvegardées", f"Profils {', '.join(profiles.marked('sauvegarde'))}.", told)
     for name, profile in profiles.load().items():
         if (TOP / "playbooks" / "profiles" / f"{name}.yml").is_file() and name != "hardening":
             own = [need for need in variables.needs(TOP, name) if need.role not in (*EVERYWHERE, SAVED)]
-            lines += _needed(f"Profil {name}", _profile_words(profile), own)
+            lines += _needed_variables(f"Profil {name}", _profile_words(profile), own)
     lines.append("Écrit par `scripts/role_docs.py` d'après les spécifications des rôles et le registre.")
     return "\n".join(lines) + "\n"
 

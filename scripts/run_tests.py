@@ -34,9 +34,12 @@ UNIT = ("-q", "-m", "not wine", "-n", "auto", "--dist", "worksteal")
 PLAYBOOK = ("ansible-playbook", "-i", "inventories/lab")
 # Their playbooks are of tests alone, or none: what they reach tells nothing.
 FILES = ("unit", "lint", "lab", "fuzz", "wine")
-NOTED = {"CREATIC_TASKS_REACHED": REACHED, "ANSIBLE_CALLBACK_PLUGINS": str(TOP / "tests" / "reached")}
+REACHED_TASKS_ENVIRONMENT = {
+    "CREATIC_TASKS_REACHED": REACHED,
+    "ANSIBLE_CALLBACK_PLUGINS": str(TOP / "tests" / "reached"),
+}
 # Long: each whole run draws one line of them.
-DRAWN = (
+DRAW_LINES = (
     ("room_patch", "audits"),
     ("room_faults", "poste"),
     ("chain",),
@@ -52,7 +55,7 @@ MAILED = "tests/profiles/supervision/test_supervision.py::test_a_unit_that_faile
 TWINS = {"archive_node": 3, "commune_pc": 3, "tdt_connector": 3}
 # The last would take a whole run over its limit.
 LONG = (
-    *dict.fromkeys(name for line in DRAWN for name in line),
+    *dict.fromkeys(name for line in DRAW_LINES for name in line),
     *("drills", "production", "closing", "upgrade", "coffres"),
 )
 # These have machines of their own, on a network of their own; after what else has so many.
@@ -84,13 +87,13 @@ class Draw:
     twins: dict[str, int]
 
     @classmethod
-    def of(cls, seed: int) -> Draw:
+    def from_seed(cls, seed: int) -> Draw:
         """The draw of a number."""
-        rest, line = divmod(seed, len(DRAWN))
+        rest, line = divmod(seed, len(DRAW_LINES))
         twins: dict[str, int] = {}
         for twin, count in TWINS.items():
             rest, twins[twin] = divmod(rest, count)
-        return cls(seed, DRAWN[line], twins)
+        return cls(seed, DRAW_LINES[line], twins)
 
     def __str__(self) -> str:
         twins = ", ".join(f"{twin}[{rank}]" for twin, rank in self.twins.items())
@@ -210,16 +213,16 @@ class Run:
         self.last: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
         self.record: dict[str, Any] = {
             "prouve": self.last.get("prouve", {}),
-            "commit": _git("rev-parse", "HEAD"),
-            "propre": not _git("status", "--porcelain"),
+            "commit": _run_git("rev-parse", "HEAD"),
+            "propre": not _run_git("status", "--porcelain"),
             "debut": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "demande": wanted,
         }
 
     def perform(self) -> None:
         """Run them all."""
-        self._announce()
-        threads = [threading.Thread(target=self._follow, args=(name,)) for name in self.parts]
+        self._print_plan()
+        threads = [threading.Thread(target=self._run_after_others, args=(name,)) for name in self.parts]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -229,7 +232,7 @@ class Run:
         """Say how it ended, and why what failed did; gives whether all passed."""
         failed = [name for name, part in self.parts.items() if part.verdict != "réussi"]
         for name in failed:
-            self._why(name)
+            self._print_failure(name)
         lasted = time.monotonic() - self.started
         print(f"\nPassage de {lasted / 60:.0f} min ({lasted:.0f} s), noté dans {RECORD.relative_to(TOP)}")
         if failed:
@@ -237,24 +240,24 @@ class Run:
         print(f"{len(self.parts) - len(failed)} passed, {len(failed)} failed", flush=True)
         return not failed
 
-    def _announce(self) -> None:
+    def _print_plan(self) -> None:
         if last := self.last.get("complet"):
             print(f"Le dernier passage complet d'ici a pris {last['secondes'] / 60:.0f} min ({last['verdict']}).")
         else:
             print("Aucun passage complet n'est noté ici : comptez de 45 à 70 minutes pour tout.")
         print(f"Parties : {', '.join(self.parts)}", flush=True)
 
-    def _follow(self, name: str) -> None:
+    def _run_after_others(self, name: str) -> None:
         part = self.parts[name]
         ends = [self.parts[one] for one in (*part.after, *part.needs) if one in self.parts]
         with self.lock:
             self.lock.wait_for(lambda: all(one.verdict for one in ends))
-        start, cores = time.monotonic(), _cores()
+        start, cores = time.monotonic(), _core_ticks()
         lacking = [one for one in part.needs if one in self.parts and self.parts[one].verdict != "réussi"]
         if not lacking:
             print(f"\n== {name} : commence ({time.strftime('%T')})", flush=True)
             try:
-                verdict = "réussi" if self._work(name, part) else "échec"
+                verdict = "réussi" if self._run_part(name, part) else "échec"
             except OSError as error:  # others wait for a verdict
                 (LOGS / name).write_text(f"{error}\n", encoding="utf-8")
                 verdict = "échec"
@@ -263,14 +266,14 @@ class Run:
             (LOGS / name).write_text(f"pas fait, faute de : {', '.join(lacking)}\n", encoding="utf-8")
         with self.lock:
             part.verdict, part.seconds = verdict, round(time.monotonic() - start)
-            used, whole_time = (after - before for before, after in zip(cores, _cores(), strict=True))
+            used, whole_time = (after - before for before, after in zip(cores, _core_ticks(), strict=True))
             part.busy = round(100 * used / max(1, whole_time))
-            self._note()
+            self._write_record()
             self.lock.notify_all()
-        print(f"\n== {name} : {verdict} en {part.seconds} s{self._left()}", flush=True)
+        print(f"\n== {name} : {verdict} en {part.seconds} s{self._remaining_parts()}", flush=True)
 
-    def _work(self, name: str, part: Part) -> bool:
-        noted = {} if name in FILES else NOTED
+    def _run_part(self, name: str, part: Part) -> bool:
+        noted = {} if name in FILES else REACHED_TASKS_ENVIRONMENT
         with (LOGS / name).open("w", encoding="utf-8") as log:
             for command in part.commands:
                 with subprocess.Popen(
@@ -291,14 +294,14 @@ class Run:
                     return False
         return True
 
-    def _left(self) -> str:
+    def _remaining_parts(self) -> str:
         waiting = [name for name, part in self.parts.items() if not part.verdict]
         known = (self.last.get("complet") or {}).get("secondes", 0) if self.wanted == "tout" else 0
         left = max(0, known - (time.monotonic() - self.started))
         about = f", environ {left / 60:.0f} min d'après le dernier passage" if known else ""
         return f" ; reste {', '.join(waiting)}{about}" if waiting else ""
 
-    def _note(self) -> None:
+    def _write_record(self) -> None:
         """Write what is known so far, beside the last complete run's length."""
         done = {name: part for name, part in self.parts.items() if part.verdict}
         failed = any(part.verdict != "réussi" for part in done.values())
@@ -323,7 +326,7 @@ class Run:
         new.write_text(text, encoding="utf-8")
         new.replace(RECORD)
 
-    def _why(self, name: str) -> None:
+    def _print_failure(self, name: str) -> None:
         """What a failed part printed last, and before that its lines that speak of a failure."""
         lines = (LOGS / name).read_text(encoding="utf-8", errors="replace").splitlines()
         telling = re.compile(r"^(?:.*\| )?(?:E  |FAILED|ERROR|fatal:|would reformat)|[Ee]rror")
@@ -331,17 +334,17 @@ class Run:
         print("\n".join([f"\n== {name}, {self.parts[name].verdict} :", *told, *lines[-40:]]), flush=True)
 
 
-def _cores() -> tuple[int, int]:
+def _core_ticks() -> tuple[int, int]:
     """Time of all cores since the machine started: used, and in all (proc_stat(5), in ticks)."""
     ticks = [int(one) for one in Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]]
     return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
 
 
-def _git(*arguments: str) -> str:
+def _run_git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=TOP, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def drawn(draw: Draw) -> dict[str, Part]:
+def drawn_parts(draw: Draw) -> dict[str, Part]:
     """A whole run: what each has, and what is drawn of the rest."""
     os.environ["CREATIC_WHOLE_RUN"] = f"{draw.seed:08x}"  # for scripts/verify
     print(draw)
@@ -360,7 +363,7 @@ def drawn(draw: Draw) -> dict[str, Part]:
     return found | {"taches": end}
 
 
-def left(share: str) -> list[str]:
+def unproven_parts(share: str) -> list[str]:
     """Names of the parts that nothing proved yet of this very commit, whatever was drawn, and of one share of them.
 
     Args:
@@ -374,7 +377,7 @@ def left(share: str) -> list[str]:
         raise SystemExit(f"« --all {share} » : il faut une part, comme 2/3 (la deuxième de trois machines).")
     rank, count = int(found[1]) - 1, int(found[2])
     rest = [name for place, name in enumerate((*LONG, *BY_NAME)) if (place + 1) % count == rank]
-    done = proven().get(_git("rev-parse", "HEAD"), {})
+    done = proven().get(_run_git("rev-parse", "HEAD"), {})
     return [name for name in ([*whole()] if rank == 0 else []) + rest if name not in done]
 
 
@@ -390,15 +393,15 @@ def chosen(names: list[str]) -> dict[str, Part]:
         SystemExit: there is no such part; the message (French) names those that exist.
     """
     if names[:1] == ["--all"]:
-        names = left(" ".join(names[1:]))
+        names = unproven_parts(" ".join(names[1:]))
         if not names:
             print("Toutes les parties sont prouvées à ce commit (.cache/essais.json).")
             raise SystemExit(0)
     if not names or names[0] == "--seed":
-        given = " ".join(names[1:]) if names else _git("rev-parse", "HEAD")[:8] or "0"
+        given = " ".join(names[1:]) if names else _run_git("rev-parse", "HEAD")[:8] or "0"
         if not re.fullmatch(r"[0-9a-f]{1,8}", given):
             raise SystemExit(f"« --seed {given} » : il faut le nombre qu'un passage a dit, comme 0a1b2c3d.")
-        return drawn(Draw.of(int(given, 16)))
+        return drawn_parts(Draw.from_seed(int(given, 16)))
     known = whole() | {name: long(name) for name in LONG} | {name: by_name(name) for name in BY_NAME}
     scenarios = sorted(path.parent.name for path in (TOP / "molecule").glob("*/molecule.yml"))
     wanted: dict[str, Part] = {}

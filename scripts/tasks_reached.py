@@ -42,7 +42,7 @@ PARTS = (
 )
 # Ansible replaces the imports by what they name before a run, and tells callbacks nothing of a meta.
 STATIC = {"import_tasks", "import_role", "import_playbook", "meta"}
-KNOWN = {"file", "task", "reason", "part", "chance"}
+EXCUSE_FIELDS = {"file", "task", "reason", "part", "chance"}
 
 
 @dataclass(frozen=True, order=True)
@@ -57,7 +57,7 @@ class Task:
         return f"{self.file}:{self.line} « {self.name} »"
 
 
-def _below(file: str, node: yaml.Node | None) -> Iterator[Task]:
+def _walk_tasks(file: str, node: yaml.Node | None) -> Iterator[Task]:
     """Tasks of a list of plays, of tasks or of blocks."""
     if not isinstance(node, yaml.SequenceNode):
         return
@@ -70,7 +70,7 @@ def _below(file: str, node: yaml.Node | None) -> Iterator[Task]:
             name = keys["name"].value if "name" in keys else ", ".join(keys)
             yield Task(file, item.start_mark.line + 1, name)
         for one in inside:
-            yield from _below(file, one)
+            yield from _walk_tasks(file, one)
 
 
 def tasks(repo: Path) -> list[Task]:
@@ -78,11 +78,11 @@ def tasks(repo: Path) -> list[Task]:
     found: list[Task] = []
     for path in sorted({path for glob in GLOBS for path in repo.glob(glob)}):
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        found += _below(str(path.relative_to(repo)), root)
+        found += _walk_tasks(str(path.relative_to(repo)), root)
     return sorted(found)
 
 
-def noted(folder: Path) -> set[tuple[str, int]]:
+def load_reached(folder: Path) -> set[tuple[str, int]]:
     """What the runs reached."""
     lines = [line for path in folder.glob("*") for line in path.read_text(encoding="utf-8").splitlines()]
     return {(file, int(line)) for file, _, line in (one.rpartition(":") for one in lines)}
@@ -98,7 +98,7 @@ def problems(
         file, name, wanted = excuse.get("file", ""), excuse.get("task"), excuse.get("part", [])
         where = f"{EXCUSED} : {file}" + (f" « {name} »" if name else "")
         wanted = [wanted] if isinstance(wanted, str) else wanted
-        if excuse.keys() - KNOWN or not excuse.get("reason") or not set(wanted) <= set(PARTS):
+        if excuse.keys() - EXCUSE_FIELDS or not excuse.get("reason") or not set(wanted) <= set(PARTS):
             found.append(
                 f"{where} : il faut « file », « reason », et au plus « task », « chance » et « part » "
                 f"({', '.join(PARTS)})"
@@ -131,7 +131,7 @@ def main() -> int:
     given = parser.parse_args()
     if unknown := set(given.part) - set(PARTS):
         parser.error(f"partie inconnue : {', '.join(sorted(unknown))} ; connues : {', '.join(PARTS)}")
-    reached = noted(given.folder)
+    reached = load_reached(given.folder)
     if not reached:
         print(f"{given.folder} : rien n'y est noté. Donnez ANSIBLE_CALLBACK_PLUGINS=tests/reached à l'essai.")
         return 1

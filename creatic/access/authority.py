@@ -46,9 +46,9 @@ ROLES = {"auditeur": False, "prestataire": True}
 LONGEST = dt.timedelta(hours=24)
 SHORTEST = dt.timedelta(seconds=10)
 ANYWHERE = "tous"
-_CLOCKS = dt.timedelta(minutes=1)  # a host's clock may be that much behind
+_CLOCK_SKEW = dt.timedelta(minutes=1)  # a host's clock may be that much behind
 _MOST_PRINCIPALS = 200  # OpenSSH takes 256
-_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600}
+_SECONDS_BY_UNIT = {"s": 1, "m": 60, "min": 60, "h": 3600}
 # Types as ssh-keygen shows them, and the least bits of a key.
 _KEYS = {"ED25519": 256, "ED25519-SK": 256, "ECDSA": 256, "ECDSA-SK": 256, "RSA": 3072}
 _CREATE = "lancez d'abord « fab pki.creer »"
@@ -84,7 +84,7 @@ def duration(text: str) -> dt.timedelta:
     parts = re.findall(r"([0-9]{1,6})(h|min|m|s)", text.strip().lower())
     if not parts or "".join(value + unit for value, unit in parts) != text.strip().lower():
         raise AccessError(f"--duree : « {text} » n'est pas une durée ; attendu : 4h, 90min, 1h30m")
-    found = dt.timedelta(seconds=sum(int(value) * _UNITS[unit] for value, unit in parts))
+    found = dt.timedelta(seconds=sum(int(value) * _SECONDS_BY_UNIT[unit] for value, unit in parts))
     if not SHORTEST <= found <= LONGEST:
         raise AccessError(
             f"--duree : « {text} » refusée ; un accès dure de {SHORTEST.seconds} s à "
@@ -93,7 +93,7 @@ def duration(text: str) -> dt.timedelta:
     return found
 
 
-def _principal(role: str, *groups: str) -> str:
+def _principal_name(role: str, *groups: str) -> str:
     return f"{role}@{'+'.join(sorted(groups)) or ANYWHERE}"
 
 
@@ -101,9 +101,9 @@ def host_principals(groups: Sequence[str], role: str) -> list[str]:
     """Principals that a host accepts for a role: anywhere, each of its inventory groups, each pair of them."""
     pairs = itertools.combinations(sorted(set(groups)), 2)
     return [
-        _principal(role),
-        *(_principal(role, group) for group in sorted(set(groups))),
-        *(_principal(role, *pair) for pair in pairs),
+        _principal_name(role),
+        *(_principal_name(role, group) for group in sorted(set(groups))),
+        *(_principal_name(role, *pair) for pair in pairs),
     ]
 
 
@@ -122,7 +122,7 @@ def principals(role: str, profiles: Sequence[str], communes: Sequence[str]) -> l
         raise AccessError(f"un {role} n'entre pas partout : donnez --profil ou --commune")
     groups = [f"commune_{slug.replace('-', '_')}" for slug in communes]
     # A pair's order is that of the names, on hosts as here.
-    found = [_principal(role, *filter(None, pair)) for pair in itertools.product(profiles or [""], groups or [""])]
+    found = [_principal_name(role, *filter(None, pair)) for pair in itertools.product(profiles or [""], groups or [""])]
     if len(found) > _MOST_PRINCIPALS:
         raise AccessError(
             f"{len(found)} combinaisons de profils et de communes, {_MOST_PRINCIPALS} au plus : resserrez le périmètre"
@@ -219,7 +219,7 @@ class Demand:
         return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
 
-def _keygen(*arguments: str, **options: Any) -> str:
+def _run_keygen(*arguments: str, **options: Any) -> str:
     done = subprocess.run(["ssh-keygen", "-q", *arguments], capture_output=True, text=True, check=False, **options)
     if done.returncode:
         raise AccessError(f"ssh-keygen a échoué : {(done.stderr or done.stdout).strip() or 'sans explication'}")
@@ -253,20 +253,20 @@ class SshAuthority:
                 raise AccessError(f"aucune autorité SSH dans {self.directory} : {_CREATE}")
             if check:
                 return ["autorité SSH à créer"]
-            self._create()
+            self._create_keys()
             return ["autorité SSH créée"]
-        with self._lock():
-            if self.public.exists() and self._published() == len(self._listed()):
+        with self._hold_lock():
+            if self.public.exists() and self._published_count() == len(self._published_serials()):
                 return []
             if not check:
-                self._publish()
+                self._publish_files()
         return ["liste des certificats SSH révoqués publiée"]
 
-    def _create(self) -> None:
+    def _create_keys(self) -> None:
         passphrase = self.passphrases.get_or_make("ssh")
         for folder in (self.directory, self.public.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._lock():
+        with self._hold_lock():
             if self.key.exists():  # another process, meanwhile
                 return
             write(self.registry, b"", 0o600)
@@ -276,17 +276,17 @@ class SshAuthority:
                 serialization.BestAvailableEncryption(passphrase),
             )
             write(self.key, data, 0o600)
-            self._publish()
+            self._publish_files()
 
     @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
+    def _hold_lock(self) -> Iterator[None]:
         if not self.directory.is_dir():
             raise AccessError(f"aucune autorité SSH dans {self.directory} : {_CREATE}")
         with (self.directory / "verrou").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
-    def _private(self) -> Any:
+    def _load_private_key(self) -> Any:
         try:
             return serialization.load_pem_private_key(self.key.read_bytes(), self.passphrases.get("ssh"))
         except FileNotFoundError:
@@ -294,7 +294,7 @@ class SshAuthority:
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise AccessError(f"{self.key} illisible : phrase secrète fausse, ou fichier endommagé") from None
 
-    def _published(self) -> int:
+    def _published_count(self) -> int:
         """Number of revocations in the published list; -1 when there is none that can be read."""
         done = subprocess.run(
             ["ssh-keygen", "-Q", "-l", "-f", str(self.krl)], capture_output=True, text=True, check=False
@@ -302,17 +302,17 @@ class SshAuthority:
         version = re.search(r"^# KRL version ([0-9]+)$", done.stdout, re.M)
         return int(version[1]) if done.returncode == 0 and version else -1
 
-    def _publish(self) -> None:
+    def _publish_files(self) -> None:
         if not self.public.exists():
-            key = self._private().public_key()
+            key = self._load_private_key().public_key()
             line = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
             write(self.public, line + b" groupement\n", 0o644)
-        listed = self._listed()
+        listed = self._published_serials()
         with tempfile.TemporaryDirectory(prefix="creatic-krl-") as folder:
             made, spec = Path(folder) / "krl", Path(folder) / "spec"
             spec.write_text("".join(f"serial: {serial}\n" for serial in sorted(listed)), encoding="ascii")
             # The version is how many there are: `_published` reads it back.
-            _keygen("-k", "-f", str(made), "-s", str(self.public), "-z", str(len(listed)), str(spec))
+            _run_keygen("-k", "-f", str(made), "-s", str(self.public), "-z", str(len(listed)), str(spec))
             write(self.krl, made.read_bytes(), 0o644)
 
     # -- the registry --------------------------------------------------------------------------------
@@ -343,14 +343,14 @@ class SshAuthority:
                 ) from None
         return found
 
-    def _revoked(self) -> set[int]:
+    def _revoked_serials(self) -> set[int]:
         return {line["serie"] for line in self.events() if line["evenement"] == "revocation"}
 
-    def _listed(self) -> set[int]:
+    def _published_serials(self) -> set[int]:
         """Numbers that the list of hosts has: a door is no certificate."""
-        return self._revoked() - {line["serie"] for line in self.events() if line["evenement"] == DOOR}
+        return self._revoked_serials() - {line["serie"] for line in self.events() if line["evenement"] == DOOR}
 
-    def _append(self, event: dict[str, Any]) -> None:
+    def _append_event(self, event: dict[str, Any]) -> None:
         append(self.registry, (json.dumps(event, ensure_ascii=False) + "\n").encode())
 
     def listing(self, now: dt.datetime | None = None) -> list[dict[str, Any]]:
@@ -381,10 +381,10 @@ class SshAuthority:
         """
         demand.check()
         moment = now or utc_now()
-        start, end = moment - _CLOCKS, moment + demand.duration
-        with self._lock():
+        start, end = moment - _CLOCK_SKEW, moment + demand.duration
+        with self._hold_lock():
             serial = max((line["serie"] for line in self.events()), default=0) + 1
-            text = self._sign(demand, key, serial, start, end)
+            text = self._sign_certificate(demand, key, serial, start, end)
             event = {
                 "evenement": "delivrance",
                 "serie": serial,
@@ -399,7 +399,7 @@ class SshAuthority:
                 "par": demand.operator,
                 "le": moment.isoformat(),
             }
-            self._append(event)
+            self._append_event(event)
         return event, text
 
     def note_door(
@@ -420,11 +420,11 @@ class SshAuthority:
         if not why.strip():
             raise AccessError("--motif : dites pourquoi, d'autres le liront")
         Demand(DOOR, lasts, [machine], operator, why, operator).check()
-        fingerprint = _keygen("-l", "-f", "-", input=f"{key}\n").split()[1]
+        fingerprint = _run_keygen("-l", "-f", "-", input=f"{key}\n").split()[1]
         moment = now or utc_now()
-        with self._lock():
+        with self._hold_lock():
             serial = max((line["serie"] for line in self.events()), default=0) + 1
-            self._append(
+            self._append_event(
                 {
                     "evenement": DOOR,
                     "serie": serial,
@@ -442,11 +442,13 @@ class SshAuthority:
             )
         return serial
 
-    def _sign(self, demand: Demand, key: PublicKey, serial: int, start: dt.datetime, end: dt.datetime) -> str:
+    def _sign_certificate(
+        self, demand: Demand, key: PublicKey, serial: int, start: dt.datetime, end: dt.datetime
+    ) -> str:
         options = ["clear", "permit-pty", f"force-command=enregistrer {serial} {int(end.timestamp())}"]
         if demand.source:
             options.append(f"source-address={demand.source}")
-        secret = self._private().private_bytes(
+        secret = self._load_private_key().private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
         )
         with tempfile.TemporaryDirectory(prefix="creatic-acces-") as folder:
@@ -457,7 +459,7 @@ class SshAuthority:
             try:
                 os.fchmod(handle, 0o600)
                 os.write(handle, secret)
-                _keygen(
+                _run_keygen(
                     *("-s", f"/proc/self/fd/{handle}", "-I", demand.key_id(serial), "-z", str(serial)),
                     *("-n", ",".join(demand.principals)),
                     *("-V", f"{int(start.timestamp()):#x}:{int(end.timestamp()):#x}"),
@@ -478,15 +480,15 @@ class SshAuthority:
         Raises:
             AccessError: no such certificate.
         """
-        with self._lock():
+        with self._hold_lock():
             granted = {line["serie"]: line for line in self.events() if line["evenement"] in _OPENINGS}
             found = granted.get(int(serial)) if re.fullmatch(r"[0-9]{1,12}", str(serial)) else None
             if found is None:
                 raise AccessError(f"certificat n° {serial} inconnu : « fab acces.registre » les montre")
-            if found["serie"] not in self._revoked():
+            if found["serie"] not in self._revoked_serials():
                 moment = (now or utc_now()).isoformat()
                 event = {"evenement": "revocation", "serie": found["serie"], "motif": why}
-                self._append(event | {"par": operator, "le": moment})
+                self._append_event(event | {"par": operator, "le": moment})
             if found["evenement"] != DOOR:
-                self._publish()
+                self._publish_files()
         return found

@@ -16,7 +16,7 @@ from creatic.access.authority import SshAuthority
 from creatic.evidence import store
 
 
-def keep(home: Path, operator: str) -> tuple[Path, str] | None:
+def seal_record(home: Path, operator: str) -> tuple[Path, str] | None:
     """Seal the certificates and revocations that no record has yet.
 
     Args:

@@ -39,7 +39,7 @@ _DATE = {
         {"pattern": r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])|(0[1-9]|[12]\d|3[01])/(0[1-9]|1[0-2])/\d{4}"}
     ),
 }
-_TEXT = {"parser": "", "parser_arguments": "", "validation": "", "validation_arguments": ""}
+_FREE_TEXT_FIELD = {"parser": "", "parser_arguments": "", "validation": "", "validation_arguments": ""}
 # What an agent may do with the documents of a type. Nobody but the administrator deletes.
 AGENT_ON_TYPE = (
     "cabinets.cabinet_add_document",
@@ -188,9 +188,9 @@ def configuration(plan: Mapping[str, Any], communes: Sequence[Mapping[str, Any]]
         "former": {},
     }
     for one in plan.get("metadonnees", []):
-        formatted = _DATE if one.get("format") == "date" else _TEXT
+        formatted = _DATE if one.get("format") == "date" else _FREE_TEXT_FIELD
         wanted["metadata_types"].append({"name": one["nom"], "label": one["libelle"], **formatted})
-        wanted["acls"].append(_acl("metadata_type", one["nom"], {EVERYONE: AGENT_ON_METADATA}))
+        wanted["acls"].append(_access_rule("metadata_type", one["nom"], {EVERYONE: AGENT_ON_METADATA}))
     for commune in sorted(communes, key=lambda one: str(one["slug"])):
         _add_commune(wanted, plan, commune)
     if filer:
@@ -232,23 +232,23 @@ def _check_types(plan: Mapping[str, Any], communes: Sequence[Mapping[str, Any]])
         raise GedError(problems)
 
 
-def _acl(kind: str, key: str | Sequence[str], roles: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def _access_rule(kind: str, key: str | Sequence[str], roles: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     return {"kind": kind, "key": key, "roles": {role: sorted(given) for role, given in roles.items()}}
 
 
-def _agents(commune: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _document_agents(commune: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Who works in the commune: an élu who only reads the council's papers has nothing to do among its documents."""
     council = commune.get("deliberations", {})
     readers = set(council.get("acces_elus", []))
     working = {key: value for key, value in commune.items() if key not in ("comptes", "deliberations", "entites")}
     working["deliberations"] = {key: value for key, value in council.items() if key != "acces_elus"}
-    named = set(_texts(working))
+    named = set(_walk_texts(working))
     return [
         one for one in commune.get("comptes", []) if one["identifiant"] not in readers or one["identifiant"] in named
     ]
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _walk_texts(value: Any) -> Iterator[str]:
     """All the texts of a part of a commune's file."""
     if isinstance(value, Mapping):
         value = list(value.values())
@@ -256,11 +256,11 @@ def _texts(value: Any) -> Iterator[str]:
         yield value
     elif isinstance(value, list | tuple):
         for one in value:
-            yield from _texts(one)
+            yield from _walk_texts(one)
 
 
 def _add_commune(wanted: dict[str, Any], plan: Mapping[str, Any], commune: Mapping[str, Any]) -> None:
-    name, accounts = labels.own(commune), _agents(commune)
+    name, accounts = labels.own(commune), _document_agents(commune)
     everybody = [{"nom": "Agents", "agents": [one["identifiant"] for one in accounts]}]
     services = commune.get("ged", {}).get("services", everybody)
     there = {
@@ -303,7 +303,7 @@ def _add_commune(wanted: dict[str, Any], plan: Mapping[str, Any], commune: Mappi
         )
         having = [group for group, service in groups.items() if one["nom"] in service.get("types", [one["nom"]])]
         roles = [name] if len(having) == len(groups) else having
-        wanted["acls"].append(_acl("document_type", label, dict.fromkeys(roles, AGENT_ON_TYPE)))
+        wanted["acls"].append(_access_rule("document_type", label, dict.fromkeys(roles, AGENT_ON_TYPE)))
 
     parents = {folder["libelle"]: folder.get("parent") for folder in plan["plan"]}
     paths = [[name]]
@@ -314,13 +314,13 @@ def _add_commune(wanted: dict[str, Any], plan: Mapping[str, Any], commune: Mappi
             above = parents[above]
         paths.append([name, *path])
     wanted["cabinets"] += sorted(paths, key=len)
-    wanted["acls"].append(_acl("cabinet", name, {name: AGENT_ON_CABINET}))
+    wanted["acls"].append(_access_rule("cabinet", name, {name: AGENT_ON_CABINET}))
 
     for one in plan.get("index", []):
         label = labels.own(commune, one["libelle"])
         levels = [_LEVELS.get(level, f"{{{{ document.metadata_value_of.{level} }}}}") for level in one["niveaux"]]
         wanted["indexes"].append({"label": label, "document_types": types, "levels": levels})
-        wanted["acls"].append(_acl("index_template", label, {name: AGENT_ON_INDEX}))
+        wanted["acls"].append(_access_rule("index_template", label, {name: AGENT_ON_INDEX}))
     services_, types_ = [one["nom"] for one in services], [one["libelle"] for one in plan["types"]]
     labels.note(wanted, "group", commune, services_)
     labels.note(wanted, "role", commune, ["", *services_])

@@ -56,7 +56,7 @@ class ParapheurError(ProblemsError, cause="parapheur"):
     heading = "Parapheur : rien n'est changé. {count} :"
 
 
-def _check(communes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _check_communes(communes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     problems = [
         Problem(
             f"communes/{one['slug']}.yml",
@@ -73,7 +73,7 @@ def _check(communes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted(communes, key=lambda one: str(one["slug"]))
 
 
-def _steps(commune: Mapping[str, Any], circuit: str) -> dict[str, dict[str, Any]]:
+def _circuit_steps(commune: Mapping[str, Any], circuit: str) -> dict[str, dict[str, Any]]:
     """Steps of a circuit and who passes each, in order."""
     asked = commune["parapheur"]
     wanted = {
@@ -88,11 +88,11 @@ def _steps(commune: Mapping[str, Any], circuit: str) -> dict[str, dict[str, Any]
     }
 
 
-def _people(commune: Mapping[str, Any]) -> list[str]:
+def _parapheur_logins(commune: Mapping[str, Any]) -> list[str]:
     asked = commune["parapheur"]
     found = {*asked["redacteurs"], *asked.get("delegataires", [])}
     for circuit in CIRCUITS:
-        for role in _steps(commune, circuit).values():
+        for role in _circuit_steps(commune, circuit).values():
             found |= {role["titulaire"], *role["suppleants"]}
     return sorted(found)
 
@@ -129,8 +129,8 @@ def configuration(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "former": {},
     }
     workflows: dict[str, dict[str, Any]] = {}
-    for commune in _check(communes):
-        name, people = labels.own(commune), _people(commune)
+    for commune in _check_communes(communes):
+        name, people = labels.own(commune), _parapheur_logins(commune)
         there = {
             (one["username"], one["commune"]) for one in wanted["users"]
         }  # of the commune, for one who signs for its CCAS too
@@ -148,7 +148,7 @@ def configuration(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         wanted["groups"][name] = people
         wanted["roles"][name] = [name]
         for circuit in CIRCUITS:
-            label, steps = _type_label(commune, circuit), list(_steps(commune, circuit))
+            label, steps = _type_label(commune, circuit), list(_circuit_steps(commune, circuit))
             wanted["document_types"].append(
                 {
                     "label": label,
@@ -160,7 +160,7 @@ def configuration(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 }
             )
             wanted["acls"].append({"kind": "document_type", "key": label, "roles": {name: sorted(ON_TYPE)}})
-            workflow = workflows.setdefault(_workflow_name(steps), _workflow(steps))
+            workflow = workflows.setdefault(_workflow_name(steps), _workflow_definition(steps))
             workflow["document_types"].append(label)
         labels.note(wanted, "group", commune, [""])
         labels.note(wanted, "role", commune, [""])
@@ -171,7 +171,7 @@ def configuration(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return wanted
 
 
-def _workflow(steps: Sequence[str]) -> dict[str, Any]:
+def _workflow_definition(steps: Sequence[str]) -> dict[str, Any]:
     """A workflow of Mayan: what may come after what."""
     transitions: list[dict[str, Any]] = []
 
@@ -229,19 +229,19 @@ def application(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 "personnes": {
                     one["identifiant"]: f"{one['prenom']} {one['nom']}"
                     for one in commune["comptes"]
-                    if one["identifiant"] in _people(commune)
+                    if one["identifiant"] in _parapheur_logins(commune)
                 },
                 "redacteurs": list(commune["parapheur"]["redacteurs"]),
                 "delegataires": list(commune["parapheur"].get("delegataires", [])),
                 "circuits": {
                     circuit: {
                         "type": _type_label(commune, circuit),
-                        "modele": _workflow_name(list(_steps(commune, circuit))),
-                        "etapes": _steps(commune, circuit),
+                        "modele": _workflow_name(list(_circuit_steps(commune, circuit))),
+                        "etapes": _circuit_steps(commune, circuit),
                     }
                     for circuit in CIRCUITS
                 },
             }
-            for commune in _check(communes)
+            for commune in _check_communes(communes)
         },
     }

@@ -100,14 +100,14 @@ def read(folder: Path) -> Table | None:
     if data is not None:
         source.check_schema(data, SCHEMA)
         if not source.problems:
-            _check(source, data)
+            _check_table(source, data)
     if data is None or source.problems:
         raise DureesError(source.problems)
     access = ACCESS | {one["code"]: int(one["delai"]) for one in data.get("acces", [])}
     return Table({one["nom"]: one for one in data["regles"]}, data.get("accord", {}), access)
 
 
-def _check(source: Source, data: Mapping[str, Any]) -> None:
+def _check_table(source: Source, data: Mapping[str, Any]) -> None:
     if "accord" in data:
         try:
             day = dt.date.fromisoformat(data["accord"]["date"])
@@ -139,14 +139,14 @@ def _check(source: Source, data: Mapping[str, Any]) -> None:
             source.report(f"{one['duree']} ans est la durée de cette ligne, pas une ancienne", fix, where)
         if one.get("flux") and {"natures", "matieres"} & one.keys():
             source.report("un flux comptable n'a ni nature ni matière", "retirez natures et matieres, ou flux", where)
-        for place in _places(one):
+        for place in _line_targets(one):
             if places.setdefault(place, index) != index:
                 fix = "gardez une seule ligne par nature et matière, et une seule pour les flux"
                 source.report(f"les mêmes documents ont déjà une durée dans regles[{places[place]}]", fix, where)
                 break
 
 
-def _places(line: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+def _line_targets(line: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """What a line is for, one by one: two lines for the same are one too many."""
     if line.get("flux"):
         return [("flux",)]

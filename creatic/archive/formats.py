@@ -28,7 +28,7 @@ UNKNOWN, HIGH, WATCHED, LOW = "inconnu", "eleve", "a_suivre", "faible"
 # How a person reads them, the gravest first.
 RISKS = {UNKNOWN: "inconnu", HIGH: "élevé", WATCHED: "à suivre", LOW: "faible"}
 AT_RISK = (UNKNOWN, HIGH)
-SHOWN = 100  # lines of the screen
+MAX_ROWS_SHOWN = 100  # lines of the screen
 
 
 class FormatsError(ProblemsError, cause="formats", misuse=True):
@@ -53,7 +53,7 @@ NOT_WATCHED = Format(
 
 
 @dataclass(frozen=True)
-class Held:
+class FormatHolding:
     """What an account holds in a format: archives, those that have a copy in another one, files, bytes."""
 
     account: str
@@ -86,10 +86,10 @@ def read(folder: Path) -> dict[str, Format]:
     Raises:
         FormatsError: with all its problems.
     """
-    return _read(TABLE) | (_read(folder / NAME) if (folder / NAME).is_file() else {})
+    return _read_formats(TABLE) | (_read_formats(folder / NAME) if (folder / NAME).is_file() else {})
 
 
-def _read(file: Path) -> dict[str, Format]:
+def _read_formats(file: Path) -> dict[str, Format]:
     source = Source(NAME, file.read_bytes())
     data = source.read()
     found: dict[str, Format] = {}
@@ -110,14 +110,14 @@ def _read(file: Path) -> dict[str, Format]:
     return found
 
 
-def held(counted: Iterable[Mapping[str, Any]], table: Mapping[str, Format]) -> list[Held]:
+def judge_holdings(counted: Iterable[Mapping[str, Any]], table: Mapping[str, Format]) -> list[FormatHolding]:
     """What the door counted, judged: the gravest first, then the largest.
 
     Args:
         counted: what `sae-versement formats --json` gave.
     """
     found = [
-        Held(
+        FormatHolding(
             str(one["compte"]),
             str(one["format"]),
             table.get(str(one["format"]), NOT_WATCHED),
@@ -137,7 +137,7 @@ def to_convert(table: Mapping[str, Format]) -> list[str]:
     return sorted(puid for puid, one in table.items() if one.risk == HIGH)
 
 
-def headline(found: Sequence[Held]) -> str:
+def headline(found: Sequence[FormatHolding]) -> str:
     """What is held, in a sentence: files and formats, and how many are at risk."""
     files, risky = sum(one.files for one in found), [one for one in found if one.format.risk in AT_RISK]
     kinds = len({one.puid for one in found})
@@ -149,7 +149,7 @@ def headline(found: Sequence[Held]) -> str:
     return f"{told} ({done} archives sur {held_} ont leur copie : fab archive.convertir)."
 
 
-def row(one: Held) -> tuple[str, ...]:
+def row(one: FormatHolding) -> tuple[str, ...]:
     """A line of the screen: risk, format, account, archives, files, size, what to do."""
     name = f"{one.format.name} ({one.puid})"
     archives = f"{one.archives} ({one.converted} avec copie)" if one.converted else str(one.archives)

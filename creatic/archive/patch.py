@@ -76,7 +76,7 @@ class Patch:
     def stop_file(self) -> Path:
         return folder(self.home) / "arret"
 
-    def _save(self) -> None:
+    def _save_state(self) -> None:
         if self.dry:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -95,7 +95,7 @@ class Patch:
         """
         try:
             evidence_store.lock_commune(self.home / "verrous", LOCK, pid, operator, DOING)
-        except evidence_store.LockRefused as error:
+        except evidence_store.AlreadyLockedError as error:
             raise PatchError(f"{error}. Attendez sa fin, puis relancez.") from None
         self.stop_file.unlink(missing_ok=True)
         moment = now().isoformat(timespec="seconds")
@@ -120,7 +120,7 @@ class Patch:
             }
         for name in nodes:
             self.record["noeuds"].setdefault(name, {"etat": ""})
-        self._save()
+        self._save_state()
 
     @property
     def interrupted(self) -> str:
@@ -153,7 +153,7 @@ class Patch:
         left = [name for name in sorted(reports) if nodes.get(name, {}).get("etat") != DONE]
         out = {name for name in left if not reports[name]["etat"]["en_service"]}
         self.record["sauvegarde"] = saved
-        self._save()
+        self._save_state()
         return sorted(left, key=lambda name: (name != behind, name not in out, name))
 
     def begin(self, node: str) -> None:
@@ -167,7 +167,7 @@ class Patch:
                 f"arrêt demandé : {node} n'est pas commencé. « fab archive.correctifs » reprendra par lui."
             )
         self.record["noeuds"][node] = {"etat": AT_WORK, "debut": now().isoformat(timespec="seconds")}
-        self._save()
+        self._save_state()
 
     def end(
         self, node: str, facts: Mapping[str, Any], reports: Mapping[str, Report], moment: float, patience: float
@@ -200,7 +200,7 @@ class Patch:
         other = [fault for fault in faults(reports, moment, {}) if COPIES_MISSING not in fault.reason]
         if found and not other and moment - first < patience:
             noted["regards"] = [first, missing]
-            self._save()
+            self._save_state()
             return None
         if found:
             raise PatchError("\n".join(["la salle n'est pas revenue entière :", *(f"- {fault}" for fault in found)]))
@@ -214,13 +214,13 @@ class Patch:
             "archives_relues": sample["lus"],
             "octets_relus": sample["octets"],
         }
-        self._save()
+        self._save_state()
         return noted
 
     def fail(self, node: str, reason: str) -> None:
         self.record["noeuds"].setdefault(node, {})
         self.record["noeuds"][node] |= {"etat": FAILED, "raison": reason}
-        self._save()
+        self._save_state()
 
     def close(self) -> tuple[Path, str]:
         """Seal the evidence of a patch of which every node is done.
@@ -246,7 +246,7 @@ class Patch:
 # -- What is shown ------------------------------------------------------------------------------------------
 
 
-def _row(name: str, node: Mapping[str, Any]) -> dict[str, str]:
+def _node_row(name: str, node: Mapping[str, Any]) -> dict[str, str]:
     changed = node.get("paquets")
     return {
         "nom": name,
@@ -263,7 +263,7 @@ def _row(name: str, node: Mapping[str, Any]) -> dict[str, str]:
 
 def rows(record: Mapping[str, Any]) -> list[dict[str, str]]:
     """What is to be said of each node, in words."""
-    return [_row(name, node) for name, node in sorted(record.get("noeuds", {}).items())]
+    return [_node_row(name, node) for name, node in sorted(record.get("noeuds", {}).items())]
 
 
 def lines(record: Mapping[str, Any]) -> list[str]:
@@ -291,10 +291,10 @@ def page(record: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def _stoppable(home: Path, process: subprocess.Popen[bytes]) -> Any:
+def _stop_on_signal(home: Path, process: subprocess.Popen[bytes]) -> Any:
     """Ctrl-C and SIGTERM ask for a clean stop; a second one kills Ansible, and the next run takes it up."""
 
-    def asked(number: int, _frame: Any) -> None:
+    def request_stop(number: int, _frame: Any) -> None:
         stop = Patch(home).stop_file
         if stop.exists():
             process.send_signal(number)
@@ -303,7 +303,7 @@ def _stoppable(home: Path, process: subprocess.Popen[bytes]) -> Any:
         stop.touch()
         print("\nArrêt demandé : le nœud en cours est terminé, puis tout s'arrête (Ctrl-C encore pour couper net).")
 
-    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
@@ -318,5 +318,5 @@ def run(home: Path, command: Sequence[str], cwd: Path) -> int:
         Ansible's exit status.
     """
     process = subprocess.Popen(list(command), cwd=cwd, env=os.environ, start_new_session=True)
-    with _stoppable(home, process):
+    with _stop_on_signal(home, process):
         return process.wait()

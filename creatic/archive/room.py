@@ -22,7 +22,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.words import size as
 Report = Mapping[str, Any]
 
 CLOCK_S = 5.0  # beyond, a node's clock is wrong: WORM dates and Swift's timestamps rest on it
-FREE_SHARE = 0.05  # below, a disk is about to refuse writes (archive_node_disk_reserve: 2 %)
+MIN_FREE_SHARE = 0.05  # below, a disk is about to refuse writes (archive_node_disk_reserve: 2 %)
 STALE_PASS_S = 24 * 3600.0
 COPY_S = 2 * 24 * 3600.0  # a backup a day, which may take its time
 _AHEAD_S = 300.0  # of a backup's date, before it is doubted
@@ -93,7 +93,7 @@ def _lost_faults(reports: Mapping[str, Report]) -> list[Fault]:
         return []
     silent = sorted(name for name, report in reports.items() if not report.get("presence"))
     where = f"aucun nœud ne les a (sauf, peut-être, {', '.join(silent)})" if silent else "aucun nœud ne les a plus"
-    archives = _few([name.rpartition("/")[2].removesuffix(".tar") for name in names])
+    archives = _short_list([name.rpartition("/")[2].removesuffix(".tar") for name in names])
     reason = f"{count(len(names), 'archive')} que le journal connaît : {where} ({archives})"
     return [Fault("salle", reason, f"« fab archive.reprendre » les remet depuis leur copie : {_GUIDE}.")]
 
@@ -101,7 +101,7 @@ def _lost_faults(reports: Mapping[str, Report]) -> list[Fault]:
 # -- Judgement ----------------------------------------------------------------------------------------------
 
 
-def _skews(reports: Mapping[str, Report]) -> dict[str, float]:
+def _clock_skews(reports: Mapping[str, Report]) -> dict[str, float]:
     """By how much each node's clock differs from all the others' (the smallest of the differences)."""
     seen: dict[str, list[float]] = {}
     for name, report in reports.items():
@@ -128,7 +128,7 @@ def _own_faults(name: str, report: Report, now: float) -> list[Fault]:
         if disk["absent"]:
             fix = f"Montez /srv/node/{disk['nom']}, ou changez le disque : {_GUIDE}."
             faults.append(Fault(name, f"le disque {disk['nom']} n'est pas monté", fix))
-        elif disk["libres"] < disk["octets"] * FREE_SHARE:
+        elif disk["libres"] < disk["octets"] * MIN_FREE_SHARE:
             share = f"{100 * disk['libres'] / disk['octets']:.1f}".replace(".", ",")
             fix = "Ajoutez un nœud ou un disque à l'inventaire, puis rééquilibrez."
             faults.append(Fault(name, f"le disque {disk['nom']} est plein (reste {share} %)", fix))
@@ -176,7 +176,7 @@ def _room_faults(reports: Mapping[str, Report]) -> list[Fault]:
         if len(rings) > 1 and str(sorted(state["anneaux"].items())) != rings.most_common(1)[0][0]:
             fix = "Lancez fab serveurs archive_node."
             faults.append(Fault(name, "ses anneaux ne sont pas ceux des autres nœuds", fix))
-    for name, skew in sorted(_skews(reports).items()):
+    for name, skew in sorted(_clock_skews(reports).items()):
         if abs(skew) > CLOCK_S:
             side = "avance" if skew > 0 else "retarde"
             fix = "Remettez l'heure (chronyc makestep) avant tout."
@@ -203,12 +203,12 @@ def _fixity_faults(reports: Mapping[str, Report]) -> list[Fault]:
                 archive, _, node = told.rpartition(" sur ")
                 found.setdefault((node.split(" (")[0], key), set()).add(archive)
     return [
-        Fault(node, f"{words[key][0]} ({_few(sorted(archives))})", words[key][1])
+        Fault(node, f"{words[key][0]} ({_short_list(sorted(archives))})", words[key][1])
         for (node, key), archives in sorted(found.items())
     ]
 
 
-def _few(names: Sequence[str], limit: int = 2) -> str:
+def _short_list(names: Sequence[str], limit: int = 2) -> str:
     return ", ".join(names[:limit]) + (f" et {len(names) - limit} autres" if len(names) > limit else "")
 
 
@@ -278,14 +278,14 @@ def backup(stamp: str, days: float, now: datetime) -> Backup:
         return Backup("datée du futur", Fault("salle", f"la dernière sauvegarde est datée du futur ({line})", fix))
     if age > days * 86400:
         reason = f"la dernière sauvegarde est trop ancienne ({day_and_hour(made)})"
-        return Backup(f"trop ancienne ({_ago(age)})", Fault("salle", reason, fix))
-    return Backup(f"il y a {_ago(age)}")
+        return Backup(f"trop ancienne ({_elapsed_text(age)})", Fault("salle", reason, fix))
+    return Backup(f"il y a {_elapsed_text(age)}")
 
 
 # -- The screen ---------------------------------------------------------------------------------------------
 
 
-def _ago(seconds: float) -> str:
+def _elapsed_text(seconds: float) -> str:
     if seconds < 120:
         return f"{max(seconds, 0):.0f} s"
     if seconds < 2 * 3600:
@@ -324,7 +324,7 @@ def gateway_faults(gateways: Sequence[Gateway], now: float) -> list[Fault]:
             one for name in ("plus_ancienne", "timestamp") if (one := figures.get(f"sae_copie_{name}_seconds", [0])[0])
         ]
         if since and now - min(since) > COPY_S:
-            reason = f"des archives attendent leur copie hors de la salle depuis {_ago(now - min(since))}"
+            reason = f"des archives attendent leur copie hors de la salle depuis {_elapsed_text(now - min(since))}"
             fix = "Sur la porte des archives : journalctl -u creatic-sauvegarde, puis « creatic-sauvegarde faire »."
             found.append(Fault(gateway.name, reason, fix))
         if bad:
@@ -350,8 +350,8 @@ def _node_row(name: str, report: Report, zone: Any, faulty: bool) -> tuple[str, 
         str(zone),
         words + (" (!)" if faulty else ""),
         f"{_size(free)} / {_size(total)}",
-        f"{_ago(state['instant'] - min(ends))}" if ends else "jamais",
-        f"{_ago(state['instant'] - state['audit'])}" if state.get("audit") else "jamais",
+        f"{_elapsed_text(state['instant'] - min(ends))}" if ends else "jamais",
+        f"{_elapsed_text(state['instant'] - state['audit'])}" if state.get("audit") else "jamais",
         f"{aside['total']}" + (f" ({aside['a_reparer']} à réparer)" if aside["a_reparer"] else ""),
         "demandé" if state["redemarrage_demande"] else "non",
     )
@@ -370,7 +370,9 @@ def _gateway_lines(gateways: Sequence[Gateway], now: float) -> list[str]:
             lines.append(f"Sceaux     : {gateway.name} : {gateway.error or 'rien de publié'}")
             continue
         waiting = figures.get("sae_journal_plus_ancien_non_scelle_seconds", [0])[0]
-        late = f"plus ancien événement non scellé il y a {_ago(now - waiting)}" if waiting else "tout est scellé"
+        late = (
+            f"plus ancien événement non scellé il y a {_elapsed_text(now - waiting)}" if waiting else "tout est scellé"
+        )
         failed = " ; LE DERNIER SCELLEMENT A ÉCHOUÉ" if figures.get("sae_journal_scellement_echec", [0])[0] else ""
         lines.append(
             f"Sceaux     : {figures['sae_journal_sceaux'][0]:.0f} sceaux, "
@@ -380,7 +382,7 @@ def _gateway_lines(gateways: Sequence[Gateway], now: float) -> list[str]:
             bad = figures.get("sae_fixite_anomalies", [0])[0]
             late_ones = figures.get("sae_fixite_en_retard", [0])[0]
             lines.append(
-                f"Fixité     : chaque archive relue depuis moins de {_ago(now - min(oldest))} ; "
+                f"Fixité     : chaque archive relue depuis moins de {_elapsed_text(now - min(oldest))} ; "
                 f"{bad:.0f} anomalies, {late_ones:.0f} en retard"
             )
         if "sae_copie_timestamp_seconds" in figures:

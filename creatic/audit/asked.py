@@ -40,7 +40,7 @@ def commune_of(machine: Mapping[str, Any]) -> str:
     return str((machine["commune"] or {}).get("nom") or CENTRAL)
 
 
-def seen(machine: Mapping[str, Any]) -> str:
+def describe_sighting(machine: Mapping[str, Any]) -> str:
     """How, and how long before its audit, a machine was looked at."""
     releve = machine.get("releve")
     if not releve:
@@ -48,7 +48,7 @@ def seen(machine: Mapping[str, Any]) -> str:
     return f"relevé de {lapse(dt.timedelta(seconds=releve['age_s']))}"
 
 
-def _known(wanted: str, known: Sequence[str], what: str) -> None:
+def _require_known(wanted: str, known: Sequence[str], what: str) -> None:
     """Refuse a name that the audit has not.
 
     Raises:
@@ -61,7 +61,7 @@ def _known(wanted: str, known: Sequence[str], what: str) -> None:
     raise AuditError(f"{what} « {wanted} » n'est pas dans cet audit ; il a par exemple : {', '.join(near)}")
 
 
-def _communes(machine: Mapping[str, Any]) -> list[str]:
+def _machine_communes(machine: Mapping[str, Any]) -> list[str]:
     return [commune_of(machine), *filter(None, [str((machine["commune"] or {}).get("slug") or "")])]
 
 
@@ -73,32 +73,32 @@ def machines(results: Mapping[str, Any], question: Question) -> list[Mapping[str
     """
     every: list[Mapping[str, Any]] = results["machines"]
     if question.machine:
-        _known(question.machine, [one["nom"] for one in every], "la machine")
+        _require_known(question.machine, [one["nom"] for one in every], "la machine")
     if question.commune:
-        _known(question.commune, [name for one in every for name in _communes(one)], "la commune")
+        _require_known(question.commune, [name for one in every for name in _machine_communes(one)], "la commune")
     if question.level:
-        _known(question.level, LEVELS, "le niveau")
+        _require_known(question.level, LEVELS, "le niveau")
     commune = question.commune.casefold()
     return [
         one
         for one in every
         if question.machine in ("", one["nom"])
-        and (not commune or commune in (name.casefold() for name in _communes(one)))
+        and (not commune or commune in (name.casefold() for name in _machine_communes(one)))
         and question.level in ("", one["niveau"])
     ]
 
 
-def _proofs(result: Mapping[str, Any]) -> str:
+def _failed_proofs(result: Mapping[str, Any]) -> str:
     """What does not plainly pass, the first three."""
     told = [f"{proof['nom'].rpartition('::')[2]} ({proof['resultat']})" for proof in result["preuves"]]
     return ", ".join(told[:3]) + (f" et {len(told) - 3} autres" if len(told) > 3 else "")
 
 
-def _named(machine: Mapping[str, Any]) -> list[str]:
+def _machine_labels(machine: Mapping[str, Any]) -> list[str]:
     return [machine["nom"], commune_of(machine), machine["niveau"]]
 
 
-def _figures(machine: Mapping[str, Any]) -> list[str]:
+def _machine_figures(machine: Mapping[str, Any]) -> list[str]:
     verdicts = machine["verdicts"]
     return [*(str(verdicts[name]) for name in (CONFORME, DEROGATION, NON_CONFORME)), str(machine["ecarts"])]
 
@@ -112,15 +112,23 @@ def answer(results: Mapping[str, Any], question: Question) -> tuple[list[str], l
     wanted = machines(results, question)
     controls = {one["id"]: one for one in results["controles"]}
     if question.control:
-        _known(question.control, list(controls), "le contrôle")
+        _require_known(question.control, list(controls), "le contrôle")
         judged = controls[question.control.upper()]["machines"]
         found = ((one, judged[one["nom"]]) for one in wanted if one["nom"] in judged)
-        rows = [[*_named(one), VERDICT_WORDS[result["verdict"]], _proofs(result), seen(one)] for one, result in found]
+        rows = [
+            [*_machine_labels(one), VERDICT_WORDS[result["verdict"]], _failed_proofs(result), describe_sighting(one)]
+            for one, result in found
+        ]
         return ["Machine", "Commune", "Niveau", "Verdict", "Ce qui ne passe pas", "Constaté"], rows
     if question.machine:
         name = question.machine
         rows = [
-            [one["id"], one["titre"], VERDICT_WORDS[one["machines"][name]["verdict"]], _proofs(one["machines"][name])]
+            [
+                one["id"],
+                one["titre"],
+                VERDICT_WORDS[one["machines"][name]["verdict"]],
+                _failed_proofs(one["machines"][name]),
+            ]
             for one in sorted(controls.values(), key=lambda one: number(one["id"]))
             if name in one["machines"]
         ]
@@ -129,7 +137,9 @@ def answer(results: Mapping[str, Any], question: Question) -> tuple[list[str], l
                 one = measure["machines"][name]
                 rows.append(["poste", measure["titre"], VERDICT_WORDS[one["verdict"]], one["dit"]])
         return ["Contrôle", "Titre", "Verdict", "Ce qui ne passe pas"], rows
-    rows = [[*_named(one), STATES[one["etat"]], *_figures(one), seen(one)] for one in wanted]
+    rows = [
+        [*_machine_labels(one), STATES[one["etat"]], *_machine_figures(one), describe_sighting(one)] for one in wanted
+    ]
     return [
         *("Machine", "Commune", "Niveau", "État", "Conformes", "Dérogations", "Non conformes", "Écarts", "Constaté")
     ], rows

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from creatic.audit.scap import PROFILES
-from creatic.audit.sources import AuditError, OpenScap, Rule, local, rule_definition, said, short
+from creatic.audit.sources import AuditError, OpenScap, Rule, clean_text, local, rule_definition, short
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,19 +53,22 @@ def read(data_stream: Path, levels: Sequence[str]) -> dict[str, Content]:
         elif name == "Value":
             for one in node:
                 if local(one.tag) == "value":
-                    values[identifier, one.get("selector", "")] = said(one.text)
+                    values[identifier, one.get("selector", "")] = clean_text(one.text)
         elif name == "Rule":
             title, controls = rule_definition(node)
             exports = [str(one.get("value-id")) for one in node.iter() if local(one.tag) == "check-export"]
-            rules[identifier] = (Rule(short(identifier), "", said(node.get("severity"), 20), title, controls), exports)
+            rules[identifier] = (
+                Rule(short(identifier), "", clean_text(node.get("severity"), 20), title, controls),
+                exports,
+            )
         elif name in ("Benchmark", "component", "Group", "Profile"):
             node.clear()
     if missing := [level for level in levels if level not in profiles]:
         raise AuditError(f"le contenu OpenSCAP n'a pas de profil pour le niveau « {missing[0]} »")
-    return {level: _resolved(PROFILES[level], profile, rules, values) for level, profile in profiles.items()}
+    return {level: _resolve_profile(PROFILES[level], profile, rules, values) for level, profile in profiles.items()}
 
 
-def _resolved(
+def _resolve_profile(
     profile: str,
     parts: Sequence[tuple[str, Mapping[str, str]]],
     rules: Mapping[str, tuple[Rule, list[str]]],

@@ -28,7 +28,7 @@ from creatic.registry.checked_yaml import (
 LEVELS = ("minimal", "intermediary", "enhanced", "high")
 NUMBERS = tuple(f"R{number}" for number in range(1, 81))
 LONGEST_WAIVER = dt.timedelta(days=731)
-_SCHEMA = Path(__file__).with_name("controls.schema.json")
+_CONTROLS_SCHEMA = Path(__file__).with_name("controls.schema.json")
 
 
 class ControlsError(ProblemsError, cause="controles"):
@@ -140,38 +140,40 @@ def load(path: Path, today: dt.date, site: Path | None = None, top: Path | None 
             than two years.
     """
     source = Source(path.name, path.read_bytes())
-    data = _checked(source, "controles")
+    data = _check_source(source, "controles")
     found: list[Mapping[str, Any]] = data.get("controles", []) if not source.problems else []
     waivers: list[Waiver] = []
     for index, entry in enumerate(found):
         _check_control(source, index, entry, top or path.resolve().parents[3])
         for number, waiver in enumerate(entry.get("derogations", [])):
             place = ("controles", index, "derogations", number)
-            waivers.append(_waiver(source, place, {"controle": entry["id"], **waiver}, today))
+            waivers.append(_parse_waiver(source, place, {"controle": entry["id"], **waiver}, today))
     if not source.problems:
         _check_numbers(source, [entry["id"] for entry in found])
     problems = list(source.problems)
     if site is not None and site.exists():
         local = Source(site.name, site.read_bytes())
-        data = _checked(local, "derogations")
+        data = _check_source(local, "derogations")
         listed = data.get("derogations", []) if not local.problems else []
-        waivers += [_waiver(local, ("derogations", number), waiver, today) for number, waiver in enumerate(listed)]
+        waivers += [
+            _parse_waiver(local, ("derogations", number), waiver, today) for number, waiver in enumerate(listed)
+        ]
         problems += local.problems
     if problems:
         raise ControlsError(problems)
-    return Catalogue(tuple(_control(entry) for entry in found), tuple(waivers))
+    return Catalogue(tuple(_parse_control(entry) for entry in found), tuple(waivers))
 
 
-def _checked(source: Source, wanted: str) -> dict[str, Any]:
+def _check_source(source: Source, wanted: str) -> dict[str, Any]:
     data = source.read() or {}
     if not source.problems:
-        source.check_schema(data, _SCHEMA)
+        source.check_schema(data, _CONTROLS_SCHEMA)
     if not source.problems and list(data) != [wanted]:
         source.report(f"le fichier doit contenir « {wanted} » et rien d'autre", f"commencez par « {wanted}: »")
     return data
 
 
-def _control(entry: Mapping[str, Any]) -> Control:
+def _parse_control(entry: Mapping[str, Any]) -> Control:
     return Control(
         id=entry["id"],
         niveau=entry["niveau"],
@@ -197,7 +199,7 @@ def _check_control(source: Source, index: int, entry: Mapping[str, Any], top: Pa
         source.report(f"{name} n'est pas automatisée, sans motif", "écrivez pourquoi", (*place, "motif"))
     for number, test in enumerate(entry.get("tests", [])):
         file, function = test.split("::")
-        if function not in _functions(top / file):
+        if function not in _test_functions(top / file):
             fix = "corrigez le nom, ou écrivez le test"
             source.report(f"le test « {test} » n'existe pas", fix, (*place, "tests", number))
 
@@ -211,7 +213,7 @@ def _check_numbers(source: Source, numbers: Sequence[str]) -> None:
         source.report(f"recommandation absente : {', '.join(missing)}", "ajoutez une entrée pour chacune")
 
 
-def _waiver(source: Source, place: FieldPath, entry: Mapping[str, Any], today: dt.date) -> Waiver:
+def _parse_waiver(source: Source, place: FieldPath, entry: Mapping[str, Any], today: dt.date) -> Waiver:
     try:
         end = dt.date.fromisoformat(entry["fin"])
     except ValueError:
@@ -236,7 +238,7 @@ def _waiver(source: Source, place: FieldPath, entry: Mapping[str, Any], today: d
 
 
 @functools.cache
-def _functions(file: Path) -> frozenset[str]:
+def _test_functions(file: Path) -> frozenset[str]:
     if not file.is_file():
         return frozenset()
     body = ast.parse(file.read_bytes()).body

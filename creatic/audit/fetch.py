@@ -18,8 +18,8 @@ from creatic.audit.releves import LARGEST, PLACE
 from creatic.audit.sources import Target
 from creatic.evidence.failures import explain
 
-AT_ONCE = 12
-_SECONDS = 60
+MAX_PARALLEL = 12
+_FETCH_TIMEOUT_SECONDS = 60
 _OPTIONS = [
     *("-n", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ControlMaster=no"),
     *("-o", "ControlPath=none", "-o", "StrictHostKeyChecking=yes"),
@@ -48,7 +48,7 @@ def fetch(target: Target, program: str = "ssh") -> bytes | str | None:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=told)
         except OSError as error:
             return f"ssh ne se lance pas : {error.strerror}"
-        late = threading.Timer(_SECONDS, process.kill)
+        late = threading.Timer(_FETCH_TIMEOUT_SECONDS, process.kill)
         late.start()
         try:
             with process:
@@ -66,14 +66,14 @@ def fetch(target: Target, program: str = "ssh") -> bytes | str | None:
         return f"la lecture de son relevé s'est arrêtée au bout de {len(found)} octets"
     if status == 255:
         return explain(clean(said))[0]
-    return None if status > 0 else f"elle ne répond pas en {_SECONDS} s"
+    return None if status > 0 else f"elle ne répond pas en {_FETCH_TIMEOUT_SECONDS} s"
 
 
 def fetch_all(
     targets: Sequence[Target], take: Callable[[Target, bytes | str | None], None], program: str = "ssh"
 ) -> None:
     """Fetch of each, `AT_ONCE` at a time, and give each as it comes; interrupted, what was to come is left."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(MAX_PARALLEL) as pool:
         coming = {pool.submit(fetch, target, program): target for target in targets}
         with contextlib.ExitStack() as stack:
             stack.callback(pool.shutdown, wait=False, cancel_futures=True)

@@ -28,16 +28,16 @@ class Follower:
         self.phase = phase
         self._clock = time.monotonic()
         for name in names:
-            self._host(name)
+            self._host_facts(name)
         left = any(not host["incident"] for host in self.hosts.values())
         return PHASES.get(phase, "") if names and left else ""
 
-    def _host(self, name: str) -> dict[str, Any]:
+    def _host_facts(self, name: str) -> dict[str, Any]:
         return self.hosts.setdefault(name, {"incident": None, "derive": [], "phases": [], "secondes": {}, "taches": 0})
 
-    def seen(self, name: str) -> dict[str, Any]:
+    def note_seen(self, name: str) -> dict[str, Any]:
         """Note that a machine goes through the phase, were it for nothing to do; gives its facts."""
-        host = self._host(name)
+        host = self._host_facts(name)
         if self.phase and self.phase not in host["phases"]:
             host["phases"].append(self.phase)
         host["secondes"][self.phase] = round(time.monotonic() - self._clock, 1)
@@ -55,7 +55,7 @@ class Follower:
         Returns:
             What is said of the machine; may be empty.
         """
-        host = self.seen(name)
+        host = self.note_seen(name)
         if self.phase == "constats":
             return f"   ✓ {name:<40} {duration(result.get('duree_s', 0)):>9}"
         if self.phase == "derive":
@@ -71,7 +71,7 @@ class Follower:
         """Note what could not be looked at, on a machine that answered or not; gives what is said of it."""
         message = failure_message(result)
         reason, remedy = (clean(" ".join(message.split()))[:1000], "") if reached else explain(message)
-        self.seen(name)["incident"] = {
+        self.note_seen(name)["incident"] = {
             "phase": self.phase or "preparation",
             "nature": "echec" if reached else "injoignable",
             "tache": task,

@@ -19,40 +19,40 @@ from creatic.audit.sources import (
 )
 
 _SPACE = uuid.UUID("5f0a1a5e-59bb-4c39-9a53-6b7b4d7f5959")
-_NAMESPACE = "https://www.cdg59.fr/ns/creatic"
+_OSCAL_NAMESPACE = "https://www.cdg59.fr/ns/creatic"
 _REASONS = {CONFORME: "pass", NON_CONFORME: "fail"}
 
 
-def _id(*parts: str) -> str:
+def _stable_uuid(*parts: str) -> str:
     """The same UUID for the same thing of the same audit."""
     return str(uuid.uuid5(_SPACE, "/".join(parts)))
 
 
-def _moment(text: str) -> str:
+def _utc_moment(text: str) -> str:
     return datetime.fromisoformat(text).astimezone(UTC).isoformat()
 
 
-def _observation(
+def _build_observation(
     audit: str, control: Mapping[str, Any], host: str, result: Mapping[str, Any], at: str
 ) -> dict[str, Any]:
     details = [f"{proof['nom']} : {proof['resultat']} {proof['detail']}".strip() for proof in result["preuves"]]
     return {
-        "uuid": _id(audit, "observation", control["id"], host),
+        "uuid": _stable_uuid(audit, "observation", control["id"], host),
         "title": f"{control['id']} sur {host}",
         "description": f"{VERDICT_WORDS[result['verdict']]} ; {result['reussis']} vérifications réussies.",
-        "props": [{"name": "verdict", "value": result["verdict"], "ns": _NAMESPACE}],
+        "props": [{"name": "verdict", "value": result["verdict"], "ns": _OSCAL_NAMESPACE}],
         "methods": ["TEST"] if control["statut"] == "automatise" else ["INTERVIEW"],
-        "subjects": [{"subject-uuid": _id(audit, "machine", host), "type": "inventory-item"}],
+        "subjects": [{"subject-uuid": _stable_uuid(audit, "machine", host), "type": "inventory-item"}],
         "collected": at,
         **({"remarks": "\n".join(details)} if details else {}),
     }
 
 
-def _risk(audit: str, control: Mapping[str, Any], waivers: list[Mapping[str, str]]) -> dict[str, Any]:
+def _build_risk(audit: str, control: Mapping[str, Any], waivers: list[Mapping[str, str]]) -> dict[str, Any]:
     first = waivers[0]
     end = min(item["fin"] for item in waivers)
     return {
-        "uuid": _id(audit, "risk", control["id"]),
+        "uuid": _stable_uuid(audit, "risk", control["id"]),
         "title": f"Dérogation à {control['id']}",
         "description": " ".join(dict.fromkeys(f"{item['objet']} : {item['motif']}" for item in waivers)),
         "statement": f"Accordée par {first['responsable']} jusqu'au {end}.",
@@ -61,7 +61,7 @@ def _risk(audit: str, control: Mapping[str, Any], waivers: list[Mapping[str, str
     }
 
 
-def _finding(
+def _build_finding(
     audit: str, control: Mapping[str, Any], observations: list[dict[str, Any]], risk: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     verdict = control["verdict"]
@@ -73,7 +73,7 @@ def _finding(
     if verdict in (A_ATTESTER, DEROGATION):
         status["remarks"] = control["attestation"] or control["motif"] or words
     return {
-        "uuid": _id(audit, "finding", control["id"]),
+        "uuid": _stable_uuid(audit, "finding", control["id"]),
         "title": f"{control['id']} {control['titre']}",
         "description": control["demande"] or control["titre"],
         "target": {"type": "objective-id", "target-id": control["id"].lower(), "title": words, "status": status},
@@ -82,17 +82,19 @@ def _finding(
     }
 
 
-def _machine(audit: str, machine: Mapping[str, Any]) -> dict[str, Any]:
+def _build_component(audit: str, machine: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "uuid": _id(audit, "machine", machine["nom"]),
+        "uuid": _stable_uuid(audit, "machine", machine["nom"]),
         "description": f"{machine['nom']}, profil {machine['profil']}",
-        "props": [{"name": name, "value": machine[name], "ns": _NAMESPACE} for name in ("profil", "niveau", "etat")],
+        "props": [
+            {"name": name, "value": machine[name], "ns": _OSCAL_NAMESPACE} for name in ("profil", "niveau", "etat")
+        ],
     }
 
 
-def _result(results: Mapping[str, Any]) -> dict[str, Any]:
+def _build_result(results: Mapping[str, Any]) -> dict[str, Any]:
     """What was judged, and how."""
-    audit, end = results["audit"], _moment(results["fin"])
+    audit, end = results["audit"], _utc_moment(results["fin"])
     observations, findings, risks, reviewed = [], [], [], []
     for control in results["controles"]:
         if not control["machines"]:
@@ -100,21 +102,21 @@ def _result(results: Mapping[str, Any]) -> dict[str, Any]:
         reviewed.append({"control-id": control["id"].lower()})
         if control["verdict"] == SANS_OBJET:
             continue
-        mine = [_observation(audit, control, host, one, end) for host, one in control["machines"].items()]
+        mine = [_build_observation(audit, control, host, one, end) for host, one in control["machines"].items()]
         observations += mine
         waivers = [item for one in control["machines"].values() for item in one["derogations"]]
-        risk = _risk(audit, control, waivers) if waivers else None
+        risk = _build_risk(audit, control, waivers) if waivers else None
         risks += [risk] if risk else []
-        findings.append(_finding(audit, control, mine, risk))
+        findings.append(_build_finding(audit, control, mine, risk))
     selection: dict[str, Any] = {"include-controls": reviewed} if reviewed else {"include-all": {}}
     found = {"observations": observations, "risks": risks, "findings": findings}
     return {
-        "uuid": _id(audit, "result"),
+        "uuid": _stable_uuid(audit, "result"),
         "title": f"Audit {audit}",
         "description": f"Périmètre : {results['perimetre']}.",
-        "start": _moment(results["debut"]),
+        "start": _utc_moment(results["debut"]),
         "end": end,
-        "local-definitions": {"inventory-items": [_machine(audit, machine) for machine in results["machines"]]},
+        "local-definitions": {"inventory-items": [_build_component(audit, machine) for machine in results["machines"]]},
         "reviewed-controls": {"control-selections": [selection]},
         **{name: content for name, content in found.items() if content},
     }
@@ -133,19 +135,19 @@ def assessment_results(results: Mapping[str, Any]) -> str:
     from trestle.oscal.assessment_results import AssessmentResults
 
     audit = results["audit"]
-    plan = _id(audit, "plan")
+    plan = _stable_uuid(audit, "plan")
     catalogue = [f"catalogue/{name}" for name in results["catalogue"]] or ["resultats.json"]
     document: dict[str, Any] = {
-        "uuid": _id(audit, "document"),
+        "uuid": _stable_uuid(audit, "document"),
         "metadata": {
             "title": f"Audit {audit} : ANSSI-BP-028 v2",
-            "last-modified": _moment(results["fin"]),
+            "last-modified": _utc_moment(results["fin"]),
             "version": audit,
             "oscal-version": OSCAL_VERSION,
-            "props": [{"name": "operateur", "value": results["operateur"], "ns": _NAMESPACE}],
+            "props": [{"name": "operateur", "value": results["operateur"], "ns": _OSCAL_NAMESPACE}],
         },
         "import-ap": {"href": f"#{plan}"},
-        "results": [_result(results)],
+        "results": [_build_result(results)],
         "back-matter": {
             "resources": [
                 {

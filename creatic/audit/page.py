@@ -29,7 +29,7 @@ from creatic.audit.sources import (
 from creatic.audit.verdict import STATES, UNHEARD
 from creatic.evidence import page as evidence_page
 
-_MARKS = {NON_CONFORME: "✗", NON_VERIFIE: "?", A_ATTESTER: "✎", DEROGATION: "!", CONFORME: "✓", SANS_OBJET: "–"}
+_VERDICT_MARKS = {NON_CONFORME: "✗", NON_VERIFIE: "?", A_ATTESTER: "✎", DEROGATION: "!", CONFORME: "✓", SANS_OBJET: "–"}
 _LEVEL_WORDS = {"minimal": "minimal", "intermediary": "intermédiaire", "enhanced": "renforcé", "high": "élevé"}
 _STATUS_WORDS = {
     "automatise": "vérifié par des essais",
@@ -46,7 +46,7 @@ _RESULT_WORDS = {
 _SEVERITY_WORDS = {"high": "élevée", "medium": "moyenne", "low": "faible", "unknown": "—", "info": "information"}
 
 
-def _few(names: Iterable[Any], limit: int = 4) -> str:
+def _first_names(names: Iterable[Any], limit: int = 4) -> str:
     """« a, b, c et 12 autres »."""
     items = [str(name) for name in names]
     if len(items) <= limit + 1:
@@ -54,11 +54,11 @@ def _few(names: Iterable[Any], limit: int = 4) -> str:
     return f"{', '.join(items[:limit])} et {len(items) - limit} autres"
 
 
-def _share(part: int, verdicts: Mapping[str, int]) -> str:
+def _verdict_share(part: int, verdicts: Mapping[str, int]) -> str:
     return f"{100 * part / (sum(verdicts.values()) or 1):.2f}"
 
 
-def _ports(sockets: Iterable[Mapping[str, Any]]) -> list[str]:
+def _listening_ports(sockets: Iterable[Mapping[str, Any]]) -> list[str]:
     """Listening ports, those of the machine's own loop left out."""
     found = {}
     for one in sockets:
@@ -67,21 +67,21 @@ def _ports(sockets: Iterable[Mapping[str, Any]]) -> list[str]:
     return [f"{protocol} {port}" + (f" ({program})" if program else "") for (protocol, port), program in found.items()]
 
 
-def _seconds(value: float) -> str:
+def _format_seconds(value: float) -> str:
     return f"{value:.1f}".replace(".", ",") + " s" if value < 60 else words.duration(value)
 
 
-def _literal(text: str) -> Markup:
+def _escape_literal(text: str) -> Markup:
     return Markup(str(escape(text)))  # noqa: S704 - escaped; kept from the typographic pass
 
 
 evidence_page.ENVIRONMENT.filters.update(
-    few=_few,
-    share=_share,
-    ports=_ports,
-    seconds=_seconds,
+    few=_first_names,
+    share=_verdict_share,
+    ports=_listening_ports,
+    seconds=_format_seconds,
     lapse=lambda seconds: lapse(timedelta(seconds=seconds)),
-    literal=_literal,
+    literal=_escape_literal,
     day_only=lambda text: words.day(text).removeprefix("le "),
     short_test=lambda name: str(name).rpartition("/")[2],
 )
@@ -130,7 +130,7 @@ def _measure_groups(measure: Mapping[str, Any]) -> list[dict[str, Any]]:
     return sorted(groups.values(), key=lambda group: VERDICTS.index(group["verdict"]))
 
 
-def _todo(results: Mapping[str, Any], controls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _remedies_by_cause(results: Mapping[str, Any], controls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What keeps the audit from being good, gathered by cause."""
     items = []
     covered = set()
@@ -192,7 +192,7 @@ def _scap_gaps(machines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return sorted(gaps.values(), key=lambda gap: (bool(gap["derogation"]), gap["resultat"] != "fail", gap["regle"]))
 
 
-def _values(machines: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _wanted_values(machines: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Values asked for by failed rules, by rule."""
     found = {}
     for machine in machines:
@@ -202,7 +202,7 @@ def _values(machines: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return found
 
 
-def _title(results: Mapping[str, Any]) -> tuple[str, str, str]:
+def _report_title(results: Mapping[str, Any]) -> tuple[str, str, str]:
     """Tone, title and sentence of the whole audit."""
     overall = results["verdict"]
     absent, counts = overall["machines_non_auditees"], overall["controles"]
@@ -223,7 +223,7 @@ def _title(results: Mapping[str, Any]) -> tuple[str, str, str]:
     return "ok", "Conforme", "Aucun écart sans dérogation."
 
 
-PRINTED = 200
+MAX_PRINTED_MACHINES = 200
 """Machines of which a PDF has the tables: it takes a control node's memory, and nobody reads them on paper."""
 
 
@@ -235,13 +235,13 @@ def report(results: Mapping[str, Any], brief: bool = False) -> str:
     """
     machines = results["machines"]
     controls = [
-        {**control, "groupes": _control_groups(control), "valeurs": _values(machines)}
+        {**control, "groupes": _control_groups(control), "valeurs": _wanted_values(machines)}
         for control in results["controles"]
         if control["machines"]
     ]
     scanned = [machine["openscap"] for machine in machines if machine["openscap"]]
     patches = [machine["correctifs"] for machine in machines if machine["correctifs"]]
-    tone, title, phrase = _title(results)
+    tone, title, phrase = _report_title(results)
     names = {machine["commune"]["nom"] for machine in machines if machine["commune"]}
     central = any(not machine["commune"] for machine in machines)
     heading = f"Audit de {next(iter(names))}" if len(names) == 1 and not central else "Audit du groupement"
@@ -267,7 +267,7 @@ def report(results: Mapping[str, Any], brief: bool = False) -> str:
         ],
         PC_STATES=postes.STATES,
         UNHEARD=UNHEARD,
-        todo=_todo(results, controls),
+        todo=_remedies_by_cause(results, controls),
         scap={
             "pass": sum(one["comptes"].get("pass", 0) for one in scanned),
             "fail": sum(one["comptes"].get("fail", 0) for one in scanned),
@@ -296,7 +296,7 @@ def report(results: Mapping[str, Any], brief: bool = False) -> str:
         VERDICTS=VERDICTS,
         BAR=(CONFORME, DEROGATION, A_ATTESTER, NON_CONFORME, NON_VERIFIE, SANS_OBJET),
         WORDS=VERDICT_WORDS,
-        MARKS=_MARKS,
+        MARKS=_VERDICT_MARKS,
         STATES=STATES,
         PHASES=PHASES,
         LEVEL_WORDS=_LEVEL_WORDS,

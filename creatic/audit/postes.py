@@ -56,14 +56,14 @@ STATES = {
     REFUSED: "constats refusés",
     AWAY: "constats non demandés",
 }
-_FILE = Path(__file__).with_name("postes.yml")
-_SCHEMA = Path(__file__).with_name("postes.schema.json")
+_MEASURES_FILE = Path(__file__).with_name("postes.yml")
+_MEASURES_SCHEMA = Path(__file__).with_name("postes.schema.json")
 _UPDATED_DAYS = 45  # Microsoft's month, and a fortnight
 _LOCKED_S = 900
 _CLOCK_S = 300
 
 
-class Refused(CreaticError, cause="constats"):
+class InvalidFactsError(CreaticError, cause="constats"):
     """A PC's facts do not count; the message (French) says why, and what to do."""
 
 
@@ -100,13 +100,13 @@ class Facts:
     signer: str
 
     @property
-    def made(self) -> dt.datetime:
+    def made_at(self) -> dt.datetime:
         """When they were made, by the PC's clock."""
         return dt.datetime.fromisoformat(self.told["fait"])
 
     def age(self, now: dt.datetime) -> dt.timedelta:
         """How old they are."""
-        return max(now - self.made, dt.timedelta(0))
+        return max(now - self.made_at, dt.timedelta(0))
 
 
 def signers(folder: Path, places: Mapping[str, str]) -> dict[str, Signer]:
@@ -139,60 +139,64 @@ def read(raw: bytes, name: str, signer: Signer) -> Facts:
         Refused: they are not.
     """
     if len(raw) > LARGEST:
-        raise Refused(f"ses constats dépassent {LARGEST >> 10} Kio, et ne sont pas lus : voyez ce que ce poste envoie")
+        raise InvalidFactsError(
+            f"ses constats dépassent {LARGEST >> 10} Kio, et ne sont pas lus : voyez ce que ce poste envoie"
+        )
     try:
         kept = json.loads(raw.decode())
         text, signature = kept["signe"], base64.b64decode(kept["signature"], validate=True)
         signed = text.encode()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise Refused(
+        raise InvalidFactsError(
             "ses constats sont illisibles, et ne comptent pas : « creatic-poste constats » en refait"
         ) from None
     if not signed_by(signer.certificate.public_key(), signature, signed):
-        raise Refused(
+        raise InvalidFactsError(
             "ses constats ne sont pas signés par son certificat, et ne comptent pas : voyez qui les a envoyés, et au "
             "besoin révoquez ce certificat"
         )
     if signer.revoked:
-        raise Refused("ses constats sont signés par un certificat révoqué, et ne comptent pas")
+        raise InvalidFactsError("ses constats sont signés par un certificat révoqué, et ne comptent pas")
     try:
         told = json.loads(text)
         if told["quoi"] != KIND or told["poste"] != signer.place or told["serie"] != signer.serial:
             who = harmless.line(str(told["poste"])[:64])
-            raise Refused(
+            raise InvalidFactsError(
                 f"son certificat signe les constats de « {who} », qui ne comptent pas : il a le fichier d'un autre"
             )
         told = checked("constats_poste", told)
     except AnswerError as error:
-        raise Refused(f"ses constats sont signés, mais n'en sont pas, et ne comptent pas : {error}") from None
+        raise InvalidFactsError(f"ses constats sont signés, mais n'en sont pas, et ne comptent pas : {error}") from None
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise Refused("ce que ce poste a signé n'est pas des constats, et ne compte pas") from None
+        raise InvalidFactsError("ce que ce poste a signé n'est pas des constats, et ne compte pas") from None
     facts = Facts(raw, told, hashlib.sha256(signed).hexdigest(), name)
     certificate = signer.certificate
-    if not certificate.not_valid_before_utc - CLOCKS <= facts.made <= certificate.not_valid_after_utc:
-        raise Refused("ses constats sont datés d'un jour où son certificat ne valait pas, et ne comptent pas")
+    if not certificate.not_valid_before_utc - CLOCKS <= facts.made_at <= certificate.not_valid_after_utc:
+        raise InvalidFactsError("ses constats sont datés d'un jour où son certificat ne valait pas, et ne comptent pas")
     return facts
 
 
 def check_new(facts: Facts, last: Facts | None, now: dt.datetime) -> None:
     """Raise Refused: facts come from the future, or are replayed."""
-    if facts.made - now > CLOCKS:
-        raise Refused(
-            f"ses constats sont datés de l'avenir ({lapse(facts.made - now)} d'avance), et ne comptent pas : mettez ce "
+    if facts.made_at - now > CLOCKS:
+        raise InvalidFactsError(
+            f"ses constats sont datés de l'avenir ({lapse(facts.made_at - now)} d'avance), et ne comptent "
+            "pas : mettez ce "
             "poste à l'heure"
         )
     if last is None or last.digest == facts.digest:
         return
     again = last.signer == facts.signer and facts.told["numero"] <= last.told["numero"]
-    if again or facts.made < last.made:
-        raise Refused(
-            f"ses constats sont d'avant ceux du {last.made:%d/%m/%Y} qui sont déjà ici, et ne comptent pas : quelqu'un "
+    if again or facts.made_at < last.made_at:
+        raise InvalidFactsError(
+            f"ses constats sont d'avant ceux du {last.made_at:%d/%m/%Y} qui sont déjà ici, et ne comptent "
+            "pas : quelqu'un "
             "les rejoue, ou le poste vient d'une sauvegarde"
         )
 
 
 @dataclass
-class Known:
+class KnownFacts:
     """What is known of a PC.
 
     Attributes:
@@ -206,32 +210,32 @@ class Known:
     facts: Facts | None = None
 
 
-class Kept:
+class FactsStore:
     """The last facts of each PC, in the control node's state: what replay and silence are known by."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def _path(self, place: str) -> Path:
+    def _facts_path(self, place: str) -> Path:
         return self._folder / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', place).lstrip('.')}.json"
 
     def last(self, place: str, known: Mapping[str, Signer]) -> Facts | None:
         """The last ones that were taken; None when there are none, or they no longer count."""
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, Refused):
-            kept = json.loads(self._path(place).read_text(encoding="utf-8"))
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, InvalidFactsError):
+            kept = json.loads(self._facts_path(place).read_text(encoding="utf-8"))
             signer = known[kept["certificat"]]
             return read(kept["constats"].encode(), kept["certificat"], signer) if signer.place == place else None
         return None
 
-    def keep(self, place: str, facts: Facts) -> None:
+    def save_facts(self, place: str, facts: Facts) -> None:
         """Keep those that were taken."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         kept = {"certificat": facts.signer, "constats": facts.raw.decode()}
-        write(self._path(place), json.dumps(kept, ensure_ascii=False).encode(), 0o600)
+        write(self._facts_path(place), json.dumps(kept, ensure_ascii=False).encode(), 0o600)
 
     def forget_others(self, places: Iterable[str]) -> None:
         """Delete what is kept of PCs that are no longer in the inventory."""
-        wanted = {self._path(place).name for place in places}
+        wanted = {self._facts_path(place).name for place in places}
         for path in self._folder.glob("[!.]*.json"):
             if path.name not in wanted:
                 path.unlink()
@@ -241,9 +245,9 @@ def gather(
     places: Mapping[str, str],
     folder: Path,
     brought: Callable[[], Iterable[tuple[str, bytes]]],
-    kept: Kept,
+    kept: FactsStore,
     now: dt.datetime,
-) -> dict[str, Known]:
+) -> dict[str, KnownFacts]:
     """What is known of each PC; what could not be asked, or is wrong, is told of it, and the others stand.
 
     Args:
@@ -261,37 +265,39 @@ def gather(
                 continue
             try:
                 candidates.setdefault(known[name].place, []).append(read(raw, name, known[name]))
-            except Refused as error:
+            except InvalidFactsError as error:
                 wrong.setdefault(known[name].place, []).append(str(error))
     except CreaticError as error:
         away = harmless.line(str(error))
     found = {}
     for place in places:
         last, taken = kept.last(place, known), None
-        for one in sorted(candidates.get(place, ()), key=lambda one: one.made, reverse=True):
+        for one in sorted(candidates.get(place, ()), key=lambda one: one.made_at, reverse=True):
             try:
                 check_new(one, last, now)
-            except Refused as error:
+            except InvalidFactsError as error:
                 wrong.setdefault(place, []).append(str(error))
                 continue
             taken = one
-            kept.keep(place, one)
+            kept.save_facts(place, one)
             break
-        found[place] = _known(taken, last, wrong.get(place, []), away, now)
+        found[place] = _build_known(taken, last, wrong.get(place, []), away, now)
     return found
 
 
-def _known(taken: Facts | None, last: Facts | None, wrong: Sequence[str], away: str, now: dt.datetime) -> Known:
+def _build_known(
+    taken: Facts | None, last: Facts | None, wrong: Sequence[str], away: str, now: dt.datetime
+) -> KnownFacts:
     facts = taken or last
     reason = " ; ".join(dict.fromkeys(wrong)) or (f"la porte n'a pas répondu ({away})" if away else "")
     if facts is None:
-        return Known(REFUSED if wrong else AWAY if away else NEVER, reason or "aucun constat reçu de ce poste")
+        return KnownFacts(REFUSED if wrong else AWAY if away else NEVER, reason or "aucun constat reçu de ce poste")
     if facts.age(now) > STALE:
-        since = f"ses derniers constats ont {lapse(facts.age(now))} ({facts.made:%d/%m/%Y})"
-        return Known(SILENT, f"{since}. {reason}" if reason else since, facts)
+        since = f"ses derniers constats ont {lapse(facts.age(now))} ({facts.made_at:%d/%m/%Y})"
+        return KnownFacts(SILENT, f"{since}. {reason}" if reason else since, facts)
     if taken is None and not reason:
         reason = "la porte n'a plus ces constats, ou en a de plus anciens : ce sont ceux qui étaient déjà ici"
-    return Known(JUDGED, reason, facts)
+    return KnownFacts(JUDGED, reason, facts)
 
 
 # -- measures --------------------------------------------------------------------------------------------------------
@@ -324,13 +330,13 @@ class Measures:
     windows: Sequence[Mapping[str, Any]] = field(repr=False)
     debian: Sequence[Mapping[str, Any]] = field(repr=False)
 
-    def asked(self, level: str) -> list[Measure]:
+    def level_measures(self, level: str) -> list[Measure]:
         """Measures that a level asks for: its own and those of the levels below."""
         return [one for one in self.measures if LEVELS.index(one.niveau) <= LEVELS.index(level)]
 
 
 @functools.cache
-def measures(path: Path = _FILE) -> Measures:
+def measures(path: Path = _MEASURES_FILE) -> Measures:
     """Read the file.
 
     Raises:
@@ -339,7 +345,7 @@ def measures(path: Path = _FILE) -> Measures:
     source = Source(path.name, path.read_bytes())
     data = source.read() or {}
     if not source.problems:
-        source.check_schema(data, _SCHEMA)
+        source.check_schema(data, _MEASURES_SCHEMA)
     for rank, one in enumerate(data.get("mesures", ()) if not source.problems else ()):
         if one["nom"] not in _JUDGES or one["nom"] in [other["nom"] for other in data["mesures"][:rank]]:
             fix = f"gardez une fois l'une de : {', '.join(_JUDGES)}"
@@ -371,11 +377,11 @@ _Verdict = tuple[bool | None, str]
 """Whether it is followed (None: nothing tells), and what was read (French)."""
 
 
-def _date(text: str) -> str:
+def _format_date(text: str) -> str:
     return f"{dt.datetime.fromisoformat(text):%d/%m/%Y}"
 
 
-def _system(value: Mapping[str, Any], facts: Facts, known: Measures) -> _Verdict:
+def _judge_system(value: Mapping[str, Any], facts: Facts, known: Measures) -> _Verdict:
     name, kind = f"{value['nom']} {value['version']}", "fin"
     if value["famille"] == "windows":
         row = next((one for one in known.windows if one["build"] == value.get("build")), None)
@@ -388,56 +394,59 @@ def _system(value: Mapping[str, Any], facts: Facts, known: Measures) -> _Verdict
     if row is None:
         return None, f"{name} : ce référentiel ne connaît pas la fin de sa maintenance"
     end = str(row.get(kind, row["fin"]))
-    good = facts.made.date() <= dt.date.fromisoformat(end)
+    good = facts.made_at.date() <= dt.date.fromisoformat(end)
     paid = "" if good else ", sauf prolongation payée, qui ne se lit pas"
-    return good, f"{name} : corrigé jusqu'au {_date(end)}{paid}"
+    return good, f"{name} : corrigé jusqu'au {_format_date(end)}{paid}"
 
 
-def _updates(value: Mapping[str, Any], facts: Facts, _known: Measures) -> _Verdict:
-    days = (facts.made - dt.datetime.fromisoformat(value["derniere"])).days
+def _judge_updates(value: Mapping[str, Any], facts: Facts, _known: Measures) -> _Verdict:
+    days = (facts.made_at - dt.datetime.fromisoformat(value["derniere"])).days
     waits = " ; un redémarrage attend" if value["redemarrage"] else ""
-    return days <= _UPDATED_DAYS, f"dernière mise à jour le {_date(value['derniere'])} ({count(days, 'jour')}){waits}"
+    return (
+        days <= _UPDATED_DAYS,
+        f"dernière mise à jour le {_format_date(value['derniere'])} ({count(days, 'jour')}){waits}",
+    )
 
 
-def _antivirus(value: Mapping[str, Any], _facts: Facts, _known: Measures) -> _Verdict:
+def _judge_antivirus(value: Mapping[str, Any], _facts: Facts, _known: Measures) -> _Verdict:
     words = {"bonne": "en marche et à jour", "mauvaise": "arrêté, ou pas à jour", "en_pause": "en pause"}
     return value["sante"] == "bonne", f"{words.get(value['sante'], 'non surveillé')} ({value['source']})"
 
 
-def _firewall(value: Mapping[str, Any], _facts: Facts, _known: Measures) -> _Verdict:
+def _judge_firewall(value: Mapping[str, Any], _facts: Facts, _known: Measures) -> _Verdict:
     off = [name for name in ("domaine", "prive", "public") if not value[name]]
     shown = {"prive": "privé"}
     return not off, f"arrêté sur : {', '.join(shown.get(one, one) for one in off)}" if off else "en marche partout"
 
 
-def _administrators(value: Mapping[str, Any], _facts: Facts, _known: Measures) -> _Verdict:
+def _judge_administrators(value: Mapping[str, Any], _facts: Facts, _known: Measures) -> _Verdict:
     active = [one["nom"] for one in value["membres"] if one["actif"]]
     told = f"{count(len(active), 'compte')} administrateur{'s' if len(active) > 1 else ''} : {', '.join(active[:5])}"
     return not value["session"], told + (" ; celui de cette session en est" if value["session"] else "")
 
 
-def _locking(value: Mapping[str, Any], _facts: Facts, _known: Measures) -> _Verdict:
+def _judge_locking(value: Mapping[str, Any], _facts: Facts, _known: Measures) -> _Verdict:
     if not value["apres_s"] or not value["mot_de_passe"]:
         return False, "ni limite d'inactivité, ni économiseur d'écran qui demande le mot de passe"
     return value["apres_s"] <= _LOCKED_S, f"après {count(value['apres_s'] // 60, 'minute')}"
 
 
-def _sharing(value: Mapping[str, Any], _facts: Facts, _known: Measures) -> _Verdict:
+def _judge_sharing(value: Mapping[str, Any], _facts: Facts, _known: Measures) -> _Verdict:
     where = [word for name, word in (("client", "vers d'autres"), ("serveur", "ouvert aux autres")) if value[name]]
     return not where, f"SMBv1 {' et '.join(where)}" if where else "SMBv1 fermé"
 
 
-def _encryption(value: Mapping[str, Any], _facts: Facts, _known: Measures) -> _Verdict:
+def _judge_encryption(value: Mapping[str, Any], _facts: Facts, _known: Measures) -> _Verdict:
     return value["systeme"], "chiffré" if value["systeme"] else "en clair"
 
 
-def _clock(value: Mapping[str, Any], _facts: Facts, _known: Measures) -> _Verdict:
+def _judge_clock(value: Mapping[str, Any], _facts: Facts, _known: Measures) -> _Verdict:
     gap = value["ecart_s"]
     ahead = "en avance" if gap > 0 else "en retard"
     return abs(gap) <= _CLOCK_S, f"{abs(gap)} s {ahead}" if gap else "juste"
 
 
-def _certificates(value: Sequence[Mapping[str, Any]], facts: Facts, _known: Measures) -> _Verdict:
+def _judge_certificates(value: Sequence[Mapping[str, Any]], facts: Facts, _known: Measures) -> _Verdict:
     bad = [f"{one['nom']} : {one['etat']}" for one in value if one["etat"] not in ("installe", "jeton")]
     above = facts.told["constats"].get("autorites", {}).get("valeur")  # not told under Linux, whose role puts them
     bad += [f"absente : {one}" for one in above["absentes"]] if above else []
@@ -445,20 +454,20 @@ def _certificates(value: Sequence[Mapping[str, Any]], facts: Facts, _known: Meas
 
 
 _JUDGES: dict[str, Callable[[Any, Facts, Measures], _Verdict]] = {
-    "systeme": _system,
-    "mises_a_jour": _updates,
-    "antivirus": _antivirus,
-    "pare_feu": _firewall,
-    "administrateurs": _administrators,
-    "verrouillage": _locking,
-    "smb1": _sharing,
-    "chiffrement": _encryption,
-    "horloge": _clock,
-    "certificats": _certificates,
+    "systeme": _judge_system,
+    "mises_a_jour": _judge_updates,
+    "antivirus": _judge_antivirus,
+    "pare_feu": _judge_firewall,
+    "administrateurs": _judge_administrators,
+    "verrouillage": _judge_locking,
+    "smb1": _judge_sharing,
+    "chiffrement": _judge_encryption,
+    "horloge": _judge_clock,
+    "certificats": _judge_certificates,
 }
 
 
-def judge(measure: Measure, known: Known, every: Measures) -> tuple[str, str]:
+def judge(measure: Measure, known: KnownFacts, every: Measures) -> tuple[str, str]:
     """The verdict of a measure on a PC, and what was read (French). What was not read is « non vérifié »."""
     if known.state != JUDGED or known.facts is None:
         return NON_VERIFIE, STATES[known.state]
@@ -469,14 +478,14 @@ def judge(measure: Measure, known: Known, every: Measures) -> tuple[str, str]:
     return {True: CONFORME, False: NON_CONFORME, None: NON_VERIFIE}[good], harmless.line(told)
 
 
-def told(known: Known, level: str, waived: Callable[[str], Any], now: dt.datetime) -> dict[str, Any]:
+def describe_pc(known: KnownFacts, level: str, waived: Callable[[str], Any], now: dt.datetime) -> dict[str, Any]:
     """What an audit says of a PC: ``etat``, ``raison``, ``releve``, ``espace``, and each measure of its level.
 
     Args:
         waived: gives the waiver in force for a measure, under the name that a waiver calls it.
     """
     every, found = measures(), dict[str, Any]()
-    for one in every.asked(level):
+    for one in every.level_measures(level):
         verdict, detail = judge(one, known, every)
         waiver = waived(RULE + one.nom) if verdict == NON_CONFORME else None
         found[one.nom] = {

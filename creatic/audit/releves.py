@@ -47,14 +47,14 @@ STALE = dt.timedelta(hours=48)
 """Age from which a machine is said to be silent: a day, and the twenty hours that its timer draws among."""
 CLOCKS = dt.timedelta(hours=1)
 """What a machine's clock may be ahead."""
-MANY_SILENT = 0.1
+MIN_SILENT_SHARE = 0.1
 """Share of silent machines from which the cause is sought in common."""
 _KEY_TYPE = b"ssh-ed25519"
 _ARMOR = re.compile(r"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]{1,1000})-----END SSH SIGNATURE-----\n?")
 _DIGESTS = {b"sha256": hashlib.sha256, b"sha512": hashlib.sha512}
 
 
-class Refused(CreaticError, cause="releve"):
+class InvalidReleveError(CreaticError, cause="releve"):
     """A relevé does not count; the message (French) says why, and what to do."""
 
 
@@ -82,9 +82,9 @@ class HostKeys:
         with contextlib.suppress(OSError):
             for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
                 with contextlib.suppress(ValueError):
-                    self._take(line.split())
+                    self._add_line(line.split())
 
-    def _take(self, fields: list[str]) -> None:
+    def _add_line(self, fields: list[str]) -> None:
         revoked = fields[:1] == ["@revoked"]
         names, kind, key, *_comment = fields[1:] if revoked else fields
         if names.startswith(("#", "@")) or kind != _KEY_TYPE.decode():
@@ -103,7 +103,7 @@ class HostKeys:
         """Whether a line refuses this key, of whichever machine."""
         return key in self._revoked
 
-    def of(self, address: str, port: int = 22) -> set[bytes]:
+    def keys_of(self, address: str, port: int = 22) -> set[bytes]:
         """Keys of a machine, as they are on the wire; none when it is not known."""
         name = address if port == 22 else f"[{address}]:{port}"
         found = set(self._plain.get(name, ()))
@@ -121,7 +121,7 @@ def own_keys(file: Path = Path("/etc/ssh/ssh_host_ed25519_key.pub")) -> set[byte
     return set()
 
 
-def _strings(data: bytes, number: int) -> list[bytes]:
+def _read_strings(data: bytes, number: int) -> list[bytes]:
     """The SSH strings that a text is made of, and nothing after (RFC 4251, 5)."""
     found = []
     for _rank in range(number):
@@ -134,7 +134,7 @@ def _strings(data: bytes, number: int) -> list[bytes]:
     return found
 
 
-def _string(data: bytes) -> bytes:
+def _encode_string(data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + data
 
 
@@ -151,15 +151,15 @@ def signer(text: bytes, armored: str, keys: Collection[bytes], namespace: str = 
     blob = base64.b64decode(armor[1].replace("\n", ""), validate=True) if armor else b""
     if blob[:10] != b"SSHSIG" + struct.pack(">I", 1):
         raise ValueError("ce n'est pas une signature d'OpenSSH")
-    public, named, reserved, algorithm, signature = _strings(blob[10:], 5)
+    public, named, reserved, algorithm, signature = _read_strings(blob[10:], 5)
     if public not in keys or named != namespace.encode() or algorithm not in _DIGESTS:
         raise ValueError("une autre clé, ou un autre usage")
-    (kind, key), (kind_, made) = _strings(public, 2), _strings(signature, 2)
+    (kind, key), (kind_, made) = _read_strings(public, 2), _read_strings(signature, 2)
     if not kind == kind_ == _KEY_TYPE:
         raise ValueError("un autre genre de clé")
     parts = (named, reserved, algorithm, _DIGESTS[algorithm](text).digest())
     try:
-        Ed25519PublicKey.from_public_bytes(key).verify(made, b"SSHSIG" + b"".join(map(_string, parts)))
+        Ed25519PublicKey.from_public_bytes(key).verify(made, b"SSHSIG" + b"".join(map(_encode_string, parts)))
     except InvalidSignature:
         raise ValueError("la signature est fausse") from None
     return public
@@ -188,7 +188,7 @@ class Releve:
     unchained: bool = False
 
     @property
-    def made(self) -> dt.datetime:
+    def made_at(self) -> dt.datetime:
         """When it was made, by the machine."""
         return dt.datetime.fromisoformat(self.told["fin"])
 
@@ -199,7 +199,7 @@ class Releve:
 
     def age(self, now: dt.datetime) -> dt.timedelta:
         """How old it is."""
-        return max(now - self.made, dt.timedelta(0))
+        return max(now - self.made_at, dt.timedelta(0))
 
 
 def read(machine: str, raw: bytes, keys: Collection[bytes]) -> Releve:
@@ -209,12 +209,12 @@ def read(machine: str, raw: bytes, keys: Collection[bytes]) -> Releve:
         Refused: it is not.
     """
     if len(raw) > LARGEST:
-        raise Refused(
+        raise InvalidReleveError(
             f"son relevé dépasse {LARGEST >> 10} Kio, et n'est pas lu : un relevé en fait vingt. Voyez sur elle qui "
             f"écrit {PLACE}"
         )
     if not keys:
-        raise Refused(
+        raise InvalidReleveError(
             "known_hosts n'a pas sa clé d'hôte Ed25519, son relevé ne peut pas être vérifié : relevez-la à sa console "
             "(ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)"
         )
@@ -225,13 +225,13 @@ def read(machine: str, raw: bytes, keys: Collection[bytes]) -> Releve:
             raise TypeError
         signed = text.encode()
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise Refused(
+        raise InvalidReleveError(
             "son relevé est illisible, et ne compte pas : sur elle, « systemctl start creatic-releve » en refait un"
         ) from None
     try:
         key = signer(signed, signature, keys)
     except ValueError as error:
-        raise Refused(
+        raise InvalidReleveError(
             f"son relevé n'est pas signé par sa clé d'hôte, et ne compte pas ({error}) : est-ce bien elle ? Si elle a "
             "été réinstallée, mettez known_hosts à jour ; sinon, voyez qui a écrit ce relevé"
         ) from None
@@ -239,19 +239,19 @@ def read(machine: str, raw: bytes, keys: Collection[bytes]) -> Releve:
         told = json.loads(text)
         if told["quoi"] != KIND or told["machine"] != machine:
             name = str(told["machine"])[:64]
-            raise Refused(
+            raise InvalidReleveError(
                 f"ce qu'elle donne est un relevé de « {name} », et ne compte pas : deux machines ont la même clé "
                 "d'hôte, ou la même adresse"
             )
         told = checked("releve", told)
     except AnswerError as error:
-        raise Refused(f"son relevé est signé, mais n'en est pas un, et ne compte pas : {error}") from None
+        raise InvalidReleveError(f"son relevé est signé, mais n'en est pas un, et ne compte pas : {error}") from None
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise Refused("ce qu'elle a signé n'est pas un relevé, et ne compte pas") from None
+        raise InvalidReleveError("ce qu'elle a signé n'est pas un relevé, et ne compte pas") from None
     return Releve(machine, raw, told, key, hashlib.sha256(signed).hexdigest())
 
 
-def taken(releve: Releve, last: Releve | None, now: dt.datetime) -> Releve:
+def check_freshness(releve: Releve, last: Releve | None, now: dt.datetime) -> Releve:
     """A relevé, once it is known to be of now, and none of before.
 
     Args:
@@ -260,24 +260,25 @@ def taken(releve: Releve, last: Releve | None, now: dt.datetime) -> Releve:
     Raises:
         Refused: it comes from the future, or is replayed.
     """
-    if releve.made - now > CLOCKS:
-        ahead = lapse(releve.made - now)
-        raise Refused(
+    if releve.made_at - now > CLOCKS:
+        ahead = lapse(releve.made_at - now)
+        raise InvalidReleveError(
             f"son relevé est daté de l'avenir ({ahead} d'avance), et ne compte pas : réglez son horloge, ou celle de "
             "ce poste"
         )
     if last is None or last.key != releve.key or last.digest == releve.digest:
         return releve
-    if releve.number <= last.number or releve.made < last.made:
-        raise Refused(
-            f"son relevé est d'avant celui du {last.made:%d/%m/%Y} qui est déjà ici, et ne compte pas : quelqu'un le "
+    if releve.number <= last.number or releve.made_at < last.made_at:
+        raise InvalidReleveError(
+            f"son relevé est d'avant celui du {last.made_at:%d/%m/%Y} qui est déjà ici, et ne compte pas : "
+            "quelqu'un le "
             "rejoue, ou la machine vient d'une sauvegarde (« systemctl start creatic-releve » sur elle en refait un)"
         )
     unchained = [last.number, last.digest] not in releve.told["chaine"]
     return Releve(releve.machine, releve.raw, releve.told, releve.key, releve.digest, unchained)
 
 
-def _failure(releve: Releve, part: str) -> str:
+def _failure_reason(releve: Releve, part: str) -> str:
     """Why the agent could not look at a part, as it says."""
     return str(releve.told["echecs"].get(part, "sans dire pourquoi"))
 
@@ -290,12 +291,14 @@ def openscap(releve: Releve, target: Target, content: Content) -> OpenScap:
     """
     found = releve.told["openscap"]
     if found is None:
-        raise Refused(f"son agent n'a pas pu passer OpenSCAP : {_failure(releve, 'openscap')}")
+        raise InvalidReleveError(f"son agent n'a pas pu passer OpenSCAP : {_failure_reason(releve, 'openscap')}")
     level = releve.told["niveau"]
     if level != target.level or found["profil"] != content.profile:
-        raise Refused(f"son agent juge au niveau « {level} », l'inventaire demande « {target.level} » : déployez-la")
+        raise InvalidReleveError(
+            f"son agent juge au niveau « {level} », l'inventaire demande « {target.level} » : déployez-la"
+        )
     if found["contenu_sha256"] != DATA_STREAM_SHA256:
-        raise Refused("son agent juge par un autre contenu OpenSCAP que celui qui est attendu : déployez-la")
+        raise InvalidReleveError("son agent juge par un autre contenu OpenSCAP que celui qui est attendu : déployez-la")
     return content.verdict(found["score"], found["regles"])
 
 
@@ -319,13 +322,13 @@ def silence(releve: Releve, now: dt.datetime) -> str:
         return ""
     return (
         f"se tait depuis {lapse(releve.age(now))} : son dernier relevé est du "
-        f"{releve.made:%d/%m/%Y}. Voyez sur elle « systemctl status creatic-releve.timer creatic-releve.service »"
+        f"{releve.made_at:%d/%m/%Y}. Voyez sur elle « systemctl status creatic-releve.timer creatic-releve.service »"
     )
 
 
 def silent_fleet(silent: Collection[str], every: Collection[str]) -> str:
     """What is said of a fleet of which many are silent; empty when they are few."""
-    if not every or len(silent) < 2 or len(silent) / len(every) < MANY_SILENT:
+    if not every or len(silent) < 2 or len(silent) / len(every) < MIN_SILENT_SHARE:
         return ""
     return (
         f"{len(silent)} machines sur {len(every)} se taisent ({100 * len(silent) // len(every)} %) : cherchez d'abord "
@@ -336,7 +339,7 @@ def silent_fleet(silent: Collection[str], every: Collection[str]) -> str:
 # -- what is kept ----------------------------------------------------------------------------------------------------
 
 
-class Kept:
+class ReleveStore:
     """The last relevé of each machine, in the control node's state: what replay and silence are known by.
 
     Args:
@@ -346,25 +349,25 @@ class Kept:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def _path(self, machine: str) -> Path:
+    def _releve_path(self, machine: str) -> Path:
         return self._folder / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', machine).lstrip('.')}.json"
 
     def last(self, machine: str) -> Releve | None:
         """The last one that was taken; None when there is none, or it is no longer what its machine signed."""
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, Refused):
-            kept = json.loads(self._path(machine).read_text(encoding="utf-8"))
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, InvalidReleveError):
+            kept = json.loads(self._releve_path(machine).read_text(encoding="utf-8"))
             return read(machine, kept["releve"].encode(), {base64.b64decode(kept["cle"])})
         return None
 
-    def keep(self, releve: Releve) -> None:
+    def save_releve(self, releve: Releve) -> None:
         """Keep one that was taken."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         kept = {"cle": base64.b64encode(releve.key).decode(), "releve": releve.raw.decode()}
-        write(self._path(releve.machine), json.dumps(kept, ensure_ascii=False).encode(), 0o600)
+        write(self._releve_path(releve.machine), json.dumps(kept, ensure_ascii=False).encode(), 0o600)
 
     def forget_others(self, machines: Iterable[str]) -> None:
         """Delete what is kept of machines that are no longer in the inventory."""
-        wanted = {self._path(machine).name for machine in machines}
+        wanted = {self._releve_path(machine).name for machine in machines}
         for path in self._folder.glob("[!.]*.json"):
             if path.name not in wanted:
                 path.unlink()
@@ -374,7 +377,7 @@ class Kept:
 
 
 def finding(
-    target: Target, fetched: bytes | str, keys: Collection[bytes], kept: Kept, content: Content, now: dt.datetime
+    target: Target, fetched: bytes | str, keys: Collection[bytes], kept: ReleveStore, content: Content, now: dt.datetime
 ) -> Found:
     """What is known of a machine by its relevé, which is kept if it is good; whatever is wrong is its own fault alone.
 
@@ -388,11 +391,11 @@ def finding(
         if isinstance(fetched, str):
             if last is None:
                 return Found(target, incident=incident("injoignable", fetched, "Vérifier cette machine et le réseau."))
-            releve = taken(last, None, now)
+            releve = check_freshness(last, None, now)
             remark = f"elle n'a pas répondu ({fetched}) : c'est le relevé qui était déjà ici"
         else:
-            releve = taken(read(target.name, fetched, keys), last, now)
-            kept.keep(releve)
+            releve = check_freshness(read(target.name, fetched, keys), last, now)
+            kept.save_releve(releve)
         if releve.unchained:
             remark = (
                 "il ne suit pas le dernier qui était ici : la machine vient d'une sauvegarde, ou un relevé a été retiré"
@@ -410,10 +413,10 @@ def finding(
         judged = openscap(releve, target, content)
         missing = [name for name in ("systeme", "correctifs") if releve.told[name] is None]
         if missing:
-            raise Refused(
+            raise InvalidReleveError(
                 f"son agent n'a pas pu constater « {missing[0]} » : {releve.told['echecs'].get(missing[0], '')}"
             )
-    except Refused as error:
+    except InvalidReleveError as error:
         return Found(target, incident=incident("echec", str(error)))
     collected = {name: releve.told[name] for name in ("systeme", "correctifs", "debut", "duree_s", "cpu_s")}
     return Found(target, collected, judged, [], drift(releve), None, facts)

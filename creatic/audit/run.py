@@ -50,14 +50,14 @@ from creatic.evidence.failures import explain
 from creatic.evidence.follow import code_version
 from creatic.evidence.redaction import redact
 from creatic.evidence.seal import SealError
-from creatic.patience import waiting
+from creatic.patience import report_progress
 from creatic.registry import aim, environment, listing
 from creatic.registry import profiles as registry
 
 # Test benches are audited when they are named.
 EVERYTHING = f"all:!{registry.BENCH}"
 _GRACE_S = 20  # that Ansible has to end its workers, which write in the folder that is sealed
-OUTSIDE = 40
+MAX_REMOTE_MACHINES = 40
 """Machines that are looked at from here besides, in an audit by relevés; those that were drawn come first."""
 # Tests which leave something on the host, however little, are no part of an audit.
 READ_ONLY_TESTS = "not leaves_traces"
@@ -135,7 +135,7 @@ def sample(names: Sequence[str]) -> list[str]:
     return SystemRandom().sample(sorted(names), min(25, math.ceil(len(names) / 100)))
 
 
-def _secrets(home: Path) -> list[str]:
+def _secret_values(home: Path) -> list[str]:
     """Values of the control node's secrets folder, to be hidden wherever they would show."""
     found = []
     for path in sorted((home / "secrets").rglob("*")) if (home / "secrets").is_dir() else []:
@@ -162,26 +162,28 @@ class Audit:
         self.targets: list[Target] = []
         self.known: dict[str, audit_verdict.Found] = {}  # by what each machine's agent signed
         self.outside: dict[str, str] = {}  # machines that are looked at from here too, and why
-        self.pcs: dict[str, postes.Known] = {}  # by what each PC's program signed
+        self.pcs: dict[str, postes.KnownFacts] = {}  # by what each PC's program signed
         self.denied: dict[str, list[str]] = {}  # rules that an agent says are followed, and are not
         try:
             self.name, self.staging = evidence_store.open_run(order.home / "audits", self.operator)
         except evidence_store.EvidenceError as error:
             raise AuditError(str(error)) from error
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Show a line; nobody reads it once the terminal is gone."""
         with contextlib.suppress(*([OSError] if self._gone else [])):
             self._print(text)
 
-    def _cut(self, number: int, _frame: object) -> None:
+    def _interrupt_audit(self, number: int, _frame: object) -> None:
         """End as Ctrl-C does: the computer stops, or the terminal is gone."""
         self._gone |= number == signal.SIGHUP
         raise KeyboardInterrupt
 
     # -- Looking --------------------------------------------------------------------------------------
 
-    def _run(self, command: Sequence[str], env: Mapping[str, str], **options: Any) -> subprocess.CompletedProcess[str]:
+    def _run_command(
+        self, command: Sequence[str], env: Mapping[str, str], **options: Any
+    ) -> subprocess.CompletedProcess[str]:
         with aim.shortened(command) as given:
             return subprocess.run(
                 given, cwd=self.order.top, env=os.environ | dict(env), text=True, check=False, **options
@@ -203,7 +205,7 @@ class Audit:
         if outside:
             variables["audit_outside"] = outside
         command = ["ansible-playbook", "-i", str(self.order.inventory), "playbooks/journeys/audit.yml"]
-        command += ["--check", "--diff", "-e", listing.given(variables)]
+        command += ["--check", "--diff", "-e", listing.to_extra_vars(variables)]
         command += ["--limit", limit or self.order.limit or EVERYTHING]
         start = time.monotonic()
         env = {
@@ -231,15 +233,16 @@ class Audit:
         if not audit_store.read_plan(self.staging):
             raise AuditError("L'audit n'a pas commencé : la raison est affichée au-dessus. Rien n'a été regardé.")
 
-    def ask(self, targets: Sequence[Target]) -> None:
+    def collect_releves(self, targets: Sequence[Target]) -> None:
         """Fetch and judge what each machine signed (`known`), and choose whom to look at from here (`outside`)."""
-        self.say(f"\n{PHASES['releves']}")
+        self.print_line(f"\n{PHASES['releves']}")
         start, moment = time.monotonic(), now()
         asked = [target for target in targets if target.system == "debian"]
         content = audit_content.read(
-            scap.data_stream(self.order.home.parent / "cache", self.say), sorted({target.level for target in asked})
+            scap.data_stream(self.order.home.parent / "cache", self.print_line),
+            sorted({target.level for target in asked}),
         )
-        kept = releves.Kept(self.order.home / releves.FOLDER)
+        kept = releves.ReleveStore(self.order.home / releves.FOLDER)
         proven = releves.HostKeys(self.order.keys)
         files = {known: releves.HostKeys(Path(known).expanduser()) for known in {target.known for target in asked}}
 
@@ -250,9 +253,9 @@ class Audit:
                 self.known[name] = audit_verdict.Found(target, incident=releves.incident("echec", none))
                 self.outside[name] = "son agent n'a encore fait aucun relevé"
                 return
-            own = files[target.known].of(target.address, target.port) if target.door else releves.own_keys()
+            own = files[target.known].keys_of(target.address, target.port) if target.door else releves.own_keys()
             if target.outgoing:
-                own = own or proven.of(name)
+                own = own or proven.keys_of(name)
             gone = "le guichet ne l'a plus" if target.outgoing else "son relevé n'est plus sur elle"
             told = gone if fetched is None else fetched
             found = releves.finding(target, told, own, kept, content[target.level], moment)
@@ -266,33 +269,33 @@ class Audit:
 
         if not self.order.limit:
             kept.forget_others(target.name for target in targets)
-        with waiting(f"relevés de {count(len(asked), 'machine')}", self.say):
-            self._carried([target for target in asked if target.outgoing], take)
+        with report_progress(f"relevés de {count(len(asked), 'machine')}", self.print_line):
+            self._collect_carried([target for target in asked if target.outgoing], take)
             fetch.fetch_all([target for target in asked if not target.outgoing], take)
         judged = [name for name, found in self.known.items() if found.state == "auditee"]
         far = {target.name for target in asked if target.outgoing}  # nobody looks at those from here
         drawn = dict.fromkeys(sample([name for name in judged if name not in far]), "tirée au sort")
         self.outside = {name: why for name, why in self.outside.items() if name not in far}
-        self.outside = dict([*drawn.items(), *sorted(self.outside.items() - drawn.items())][:OUTSIDE])
+        self.outside = dict([*drawn.items(), *sorted(self.outside.items() - drawn.items())][:MAX_REMOTE_MACHINES])
         self.seconds["releves"] = round(time.monotonic() - start, 1)
         ages = [found.releve["age_s"] for found in self.known.values() if found.releve]
         oldest = f", le plus ancien de {releves.lapse(timedelta(seconds=max(ages)))}" if ages else ""
-        self.say(f"   {count(len(judged), 'machine')} sur {len(asked)} jugées par leur relevé{oldest}")
-        if silent := releves.silent_fleet(self._silent(), [target.name for target in asked]):
-            self.say(f"   ✗ {silent}")
+        self.print_line(f"   {count(len(judged), 'machine')} sur {len(asked)} jugées par leur relevé{oldest}")
+        if silent := releves.silent_fleet(self._silent_machines(), [target.name for target in asked]):
+            self.print_line(f"   ✗ {silent}")
         for name, why in self.outside.items():
-            self.say(f"   regardée d'ici aussi : {name} ({why})")
+            self.print_line(f"   regardée d'ici aussi : {name} ({why})")
 
     def hear(self, targets: Sequence[Target]) -> None:
         """Take what clerks' PCs signed of themselves (`pcs`); those under Debian may have nothing to say here."""
         pcs = [target for target in targets if target.profile == postes.PROFILE]
         if not pcs:
             return
-        kept, moment = postes.Kept(self.order.home / postes.FOLDER), now()
+        kept, moment = postes.FactsStore(self.order.home / postes.FOLDER), now()
         if not self.order.limit:
             kept.forget_others(target.name for target in pcs)
         brought = self.order.facts or (lambda: ())
-        with waiting(f"constats de {count(len(pcs), 'poste')}", self.say):
+        with report_progress(f"constats de {count(len(pcs), 'poste')}", self.print_line):
             places = {one.name: str(one.commune.get("siren", "")) for one in pcs}
             found = postes.gather(places, self.order.home / "pki", brought, kept, moment)
         for target in pcs:
@@ -303,9 +306,11 @@ class Audit:
             if known.facts:
                 audit_store.keep_releve(self.staging, target.name, known.facts.raw, audit_store.FACTS)
         judged = sum(known.state == postes.JUDGED for known in self.pcs.values())
-        self.say(f"   {count(judged, 'poste')} sur {len(self.pcs)} jugé{'s' if judged > 1 else ''} par ses constats")
+        self.print_line(
+            f"   {count(judged, 'poste')} sur {len(self.pcs)} jugé{'s' if judged > 1 else ''} par ses constats"
+        )
 
-    def _carried(self, targets: Sequence[Target], take: Callable[[Target, bytes | str | None], None]) -> None:
+    def _collect_carried(self, targets: Sequence[Target], take: Callable[[Target, bytes | str | None], None]) -> None:
         """Take what the guichet carries of these; one that does not answer is told of each that is left."""
         left = {target.name: target for target in targets}
         try:
@@ -317,7 +322,7 @@ class Audit:
         for target in left.values():
             take(target, why)
 
-    def _silent(self) -> list[str]:
+    def _silent_machines(self) -> list[str]:
         """Machines of which nothing of the day is known."""
         return [name for name, found in self.known.items() if found.state in ("silencieuse", "injoignable")]
 
@@ -326,13 +331,13 @@ class Audit:
         self.look(outside="localhost:!localhost")
         self.targets = audit_store.read_plan(self.staging)
         self.interrupted = "releves"
-        self.ask(self.targets)
+        self.collect_releves(self.targets)
         if self.outside:
             self.interrupted = "constats"
             names = ",".join(self.outside)
             self.look(outside="all:!localhost", limit=names)
 
-    def _tests(self, profile: str, names: Sequence[str], folder: Path, report: str = "") -> list[Check]:
+    def _run_profile_tests(self, profile: str, names: Sequence[str], folder: Path, report: str = "") -> list[Check]:
         """Run the tests of one profile; when they break, machine by machine: one must not hide the others."""
         path, own = folder / f"{report or profile}.xml", f"tests/profiles/{profile}"
         command = [sys.executable, "-m", "pytest", "-q", "tests/profiles/common"]
@@ -340,9 +345,9 @@ class Audit:
         command += ["--profile", profile, "--environment", str(self.order.inventory), "--limit", ",".join(names)]
         command += ["-m", READ_ONLY_TESTS, "--junitxml", str(path), "-o", "junit_family=xunit2"]
         command += ["-p", "no:cacheprovider", "--tb=short"]
-        secrets = _secrets(self.order.home)
+        secrets = _secret_values(self.order.home)
         try:
-            done = self._run(command, {"PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, errors="replace")
+            done = self._run_command(command, {"PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, errors="replace")
             # 0: all pass, 1: some fail. Anything else is no result.
             if done.returncode not in (0, 1) or not path.is_file():
                 raise AuditError(" / ".join((done.stdout + done.stderr).strip().splitlines()[-4:]))
@@ -355,15 +360,17 @@ class Audit:
             path.unlink(missing_ok=True)
             if len(names) > 1:
                 reports = {name: f"{profile}-{audit_store.host_folder(folder, name).name}" for name in names}
-                return [one for name in names for one in self._tests(profile, [name], folder, reports[name])]
+                return [
+                    one for name in names for one in self._run_profile_tests(profile, [name], folder, reports[name])
+                ]
             self.broken[names[0]] = clean(redact(str(error), secrets))[:1000] or f"code {done.returncode}"
-            self.say(f"   ✗ {names[0]} : les essais n'ont pas pu être exécutés")
+            self.print_line(f"   ✗ {names[0]} : les essais n'ont pas pu être exécutés")
             return []
 
     def test(self, targets: Sequence[Target]) -> None:
         """Run the tests of the profiles and of the controls on the machines that answer (`checks`, `tested`)."""
         followed = audit_store.read_followed(self.staging)
-        self.say(f"\n{PHASES['essais']}")
+        self.print_line(f"\n{PHASES['essais']}")
         folder = self.staging / "junit"
         folder.mkdir()
         start = time.monotonic()
@@ -378,32 +385,34 @@ class Audit:
             if not names:
                 continue
             clock = time.monotonic()
-            with waiting(f"essais du profil {profile} ({count(len(names), 'machine')})", self.say):
-                found = self._tests(profile, names, folder)
+            with report_progress(f"essais du profil {profile} ({count(len(names), 'machine')})", self.print_line):
+                found = self._run_profile_tests(profile, names, folder)
             self.checks += found
             self.tested |= {*names}
             results = [check.result for check in found]
             mark = "✗" if {"echec", "perdu"} & {*results} or self.broken.keys() & {*names} else "✓"
             lost = f", {results.count('perdu')} sans réponse" if "perdu" in results else ""
-            self.say(
+            self.print_line(
                 f"   {mark} {profile:<40} {count(results.count('reussi'), 'réussi')}, "
                 f"{count(results.count('echec'), 'échec')}, {results.count('ignore')} sans objet{lost} "
                 f"({duration(time.monotonic() - clock)})"
             )
-            for line in _few("     ✗ ", [self._failure(check) for check in found if check.result == "echec"]):
-                self.say(line)
+            for line in _first_ten_lines(
+                "     ✗ ", [self._describe_failure(check) for check in found if check.result == "echec"]
+            ):
+                self.print_line(line)
         self.seconds["essais"] = round(time.monotonic() - start, 1)
 
-    def _failure(self, check: Check) -> str:
+    def _describe_failure(self, check: Check) -> str:
         """A test that failed, in a line: its machine, the control that it proves, its name, why."""
         proves = next(
             (f"{one.id} {one.titre}, " for one in self.order.catalogue.controls if check.name in one.tests), ""
         )
-        return f"{check.host} : {proves}{_shown(check.case, check.host)} : {_short(check.detail)}"
+        return f"{check.host} : {proves}{_display_name(check.case, check.host)} : {_shorten_text(check.detail)}"
 
     # -- Judging and writing --------------------------------------------------------------------------
 
-    def _missing(self, target: Target, *, seen: bool, compared: bool) -> dict[str, str] | None:
+    def _interruption_incident(self, target: Target, *, seen: bool, compared: bool) -> dict[str, str] | None:
         """What an interruption kept from being looked at on a machine; None when nothing."""
         if not self.interrupted or target.system != "debian":
             return None
@@ -424,14 +433,14 @@ class Audit:
     def gather(self, targets: Sequence[Target]) -> list[audit_verdict.Found]:
         """Put together what was found of each machine."""
         followed = audit_store.read_followed(self.staging)
-        secrets = _secrets(self.order.home)
+        secrets = _secret_values(self.order.home)
         found = []
         for target in targets:
             host = followed.get(target.name, {})
             collected = audit_store.read_collected(self.staging, target.name)
             signed = self.known.get(target.name)
             if signed is not None and (collected is None or target.name not in self.outside):
-                found.append(self._redacted(signed, secrets))
+                found.append(self._redact_finding(signed, secrets))
                 continue
             incident = host.get("incident")
             openscap = None
@@ -453,7 +462,7 @@ class Audit:
                 incident["remede"] = remedy
             compared = "derive" in host.get("phases", []) and self.interrupted != "constats"
             drift = host.get("derive") if compared and not incident else None
-            incident = incident or self._missing(target, seen=collected is not None, compared=compared)
+            incident = incident or self._interruption_incident(target, seen=collected is not None, compared=compared)
             for item in drift or []:
                 item["diff"] = redact(item["diff"], secrets)
                 item["chemins"] = [redact(path, secrets) for path in item["chemins"]]
@@ -463,13 +472,13 @@ class Audit:
                 target, collected, openscap, mine, drift, incident, signed.releve if signed else None
             )
             if signed is not None and signed.openscap and openscap:
-                self._compare(target.name, signed.openscap, openscap)
+                self._note_differences(target.name, signed.openscap, openscap)
             found.append(one)
         return found
 
     def _with_pcs(self, found: list[audit_verdict.Found]) -> list[audit_verdict.Found]:
         """The same, with what PCs' facts say."""
-        secrets, moment = _secrets(self.order.home), now()
+        secrets, moment = _secret_values(self.order.home), now()
         for one in found:
             known, target = self.pcs.get(one.target.name), one.target
             if known is None:
@@ -480,7 +489,7 @@ class Audit:
                 profile=target.profile,
                 container=target.container,
             )
-            told = postes.told(known, target.level, waived, moment)
+            told = postes.describe_pc(known, target.level, waived, moment)
             told["raison"] = redact(told["raison"], secrets)
             for measure in told["mesures"].values():
                 measure["dit"] = redact(measure["dit"], secrets)
@@ -488,7 +497,7 @@ class Audit:
         return found
 
     @staticmethod
-    def _redacted(one: audit_verdict.Found, secrets: Sequence[str]) -> audit_verdict.Found:
+    def _redact_finding(one: audit_verdict.Found, secrets: Sequence[str]) -> audit_verdict.Found:
         """The same, in which no secret shows."""
         for item in one.drift or []:
             item["chemins"] = [redact(path, secrets) for path in item["chemins"]]
@@ -496,7 +505,7 @@ class Audit:
             one.incident = {key: redact(str(value), secrets) for key, value in one.incident.items()}
         return one
 
-    def _compare(self, name: str, signed: OpenScap, seen: OpenScap) -> None:
+    def _note_differences(self, name: str, signed: OpenScap, seen: OpenScap) -> None:
         """Note what a machine's agent said otherwise than what is seen from here."""
         said = {rule.name: rule.result for rule in signed.rules}
         unlike = sorted(rule.name for rule in seen.rules if said.get(rule.name) == "pass" and rule.result == "fail")
@@ -530,7 +539,7 @@ class Audit:
             **audit_verdict.assess(found, order.catalogue),
         }
         results["postes"] = postes.summary(results["machines"])
-        results["releves"] = None if order.acceptance else self._told()
+        results["releves"] = None if order.acceptance else self._releve_summary()
         results["derogations"] = audit_verdict.waivers_used(results)
         results["tendance"] = audit_verdict.trend(before, results)
         results["durees_s"] = self.seconds
@@ -539,18 +548,18 @@ class Audit:
         (self.staging / audit_store.OSCAL).write_text(oscal, encoding="utf-8")
         page = audit_page.report(results)
         (self.staging / audit_store.REPORT).write_text(page, encoding="utf-8")
-        if len(results["machines"]) > audit_page.PRINTED:
+        if len(results["machines"]) > audit_page.MAX_PRINTED_MACHINES:
             page = audit_page.report(results, brief=True)
         audit_page.write_pdf(page, self.staging / audit_store.PDF)
         return results
 
-    def _told(self) -> dict[str, Any]:
+    def _releve_summary(self) -> dict[str, Any]:
         """What the report says of the relevés."""
         ages = [found.releve["age_s"] for found in self.known.values() if found.releve]
         return {
             "jugees": sum(found.state == "auditee" for found in self.known.values()),
             "plus_ancien_s": max(ages, default=None),
-            "silence": releves.silent_fleet(self._silent(), self.known),
+            "silence": releves.silent_fleet(self._silent_machines(), self.known),
             "dehors": [
                 {"machine": name, "pourquoi": why}
                 for name, why in self.outside.items()
@@ -583,9 +592,9 @@ class Audit:
             KeyboardInterrupt: it was interrupted before anything was found, or while it was sealed; nothing is left.
         """
         where = self.order.limit or "toutes les machines"
-        self.say(f"Audit {self.name} : {where}. Lecture seule, rien n'est changé sur les machines.")
+        self.print_line(f"Audit {self.name} : {where}. Lecture seule, rien n'est changé sur les machines.")
         previous = {
-            one: signal.signal(one, self._cut)
+            one: signal.signal(one, self._interrupt_audit)
             for one in (signal.SIGTERM, signal.SIGHUP)
             if signal.getsignal(one) != signal.SIG_IGN  # nohup(1): whoever asked it goes away
         }
@@ -606,7 +615,7 @@ class Audit:
                 looked = any(audit_store.read_collected(self.staging, target.name) for target in self.targets)
                 if not looked and not self.known and not self.pcs:
                     raise
-                self.say(
+                self.print_line(
                     "\nAudit interrompu : ce qui est constaté est jugé et scellé (Ctrl-C encore : rien n'est gardé)."
                 )
             results = self.conclude(self._with_pcs(self.gather(self.targets)))
@@ -620,7 +629,7 @@ class Audit:
         return results, folder
 
 
-def _first(names: list[str], between: str = ", ") -> str:
+def _first_three(names: list[str], between: str = ", ") -> str:
     """The first three, and how many others."""
     return between.join(names[:3]) + (f" et {len(names) - 3} autres" if len(names) > 3 else "")
 
@@ -654,7 +663,8 @@ def synthesis(results: Mapping[str, Any], seconds: float) -> list[str]:
         lines += [f"  ✗ {signed['silence']}"] if signed["silence"] else []
         for one in signed["dementies"]:
             lines.append(
-                f"  ✗ {one['machine']} : son agent dit suivies des règles qui ne le sont pas : {_first(one['regles'])}"
+                f"  ✗ {one['machine']} : son agent dit suivies des règles qui ne le sont pas : "
+                f"{_first_three(one['regles'])}"
             )
     for machine in machines:
         if machine["etat"] in audit_verdict.UNSEEN:
@@ -683,7 +693,7 @@ def synthesis(results: Mapping[str, Any], seconds: float) -> list[str]:
         + (f", {count(len(absentees), 'machine')} non auditée{'s' if len(absentees) > 1 else ''}" if absentees else "")
         + f". Durée : {duration(seconds)}."
     )
-    return lines + _few("  ✗ ", gaps(results))
+    return lines + _first_ten_lines("  ✗ ", gaps(results))
 
 
 def gaps(results: Mapping[str, Any]) -> list[str]:
@@ -703,7 +713,7 @@ def gaps(results: Mapping[str, Any]) -> list[str]:
             bad.setdefault(name, set()).add(control["id"])
             waived = {item["objet"] for item in one["derogations"]}
             left = [proof for proof in one["preuves"] if proof["resultat"] == "echec" and proof["nom"] not in waived]
-            why = [f"{_shown(proof['nom'], name)}, {proof['detail']}" for proof in left[:1]]
+            why = [f"{_display_name(proof['nom'], name)}, {proof['detail']}" for proof in left[:1]]
             note(f"{control['id']} {control['titre']}", name, "".join(why))
     for machine in results["machines"]:
         name = machine["nom"]
@@ -712,7 +722,7 @@ def gaps(results: Mapping[str, Any]) -> list[str]:
             if gap["resultat"] == "fail" and not gap["derogation"] and not owned:
                 note(f"règle {gap['regle']}", name, gap["titre"])
         for failure in machine["essais"]["echecs_du_profil"]:
-            note(f"essai {_shown(failure['nom'], name)}", name, failure["detail"])
+            note(f"essai {_display_name(failure['nom'], name)}", name, failure["detail"])
     for measure in (results.get("postes") or {"mesures": ()})["mesures"]:
         for name, one in measure["machines"].items():
             if one["verdict"] == NON_CONFORME:
@@ -721,20 +731,20 @@ def gaps(results: Mapping[str, Any]) -> list[str]:
         drift = machine["derive"] or ()
         moved = dict.fromkeys(one["tache"] + "".join(f" ({path})" for path in one["chemins"][:1]) for one in drift)
         if moved:
-            note("dérive", machine["nom"], _first(list(moved), " ; "), machine["nom"])
-    return [f"{what} : {_first(names)} : {_short(why)}" for (what, _apart), (names, why) in found.items()]
+            note("dérive", machine["nom"], _first_three(list(moved), " ; "), machine["nom"])
+    return [f"{what} : {_first_three(names)} : {_shorten_text(why)}" for (what, _apart), (names, why) in found.items()]
 
 
-def _shown(case: str, machine: str) -> str:
+def _display_name(case: str, machine: str) -> str:
     """Name of a test, or of a rule, without its file nor its machine."""
     return case.rpartition("::")[2].replace(f"[{machine}]", "").replace(f"[{machine}-", "[")
 
 
-def _short(text: str) -> str:
+def _shorten_text(text: str) -> str:
     return text if len(text) <= _WIDE else f"{text[: _WIDE - 1]}…"
 
 
-def _few(mark: str, lines: Sequence[str]) -> list[str]:
+def _first_ten_lines(mark: str, lines: Sequence[str]) -> list[str]:
     """The first ten lines, and how many others the report has."""
     left = len(lines) - _LINES
     more = [f"{' ' * len(mark)}et {count(left, 'autre')}, dans le rapport"] if left > 0 else []

@@ -42,7 +42,7 @@ class ScapError(CreaticError, cause="scap"):
     """The content cannot be had; the message is French and says what to do."""
 
 
-def _digest(path: Path) -> str:
+def _file_digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -77,7 +77,7 @@ def opener() -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(*handlers)
 
 
-def _download(uris: Sequence[str], target: Path) -> None:
+def _download_content(uris: Sequence[str], target: Path) -> None:
     problems = []
     for uri in uris:
         try:
@@ -111,13 +111,13 @@ def data_stream(cache: Path, say: Callable[[str], None] = print, uris: Sequence[
         raise ScapError(f"le dossier {cache} n'est pas utilisable : {reason(error)}") from error
     with lock:  # hosts are done side by side: one fetches, the others wait
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return _ensure(cache, say, uris)
+        return _ensure_content(cache, say, uris)
 
 
-def _ensure(cache: Path, say: Callable[[str], None], uris: Sequence[str] | None) -> Path:
+def _ensure_content(cache: Path, say: Callable[[str], None], uris: Sequence[str] | None) -> Path:
     target = cache / DATA_STREAM
     if target.is_file():
-        if _digest(target) == DATA_STREAM_SHA256:
+        if _file_digest(target) == DATA_STREAM_SHA256:
             return target
         raise ScapError(
             f"{target} n'est pas le contenu attendu (empreinte SHA-256 différente) : supprimez-le, relancez"
@@ -129,10 +129,10 @@ def _ensure(cache: Path, say: Callable[[str], None], uris: Sequence[str] | None)
             places = [f"{uri}{POOL}{PACKAGE}" for uri in (mirrors() if uris is None else uris)]
             say(f"Téléchargement du contenu OpenSCAP de Debian 13 : {places[0]} (3,5 Mo)")
             try:
-                _download(places, package)
+                _download_content(places, package)
             except ScapError as error:
                 raise ScapError(str(error).replace(scratch, str(cache))) from None
-        found = _digest(package)
+        found = _file_digest(package)
         if found != PACKAGE_SHA256:
             raise ScapError(
                 f"{PACKAGE} est refusé : son empreinte SHA-256 est {found}, attendue {PACKAGE_SHA256}. "
@@ -141,7 +141,7 @@ def _ensure(cache: Path, say: Callable[[str], None], uris: Sequence[str] | None)
         unpacked = Path(scratch, "x")
         done = subprocess.run(["dpkg-deb", "-x", package, unpacked], capture_output=True, text=True, check=False)
         content = unpacked / INSIDE
-        if done.returncode or not content.is_file() or _digest(content) != DATA_STREAM_SHA256:
+        if done.returncode or not content.is_file() or _file_digest(content) != DATA_STREAM_SHA256:
             raise ScapError(f"{PACKAGE} ne contient pas {DATA_STREAM} attendu : {done.stderr.strip() or 'absent'}")
         content.chmod(0o644)
         os.utime(content)

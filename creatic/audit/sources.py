@@ -153,12 +153,12 @@ def local(tag: Any) -> str:
 
 
 _RESULTS = ("pass", "fail", "error", "unknown", "notapplicable", "notchecked", "informational", "fixed")
-_SHORT = re.compile(r"^xccdf_org\.ssgproject\.content_\w+?_")
+_SSG_PREFIX = re.compile(r"^xccdf_org\.ssgproject\.content_\w+?_")
 
 
 def short(identifier: str) -> str:
     """Short name of a rule, a profile or a value."""
-    return _SHORT.sub("", identifier)
+    return _SSG_PREFIX.sub("", identifier)
 
 
 _RULE_NAME = re.compile(r"[\w.-]{1,200}")
@@ -169,7 +169,7 @@ _MAX_NAMESPACES = 100_000
 _MAX_TAG = 1_000_000  # bytes: a tag is read whole before anything of it can be counted
 
 
-def said(text: str | None, limit: int = 300) -> str:
+def clean_text(text: str | None, limit: int = 300) -> str:
     """A text of an XML file, on one line, fit and bounded."""
     return clean(" ".join((text or "").split()))[:limit]
 
@@ -178,30 +178,30 @@ def rule_definition(node: Any) -> tuple[str, tuple[str, ...]]:
     """Title of a rule, and the recommendations it refers to."""
     title = next((child.text for child in node if local(child.tag) == "title"), "")
     references = [
-        said(child.text, 20)
+        clean_text(child.text, 20)
         for child in node
         if local(child.tag) == "reference" and "cyber.gouv.fr" in str(child.get("href"))
     ]
-    return said(title), tuple(dict.fromkeys(references))
+    return clean_text(title), tuple(dict.fromkeys(references))
 
 
-def _verdict(verdict: Any, definitions: Mapping[str, tuple[str, tuple[str, ...]]]) -> OpenScap:
+def _parse_verdict(verdict: Any, definitions: Mapping[str, tuple[str, tuple[str, ...]]]) -> OpenScap:
     profile, score = "", 0.0
     rules: list[Rule] = []
     values: dict[str, str] = {}
     for node in verdict:
         name = local(node.tag)
         if name == "profile":
-            profile = said(short(str(node.get("idref"))), 100)
+            profile = clean_text(short(str(node.get("idref"))), 100)
         elif name == "score":
             try:
                 score = float(node.text or 0)
             except ValueError:
                 score = -1.0
             if not 0 <= score <= 100:
-                raise AuditError(f"le résultat d'OpenSCAP est illisible : score « {said(node.text, 40)} »")
+                raise AuditError(f"le résultat d'OpenSCAP est illisible : score « {clean_text(node.text, 40)} »")
         elif name == "set-value":
-            values[str(node.get("idref"))] = said(node.text)
+            values[str(node.get("idref"))] = clean_text(node.text)
         elif name == "rule-result":
             identifier = str(node.get("idref"))
             result = next(((child.text or "").strip() for child in node if local(child.tag) == "result"), "unknown")
@@ -209,17 +209,17 @@ def _verdict(verdict: Any, definitions: Mapping[str, tuple[str, tuple[str, ...]]
                 continue
             rule = short(identifier)
             if not _RULE_NAME.fullmatch(rule) or len(rules) >= _MAX_RULES:
-                raise AuditError(f"le résultat d'OpenSCAP est illisible : règle « {said(rule, 60)} »")
+                raise AuditError(f"le résultat d'OpenSCAP est illisible : règle « {clean_text(rule, 60)} »")
             exports = [str(one.get("value-id")) for one in node.iter() if local(one.tag) == "check-export"][:50]
             title, controls = definitions.get(identifier, ("", ()))
             rules.append(
                 Rule(
                     name=rule,
                     result=result if result in _RESULTS else "unknown",
-                    severity=said(node.get("severity"), 20),
+                    severity=clean_text(node.get("severity"), 20),
                     title=title,
                     controls=controls,
-                    values={said(short(key), 200): values[key] for key in exports if key in values},
+                    values={clean_text(short(key), 200): values[key] for key in exports if key in values},
                 )
             )
     return OpenScap(profile, round(score, 1), tuple(rules))
@@ -287,7 +287,7 @@ def read_arf(data: bytes) -> OpenScap:
             if name == "Rule" and len(definitions) < _MAX_RULES:
                 definitions[str(node.get("id"))] = rule_definition(node)
             elif name == "TestResult":
-                verdict = _verdict(node, definitions)
+                verdict = _parse_verdict(node, definitions)
             if not kept:
                 node.clear()
                 while node.getprevious() is not None:
@@ -319,7 +319,7 @@ def read_junit(path: Path) -> list[Check]:
         bad = [child for child in case if child.tag in ("failure", "error")]
         skipped = [child for child in case if child.tag == "skipped"]
         why = (bad or skipped or [None])[0]
-        detail = said(why.get("message") or why.text, 400) if why is not None else ""
+        detail = clean_text(why.get("message") or why.text, 400) if why is not None else ""
         lost = why is not None and (why.get("type") == LOST or properties.get("machine_perdue") == "oui")
         result = "perdu" if lost else "echec" if bad else "ignore" if skipped else "reussi"
         group, suite = case.get("group"), case.getparent()

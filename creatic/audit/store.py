@@ -41,7 +41,7 @@ COLLECTED = "collecte.json"
 RELEVE = "releve.json"
 FACTS = "constats.json"
 _PLAN = ".plan.json"
-_FOLLOWED = ".suivi.json"
+_FOLLOW_UP_FILE = ".suivi.json"
 _MAX_ARF = 256 * 2**20
 _MAX_PACKED = 64 * 2**20  # the same, gzip and base64; a real one takes 1 to 3 MB
 
@@ -66,12 +66,12 @@ def read_plan(folder: Path) -> list[Target]:
 
 def write_followed(folder: Path, hosts: Mapping[str, Any]) -> None:
     """Note what Ansible met on each host."""
-    evidence_store.write_json(folder / _FOLLOWED, hosts)
+    evidence_store.write_json(folder / _FOLLOW_UP_FILE, hosts)
 
 
 def read_followed(folder: Path) -> dict[str, Any]:
     """What Ansible met on each host."""
-    path = folder / _FOLLOWED
+    path = folder / _FOLLOW_UP_FILE
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found
 
@@ -81,7 +81,7 @@ def clear_notes(folder: Path) -> None:
     for path in folder.glob("machines/*/"):
         if not any((path / name).is_file() for name in (COLLECTED, RELEVE, FACTS)):
             shutil.rmtree(path)
-    for name in (_PLAN, _FOLLOWED):
+    for name in (_PLAN, _FOLLOW_UP_FILE):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -120,10 +120,10 @@ def page(found: Sequence[Cell], environment: str) -> str:
     for cell in found:
         rows.setdefault(cell.territory, {})[cell.month] = cell
     template = evidence_page.ENVIRONMENT.get_template("tendance.html.j2")
-    return template.render(months=months, rows=rows, environment=environment, moves=_moves(rows))
+    return template.render(months=months, rows=rows, environment=environment, moves=_month_changes(rows))
 
 
-def _moves(rows: Mapping[str, Mapping[str, Cell]]) -> dict[str, float]:
+def _month_changes(rows: Mapping[str, Mapping[str, Cell]]) -> dict[str, float]:
     """What the last month changed of the one before that was judged, in points, by territory."""
     moves = {}
     for territory, months in rows.items():

@@ -109,7 +109,7 @@ def number(control: str) -> tuple[int, str]:
     return (int(found[0]) if found else 0, control)
 
 
-def _evidence(kind: str, name: str, result: str, detail: str = "") -> dict[str, Any]:
+def _build_evidence(kind: str, name: str, result: str, detail: str = "") -> dict[str, Any]:
     return {"type": kind, "nom": name, "resultat": result, "detail": detail}
 
 
@@ -140,11 +140,11 @@ def judge_control(control: Control, found: Found, rules: Sequence[Rule], catalog
         scale.lost |= found.openscap is None or not {check.name for check in found.checks} >= {*control.tests}
     verdict, waived = scale.verdict(control, whole)
     if verdict == NON_VERIFIE and not scale.lost and not scale.skipped and control.tests:
-        scale.proofs.append(_evidence("essai", control.tests[0], "absent", "l'essai n'a pas été exécuté"))
+        scale.proofs.append(_build_evidence("essai", control.tests[0], "absent", "l'essai n'a pas été exécuté"))
     return {"verdict": verdict, "preuves": scale.proofs, "reussis": scale.good, "derogations": waived}
 
 
-def _grant(name: str, waiver: Waiver) -> dict[str, str]:
+def _describe_grant(name: str, waiver: Waiver) -> dict[str, str]:
     return {"objet": name, **waiver_facts(waiver)}
 
 
@@ -170,24 +170,24 @@ class _Scale:
         if check.result == "reussi":
             self.good += 1
             return
-        self.proofs.append(_evidence("essai", check.case, check.result, check.detail))
+        self.proofs.append(_build_evidence("essai", check.case, check.result, check.detail))
         if check.result == "ignore":
             self.skipped = True
-            self.unseen += [_grant(check.case, granted)] if granted else []
+            self.unseen += [_describe_grant(check.case, granted)] if granted else []
         elif check.result == "perdu":
             self.lost = True
         else:
-            self._fail(check.case, granted)
+            self._record_failure(check.case, granted)
 
     def weigh_rule(self, rule: Rule, granted: Waiver | None) -> None:
         """Add a rule of OpenSCAP."""
         if rule.result in ("pass", "fixed"):
             self.good += 1
         elif rule.result == "fail":
-            self.proofs.append(_evidence("openscap", rule.name, "echec", rule.title))
-            self._fail(rule.name, granted)
+            self.proofs.append(_build_evidence("openscap", rule.name, "echec", rule.title))
+            self._record_failure(rule.name, granted)
         elif rule.result in ("error", "unknown"):
-            self.proofs.append(_evidence("openscap", rule.name, "erreur", rule.title))
+            self.proofs.append(_build_evidence("openscap", rule.name, "erreur", rule.title))
             self.lost = True
 
     def verdict(self, control: Control, whole: Waiver | None) -> tuple[str, list[dict[str, str]]]:
@@ -208,11 +208,11 @@ class _Scale:
             return CONFORME, []
         if self.unseen:
             return DEROGATION, self.unseen
-        return (DEROGATION, [_grant(control.id, whole)]) if whole else (NON_VERIFIE, [])
+        return (DEROGATION, [_describe_grant(control.id, whole)]) if whole else (NON_VERIFIE, [])
 
-    def _fail(self, name: str, granted: Waiver | None) -> None:
+    def _record_failure(self, name: str, granted: Waiver | None) -> None:
         if granted:
-            self.waived.append(_grant(name, granted))
+            self.waived.append(_describe_grant(name, granted))
         else:
             self.bad = True
 
@@ -373,13 +373,15 @@ def assess(found: Sequence[Found], catalogue: CatalogueLike) -> dict[str, Any]:
     return {
         "machines": machines,
         "controles": controls,
-        "communes": _groups(machines, lambda machine: (machine["commune"] or {}).get("nom") or "Serveurs centraux"),
-        "profils": _groups(machines, lambda machine: machine["profil"]),
-        "verdict": _overall(machines, controls),
+        "communes": _group_results(
+            machines, lambda machine: (machine["commune"] or {}).get("nom") or "Serveurs centraux"
+        ),
+        "profils": _group_results(machines, lambda machine: machine["profil"]),
+        "verdict": _overall_results(machines, controls),
     }
 
 
-def _groups(machines: Sequence[Mapping[str, Any]], name_of: Any) -> list[dict[str, Any]]:
+def _group_results(machines: Sequence[Mapping[str, Any]], name_of: Any) -> list[dict[str, Any]]:
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for machine in machines:
         groups.setdefault(name_of(machine), []).append(machine)
@@ -405,7 +407,7 @@ def _groups(machines: Sequence[Mapping[str, Any]], name_of: Any) -> list[dict[st
     ]
 
 
-def _overall(machines: Sequence[Mapping[str, Any]], controls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _overall_results(machines: Sequence[Mapping[str, Any]], controls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     counts = {
         verdict: sum(control["verdict"] == verdict and bool(control["machines"]) for control in controls)
         for verdict in VERDICTS

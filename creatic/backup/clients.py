@@ -20,18 +20,18 @@ from pathlib import Path
 from typing import Any
 
 NAMESPACE = "creatic-sauvegarde"
-_KEY = re.compile(r"ssh-ed25519 ([A-Za-z0-9+/]+={0,2})(?: [^\n]*)?\n?")
-_HEAD = b"\0\0\0\x0bssh-ed25519\0\0\0\x20"  # RFC 8709, 4
+_SSH_PUBLIC_KEY = re.compile(r"ssh-ed25519 ([A-Za-z0-9+/]+={0,2})(?: [^\n]*)?\n?")
+_ED25519_BLOB_PREFIX = b"\0\0\0\x0bssh-ed25519\0\0\0\x20"  # RFC 8709, 4
 
 
 def blob(key: str) -> bytes:
     """The bytes of a public ed25519 key, as in the file ``.pub``; empty when it is not one."""
-    found = _KEY.fullmatch(key)
+    found = _SSH_PUBLIC_KEY.fullmatch(key)
     try:
         read = base64.b64decode(found[1], validate=True) if found else b""
     except binascii.Error:
         return b""
-    return read if read.startswith(_HEAD) and len(read) == len(_HEAD) + 32 else b""
+    return read if read.startswith(_ED25519_BLOB_PREFIX) and len(read) == len(_ED25519_BLOB_PREFIX) + 32 else b""
 
 
 @cache

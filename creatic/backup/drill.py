@@ -37,7 +37,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.words import duratio
 
 from creatic.evidence import page as evidence_page
 from creatic.evidence import store as evidence_store
-from creatic.patience import waiting
+from creatic.patience import report_progress
 from creatic.registry import environment, listing, profiles
 
 MACHINE = "machine-restauree"  # its name in the drill's own inventory, where it has the profile that it is given
@@ -199,10 +199,10 @@ class Drill:
             raise DrillError(f"aucune machine du profil {order.profile} n'est sauvegardée : fab sauvegarde.inscrire")
         self.host = order.host or known[0]
         self.hostvars: dict[str, dict[str, Any]] = inventory["_meta"]["hostvars"]
-        self.machine = self._machine(inventory)
+        self.machine = self._create_machine(inventory)
         try:
             evidence_store.lock_commune(order.home / "verrous", LOCK, os.getpid(), operator, DOING)
-        except evidence_store.LockRefused as error:
+        except evidence_store.AlreadyLockedError as error:
             raise DrillError(f"{error}. Attendez sa fin, puis relancez.") from None
         try:
             self.id, self.folder = evidence_store.open_run(folder(order.home), operator)
@@ -221,10 +221,10 @@ class Drill:
             "cle": "séquestre" if order.passphrase else "machine sauvegardée",
         }
 
-    def _machine(self, inventory: Mapping[str, Any]) -> str:
+    def _create_machine(self, inventory: Mapping[str, Any]) -> str:
         return machine_of_drills(inventory, self.order.inventory)
 
-    def _inventory(self) -> Path:
+    def _write_inventory(self) -> Path:
         """The real inventory, and the drill's machine with the variables of the one it stands for.
 
         They have templates of group_vars, which a file of machines may not have, and texts of a commune's file, which
@@ -248,11 +248,11 @@ class Drill:
         (own / f"{MACHINE}.json").write_text(listing.written(mine), encoding="utf-8")
         return target
 
-    def _restore(self, inventory: Path) -> bool:
+    def _restore_machine(self, inventory: Path) -> bool:
         mine = CLOSED | {"creatic_pki_dir": str(self.scratch / "pki"), "drill_profile": self.order.profile}
-        return self._play(inventory, "restore_drill.yml", mine)
+        return self._run_playbook(inventory, "restore_drill.yml", mine)
 
-    def _play(self, inventory: Path, playbook: str, mine: dict[str, str], journal: str = "ansible.log") -> bool:
+    def _run_playbook(self, inventory: Path, playbook: str, mine: dict[str, str], journal: str = "ansible.log") -> bool:
         asked = {
             "drill_host": self.host,
             "drill_machine": self.machine,
@@ -278,15 +278,15 @@ class Drill:
             )
         return done.returncode == 0
 
-    def _test(self, inventory: Path) -> None:
+    def _test_machine(self, inventory: Path) -> None:
         own = [f"tests/profiles/{self.order.profile}", f"tests/profiles/restauration/test_{self.order.profile}.py"]
         places = ["tests/profiles/restauration/test_machine.py", *own]
-        self._pytest(
+        self._run_pytest(
             *(one for one in places if (self.order.top / one).exists()), "--profile", self.order.profile,
             "--environment", str(inventory), "--limit", MACHINE, "-m", "not exterieur and not leaves_traces",
         )  # fmt: skip # one call by its parts
 
-    def _pytest(self, *arguments: str) -> None:
+    def _run_pytest(self, *arguments: str) -> None:
         with (self.folder / "essais.log").open("w", encoding="utf-8") as log:
             subprocess.run(
                 [sys.executable, "-m", "pytest", "-q", *arguments, "-p", "no:cacheprovider",
@@ -301,37 +301,39 @@ class Drill:
             The record, the sealed folder, and why it is not signed (French; empty when it is).
         """
         started = time.monotonic()
-        inventory = self._inventory()
+        inventory = self._write_inventory()
         try:
-            with waiting(f"restauration de {self.host} (journal : {self.folder / 'ansible.log'})"):
-                done = self._restore(inventory)
+            with report_progress(f"restauration de {self.host} (journal : {self.folder / 'ansible.log'})"):
+                done = self._restore_machine(inventory)
             if done:
-                with waiting(f"essais de la machine restaurée (journal : {self.folder / 'essais.log'})"):
-                    self._test(inventory)
+                with report_progress(f"essais de la machine restaurée (journal : {self.folder / 'essais.log'})"):
+                    self._test_machine(inventory)
             self.record["rto_s"] = round(time.monotonic() - started)
         finally:
-            left = self._destroy(inventory)
-        self._judge(done, left)
-        return self._close()
+            left = self._reset_machine(inventory)
+        self._judge_drill(done, left)
+        return self._seal_drill()
 
-    def _destroy(self, inventory: Path) -> str:
+    def _reset_machine(self, inventory: Path) -> str:
         """Leave nothing of what was restored; gives why something is left (French)."""
         bare = True
         if (self.scratch / "prise").exists():  # the playbook says so once the machine is the drill's
-            with waiting(f"remise à neuf de {self.machine}"):
-                bare = self._play(inventory, "drill_machine.yml", {"drill_moment": "apres"}, "remise-a-neuf.log")
+            with report_progress(f"remise à neuf de {self.machine}"):
+                bare = self._run_playbook(
+                    inventory, "drill_machine.yml", {"drill_moment": "apres"}, "remise-a-neuf.log"
+                )
         shutil.rmtree(self.scratch, ignore_errors=True)
         if bare:
             return ""
         return (
             f"{self.machine} n'a pas été remise à neuf et tient encore les données de {self.host} : éteignez-la, puis "
-            f"remettez-la à neuf vous-même ({_reason(self.folder / 'remise-a-neuf.log')})"
+            f"remettez-la à neuf vous-même ({_failure_reason(self.folder / 'remise-a-neuf.log')})"
         )
 
-    def _judge(self, restored: bool, left: str) -> None:
+    def _judge_drill(self, restored: bool, left: str) -> None:
         found = evidence_store.read_json(self.folder / "constats.json") or {}
         checked = tests(self.folder / "essais.xml")
-        why = "" if restored else _reason(self.folder / "ansible.log")
+        why = "" if restored else _failure_reason(self.folder / "ansible.log")
         self.record |= {
             "restauration": found.get("restauration", {}),
             "serveur": found.get("serveur", {}),
@@ -344,30 +346,30 @@ class Drill:
             began = datetime.fromisoformat(self.record["debut"]).astimezone(UTC)
             self.record["rpo_s"] = max(0, round((began - datetime.fromisoformat(date)).total_seconds()))
 
-    def _close(self) -> tuple[dict[str, Any], Path, str]:
+    def _seal_drill(self) -> tuple[dict[str, Any], Path, str]:
         (self.folder / "constats.json").unlink(missing_ok=True)
         keys = evidence_store.seal_keys(self.order.home)
         with evidence_store.closing(folder(self.order.home)) as finished:
             target, unsealed = evidence_store.publish(self.folder, finished, RESULTS, self.record, {PAGE: page}, keys)
-        _publish(self.order.home)
+        _publish_metrics(self.order.home)
         return self.record, target, unsealed
 
 
 class ControlDrill(Drill):
     """The control node's: its state in a folder apart, opened there, and destroyed."""
 
-    def _machine(self, inventory: Mapping[str, Any]) -> str:
+    def _create_machine(self, inventory: Mapping[str, Any]) -> str:
         return CONTROL
 
-    def _inventory(self) -> Path:
+    def _write_inventory(self) -> Path:
         (self.scratch / "etat").mkdir(parents=True, mode=0o700)
         return self.order.inventory
 
-    def _restore(self, inventory: Path) -> bool:
-        return self._play(inventory, "restore_control_node.yml", {"drill_home": str(self.scratch / "etat")})
+    def _restore_machine(self, inventory: Path) -> bool:
+        return self._run_playbook(inventory, "restore_control_node.yml", {"drill_home": str(self.scratch / "etat")})
 
-    def _test(self, inventory: Path) -> None:
-        self._pytest(
+    def _test_machine(self, inventory: Path) -> None:
+        self._run_pytest(
             "tests/profiles/restauration/test_poste_de_commande.py",
             "--environment",
             str(inventory),
@@ -387,7 +389,7 @@ def prepare(order: Order, operator: str) -> Drill:
     return (ControlDrill if order.profile == CONTROL else Drill)(order, operator)
 
 
-def _reason(log: Path) -> str:
+def _failure_reason(log: Path) -> str:
     """What Ansible said of the failure, in short."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     found = re.findall(r"creatic-(?:sauvegarde|depots) : ([^\"\\\n]+)", text) or re.findall(r'"msg": "([^"]+)', text)
@@ -403,7 +405,7 @@ def last(home: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _publish(home: Path) -> None:
+def _publish_metrics(home: Path) -> None:
     """Figures of the last drills, for the textfile collector: ``metriques/exercices.prom``."""
     records = sorted(last(home).items())
     lines: list[str] = []
@@ -433,7 +435,7 @@ def lines(record: Mapping[str, Any]) -> list[str]:
             f"sauvegarde {restored['archive']} : {restored['fichiers']} fichiers, {size(restored['octets'])}, "
             f"remis en {restored['secondes']} s"
         )
-        told += map(_plain, restored.get("refuses", {}).get("dits", []))
+        told += map(_plain_text, restored.get("refuses", {}).get("dits", []))
         told += [f"datée du futur, laissée de côté : {name}" for name in restored["du_futur"]]
     told.append(f"essais : {record['essais']['reussis']} réussis, {len(record['essais']['echoues'])} échoués")
     told += [f"  échec : {name}" for name in record["essais"]["echoues"]]
@@ -442,7 +444,7 @@ def lines(record: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def _plain(text: object) -> str:
+def _plain_text(text: object) -> str:
     """A line of a machine that nobody vouches for, as a terminal may show it."""
     return "".join(one if one.isprintable() else "?" for one in str(text))[:400]
 

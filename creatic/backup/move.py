@@ -22,7 +22,7 @@ from creatic.registry.environment import MOVED
 COMMAND = "sauvegarde.demenager"
 
 
-class MoveRefused(CreaticError, cause="deplacement"):
+class MoveRefusedError(CreaticError, cause="deplacement"):
     """The control node is not closed; the message (French) says what to do."""
 
 
@@ -39,14 +39,17 @@ def depart(home: Path, towards: str, by: str, save: Callable[[], bool]) -> None:
         MoveRefused: somebody else acts, or the backup failed; nothing is closed.
     """
     if not towards.strip() or len(towards) > 100 or not towards.isprintable():
-        raise MoveRefused("--vers : le nom du nouveau poste de commande, 100 caractères au plus.")
+        raise MoveRefusedError("--vers : le nom du nouveau poste de commande, 100 caractères au plus.")
     began = now().isoformat(timespec="milliseconds")
-    _refuse([one for one in _others(home) if one.result == "en cours"], "est en cours : attendez sa fin, puis relancez")
+    _refuse_move(
+        [one for one in _earlier_entries(home) if one.result == "en cours"],
+        "est en cours : attendez sa fin, puis relancez",
+    )
     _refuse_locks(home / "verrous")
     if not save():
-        raise MoveRefused("La sauvegarde n'a pas pu se faire : ce poste reste ouvert. Corrigez, puis relancez.")
-    _refuse(
-        [one for one in _others(home) if one.began >= began or one.result == "en cours"],
+        raise MoveRefusedError("La sauvegarde n'a pas pu se faire : ce poste reste ouvert. Corrigez, puis relancez.")
+    _refuse_move(
+        [one for one in _earlier_entries(home) if one.began >= began or one.result == "en cours"],
         "a été lancé pendant la sauvegarde, qui ne l'a peut-être pas : relancez",
     )
     _refuse_locks(home / "verrous")
@@ -54,22 +57,22 @@ def depart(home: Path, towards: str, by: str, save: Callable[[], bool]) -> None:
     write(home / MOVED, (json.dumps(mark, ensure_ascii=False) + "\n").encode(), 0o644)
 
 
-def _others(home: Path) -> list[history.Entry]:
+def _earlier_entries(home: Path) -> list[history.Entry]:
     """Return what was run here, but for the last command that moves it: this one."""
     entries = history.read(home)
     own = next((one for one in reversed(entries) if COMMAND in one.command), None)
     return [one for one in entries if one is not own]
 
 
-def _refuse(entries: list[history.Entry], why: str) -> None:
+def _refuse_move(entries: list[history.Entry], why: str) -> None:
     if entries:
-        raise MoveRefused(f"« {entries[-1].command} » ({entries[-1].by}) {why}. Ce poste reste ouvert.")
+        raise MoveRefusedError(f"« {entries[-1].command} » ({entries[-1].by}) {why}. Ce poste reste ouvert.")
 
 
 def _refuse_locks(locks: Path) -> None:
     """Refuse while a playbook, which is no command of the history, holds a commune or a server."""
     for name in sorted(path.stem for path in locks.glob("*.json")):
         if holder := store.lock_holder(locks, name):
-            raise MoveRefused(
+            raise MoveRefusedError(
                 f"Le verrou « {name} » est pris, {holder} : attendez sa fin, puis relancez. Ce poste reste ouvert."
             )

@@ -98,7 +98,7 @@ MET = {
 }
 """What is met instead of an answer, in French, by the name of the error."""
 _MOST_PORTS = 16  # tried of a range
-_LONGEST = 40  # signs of an error that a machine says
+_MAX_ERROR_LENGTH = 40  # signs of an error that a machine says
 
 Network = ip.Network
 Range = tuple[int, int]
@@ -150,12 +150,12 @@ def trusted(value: Any) -> Any:
 def wired_templar(variables: Mapping[str, Any]) -> Templar:
     """Ansible's own templar, with the project's filters: its loader finds none in a process that is not its own."""
     made = Templar(loader=DataLoader(), variables=dict(variables))
-    made._engine.environment.filters.update(_filters())
+    made._engine.environment.filters.update(_load_filters())
     return made
 
 
 @cache
-def _filters() -> Mapping[str, Any]:
+def _load_filters() -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     for file in (TOP / "collections/ansible_collections/cdg59/creatic/plugins/filter").glob("*.py"):
         plugin = import_module(f"ansible_collections.cdg59.creatic.plugins.filter.{file.stem}")
@@ -168,19 +168,21 @@ def loaded(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def _tasks(tasks: list[dict[str, Any]], around: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def _iter_tasks(
+    tasks: list[dict[str, Any]], around: Mapping[str, Any]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Tasks, blocks opened, each with the variables that are in scope."""
     for task in tasks:
         scope = {**around, **task.get("vars", {})}
         yield task, scope
-        yield from _tasks(task.get("block", []), scope)
+        yield from _iter_tasks(task.get("block", []), scope)
 
 
 @cache
-def _wired(profile: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]] | None:
+def _profile_wiring(profile: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]] | None:
     """Defaults, then vars of a profile's roles, and what its playbook gives the firewall; None when it has none."""
     roles, wired = ["firewall"], None
-    for task, scope in _tasks(loaded(TOP / "playbooks" / "profiles" / f"{profile}.yml") or [], {}):
+    for task, scope in _iter_tasks(loaded(TOP / "playbooks" / "profiles" / f"{profile}.yml") or [], {}):
         if brought := task.get("ansible.builtin.include_role") or task.get("ansible.builtin.import_role"):
             roles.insert(-1, brought["name"])
         if "securite.yml" in (task.get("ansible.builtin.include_tasks"), task.get("ansible.builtin.import_tasks")):
@@ -208,13 +210,13 @@ class Wiring:
         self.groups = {name: found["hosts"] for name, found in inventory.items() if "hosts" in found}
         self.hostvars: dict[str, Any] = trusted(inventory["_meta"]["hostvars"])
 
-    def of(self, profile: str, host: str) -> tuple[list[dict[str, Any]], list[Any], Any]:
+    def firewall_inputs(self, profile: str, host: str) -> tuple[list[dict[str, Any]], list[Any], Any]:
         """Give the rules of a host, the networks that SSH is opened to, and its port.
 
         Raises:
             ValueError: the profile has no firewall.
         """
-        found = _wired(profile)
+        found = _profile_wiring(profile)
         if found is None:
             raise ValueError(f"{profile} includes no securite.yml")
         defaults, fixed, wired = found
@@ -229,7 +231,7 @@ class Wiring:
 
 def ruleset(inventory: Mapping[str, Any], profile: str, host: str) -> str:
     """Give the nft text of role firewall for a host. Arguments: see `Wiring`."""
-    return render(*Wiring(inventory).of(profile, host))
+    return render(*Wiring(inventory).firewall_inputs(profile, host))
 
 
 def machines(inventory: Mapping[str, Any], communes: Iterable[groupement.Commune]) -> list[Machine]:
@@ -243,22 +245,22 @@ def machines(inventory: Mapping[str, Any], communes: Iterable[groupement.Commune
     outgoing = {*wiring.groups.get(groupement.OUTGOING, ())}
     sites = {host.name: commune.data["nom"] for commune in communes for host in commune.hosts()}
     for profile in profiles.load():
-        for name in wiring.groups.get(profile, ()) if _wired(profile) else ():
+        for name in wiring.groups.get(profile, ()) if _profile_wiring(profile) else ():
             own = wiring.hostvars[name]
             is_windows = own.get("creatic_poste", {}).get("systeme") == "windows"
-            rules, networks, port = wiring.of(profile, name)
+            rules, networks, port = wiring.firewall_inputs(profile, name)
             ssh = {"name": SSH, "direction": "in", "protocol": "tcp", "ports": [port], "peers": networks}
             # Windows has a firewall of its own: what its agent needs leaves it, nothing of ours enters.
             kept = [one for one in rules if one["name"].startswith("commune_pc")] if is_windows else [ssh, *rules]
             address = str(own.get("ansible_host", name))
             is_reached = not is_windows and name not in outgoing
             found.append(Machine(name, address, sites.get(name, GROUP), tuple(kept), is_reached))
-    return [*found, *_carried(communes)]
+    return [*found, *_unhosted_pcs(communes)]
 
 
-def _carried(communes: Iterable[groupement.Commune]) -> Iterator[Machine]:
+def _unhosted_pcs(communes: Iterable[groupement.Commune]) -> Iterator[Machine]:
     """Give the PCs that are no hosts, which have no address here: their browsers and their program go out."""
-    _defaults, fixed, _wiring = _wired("commune_pc") or ({}, {}, {})
+    _defaults, fixed, _wiring = _profile_wiring("commune_pc") or ({}, {}, {})
     for commune in communes:
         for host in commune.pcs():
             if host.is_carried:
@@ -268,65 +270,70 @@ def _carried(communes: Iterable[groupement.Commune]) -> Iterator[Machine]:
 
 def flows(known: Sequence[Machine]) -> list[Flow]:
     """Give the rows of the sheet, sorted by site."""
-    return sorted({*_entering(known), *_leaving(known)})
+    return sorted({*_inbound_flows(known), *_outbound_flows(known)})
 
 
-def _entering(known: Sequence[Machine]) -> Iterator[Flow]:
+def _inbound_flows(known: Sequence[Machine]) -> Iterator[Flow]:
     """Rows of what each machine lets in: who of the inventory asks for it, then each peer as it is written."""
     by_address = {one.address: one for one in known}
-    asking = _asking(known)
+    asking = _senders_by_address(known)
     for machine in known:
-        for rule in _rules(machine, "in"):
-            for peer in _peers(rule):
+        for rule in _directed_rules(machine, "in"):
+            for peer in _rule_peers(rule):
                 network = None if peer == ANYONE else ip.network(str(peer))
                 senders = [
                     (one, ports)
                     for one, out in asking.get(machine.address, [])
-                    if (network is None or _holds(network, one.address)) and (ports := _common(out, rule)) is not None
+                    if (network is None or _contains_address(network, one.address))
+                    and (ports := _common_ranges(out, rule)) is not None
                 ]
                 named = by_address.get(str(network.network_address)) if network and _is_one(network) else None
                 for one, ports in senders:
-                    yield _flow(one, machine, rule, ports)
+                    yield _build_flow(one, machine, rule, ports)
                 if named and named is not machine and not senders:
-                    yield _flow(named, machine, rule, _ranges(rule), fault=_not_asked(named, machine, rule))
+                    yield _build_flow(named, machine, rule, _port_ranges(rule), fault=_not_asked(named, machine, rule))
                 elif not named:
-                    yield _flow(str(network or ANYONE), machine, rule, _ranges(rule))
+                    yield _build_flow(str(network or ANYONE), machine, rule, _port_ranges(rule))
 
 
-def _leaving(known: Sequence[Machine]) -> Iterator[Flow]:
+def _outbound_flows(known: Sequence[Machine]) -> Iterator[Flow]:
     """Rows of what leaves for who is not of the inventory, and for machines that do not let it in."""
     by_address = {one.address: one for one in known}
     for machine in known:
-        for rule in _rules(machine, "out"):
-            for peer in _peers(rule):
+        for rule in _directed_rules(machine, "out"):
+            for peer in _rule_peers(rule):
                 if peer == RESOLVERS:
-                    yield _flow(machine, "ses serveurs de noms", rule, _ranges(rule))
+                    yield _build_flow(machine, "ses serveurs de noms", rule, _port_ranges(rule))
                     continue
                 network = None if peer == ANYONE else ip.network(str(peer))
                 named = by_address.get(str(network.network_address)) if network and _is_one(network) else None
                 if named is None:
-                    yield _flow(machine, str(network or ANYONE), rule, _ranges(rule))
+                    yield _build_flow(machine, str(network or ANYONE), rule, _port_ranges(rule))
                 elif named is not machine and not _is_let_in(machine, named, rule):
-                    yield _flow(machine, named, rule, _ranges(rule), fault=f"{named.name} ne l'admet pas")
+                    yield _build_flow(machine, named, rule, _port_ranges(rule), fault=f"{named.name} ne l'admet pas")
 
 
-def _asking(known: Sequence[Machine]) -> dict[str, list[tuple[Machine, Mapping[str, Any]]]]:
+def _senders_by_address(known: Sequence[Machine]) -> dict[str, list[tuple[Machine, Mapping[str, Any]]]]:
     """Who names each address of the inventory among those that it sends to, with the rule."""
     found: dict[str, list[tuple[Machine, Mapping[str, Any]]]] = {}
     addresses = {one.address for one in known}
     for machine in known:
-        for rule in _rules(machine, "out"):
+        for rule in _directed_rules(machine, "out"):
             for peer in rule.get("peers") or []:
                 network = None if peer == RESOLVERS else ip.network(str(peer))
                 if network is None:
                     continue
-                held = {str(network.network_address)} & addresses if _is_one(network) else _inside(network, addresses)
+                held = (
+                    {str(network.network_address)} & addresses
+                    if _is_one(network)
+                    else _addresses_within(network, addresses)
+                )
                 for address in held - {machine.address}:
                     found.setdefault(address, []).append((machine, rule))
     return found
 
 
-def _peers(rule: Mapping[str, Any]) -> list[Any]:
+def _rule_peers(rule: Mapping[str, Any]) -> list[Any]:
     """Who a rule names; not those of the machine's own link, whom no network team lets pass."""
     given = rule.get("peers") or [ANYONE]
     return [one for one in given if one in (ANYONE, RESOLVERS) or not _is_near(ip.network(str(one)))]
@@ -336,11 +343,11 @@ def _is_near(network: Network) -> bool:
     return network.is_link_local or network.is_multicast
 
 
-def _inside(network: Network, addresses: Iterable[str]) -> set[str]:
-    return {one for one in addresses if _holds(network, one)}
+def _addresses_within(network: Network, addresses: Iterable[str]) -> set[str]:
+    return {one for one in addresses if _contains_address(network, one)}
 
 
-def _rules(machine: Machine, direction: str) -> list[Mapping[str, Any]]:
+def _directed_rules(machine: Machine, direction: str) -> list[Mapping[str, Any]]:
     return [one for one in machine.rules if one["direction"] == direction]
 
 
@@ -348,7 +355,7 @@ def _is_one(network: Network) -> bool:
     return network.prefixlen == network.max_prefixlen
 
 
-def _holds(network: Network, address: str) -> bool:
+def _contains_address(network: Network, address: str) -> bool:
     try:
         return ip.address(address) in network
     except ValueError:  # a name
@@ -357,19 +364,22 @@ def _holds(network: Network, address: str) -> bool:
 
 def _is_let_in(source: Machine, destination: Machine, out: Mapping[str, Any]) -> bool:
     return any(
-        _common(out, rule) is not None
-        and (not rule.get("peers") or any(_holds(ip.network(str(one)), source.address) for one in rule["peers"]))
-        for rule in _rules(destination, "in")
+        _common_ranges(out, rule) is not None
+        and (
+            not rule.get("peers")
+            or any(_contains_address(ip.network(str(one)), source.address) for one in rule["peers"])
+        )
+        for rule in _directed_rules(destination, "in")
     )
 
 
 def _not_asked(source: Machine, destination: Machine, rule: Mapping[str, Any]) -> str:
     """What is told of a machine that is let in, and lets nothing out for it: unless it does for anyone."""
-    wide = any(not one.get("peers") and _common(one, rule) is not None for one in _rules(source, "out"))
+    wide = any(not one.get("peers") and _common_ranges(one, rule) is not None for one in _directed_rules(source, "out"))
     return "" if wide else f"{source.name} ne l'ouvre pas vers {destination.name}"
 
 
-def _ranges(rule: Mapping[str, Any]) -> list[Range]:
+def _port_ranges(rule: Mapping[str, Any]) -> list[Range]:
     found = []
     for port in rule.get("ports") or ():
         first, _dash, last = str(port).partition("-")
@@ -377,25 +387,27 @@ def _ranges(rule: Mapping[str, Any]) -> list[Range]:
     return sorted(found)
 
 
-def _common(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[Range] | None:
+def _common_ranges(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[Range] | None:
     """Ports of both rules; None when they are not of one protocol, or have none in common (an echo has no ports)."""
     if one["protocol"] != other["protocol"]:
         return None
     if one["protocol"] == "icmp":
         return []
-    both = [(max(a, c), min(b, d)) for a, b in _ranges(one) for c, d in _ranges(other) if max(a, c) <= min(b, d)]
+    both = [
+        (max(a, c), min(b, d)) for a, b in _port_ranges(one) for c, d in _port_ranges(other) if max(a, c) <= min(b, d)
+    ]
     return both or None
 
 
-def _flow(
+def _build_flow(
     source: Machine | str, destination: Machine | str, rule: Mapping[str, Any], ports: Sequence[Range], fault: str = ""
 ) -> Flow:
     shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ports)
     why = WHY.get(rule["name"], "")
-    return Flow(*_end(source), *_end(destination), rule["protocol"], shown, why, rule["name"], fault)
+    return Flow(*_flow_end(source), *_flow_end(destination), rule["protocol"], shown, why, rule["name"], fault)
 
 
-def _end(one: Machine | str) -> tuple[str, str, str]:
+def _flow_end(one: Machine | str) -> tuple[str, str, str]:
     return (OUTSIDE, "", one) if isinstance(one, str) else (one.site, one.name, one.address)
 
 
@@ -432,9 +444,9 @@ def tried(found: Iterable[Flow], known: Iterable[Machine]) -> dict[str, list[tup
     reached = {one.name for one in known if one.is_reached}
     places: dict[str, list[tuple[str, int]]] = {}
     for one in found:
-        if one.source in reached and one.protocol == "tcp" and (address := _single(one.destination_address)):
+        if one.source in reached and one.protocol == "tcp" and (address := _single_address(one.destination_address)):
             mine = places.setdefault(one.source, [])
-            mine += [(address, port) for port in _each(one.ports) if (address, port) not in mine]
+            mine += [(address, port) for port in _list_ports(one.ports) if (address, port) not in mine]
     return places
 
 
@@ -457,12 +469,12 @@ def unmet(places: Mapping[str, Sequence[tuple[str, int]]], answers: Mapping[str,
             continue
         for (address, port), error in zip(mine, said, strict=True):
             if error:
-                met = MET.get(str(error)) or harmless.line(str(error)[:_LONGEST])
+                met = MET.get(str(error)) or harmless.line(str(error)[:_MAX_ERROR_LENGTH])
                 lines.append(f"{name} → {address}, tcp {port} : {met}")
     return lines
 
 
-def _single(address: str) -> str:
+def _single_address(address: str) -> str:
     """The one machine that an address is; "" for a network, anyone, or a word."""
     try:
         network = ip.network(address)
@@ -471,7 +483,7 @@ def _single(address: str) -> str:
     return str(network.network_address) if _is_one(network) else ""
 
 
-def _each(ports: str) -> list[int]:
+def _list_ports(ports: str) -> list[int]:
     found = list[int]()
     for part in ports.split(", "):
         first, _dash, last = part.partition("-")

@@ -38,7 +38,7 @@ _MOST, _LARGEST = 10_000, 64 * 1024  # files of a folder, bytes of one
 _TYPE = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+")
 _OWN_NAME = re.compile(r"[._-]*ssh_host_[a-z0-9]+_key(-cert)?$")
 _ENDS = {".pub", ".txt"}
-_AGAIN = "relevez-la sur la machine (/etc/ssh/ssh_host_ed25519_key.pub)"
+_HOST_KEY_HINT = "relevez-la sur la machine (/etc/ssh/ssh_host_ed25519_key.pub)"
 
 
 class HostKeyError(CreaticError, cause="cle-hote", misuse=True):
@@ -129,7 +129,7 @@ def authority(path: Path) -> bytes:
         HostKeyError: it is none.
     """
     try:
-        _names, found = _read(path.read_text(encoding="utf-8").strip())
+        _names, found = _parse_key_line(path.read_text(encoding="utf-8").strip())
     except (OSError, UnicodeError, HostKeyError):
         found = None
     if found is None or isinstance(found, SSHCertificate):
@@ -137,7 +137,7 @@ def authority(path: Path) -> bytes:
             f"{path} n'est pas la clé publique d'une autorité SSH. À faire : donnez le .pub de celle qui signe les "
             "clés d'hôte (ssh-keygen -s)"
         )
-    return _wire(found)
+    return _wire_bytes(found)
 
 
 def plan(folder: Path, known: Sequence[Machine], file: Path, signer: bytes, now: datetime) -> Plan:
@@ -155,29 +155,29 @@ def plan(folder: Path, known: Sequence[Machine], file: Path, signer: bytes, now:
     """
     made, given, others = Plan(), dict[Machine, dict[bytes, str]](), dict[Machine, set[str]]()
     by_name = {called: one for one in known for called in one.called}
-    for path in _files(folder):
+    for path in _iter_key_files(folder):
         shown = str(path.relative_to(folder))
         try:
-            lines = [line for line in _text(path).splitlines() if line.strip() and not line.startswith("#")]
+            lines = [line for line in _read_text(path).splitlines() if line.strip() and not line.startswith("#")]
         except HostKeyError as error:
             made.left.append(f"{shown} : {error}.")
             continue
         for line in lines:
             try:
-                names, found = _read(line)
+                names, found = _parse_key_line(line)
                 if isinstance(found, SSHCertificate):
-                    one, key = _certified(found, by_name, signer, now), found.public_key()
+                    one, key = _find_certificate_owner(found, by_name, signer, now), found.public_key()
                 else:
-                    one, key = _owner(path, folder, names, by_name), found
+                    one, key = _find_key_owner(path, folder, names, by_name), found
             except HostKeyError as error:
                 made.left.append(f"{shown} : {error}.")
                 continue
             if isinstance(key, ed25519.Ed25519PublicKey):
-                given.setdefault(one, {}).setdefault(_wire(key), shown)
+                given.setdefault(one, {}).setdefault(_wire_bytes(key), shown)
             else:
                 others.setdefault(one, set()).add(shown)
     pinned = HostKeys(file)
-    there = {one: pinned.of(one.address, one.port) for one in known}
+    there = {one: pinned.keys_of(one.address, one.port) for one in known}
     users = dict[bytes, set[Machine]]()
     for source in (given, there):
         for one, keys in source.items():
@@ -185,7 +185,7 @@ def plan(folder: Path, known: Sequence[Machine], file: Path, signer: bytes, now:
                 users.setdefault(blob, set()).add(one)
     for one in known:
         try:
-            _judge(one, given.get(one, {}), others.get(one, set()), there[one], users, pinned, file, made)
+            _classify_key(one, given.get(one, {}), others.get(one, set()), there[one], users, pinned, file, made)
         except HostKeyError as error:
             made.left.append(f"{one.name} : {error}.")
     return made
@@ -199,7 +199,7 @@ def carry_out(made: Plan, file: Path) -> None:
     write(file, text + "".join(lines).encode(), 0o600)
 
 
-def _judge(
+def _classify_key(
     one: Machine,
     given: Mapping[bytes, str],
     others: set[str],
@@ -213,7 +213,8 @@ def _judge(
     if not given:
         if others:
             raise HostKeyError(
-                f"pas de clé Ed25519 ({', '.join(sorted(others))}), la seule qui soit retenue. À faire : {_AGAIN}"
+                f"pas de clé Ed25519 ({', '.join(sorted(others))}), la seule qui soit retenue. À faire : "
+                f"{_HOST_KEY_HINT}"
             )
         if not there:
             made.lacking.append(one)
@@ -221,7 +222,7 @@ def _judge(
     if len(given) > 1:
         raise HostKeyError(
             f"deux clés différentes sont données ({', '.join(sorted(given.values()))}). À faire : gardez la sienne, "
-            f"{_AGAIN}"
+            f"{_HOST_KEY_HINT}"
         )
     [(key, shown)] = given.items()
     if also := sorted(other.name for other in users[key] if other != one):
@@ -242,7 +243,7 @@ def _judge(
         made.writes[one] = (key, shown)
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _iter_key_files(folder: Path) -> Iterator[Path]:
     """Files of a folder and of those right in it."""
     try:
         found = sorted(path for path in (*folder.glob("*"), *folder.glob("*/*")) if path.is_file())
@@ -254,7 +255,7 @@ def _files(folder: Path) -> Iterator[Path]:
     yield from found
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     if path.is_symlink() or path.stat().st_size > _LARGEST:
         raise HostKeyError("ce n'est pas un fichier de clés. À faire : déposez celui de la machine lui-même")
     try:
@@ -269,7 +270,7 @@ def _text(path: Path) -> str:
     return text
 
 
-def _read(line: str) -> tuple[list[str], Any]:
+def _parse_key_line(line: str) -> tuple[list[str], Any]:
     """Read a line: the names that begin it, none for a .pub file, and the key or certificate.
 
     Raises:
@@ -286,10 +287,10 @@ def _read(line: str) -> tuple[list[str], Any]:
         return names, load_ssh_public_identity(" ".join(fields[:2]).encode())
     except (ValueError, UnsupportedAlgorithm):
         kind = fields[0] if fields and _TYPE.fullmatch(fields[0]) else "ligne"
-        raise HostKeyError(f"{kind[:40]} : ce n'est pas une clé qui se lise. À faire : {_AGAIN}") from None
+        raise HostKeyError(f"{kind[:40]} : ce n'est pas une clé qui se lise. À faire : {_HOST_KEY_HINT}") from None
 
 
-def _owner(path: Path, folder: Path, names: Iterable[str], by_name: Mapping[str, Machine]) -> Machine:
+def _find_key_owner(path: Path, folder: Path, names: Iterable[str], by_name: Mapping[str, Machine]) -> Machine:
     """Of which machine a plain key is. Raises HostKeyError: of none, or nobody can tell."""
     stem = (path.name.removesuffix(path.suffix) if path.suffix in _ENDS else path.name).lower()
     own = {stem, _OWN_NAME.sub("", stem), *([path.parent.name.lower()] if path.parent != folder else [])}
@@ -311,16 +312,18 @@ def _owner(path: Path, folder: Path, names: Iterable[str], by_name: Mapping[str,
     return found.pop()
 
 
-def _certified(found: SSHCertificate, by_name: Mapping[str, Machine], signer: bytes, now: datetime) -> Machine:
+def _find_certificate_owner(
+    found: SSHCertificate, by_name: Mapping[str, Machine], signer: bytes, now: datetime
+) -> Machine:
     """Of which machine a host certificate is. Raises HostKeyError: it does not count."""
     if not signer:
         raise HostKeyError("c'est un certificat d'hôte. À faire : donnez l'autorité qui l'a signé (--autorite ca.pub)")
-    if _wire(found.signature_key()) != signer:
+    if _wire_bytes(found.signature_key()) != signer:
         raise HostKeyError("ce certificat est d'une autre autorité. À faire : faites-le signer par celle du groupement")
     try:
         found.verify_cert_signature()
     except InvalidSignature:
-        raise HostKeyError(f"la signature du certificat est fausse. À faire : {_AGAIN}") from None
+        raise HostKeyError(f"la signature du certificat est fausse. À faire : {_HOST_KEY_HINT}") from None
     if found.type is not SSHCertificateType.HOST:
         raise HostKeyError("c'est le certificat d'une personne. À faire : « ssh-keygen -h -s » pour une machine")
     if not found.valid_after <= now.timestamp() < found.valid_before:
@@ -336,5 +339,5 @@ def _certified(found: SSHCertificate, by_name: Mapping[str, Machine], signer: by
     return of.pop()
 
 
-def _wire(key: Any) -> bytes:
+def _wire_bytes(key: Any) -> bytes:
     return base64.b64decode(key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).split()[1])

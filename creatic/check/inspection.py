@@ -45,10 +45,10 @@ _GROUP_KEYS = ("hosts", "children", "vars")
 _BUILT_IN = ("all", "ungrouped", profiles.BENCH)
 # Words of the command line. A GED called « documents », as the example's is, serves already: it cannot change its name,
 # and after a command no word is another (commands.FrenchParser).
-_WORDS = {*groupement.COMMANDS, *groupement.EVERY} - {"documents"}
+_RESERVED_GROUP_NAMES = {*groupement.COMMANDS, *groupement.EVERY} - {"documents"}
 # Groups that communes come to need, and no longer: the example has what PCs under Windows ask.
 _SOMETIMES = {"systeme_debian", "systeme_windows"}
-_NAME = re.compile(r"\bcreatic_[a-z0-9_]+")
+_CREATIC_VARIABLE = re.compile(r"\bcreatic_[a-z0-9_]+")
 # Labels of a DNS name (RFC 1035): it becomes files, certificates and the machine's own name.
 _MACHINE = re.compile(r"(?!.{64})[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
@@ -80,7 +80,7 @@ class Tree:
         for folder in ("playbooks", "roles", "collections/ansible_collections/cdg59", "creatic"):
             for path in (self.top / folder).rglob("*"):
                 if path.suffix in (".yml", ".py", ".j2") and path.is_file():
-                    found.update(_NAME.findall(path.read_text(encoding="utf-8", errors="replace")))
+                    found.update(_CREATIC_VARIABLE.findall(path.read_text(encoding="utf-8", errors="replace")))
         return found
 
 
@@ -116,35 +116,35 @@ class Inspection:
 
     def run(self) -> list[Problem]:
         """Look at every file; the problems come by file and line."""
-        self._communes()
-        self._files()
-        self._places()
-        self._variables()
-        self._services()
-        self._waivers()
+        self._check_communes()
+        self._check_files()
+        self._check_machines()
+        self._check_variable_files()
+        self._check_services()
+        self._check_waivers()
         self.problems += together.problems(self.directory, self._by_profile())
         for source in self.sources.values():
             self.problems += source.problems
         return sorted(self.problems, key=lambda problem: (problem.file, problem.line or 0))
 
-    def _source(self, path: Path) -> Source:
+    def _open_source(self, path: Path) -> Source:
         label = str(path.relative_to(self.directory))
         source = self.sources.setdefault(label, Source(label, b""))
         source.load(path)
         return source
 
-    def _compose(self, source: Source) -> yaml.MappingNode | None:
+    def _parse_yaml(self, source: Source) -> yaml.MappingNode | None:
         """Parse a file of Ansible's; None when it holds nothing, or cannot be read."""
         root = source.compose()
         self.unreadable |= root is None and bool(source.problems)
         return root
 
-    def _report(self, file: str, message: str, fix: str) -> None:
+    def _add_problem(self, file: str, message: str, fix: str) -> None:
         self.sources.setdefault(file, Source(file, b"")).report(message, fix)
 
     # -- communes ----------------------------------------------------------------------------------
 
-    def _communes(self) -> None:
+    def _check_communes(self) -> None:
         try:
             self.communes = groupement.load(self.directory)
         except groupement.GroupementError as error:
@@ -152,7 +152,7 @@ class Inspection:
             self.unreadable = True
             return
         if not self.communes:
-            self._report("communes/", "aucune commune n'y est", "écrivez la première avec fab commune.nouvelle")
+            self._add_problem("communes/", "aucune commune n'y est", "écrivez la première avec fab commune.nouvelle")
         for commune in self.communes:
             self.groups.update((commune.group, *commune.parents))
             for host in commune.hosts():
@@ -160,7 +160,7 @@ class Inspection:
 
     # -- servers -----------------------------------------------------------------------------------
 
-    def _files(self) -> None:
+    def _check_files(self) -> None:
         """Read the files of machines; Ansible reads all of the folder, and stops at those that it does not know."""
         read = []
         for path in sorted(self.directory.iterdir()):
@@ -168,27 +168,29 @@ class Inspection:
                 continue
             if path.suffix in (".yml", ".yaml"):
                 read.append(path)
-                self._servers(path)
+                self._check_servers(path)
             elif path.suffix not in (".json", ".md"):
                 fix = "sortez-le du dossier de l'inventaire, ou écrivez ses machines dans servers.yml"
-                self._report(path.name, "Ansible ne sait pas lire ce fichier, et s'y arrêterait", fix)
+                self._add_problem(path.name, "Ansible ne sait pas lire ce fichier, et s'y arrêterait", fix)
         if not read:
             fix = "copiez celui de inventories/example, puis écrivez-y les machines du groupement"
-            self._report("servers.yml", "le fichier est introuvable", fix)
+            self._add_problem("servers.yml", "le fichier est introuvable", fix)
         elif not self.machines and not self.unreadable:
             fix = "écrivez-y les machines du groupement, comme dans inventories/example/servers.yml"
-            self._report(read[0].name, "aucune machine n'y est", fix)
+            self._add_problem(read[0].name, "aucune machine n'y est", fix)
 
-    def _servers(self, path: Path) -> None:
-        source = self._source(path)
-        root = self._compose(source)
+    def _check_servers(self, path: Path) -> None:
+        source = self._open_source(path)
+        root = self._parse_yaml(source)
         if root is not None:
             source.refuse_templates(root)
             servers.refuse_connections(source, root, told=("ansible_host",))
             for key, value in root.value:
-                self._group(source, key, value, (), False)
+                self._check_group(source, key, value, (), False)
 
-    def _group(self, source: Source, key: yaml.Node, node: yaml.Node, parents: tuple[str, ...], bench: bool) -> None:
+    def _check_group(
+        self, source: Source, key: yaml.Node, node: yaml.Node, parents: tuple[str, ...], bench: bool
+    ) -> None:
         name = str(key.value)
         line = key.start_mark.line + 1
         if name in parents:
@@ -197,7 +199,7 @@ class Inspection:
         self.groups.add(name)
         bench = bench or name == profiles.BENCH
         self._must_have_fields(source, node, f"le groupe {quote(name)}", line)
-        for part, inner in _fields(node):
+        for part, inner in _mapping_fields(node):
             place = part.start_mark.line + 1
             if part.value not in _GROUP_KEYS:
                 nearest = closest(str(part.value), _GROUP_KEYS)
@@ -210,26 +212,26 @@ class Inspection:
                 continue
             self._must_have_fields(source, inner, f"« {part.value} » du groupe {quote(name)}", place)
             if part.value == "children":
-                for child, below in _fields(inner):
-                    self._group(source, child, below, (*parents, name), bench)
+                for child, below in _mapping_fields(inner):
+                    self._check_group(source, child, below, (*parents, name), bench)
             elif part.value == "hosts":
-                for host, variables in _fields(inner):
-                    self._machine(source, host, variables, name, bench)
+                for host, variables in _mapping_fields(inner):
+                    self._check_machine(source, host, variables, name, bench)
             else:
-                self._names(source, inner)
+                self._check_variable_names(source, inner)
 
     def _must_have_fields(self, source: Source, node: yaml.Node, what: str, line: int) -> None:
         if not isinstance(node, yaml.MappingNode) and not is_nothing(node):
             fix = "écrivez un nom par ligne, plus en retrait et suivi de deux-points, sans tiret ni crochets"
             source.report(f"{what} ne contient pas de champs", fix, line=line)
 
-    def _machine(self, source: Source, key: yaml.Node, node: yaml.Node, group: str, bench: bool) -> None:
+    def _check_machine(self, source: Source, key: yaml.Node, node: yaml.Node, group: str, bench: bool) -> None:
         line = key.start_mark.line + 1
         self._must_have_fields(source, node, f"la machine {quote(key.value)}", line)
         if not _MACHINE.fullmatch(key.value) or is_nothing(key):
             fix = "nommez-la en minuscules sans accent, chiffres et traits d'union, 63 caractères au plus"
             source.report(f"le nom de machine {quote(key.value)} n'est pas admis", fix, line=line)
-        elif key.value in (*_BUILT_IN, "localhost", *profiles.load(), *_WORDS):
+        elif key.value in (*_BUILT_IN, "localhost", *profiles.load(), *_RESERVED_GROUP_NAMES):
             fix = "donnez-lui un autre nom"
             source.report(f"le nom de machine {quote(key.value)} est réservé", fix, line=line)
         machine = self.machines.setdefault(key.value, Machine(key.value, source, key.start_mark.line + 1))
@@ -238,14 +240,14 @@ class Inspection:
             source.report(told, "gardez-la dans un seul des deux fichiers", line=line)
         machine.groups.append(group)
         machine.bench |= bench
-        machine.variables |= {name.value: value for name, value in _fields(node)}
-        self._names(source, node)
+        machine.variables |= {name.value: value for name, value in _mapping_fields(node)}
+        self._check_variable_names(source, node)
 
-    def _places(self) -> None:
+    def _check_machines(self) -> None:
         """Each machine has one profile, one address, and names of its own."""
         owners = {host.name: f"communes/{one.slug}.yml" for one in self.communes for host in (*one.hosts(), *one.pcs())}
         taken = {
-            _canonical(host.variables["ansible_host"]): f"{host.name} (communes/{one.slug}.yml)"
+            _canonical_address(host.variables["ansible_host"]): f"{host.name} (communes/{one.slug}.yml)"
             for one in self.communes
             for host in one.hosts()
         }
@@ -254,11 +256,11 @@ class Inspection:
                 fix = "donnez-lui un autre nom"
                 where = owners[machine.name]
                 machine.source.report(f"{quote(machine.name)} est déjà une machine de {where}", fix, line=machine.line)
-            self._profile(machine)
-            self._address(machine, taken)
-            self._bare(machine)
+            self._check_profile(machine)
+            self._check_address(machine, taken)
+            self._check_reset_command(machine)
 
-    def _profile(self, machine: Machine) -> None:
+    def _check_profile(self, machine: Machine) -> None:
         found = [group for group in dict.fromkeys(machine.groups) if group in profiles.load()]
         if len(found) > 1:
             machine.source.report(
@@ -276,7 +278,7 @@ class Inspection:
                 line=machine.line,
             )
 
-    def _bare(self, machine: Machine) -> None:
+    def _check_reset_command(self, machine: Machine) -> None:
         """Ask how a machine of drills is made bare again: without the command, no drill begins."""
         name = "creatic_exercice_remise_a_neuf"
         node = machine.variables.get(name)
@@ -290,7 +292,7 @@ class Inspection:
                 line=node.start_mark.line + 1 if node else machine.line,
             )
 
-    def _address(self, machine: Machine, taken: dict[str, str]) -> None:
+    def _check_address(self, machine: Machine, taken: dict[str, str]) -> None:
         node = machine.variables.get("ansible_host")
         fix = "écrivez ansible_host: et son adresse IP fixe, par exemple 10.59.0.40"
         if node is None:
@@ -300,7 +302,7 @@ class Inspection:
         text, line = node.value if isinstance(node, yaml.ScalarNode) else "…", node.start_mark.line + 1
         if "{{" in text:  # told already
             return
-        address = _canonical(text)
+        address = _canonical_address(text)
         if address and not groupement.is_of_a_machine(address):
             message = f"{quote(text)} ne peut pas être l'adresse d'une machine du réseau ({machine.name})"
             machine.source.report(message, fix, line=line)
@@ -317,14 +319,14 @@ class Inspection:
 
     # -- variables ---------------------------------------------------------------------------------
 
-    def _variables(self) -> None:
+    def _check_variable_files(self) -> None:
         """group_vars and host_vars: YAML, named for something that exists, holding variables that something reads."""
         if (
             not list((self.directory / "group_vars").glob("all.y*ml"))
             and not (self.directory / "group_vars/all").is_dir()
         ):
             fix = "copiez celui de inventories/example, puis adaptez-le : environnement, état, TdT, accès, pare-feu"
-            self._report("group_vars/all.yml", "le fichier est introuvable", fix)
+            self._add_problem("group_vars/all.yml", "le fichier est introuvable", fix)
         hosts = {host.name for one in self.communes for host in one.hosts()} | set(self.machines)
         for folder, known, what in (
             ("group_vars", self.groups | _SOMETIMES | set(profiles.load()) | {"localhost"}, "aucun groupe"),
@@ -332,14 +334,14 @@ class Inspection:
         ):
             for path in sorted(self._variables_files(self.directory / folder)):
                 name = path.relative_to(self.directory / folder).parts[0].removesuffix(path.suffix)
-                source = self._source(path)
+                source = self._open_source(path)
                 if name not in known and not (what == "aucune machine" and not hosts):
                     nearest = closest(name, known)
                     fix = f"renommez-le en {nearest}{path.suffix}" if nearest else "supprimez-le, ou renommez-le"
                     source.report(f"{what} ne s'appelle {quote(name)}, ce fichier ne sert à rien", fix)
-                root = self._compose(source)
+                root = self._parse_yaml(source)
                 if root is not None:
-                    self._names(source, root)
+                    self._check_variable_names(source, root)
 
     @staticmethod
     def _variables_files(folder: Path) -> Iterator[Path]:
@@ -357,19 +359,19 @@ class Inspection:
                 found.setdefault(name, []).append((one.source.label, one.line, one.name))
         return found
 
-    def _names(self, source: Source, node: yaml.Node) -> None:
+    def _check_variable_names(self, source: Source, node: yaml.Node) -> None:
         """Report variables that nothing reads: a misspelt one would be ignored without a word."""
-        for key, value in _fields(node):
+        for key, value in _mapping_fields(node):
             name = str(key.value)
             line = key.start_mark.line + 1
-            self._expression(source, name, value)
+            self._check_expression(source, name, value)
             if name.startswith("creatic_"):
                 if name not in self.tree.variables:
-                    self._unknown(source, name, self.tree.variables, line)
+                    self._report_unknown(source, name, self.tree.variables, line)
                 continue
             role = max((one for one in self.tree.options if name.startswith(f"{one}_")), key=len, default=None)
-            if role and name not in self._readable(role):
-                self._unknown(source, name, self.tree.options[role], line)
+            if role and name not in self._readable_options(role):
+                self._report_unknown(source, name, self.tree.options[role], line)
             elif not role and not name.startswith("ansible_"):
                 everything = {option for options in self.tree.options.values() for option in options}
                 nearest = closest(name, everything | self.tree.variables)
@@ -377,7 +379,7 @@ class Inspection:
                     message = f"la variable {quote(name)} n'est lue par rien"
                     source.report(message, f"remplacez par « {nearest} », ou donnez-lui un nom à vous", line=line)
 
-    def _expression(self, source: Source, name: str, node: yaml.Node) -> None:
+    def _check_expression(self, source: Source, name: str, node: yaml.Node) -> None:
         """Report an expression that can only fail; Ansible would blame the variables that use it, in other files."""
         text = node.value if isinstance(node, yaml.ScalarNode) and not node.tag.startswith("!") else ""
         if "{{" not in text and "{%" not in text:
@@ -394,7 +396,7 @@ class Inspection:
             source.report(f"la variable {quote(name)} se contient elle-même", "écrivez sa valeur", line=line)
             self.unreadable = True
 
-    def _readable(self, role: str) -> set[str]:
+    def _readable_options(self, role: str) -> set[str]:
         """Options of the role, and of the roles whose name begins by its name (archive_node_…)."""
         return {name for one, options in self.tree.options.items() if one.startswith(role) for name in options} | {
             name for name in self._read_by_playbooks if name.startswith(f"{role}_")
@@ -408,14 +410,14 @@ class Inspection:
         return set(re.findall(r"\b[a-z][a-z0-9]*_[a-z0-9_]+", text))
 
     @staticmethod
-    def _unknown(source: Source, name: str, known: Iterable[str], line: int) -> None:
+    def _report_unknown(source: Source, name: str, known: Iterable[str], line: int) -> None:
         nearest = closest(name, known)
         fix = f"remplacez par « {nearest} »" if nearest else "supprimez-la : docs/variables.md les donne toutes"
         source.report(f"la variable {quote(name)} n'est lue par rien", fix, line=line)
 
     # -- what communes ask for ---------------------------------------------------------------------
 
-    def _services(self) -> None:
+    def _check_services(self) -> None:
         groups: dict[str, list[str]] = {}
         for machine in self.machines.values():
             for group in machine.groups:
@@ -424,11 +426,11 @@ class Inspection:
             for group in host.groups:
                 groups.setdefault(group, []).append(host.name)
         for commune in self.communes if not self.unreadable else ():
-            lacks = profiles.lacking(commune.data["services"], groups)
+            lacks = profiles.missing_profiles(commune.data["services"], groups)
             if lacks:
                 file = f"communes/{commune.slug}.yml"
                 told, fix = profiles.lacking_text(lacks, file)
-                self._report(file, told, fix.rstrip("."))
+                self._add_problem(file, told, fix.rstrip("."))
         # Of communes that are refused, what can be read by eye.
         texts = () if self.communes else (self.directory / "communes").glob("*.yml")
         if any("ged" in one.data["services"] for one in self.communes) or any(
@@ -447,7 +449,7 @@ class Inspection:
         except formats.FormatsError as error:
             self.problems += error.problems
 
-    def _waivers(self) -> None:
+    def _check_waivers(self) -> None:
         site = self.directory / "derogations.yml"
         if site.is_file():
             catalogue = self.tree.top / "roles/hardening/files/controls.yml"
@@ -586,11 +588,11 @@ def _is_open(path: Path) -> bool:
         return False
 
 
-def _fields(node: yaml.Node) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+def _mapping_fields(node: yaml.Node) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
     return node.value if isinstance(node, yaml.MappingNode) else []
 
 
-def _canonical(address: str) -> str:
+def _canonical_address(address: str) -> str:
     try:
         return str(ip.address(address))
     except ValueError:

@@ -30,7 +30,7 @@ from creatic.check.inspection import Inspection, Tree, own_certificates, provide
 from creatic.life.absent import absent
 from creatic.registry import agrement, entities, formalities, forms, groupement, papers, profiles
 from creatic.registry.checked_yaml import Problem, quote
-from creatic.registry.environment import SettingsRefused
+from creatic.registry.environment import MissingEnvironmentNameError
 from creatic.registry.variables import Use, options, uses
 
 # Given machine by machine, in servers.yml.
@@ -43,9 +43,9 @@ _RUN_ONLY = ("ansible_facts", "role_path", "item")
 # What an absent variable makes of those that use it: told once, by its own name.
 _FOLLOWS = ("UndefinedMarker", "CapturedExceptionMarker")
 _ABSENT = "le fichier "
-_LACKING = "il y manque "
+_MISSING_PREFIX = "il y manque "
 # What Ansible says of an expression that it cannot compute.
-_FRENCH = {
+_ANSIBLE_ERRORS_FRENCH = {
     r"Unable to access the file '(.+?)': File not found": _ABSENT + r"\1 est introuvable",
     r"No filter named '(.+?)'": r"le filtre « \1 » n'existe pas",
     r"No test named '(.+?)'": r"le test « \1 » n'existe pas",
@@ -87,7 +87,9 @@ def check(
     inspection = Inspection(directory, Tree(top))
     problems = inspection.run()
     # What Ansible cannot read is told already.
-    lacks, secrets, pki = ([], None, None) if inspection.unreadable else ask(directory, top, doors=slugs is None)
+    lacks, secrets, pki = (
+        ([], None, None) if inspection.unreadable else inspect_needs(directory, top, doors=slugs is None)
+    )
     hosted = entities.sirens((one.slug, one.data) for one in inspection.communes)
     lost = absent(directory, {one.slug: str(one.data["siren"]) for one in inspection.communes}, hosted)
     if secrets or not problems:
@@ -107,7 +109,7 @@ def check(
     return problems
 
 
-def unnamed(error: SettingsRefused, top: Path) -> list[Problem]:
+def unnamed(error: MissingEnvironmentNameError, top: Path) -> list[Problem]:
     """Give what is wrong in an inventory that does not say its own name, so that nothing else is asked of it."""
     problems = Inspection(error.folder, Tree(top)).run()
     own = dataclasses.replace(error.problem, file="group_vars/all.yml")
@@ -128,7 +130,7 @@ def servers(directory: Path, top: Path) -> dict[str, str]:
     return {name: profile for name, profile in found.items() if profile}
 
 
-def ask(directory: Path, top: Path, doors: bool = True) -> tuple[list[Problem], Path | None, Path | None]:
+def inspect_needs(directory: Path, top: Path, doors: bool = True) -> tuple[list[Problem], Path | None, Path | None]:
     """Ask an inventory, in a process of its own, what its profiles lack.
 
     Args:
@@ -262,11 +264,11 @@ class Needs:
         for host in self._inventory.get_hosts():
             if profiles.BENCH in {group.name for group in host.get_groups()}:
                 continue
-            like = self._like(host)
+            like = self._equivalence_key(host)
             if like not in asked:
-                variables = self._variables(host)
-                asked[like] = self._door(variables)
-                self._ask(host, variables, lacks)
+                variables = self._host_variables(host)
+                asked[like] = self._ssh_access(variables)
+                self._check_host(host, variables, lacks)
             key, known = asked[like]
             address = str(host.vars.get("ansible_host", host.name))
             self._keys.setdefault(key, []).append(host.name)
@@ -276,12 +278,14 @@ class Needs:
             lacks = {lack: hosts for lack, hosts in lacks.items() if lack not in self._unexplained}
         absent = {lack.name for lack in lacks if not lack.text}
         return [
-            self._told(name, text, [lack.profile for lack in same], [host for lack in same for host in lacks[lack]])
-            for (name, text), same in _alike(lacks).items()
-            if text.removeprefix(_LACKING) not in absent
+            self._build_problem(
+                name, text, [lack.profile for lack in same], [host for lack in same for host in lacks[lack]]
+            )
+            for (name, text), same in _group_lacks(lacks).items()
+            if text.removeprefix(_MISSING_PREFIX) not in absent
         ]
 
-    def _like(self, host: Any) -> tuple[Any, ...]:
+    def _equivalence_key(self, host: Any) -> tuple[Any, ...]:
         """Tell which machines are described alike: those of two communes, when no file speaks of one of them alone."""
         groups = [group for group in host.get_groups() if group.name != "all"]
         commune = next((group.vars["creatic_commune"] for group in groups if "creatic_commune" in group.vars), None)
@@ -289,7 +293,7 @@ class Needs:
         if commune is None:
             return (host.name,)
         own = tuple(group.name for group in groups if group.name in profiles.load())
-        return (own, _shape(host.vars), _shape(commune), named)
+        return (own, _value_shape(host.vars), _value_shape(commune), named)
 
     @cached_property
     def _spoken_of(self) -> set[str]:
@@ -297,15 +301,15 @@ class Needs:
         folders = ("group_vars", "host_vars")
         return {path.name.partition(".")[0] for folder in folders for path in (self.directory / folder).glob("*")}
 
-    def _door(self, variables: Mapping[str, Any]) -> tuple[str, str]:
+    def _ssh_access(self, variables: Mapping[str, Any]) -> tuple[str, str]:
         """Give the SSH key and the file of known hosts by which a machine is reached; empty for another connection."""
         from ansible.errors import AnsibleError
 
         if variables.get("ansible_connection", "ssh") != "ssh":
             return "", ""
         try:
-            key = str(self._template(variables, "ansible_ssh_private_key_file"))
-            options = str(self._template(variables, "ansible_ssh_common_args"))
+            key = str(self._render_variable(variables, "ansible_ssh_private_key_file"))
+            options = str(self._render_variable(variables, "ansible_ssh_common_args"))
         except AnsibleError:  # what they lack is told otherwise
             return "", ""
         known = re.search(r'UserKnownHostsFile=([^"\s]+)', options)
@@ -319,7 +323,7 @@ class Needs:
                 file,
                 None,
                 "ansible_ssh_private_key_file",
-                f"la clé SSH {key} est introuvable ({_listed(hosts)})",
+                f"la clé SSH {key} est introuvable ({_join_names(hosts)})",
                 "faites-la : ssh-keygen -t ed25519 -f et ce chemin, puis posez sa moitié publique sur les machines",
             )
             for key, hosts in self._keys.items()
@@ -330,7 +334,7 @@ class Needs:
                 file,
                 None,
                 "ansible_ssh_common_args",
-                f"la clé d'hôte de machines n'est pas dans {known} : {_listed(hosts)}",
+                f"la clé d'hôte de machines n'est pas dans {known} : {_join_names(hosts)}",
                 "rangez celles que les installateurs ont relevées (fab machine.cles), ou ajoutez celle que ssh-keyscan "
                 "donne, une fois son empreinte vérifiée sur la machine même",
             )
@@ -348,23 +352,23 @@ class Needs:
             groups = {group.name for group in host.get_groups()}
             if profiles.BENCH in groups:
                 continue
-            told = self._valued(host, "creatic_names")
+            told = self._host_value(host, "creatic_names")
             for name in {str(one) for one in told} if isinstance(told, list) else ():
                 names.setdefault(name, []).append(host.name)
-            for disk in {*sense.disks(self._valued(host, "encrypted_raid_volumes"))}:
+            for disk in {*sense.disks(self._host_value(host, "encrypted_raid_volumes"))}:
                 if disk.startswith("/dev/disk/by-id/"):  # by its maker's number; other names are each machine's own
                     disks.setdefault(disk, []).append(host.name)
-            zone = self._valued(host, "creatic_zone") if "archive_node" in groups else None
+            zone = self._host_value(host, "creatic_zone") if "archive_node" in groups else None
             if zone is not None:
                 zones[host.name] = str(zone)
-                copies = self._valued(host, "archive_node_replicas") or copies
+                copies = self._host_value(host, "archive_node_replicas") or copies
         own = "nommez pour chacune les siens (ls -l /dev/disk/by-id, sur la machine)"
         problems = [
             Problem(
                 "servers.yml",
                 None,
                 variable,
-                f"{what} {quote(one)} est celui de plusieurs machines ({_listed(hosts)})",
+                f"{what} {quote(one)} est celui de plusieurs machines ({_join_names(hosts)})",
                 fix,
             )
             for variable, what, fix, found in (
@@ -382,7 +386,7 @@ class Needs:
                     "servers.yml",
                     None,
                     "archive_node",
-                    f"{nodes} pour {copies} copies ({_listed(zones)})",
+                    f"{nodes} pour {copies} copies ({_join_names(zones)})",
                     f"il en faut {copies}, dans le groupe archive_node : chacun garde une copie",
                 )
             )
@@ -404,7 +408,7 @@ class Needs:
         own = [host for host in self._inventory.get_hosts() if {group.name for group in host.get_groups()} & _OPENED]
         told = [
             self.value("creatic_groupement_siren"),
-            *(self._valued(host, "creatic_groupement_siren") for host in own),
+            *(self._host_value(host, "creatic_groupement_siren") for host in own),
         ]
         communes = groupement.load(self.directory)
         return [
@@ -419,7 +423,7 @@ class Needs:
             groups = {group.name for group in host.get_groups()}
             for profile in groups & {*agrement.COPIES, agrement.DOOR} if profiles.BENCH not in groups else ():
                 names = (agrement.SITE, *agrement.timestamps())
-                machines[host.name] = (profile, {name: self._valued(host, name) for name in names})
+                machines[host.name] = (profile, {name: self._host_value(host, name) for name in names})
         return agrement.problems(wanted, machines)
 
     def papers(self) -> list[Problem]:
@@ -430,41 +434,41 @@ class Needs:
         """Give a variable as the control node has it; None when the inventory does not give it."""
         from ansible.inventory.host import Host
 
-        return self._valued(self._inventory.get_host("localhost") or Host("localhost"), name)
+        return self._host_value(self._inventory.get_host("localhost") or Host("localhost"), name)
 
-    def _valued(self, host: Any, name: str) -> Any:
-        return self._known(self._variables(host), name)
+    def _host_value(self, host: Any, name: str) -> Any:
+        return self._variable_value(self._host_variables(host), name)
 
-    def _known(self, variables: Mapping[str, Any], name: str) -> Any:
+    def _variable_value(self, variables: Mapping[str, Any], name: str) -> Any:
         from ansible.errors import AnsibleError
 
         try:
-            return self._template(variables, name)
+            return self._render_variable(variables, name)
         except AnsibleError:
             return None
 
-    def _variables(self, host: Any) -> dict[str, Any]:
+    def _host_variables(self, host: Any) -> dict[str, Any]:
         return self._manager.get_vars(host=host) | {"hostvars": self._hostvars, "ansible_check_mode": True}
 
-    def _template(self, variables: Mapping[str, Any], name: str) -> Any:
+    def _render_variable(self, variables: Mapping[str, Any], name: str) -> Any:
         from ansible.template import Templar, trust_as_template
 
         return Templar(loader=self._loader, variables=variables).template(trust_as_template(f"{{{{ {name} }}}}"))
 
-    def _ask(self, host: Any, variables: Mapping[str, Any], lacks: dict[Lack, list[str]]) -> None:
+    def _check_host(self, host: Any, variables: Mapping[str, Any], lacks: dict[Lack, list[str]]) -> None:
         groups = {group.name for group in host.get_groups()}
         for profile in sorted(groups & set(profiles.load())):
-            for lack in self._lacking(profile, variables):
+            for lack in self._profile_lacks(profile, variables):
                 lacks.setdefault(lack, []).append(host.name)
 
-    def _lacking(self, profile: str, variables: Mapping[str, Any]) -> Iterator[Lack]:
+    def _profile_lacks(self, profile: str, variables: Mapping[str, Any]) -> Iterator[Lack]:
         from ansible.errors import AnsibleError
 
-        called = self._uses(profile)
+        called = self._profile_uses(profile)
         malformed = set()
         for name, form in forms.variables().items():
             try:
-                told = [*_judged(name, form, self._template(variables, name))] if name in variables else []
+                told = [*_value_faults(name, form, self._render_variable(variables, name))] if name in variables else []
             except AnsibleError:  # what uses it tells
                 continue
             if told:
@@ -473,12 +477,12 @@ class Needs:
         self._malformed |= malformed
         defaults: dict[str, Any] = {}
         for use in called:
-            defaults |= self._defaults(use.role)
+            defaults |= self._role_defaults(use.role)
         for use in called:
             known = defaults | dict(variables) | dict(use.given)
-            if not self._wanted(use, known):
+            if not self._is_role_called(use, known):
                 continue
-            for name, option in self._options(use.role, use.entry).items():
+            for name, option in self._role_options(use.role, use.entry).items():
                 if name not in use.given and name not in variables:
                     if option.get("required"):
                         yield Lack(profile, name, "")
@@ -486,12 +490,16 @@ class Needs:
                 if malformed & {*re.findall(r"\w+", str(use.given.get(name, "")))}:
                     continue  # told by its own name
                 try:
-                    value = self._template(known, name)
+                    value = self._render_variable(known, name)
                 except AnsibleError as error:
-                    yield from self._refused(profile, name, str(error), called)
+                    yield from self._explain_expression_error(profile, name, str(error), called)
                 else:
-                    texts = [*_judged(name, option, value)]
-                    texts += [] if texts or value is None else sense.faults(name, value, partial(self._known, known))
+                    texts = [*_value_faults(name, option, value)]
+                    texts += (
+                        []
+                        if texts or value is None
+                        else sense.faults(name, value, partial(self._variable_value, known))
+                    )
                     judged = [Lack(profile, name, text) for text in texts]
                     self._unexplained.update(judged if name in use.given else ())  # made of other variables
                     yield from judged
@@ -500,7 +508,7 @@ class Needs:
                         absent = [file for file in files if not Path(file).expanduser().is_file()]
                         yield from (Lack(profile, name, f"{_ABSENT}{file} est introuvable") for file in absent)
 
-    def _refused(self, profile: str, name: str, error: str, called: Sequence[Use]) -> Iterator[Lack]:
+    def _explain_expression_error(self, profile: str, name: str, error: str, called: Sequence[Use]) -> Iterator[Lack]:
         """Say what an expression lacks, unless a run alone can know it."""
         found = _UNDEFINED.search(error)
         if found:
@@ -510,7 +518,7 @@ class Needs:
                 yield Lack(profile, lacking, "")
         elif found := _NO_ATTRIBUTE.search(error):
             if not any(word in error for word in _RUN_ONLY):
-                lack = Lack(profile, name, f"{_LACKING}{found[1]}")
+                lack = Lack(profile, name, f"{_MISSING_PREFIX}{found[1]}")
                 self._unexplained.add(lack)
                 yield lack
         elif not any(word in error for word in (*_RUN_ONLY, *_FOLLOWS)):
@@ -518,7 +526,7 @@ class Needs:
             told = " ".join(lines).rstrip(".")
             if "failed: " not in error:  # Ansible's own words, not those of a filter of ours
                 told = f"l'expression {{{{ … }}}} ne se calcule pas ({told})"
-            for pattern, french in _FRENCH.items():
+            for pattern, french in _ANSIBLE_ERRORS_FRENCH.items():
                 if found := re.search(pattern, told):
                     told = found.expand(french)
                     break
@@ -527,31 +535,31 @@ class Needs:
                 self._unexplained.add(lack)
             yield lack
 
-    def _wanted(self, use: Use, known: Mapping[str, Any]) -> bool:
+    def _is_role_called(self, use: Use, known: Mapping[str, Any]) -> bool:
         """Tell whether the role is called for this machine; yes when only a run can tell."""
         from ansible.errors import AnsibleError
 
         for condition in use.when:
             try:
-                if not self._template(known, f"({condition}) | bool"):
+                if not self._render_variable(known, f"({condition}) | bool"):
                     return False
             except AnsibleError:
                 continue
         return True
 
     @cache  # noqa: B019 - one object a run
-    def _uses(self, profile: str) -> list[Use]:
+    def _profile_uses(self, profile: str) -> list[Use]:
         return [
             dataclasses.replace(use, given={name: trusted(value) for name, value in use.given.items()})
             for use in uses(self.tree.top, profile)
         ]
 
     @cache  # noqa: B019 - one object a run
-    def _options(self, role: str, entry: str) -> dict[str, dict[str, Any]]:
+    def _role_options(self, role: str, entry: str) -> dict[str, dict[str, Any]]:
         return options(self.tree.top, role, entry)
 
     @cache  # noqa: B019 - one object a run
-    def _defaults(self, role: str) -> dict[str, Any]:
+    def _role_defaults(self, role: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for folder in ("defaults", "vars"):
             file = self.tree.top / f"roles/{role}/{folder}/main.yml"
@@ -559,9 +567,9 @@ class Needs:
                 found |= yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader) or {}
         return {name: trusted(value) for name, value in found.items()}
 
-    def _told(self, name: str, text: str, wanting: Sequence[str], hosts: Sequence[str]) -> Problem:
-        listed = _listed(dict.fromkeys(hosts))
-        where = self._where(name, wanting)
+    def _build_problem(self, name: str, text: str, wanting: Sequence[str], hosts: Sequence[str]) -> Problem:
+        listed = _join_names(dict.fromkeys(hosts))
+        where = self._variable_location(name, wanting)
         if text:
             fix = "corrigez la valeur là où l'inventaire la donne (docs/variables.md dit ce qui est attendu)"
             if text.startswith(_ABSENT):
@@ -576,7 +584,7 @@ class Needs:
             fix += f", comme dans {EXAMPLE}"
         return Problem(where, None, name, f"cette variable, {wanted}, manque ({listed})", fix)
 
-    def _where(self, name: str, wanting: Sequence[str]) -> str:
+    def _variable_location(self, name: str, wanting: Sequence[str]) -> str:
         """Tell where the variable is given, or where to give it."""
         if name in _BY_MACHINE:
             return "servers.yml"
@@ -587,7 +595,7 @@ class Needs:
         return f"group_vars/{'all' if shared else wanting[0]}.yml"
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join_names(names: Iterable[str]) -> str:
     every = list(names)
     others = len(every) - 3
     return ", ".join(every[:3]) + (f" et {others} autre{'s' if others > 1 else ''}" if others > 0 else "")
@@ -620,7 +628,7 @@ def is_known(address: str, names: Sequence[str]) -> bool:
     return False
 
 
-def _alike(lacks: Iterable[Lack]) -> dict[tuple[str, str], list[Lack]]:
+def _group_lacks(lacks: Iterable[Lack]) -> dict[tuple[str, str], list[Lack]]:
     """Put together what several profiles lack alike, and the variables that one fault of a file makes wrong."""
     found: dict[tuple[str, str], list[Lack]] = {}
     first: dict[str, str] = {}
@@ -643,20 +651,20 @@ def trusted(value: Any) -> Any:
     return value
 
 
-def _shape(value: Any) -> Any:
+def _value_shape(value: Any) -> Any:
     """Tell what a machine's variables are made of, without what differs by commune: names, numbers, addresses."""
     if isinstance(value, Mapping):
         return tuple(
-            (name, _shape(value[name]), str(value[name]) if name == "services" else "")
+            (name, _value_shape(value[name]), str(value[name]) if name == "services" else "")
             for name in sorted(value)
             if name not in ("groups", "hostvars", "group_names")
         )
     if isinstance(value, list):
-        return tuple(sorted({_shape(each) for each in value}, key=str))
+        return tuple(sorted({_value_shape(each) for each in value}, key=str))
     return type(value).__name__
 
 
-def _judged(name: str, option: Mapping[str, Any], value: Any) -> Iterator[str]:
+def _value_faults(name: str, option: Mapping[str, Any], value: Any) -> Iterator[str]:
     """Judge a value by its spec, as Ansible will; in French, its value is never shown."""
     from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
@@ -675,7 +683,7 @@ def _judged(name: str, option: Mapping[str, Any], value: Any) -> Iterator[str]:
         yield from forms.faults(name, option, value)
     for error in errors:
         if found := re.search(r"missing required arguments: (.*?)(?: found in (.*))?$", error):
-            yield f"{_LACKING}{found[1]}"
+            yield f"{_MISSING_PREFIX}{found[1]}"
         elif found := re.search(r"must be one of: (.*?), got", error):
             yield f"la valeur n'est pas admise (valeurs possibles : {found[1]})"
         elif found := re.search(r"Unsupported parameters?: (.*?)\. Supported", error) or re.search(

@@ -23,10 +23,10 @@ from creatic.audit.scap import ScapError, mirrors, opener
 from creatic.check import reach
 from creatic.check.flows import MET, Machine
 
-WAIT = 20.0
+SITE_TIMEOUT_SECONDS = 20.0
 """Seconds that a site has to answer."""
-_SAID = 120  # characters of what is no answer
-_TOGETHER = 32  # trials at a time
+_MAX_REASON_LENGTH = 120  # characters of what is no answer
+_MAX_PARALLEL_TRIALS = 32  # trials at a time
 _UNNAMED = "ce nom n'est connu d'aucun serveur de noms du poste de commande"
 
 
@@ -56,12 +56,12 @@ def trials(inventory: Mapping[str, Any], known: Iterable[Machine]) -> list[Trial
     """
     hostvars = inventory["_meta"]["hostvars"]
     given = [(name, hostvars.get(name, {})) for name in sorted(one.name for one in known if one.is_reached)]
-    return [*_entered(given), *_names(given), *_packages(), *_elsewhere(given)]
+    return [*_inventory_trials(given), *_name_trials(given), *_package_trials(), *_machine_side_trials(given)]
 
 
 def unmet(asked: Sequence[Trial]) -> tuple[list[str], list[str]]:
     """Try everything, side by side; gives the lines of what will fail, then of what may."""
-    with ThreadPoolExecutor(_TOGETHER) as threads:
+    with ThreadPoolExecutor(_MAX_PARALLEL_TRIALS) as threads:
         said = [*threads.map(lambda one: one.run(), asked)]
     lines = [
         (one.is_sure, f"{one.what} : {why}. À faire : {one.fix}") for one, why in zip(asked, said, strict=True) if why
@@ -69,29 +69,29 @@ def unmet(asked: Sequence[Trial]) -> tuple[list[str], list[str]]:
     return [line for sure, line in lines if sure], [line for sure, line in lines if not sure]
 
 
-def _entered(given: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[Trial]:
+def _inventory_trials(given: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[Trial]:
     for name, own in given:
         place = (str(own.get("ansible_host", name)), int(own.get("ansible_port", 22)))
         fix = "allumez la machine, et ouvrez-lui le réseau depuis le poste de commande"
-        yield Trial(f"{name}, SSH ({place[0]}, port {place[1]})", partial(_connected, place), fix)
+        yield Trial(f"{name}, SSH ({place[0]}, port {place[1]})", partial(_try_connection, place), fix)
 
 
-def _names(given: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[Trial]:
+def _name_trials(given: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[Trial]:
     names = {str(one): (host, own) for host, own in given for one in own.get("creatic_names", [])}
     fix = "si les communes ont un autre serveur de noms, vérifiez qu'il les donne"
-    yield Trial("noms des machines", partial(_unknown, [*names]), fix, is_sure=False)
+    yield Trial("noms des machines", partial(_try_resolution, [*names]), fix, is_sure=False)
     for name, (host, own) in names.items():
         with contextlib.suppress(ValueError):
             address = str(ip.address(str(own.get("ansible_host", host))))
             fix = f"au serveur de noms, donnez-lui {address}, ou corrigez l'adresse dans servers.yml"
-            yield Trial(f"{host}, nom {name}", partial(_led, name, address), fix)
+            yield Trial(f"{host}, nom {name}", partial(_try_dns_record, name, address), fix)
 
 
-def _packages() -> Iterator[Trial]:
+def _package_trials() -> Iterator[Trial]:
     fix = "ouvrez-le au poste de commande, ou configurez le mandataire et le miroir que vous avez"
     try:
         for uri in mirrors():
-            yield Trial(f"paquets de Debian ({uri})", partial(_answered, uri, opener()), fix)
+            yield Trial(f"paquets de Debian ({uri})", partial(_try_site, uri, opener()), fix)
     except ScapError as error:
         yield Trial("paquets de Debian", partial(str, error), fix)
     sites = [("Python", url) for url in locked_venv.index()]
@@ -99,10 +99,10 @@ def _packages() -> Iterator[Trial]:
     for kind, url in sites:
         place = urllib.parse.urlsplit(url)
         bare = place._replace(netloc=place.netloc.rpartition("@")[2]).geturl()  # whoever is let in, it is there
-        yield Trial(f"paquets de {kind} ({bare})", partial(_answered, bare, urllib.request.build_opener()), fix)
+        yield Trial(f"paquets de {kind} ({bare})", partial(_try_site, bare, urllib.request.build_opener()), fix)
 
 
-def _elsewhere(given: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[Trial]:
+def _machine_side_trials(given: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[Trial]:
     """What machines reach by themselves, which may let in no control node."""
     fix = "si le poste de commande n'y a pas droit, « fab reseau --essayer » le demandera aux machines"
     relays = {
@@ -114,43 +114,43 @@ def _elsewhere(given: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[Trial
     for place in sorted(relays):
         yield Trial(
             f"relais de courriel ({place[0]}, port {place[1]})",
-            partial(_connected, place),
+            partial(_try_connection, place),
             fix,
             is_sure=False,
         )
     for url in sorted({str(own["creatic_tdt_url"]) for _host, own in given if own.get("creatic_tdt_url")}):
         parts = urllib.parse.urlsplit(url)
         place = (str(parts.hostname), parts.port or 443)
-        yield Trial(f"TdT ({url})", partial(_connected, place), fix, is_sure=False)
+        yield Trial(f"TdT ({url})", partial(_try_connection, place), fix, is_sure=False)
 
 
-def _connected(place: tuple[str, int]) -> str:
-    error = reach.reach(place) if _addresses(place[0]) else _UNNAMED
+def _try_connection(place: tuple[str, int]) -> str:
+    error = reach.reach(place) if _resolve_addresses(place[0]) else _UNNAMED
     return MET.get(error, error)
 
 
-def _addresses(name: str) -> set[str]:
+def _resolve_addresses(name: str) -> set[str]:
     try:
         return {str(ip.address(str(found[4][0]).partition("%")[0])) for found in socket.getaddrinfo(name, None)}
     except (OSError, UnicodeError):
         return set()
 
 
-def _unknown(names: Iterable[str]) -> str:
-    found = [name for name in names if not _addresses(name)]
+def _try_resolution(names: Iterable[str]) -> str:
+    found = [name for name in names if not _resolve_addresses(name)]
     return f"inconnus des serveurs de noms du poste de commande : {', '.join(found)}" if found else ""
 
 
-def _led(name: str, address: str) -> str:
-    found = _addresses(name)
+def _try_dns_record(name: str, address: str) -> str:
+    found = _resolve_addresses(name)
     return f"il mène à {', '.join(sorted(found))}, et non à {address}" if found and address not in found else ""
 
 
-def _answered(url: str, opener: urllib.request.OpenerDirector) -> str:
+def _try_site(url: str, opener: urllib.request.OpenerDirector) -> str:
     """Ask a site for something; whatever it says of it, it is there, unless it says that it is not."""
     request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - of this machine's own configuration
     try:
-        with opener.open(request, timeout=WAIT):
+        with opener.open(request, timeout=SITE_TIMEOUT_SECONDS):
             return ""
     except urllib.error.HTTPError as error:
         return f"il répond {error.code}" if error.code in (403, 407) or error.code >= 500 else ""
@@ -159,4 +159,4 @@ def _answered(url: str, opener: urllib.request.OpenerDirector) -> str:
             return _UNNAMED
         return f"pas de réponse ({error.reason})"
     except (OSError, http.client.HTTPException, ValueError) as error:  # what is no answer, or leads to no address
-        return f"pas de réponse ({type(error).__name__} : {str(error)[:_SAID]})"
+        return f"pas de réponse ({type(error).__name__} : {str(error)[:_MAX_REASON_LENGTH]})"

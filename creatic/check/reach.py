@@ -13,14 +13,14 @@ import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-WAIT = 5.0
+CONNECT_TIMEOUT_SECONDS = 5.0
 """Seconds that a machine has to answer."""
 
 
 def reach(place: tuple[str, int]) -> str:
     """Try one place; "" when it answers."""
     try:
-        with socket.create_connection(place, WAIT):
+        with socket.create_connection(place, CONNECT_TIMEOUT_SECONDS):
             return ""
     except TimeoutError:
         return "ETIMEDOUT"

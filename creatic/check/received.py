@@ -29,8 +29,8 @@ from creatic.registry.groupement import Commune
 
 ENDS = (".p12", ".pfx")
 PASSWORDS = (".pass", ".mdp", ".txt")
-_MOST = 5_000  # files of a folder
-_NOTHING = re.compile(r"\.? ?Rien n'a été changé\.?$")
+_MAX_BUNDLE_FILES = 5_000  # files of a folder
+_UNCHANGED_NOTICE = re.compile(r"\.? ?Rien n'a été changé\.?$")
 
 
 class ReceivedError(CreaticError, cause="recu", misuse=True):
@@ -129,19 +129,19 @@ def plan(folder: Path, wanted: Sequence[Place], secrets: Path) -> Plan:
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDS)
     except OSError as error:
         raise ReceivedError(f"{folder} ne se lit pas ({error.strerror}). À faire : donnez un dossier à vous") from None
-    if not files or len(files) > _MOST:
-        what = "n'a aucun fichier .p12 ni .pfx" if not files else f"a plus de {_MOST} fichiers .p12"
+    if not files or len(files) > _MAX_BUNDLE_FILES:
+        what = "n'a aucun fichier .p12 ni .pfx" if not files else f"a plus de {_MAX_BUNDLE_FILES} fichiers .p12"
         raise ReceivedError(f"{folder} {what}. À faire : donnez le dossier où ceux du prestataire ont été déposés")
     made = Plan()
     for path in files:
         try:
-            one = _opened(path)
-            place = _place(one, wanted)
+            one = _open_bundle(path)
+            place = _find_place(one, wanted)
             taken = next((other for other, its in made.moves if its == place), None)
             if taken:
                 raise ReceivedError(f"{taken.path.name} va à la même place, {place.where}. À faire : n'en gardez qu'un")
         except (ReceivedError, Pkcs12FileError) as error:
-            made.left.append(f"{path.name} : {_NOTHING.sub('', str(error))}.")
+            made.left.append(f"{path.name} : {_UNCHANGED_NOTICE.sub('', str(error))}.")
             continue
         if there := _as_good(one, place, secrets):
             made.kept.append(f"{path.name} : {place.file} {there}, il y reste.")
@@ -157,12 +157,12 @@ def carry_out(made: Plan, secrets: Path) -> None:
         write(secrets / place.file, one.path.read_bytes(), 0o600)
 
 
-def lacking(wanted: Iterable[Place], secrets: Path) -> list[str]:
+def missing_places(wanted: Iterable[Place], secrets: Path) -> list[str]:
     """Say which places still have nothing."""
     return [f"{one.where} : {one.file} manque encore." for one in wanted if not (secrets / one.file).is_file()]
 
 
-def _opened(path: Path) -> Received:
+def _open_bundle(path: Path) -> Received:
     """Open a file by the password beside it.
 
     Raises:
@@ -192,7 +192,7 @@ def _opened(path: Path) -> Received:
     return Received(path, password, siren, name, certificate.not_valid_after_utc)
 
 
-def _place(one: Received, wanted: Iterable[Place]) -> Place:
+def _find_place(one: Received, wanted: Iterable[Place]) -> Place:
     """Find where a file goes: by the name that a commune's file gives it, else its holder's, else the only place left.
 
     Raises:

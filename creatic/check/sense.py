@@ -61,29 +61,29 @@ def faults(name: str, value: Any, known: Callable[[str], Any]) -> Iterator[str]:
         for told in rules.problems([], ["192.0.2.1"], value):
             yield told.removeprefix(f"{name} : ")
     elif name == "control_node_operators":
-        yield from _operators([str(one) for one in value])
+        yield from _operator_faults([str(one) for one in value])
     elif name == "archive_gateway_accounts":
-        for one in _repeated([str(account["nom"]) for account in value]):
+        for one in _repeated_names([str(account["nom"]) for account in value]):
             yield (
                 f"le service versant {quote(one)} y est deux fois, commune ou partenaire. À faire : donnez au "
                 "partenaire un autre nom (creatic_archive_partenaires)"
             )
-        for one in _repeated([str(account["siren"]) for account in value if "siren" in account]):
+        for one in _repeated_names([str(account["siren"]) for account in value if "siren" in account]):
             yield (
                 f"le SIREN {quote(one)} est de deux services versants : l'un lirait les archives de l'autre. À faire : "
                 "corrigez celui de la commune (communes/), ou du partenaire (creatic_archive_partenaires)"
             )
     elif name == "encrypted_raid_volumes":
-        yield from _volumes(value)
+        yield from _volume_faults(value)
     elif name == "commune_pc_tdt_authorities":
-        yield from _authorities([str(one) for one in value])
+        yield from _authority_faults([str(one) for one in value])
     elif name == "archive_node_devices":
-        yield from _devices(value, known("encrypted_raid_volumes"), known("archive_node_mounted"))
+        yield from _device_faults(value, known("encrypted_raid_volumes"), known("archive_node_mounted"))
     elif name == "archive_gateway_agents":
         accounts = known("archive_gateway_accounts") or []
         organization = str(known("archive_gateway_organization") or "")
         siren, names = str(known("archive_gateway_siren") or ""), {str(one["nom"]) for one in accounts}
-        yield from _agents(value, organization, siren, names)
+        yield from _agent_faults(value, organization, siren, names)
 
 
 def disks(volumes: Any) -> list[str]:
@@ -92,7 +92,7 @@ def disks(volumes: Any) -> list[str]:
     return [posixpath.normpath(str(disk)) for each in found if isinstance(each, list) for disk in each]
 
 
-def _volumes(volumes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _volume_faults(volumes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for volume in volumes:
         name = str(volume["name"])
         if not _VOLUME.fullmatch(name):
@@ -121,13 +121,13 @@ def _volumes(volumes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         ("le volume {} est écrit", [str(one["name"]) for one in volumes]),
         ("le point de montage {} est pris", [posixpath.normpath(str(one["mount"])) for one in volumes]),
     ):
-        for one in _repeated(named):
+        for one in _repeated_names(named):
             yield f"{what.format(quote(one))} deux fois pour cette machine. À faire : gardez-en un"
 
 
-def _devices(devices: Sequence[Mapping[str, Any]], volumes: Any, mounted: Any) -> Iterator[str]:
+def _device_faults(devices: Sequence[Mapping[str, Any]], volumes: Any, mounted: Any) -> Iterator[str]:
     names = [str(one["name"]) for one in devices]
-    for name in _repeated(names):
+    for name in _repeated_names(names):
         yield f"le disque {quote(name)} est écrit deux fois. À faire : gardez-en un"
     if not isinstance(volumes, list) or not volumes or not mounted:
         return
@@ -140,7 +140,9 @@ def _devices(devices: Sequence[Mapping[str, Any]], volumes: Any, mounted: Any) -
             )
 
 
-def _agents(agents: Sequence[Mapping[str, Any]], organization: str, siren: str, accounts: set[str]) -> Iterator[str]:
+def _agent_faults(
+    agents: Sequence[Mapping[str, Any]], organization: str, siren: str, accounts: set[str]
+) -> Iterator[str]:
     for rank, agent in enumerate(agents, 1):
         name, subject = str(agent["name"]), str(agent["subject"])
         who = f"l'agent {quote(name)}" if name.strip() else f"l'agent n° {rank}"
@@ -177,22 +179,22 @@ def _agents(agents: Sequence[Mapping[str, Any]], organization: str, siren: str, 
                 f"le compte {quote(account)}, dont {who} répond, n'est pas un service versant. À faire : écrivez le "
                 "nom du fichier de sa commune, qui prend le service archivage, ou celui d'un partenaire"
             )
-    for one in _repeated([str(agent["subject"]) for agent in agents]):
+    for one in _repeated_names([str(agent["subject"]) for agent in agents]):
         yield f"le sujet {quote(one)} est celui de deux agents. À faire : gardez-en un, ou corrigez l'autre"
 
 
-def _operators(names: Sequence[str]) -> Iterator[str]:
+def _operator_faults(names: Sequence[str]) -> Iterator[str]:
     for name in names:
         if not _LOGIN.fullmatch(name) or name == "root":
             yield (
                 f"{quote(name)} n'est pas le compte d'une personne. À faire : 32 caractères au plus, minuscules sans "
                 "accent, chiffres, points et tirets, une lettre d'abord ; jamais root"
             )
-    for name in _repeated(names):
+    for name in _repeated_names(names):
         yield f"le compte {quote(name)} y est deux fois. À faire : gardez-en un"
 
 
-def _authorities(files: Sequence[str]) -> Iterator[str]:
+def _authority_faults(files: Sequence[str]) -> Iterator[str]:
     for one in files:
         path = Path(one).expanduser()
         if not path.is_file():  # told of every file of the control node
@@ -206,5 +208,5 @@ def _authorities(files: Sequence[str]) -> Iterator[str]:
             )
 
 
-def _repeated(names: Sequence[str]) -> list[str]:
+def _repeated_names(names: Sequence[str]) -> list[str]:
     return [name for name, times in Counter(names).items() if times > 1]

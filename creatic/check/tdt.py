@@ -16,10 +16,10 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.errors import Creati
 
 from creatic.pki.pkcs12_file import own_pkcs12
 
-WAIT = 15.0
+TDT_TIMEOUT_SECONDS = 15.0
 """Seconds that the TdT has to answer."""
-_NAMES = ("-nameopt", "RFC2253,utf8,-esc_msb")
-_TITLE = "Acceptable client certificate CA names"
+_TDT_NAME_OPTIONS = ("-nameopt", "RFC2253,utf8,-esc_msb")
+_ACCEPTED_CA_HEADING = "Acceptable client certificate CA names"
 
 
 def authorities(url: str) -> list[str]:
@@ -41,13 +41,15 @@ def authorities(url: str) -> list[str]:
     if parts.scheme != "https" or not host:
         return []
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    command = ["openssl", "s_client", "-connect", place, "-servername", host, *_NAMES]
+    command = ["openssl", "s_client", "-connect", place, "-servername", host, *_TDT_NAME_OPTIONS]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=WAIT, check=False)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TDT_TIMEOUT_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return []
     lines = iter(done.stdout.decode(errors="replace").splitlines())
-    if not any(line == _TITLE for line in lines):
+    if not any(line == _ACCEPTED_CA_HEADING for line in lines):
         return []
     found = []
     for line in lines:
@@ -62,7 +64,7 @@ def names(bundle: str) -> set[str]:
     found = set[str]()
     end = "-----END CERTIFICATE-----"
     for one in bundle.split(end)[:-1]:
-        command = ["openssl", "x509", "-noout", "-subject", "-issuer", *_NAMES]
+        command = ["openssl", "x509", "-noout", "-subject", "-issuer", *_TDT_NAME_OPTIONS]
         done = subprocess.run(command, input=f"{one}{end}\n", capture_output=True, text=True, check=False)
         found |= {line.partition("=")[2].strip() for line in done.stdout.splitlines()}
     return found

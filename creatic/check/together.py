@@ -30,9 +30,9 @@ def problems(
         directory: inventory folder.
         machines: of each profile: file, line and name of each server, test benches apart.
     """
-    yield from _alone(machines)
+    yield from _duplicate_profile_problems(machines)
     for path in sorted([*directory.glob("*.y*ml"), *directory.glob("*/*.y*ml")]):
-        yield from _mangled(path, str(path.relative_to(directory)))
+        yield from _encoding_problems(path, str(path.relative_to(directory)))
     for folder in ("communes", "group_vars", "host_vars"):
         for path in sorted((directory / folder).glob("*")):
             if found := re.fullmatch(r"(.+)\.ya?ml\.(txt|docx?|odt|rtf)", path.name, re.IGNORECASE):
@@ -42,7 +42,7 @@ def problems(
                 )
 
 
-def _alone(machines: Mapping[str, Sequence[tuple[str, int, str]]]) -> Iterator[Problem]:
+def _duplicate_profile_problems(machines: Mapping[str, Sequence[tuple[str, int, str]]]) -> Iterator[Problem]:
     """The others work with one machine of these profiles: a second would be deployed, and left without a word."""
     for name, found in machines.items():
         if len(found) > 1 and profiles.load()[name].seule:
@@ -78,7 +78,7 @@ def borrowed(communes: Sequence[groupement.Commune], siren: str) -> Iterator[Pro
                 )
 
 
-def _mangled(path: Path, label: str) -> Iterator[Problem]:
+def _encoding_problems(path: Path, label: str) -> Iterator[Problem]:
     source = Source(label, b"")
     source.load(path)  # what cannot be read is told by who reads it
     for number, line in enumerate(source.raw.decode("utf-8", errors="ignore").splitlines(), 1):

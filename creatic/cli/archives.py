@@ -19,7 +19,7 @@ from creatic.check import needs
 from creatic.cli import common
 from creatic.cli.common import TOP, Exit, print, task
 from creatic.evidence import store as evidence_store
-from creatic.patience import waiting
+from creatic.patience import report_progress
 from creatic.registry import (
     listing,
 )
@@ -42,18 +42,18 @@ def archive_formats_(context: Context, json: bool = False) -> None:
     table = archive_formats.read(common.inventory_dir())
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         asked = ["playbooks/journeys/archive_formats.yml", *common.variables(archive_formats_file=file.name)]
-        with waiting("réponse de la porte des archives", common.aside):
+        with report_progress("réponse de la porte des archives", common.aside):
             done = common.answer(context, "ansible-playbook", *asked)
         text = Path(file.name).read_text(encoding="utf-8")
     if not text:
         common.aside(done.stdout + done.stderr)
         raise Exit("La porte des archives n'a pas pu être interrogée : la raison est affichée au-dessus.", code=2)
-    found = archive_formats.held(from_json(text), table)
+    found = archive_formats.judge_holdings(from_json(text), table)
     if json:
         print(to_json([one.to_dict() for one in found]))
         return
     screen_ = Grid("Risque", "Format", "Compte", "Archives", "Fichiers", "Taille", "À faire", overflow="fold")
-    for one in found[: archive_formats.SHOWN]:
+    for one in found[: archive_formats.MAX_ROWS_SHOWN]:
         screen_.add(*archive_formats.row(one))
     screen_.show()
     if more := len(found) - screen_.count:
@@ -132,8 +132,8 @@ def archive_open(context: Context, machine: str = "") -> None:
 def _on_connector(context: Context, commune: str, *argv: str) -> bool:
     """Run a command on a commune's connector, and show what it says."""
     pattern = f"commune_{commune.replace('-', '_')}:&tdt_connector"
-    with waiting(f"« {shlex.join(argv)} » sur le connecteur de {commune}"):
-        done = common.answer(context, "ansible", pattern, *common.COMMAND, listing.given({"argv": argv}))
+    with report_progress(f"« {shlex.join(argv)} » sur le connecteur de {commune}"):
+        done = common.answer(context, "ansible", pattern, *common.COMMAND, listing.to_extra_vars({"argv": argv}))
     print(harmless.text(f"{done.stdout}{done.stderr}".strip()))
     return bool(done)
 

@@ -28,7 +28,7 @@ from creatic.evidence import store as evidence_store
 from creatic.evidence.seal import Verification
 from creatic.fleet import carried
 from creatic.fleet.assemble import Door as FleetDoor
-from creatic.patience import waiting
+from creatic.patience import report_progress
 from creatic.postes import door as poste_door
 from creatic.postes import facts as poste_facts
 from creatic.registry import entities
@@ -37,25 +37,25 @@ from creatic.terminal import Grid
 from creatic_agent import law
 
 _ALL = "toutes"
-_WHAT = {
+_VERIFY_HELP = {
     "dossier": "dossier ou archive de preuves ; « tous » : ceux de ce poste de commande, et leur chaînage",
     "racine": "certificat racine reçu par un autre canal ; par défaut celui de ce poste de commande",
 }
 
 
-def _carried(names: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
+def _fetch_releves(names: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
     """Bring the relevés that the door carries, once the host keys that machines signed are kept."""
     common.fleet().status()
     return carried.brought(names, FleetDoor(TOP, common.inventory_dir()).releves)
 
 
-def _facts() -> Iterator[tuple[str, bytes]]:
+def _fetch_pc_facts() -> Iterator[tuple[str, bytes]]:
     """Bring what clerks' PCs said of themselves to the enrolment door; nothing where there is none."""
     if "guichet" in needs.servers(common.inventory_dir(), TOP).values():
         yield from poste_facts.brought(poste_door.Door(TOP, common.inventory_dir()).facts)
 
 
-def _verify(dossier: str, racine: str, everything: Callable[[Path], dict[str, Verification]]) -> None:
+def _verify_records(dossier: str, racine: str, everything: Callable[[Path], dict[str, Verification]]) -> None:
     """Check one folder, or everything, and say what is wrong."""
     root = Path(racine) if racine else evidence_store.seal_keys(common.home()).root
     try:
@@ -100,7 +100,7 @@ def documents(context: Context, commune: str = "", seul: list[str] | None = None
             only=seul or (),
             year=int(annee or 0),
         )
-        with waiting("rédaction des documents"):
+        with report_progress("rédaction des documents"):
             folder, written, unsealed = order.produce()
     except CreaticError as error:
         raise Exit(f"Documents refusés : {error}", code=2) from None
@@ -145,7 +145,7 @@ def droit(context: Context, genre: str = "") -> None:
     "fab preuves.verifier --journaux",
     reads=True,
     name="verifier",
-    help=_WHAT
+    help=_VERIFY_HELP
     | {"journaux": "fait aussi relire au collecteur tous les journaux qu'il garde, et les compare aux sceaux"},
 )
 def evidence_verify(context: Context, dossier: str = "tous", racine: str = "", journaux: bool = False) -> None:
@@ -158,7 +158,7 @@ def evidence_verify(context: Context, dossier: str = "tous", racine: str = "", j
         print("\n".join(f"✗ journaux/{one}" for one in told) or "✓ journaux du collecteur : tels que scellés")
         if told:
             raise Exit("Des journaux ne sont plus tels qu'ils ont été scellés.", code=1)
-    _verify(dossier, racine, lambda root: evidence_store.verify_home(common.home(), root))
+    _verify_records(dossier, racine, lambda root: evidence_store.verify_home(common.home(), root))
 
 
 @task(
@@ -190,8 +190,8 @@ def audit(context: Context, limite: str = "", niveau: str = "", profils: bool = 
             catalogue=controls.load(catalogue, dt.datetime.now(dt.UTC).date(), site),
             sources=[path for path in (catalogue, site) if path.is_file()],
             acceptance=acceptance,
-            carried=_carried,
-            facts=_facts,
+            carried=_fetch_releves,
+            facts=_fetch_pc_facts,
             keys=common.home() / "flotte" / carried.HOSTS,
         )
         results, folder = audit_run.Audit(order).perform()
@@ -270,12 +270,12 @@ def audit_trend(context: Context, page: str = "", fichier: str = "") -> None:
         table.show()
 
 
-@task("fab audit.verifier tous", name="verifier", anywhere=True, help=_WHAT)
+@task("fab audit.verifier tous", name="verifier", anywhere=True, help=_VERIFY_HELP)
 def audit_verify(context: Context, dossier: str, racine: str = "") -> None:
     """Vérifie un dossier d'audit, ou tous : empreintes, signature, horodatage."""
     if dossier == "tous" and not evidence_store.runs(common.home() / "audits"):
         raise Exit("Aucun audit sur ce poste de commande : « fab audit » en fait un.", code=2)
-    _verify(dossier, racine, lambda root: evidence_store.verify_all(common.home() / "audits", root))
+    _verify_records(dossier, racine, lambda root: evidence_store.verify_all(common.home() / "audits", root))
 
 
 @task(
@@ -297,7 +297,7 @@ def audit_commune(context: Context, commune: str) -> None:
     for one in wanted:
         order = commune_page.Order(common.home(), common.chosen().name, settings, one, dt.datetime.now().astimezone())
         try:
-            with waiting(f"rédaction de la page de {one.slug}"):
+            with report_progress(f"rédaction de la page de {one.slug}"):
                 folder, missing, why = order.produce()
         except CreaticError as error:
             common.aside(f"{one.slug}, page refusée : {error}")

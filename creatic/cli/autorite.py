@@ -220,7 +220,7 @@ def pki_revoke(
     wanted = common.variables(**target, motif=motif, **({"remplaces": True} if remplaces else {}))
     common.unlock()
     common.must(common.playbook(context, "journeys/revoke_certificate.yml", *wanted), "Révocation")
-    for path in life_files.of(common.home(), Authority(common.home() / "pki").listing(status=REVOKED)):
+    for path in life_files.certificate_files(common.home(), Authority(common.home() / "pki").listing(status=REVOKED)):
         life_files.remove(path)
         print(f"{path} : supprimé, son certificat est révoqué.")
 

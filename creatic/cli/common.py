@@ -47,7 +47,7 @@ from creatic.fleet.pushed import Pushed
 from creatic.fleet.signing import Signer
 from creatic.life import handover as life_handover
 from creatic.morning.pages import Pages
-from creatic.patience import waiting
+from creatic.patience import report_progress
 from creatic.pki.keys import ISSUING, Keys, Passphrases
 from creatic.postes import door as poste_door
 from creatic.postes import seen as poste_seen
@@ -74,7 +74,10 @@ class Exit(invoke.Exit):
 FRENCH = {"ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.journey", "ANSIBLE_HOST_PATTERN_MISMATCH": "ignore"}
 
 # A single command takes this output only with all callbacks; the others are for playbooks.
-ONE = {"ANSIBLE_LOAD_CALLBACK_PLUGINS": "1", "ANSIBLE_CALLBACKS_ENABLED": FRENCH["ANSIBLE_STDOUT_CALLBACK"]}
+AD_HOC_CALLBACKS = {
+    "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
+    "ANSIBLE_CALLBACKS_ENABLED": FRENCH["ANSIBLE_STDOUT_CALLBACK"],
+}
 
 COMMAND = ("-b", "-m", "ansible.builtin.command", "-a")
 
@@ -85,13 +88,13 @@ def chosen() -> environment.Environment:
     try:
         found = environment.chosen(TOP)
         told = environment.claim(found.home(), found.name, found.folder)
-    except environment.EnvironmentRefused as error:
+    except environment.InvalidEnvironmentError as error:
         raise Exit(str(error), code=2) from None
     aside("\n".join(filter(None, (str(found), told, *history.unattended(found.home()).values()))))
     return found
 
 
-def _done(body: Callable[..., None], *arguments: Any, **given: Any) -> None:
+def _run_body(body: Callable[..., None], *arguments: Any, **given: Any) -> None:
     """Do what a command does; an error of ours ends it with its message, and 2 when what was asked is at fault."""
     try:
         body(*arguments, **given)
@@ -112,7 +115,7 @@ def task(
         options: what invoke takes.
     """
 
-    def made(body: Callable[..., None]) -> Any:
+    def wrap_body(body: Callable[..., None]) -> Any:
         @functools.wraps(body)
         def run(*arguments: Any, **given: Any) -> None:
             if not anywhere:
@@ -125,8 +128,8 @@ def task(
                     code=2,
                 )
             try:
-                with contextlib.nullcontext() if anywhere or (reads and not is_watched()) else noted():
-                    _done(body, *arguments, **given)
+                with contextlib.nullcontext() if anywhere or (reads and not is_watched()) else log_command():
+                    _run_body(body, *arguments, **given)
             except KeyboardInterrupt:
                 left = "rien n'est changé" if reads else "ce qui est fait reste fait. À faire : relancez-la"
                 raise Exit(f"Commande interrompue : {left}.", code=130) from None
@@ -135,7 +138,7 @@ def task(
 
         return invoke.task(klass=commands.Command, example=example, lab=lab, **options)(run)
 
-    return made
+    return wrap_body
 
 
 def is_watched() -> bool:
@@ -145,7 +148,7 @@ def is_watched() -> bool:
 
 
 @contextlib.contextmanager
-def noted() -> Iterator[None]:
+def log_command() -> Iterator[None]:
     """Keep what is run, by whom and how it ends: `fab historique`."""
     note = history.Note(home(), ["fab", *sys.argv[1:]])
     result = history.STOPPED
@@ -236,14 +239,14 @@ def playbook(context: Context, name: str, *arguments: str, env: dict[str, str] |
 
 def variables(**values: Any) -> list[str]:
     """Variables of a playbook: what people write, and what is told of machines, is text there, and no template."""
-    return ["-e", listing.given(values)]
+    return ["-e", listing.to_extra_vars(values)]
 
 
 def answer(context: Context, program: str, *arguments: str, env: dict[str, str] | None = None) -> Result:
     """What a playbook or a command on machines answers, shown by who asks."""
     with context.cd(str(TOP)):
         command = shlex.join([program, "-i", str(inventory_dir()), *arguments])
-        french = FRENCH | (ONE if program == "ansible" else {}) | (env or {})
+        french = FRENCH | (AD_HOC_CALLBACKS if program == "ansible" else {}) | (env or {})
         return cast(Result, context.run(command, hide=True, warn=True, env=french))
 
 
@@ -260,17 +263,17 @@ def unlock(read: Callable[[str], str] = getpass.getpass) -> None:
     folder = home() / "pki"
     if key := max(folder.glob(f"{ISSUING}*/cle.pem"), default=None):
         name = key.parent.name
-        _ask(folder, ISSUING, "de l'autorité émettrice", lambda found: Keys(folder, found).load(name), read)
+        _ask_passphrase(folder, ISSUING, "de l'autorité émettrice", lambda found: Keys(folder, found).load(name), read)
 
 
 def unlock_fleet(read: Callable[[str], str] = getpass.getpass) -> None:
     """The same of the key that signs for machines in outgoing access."""
     folder = home() / "flotte"
     if (folder / "cle.pem").exists():
-        _ask(folder, "cle", "de la clé de la flotte", lambda found: Signer(folder, found).open(), read)
+        _ask_passphrase(folder, "cle", "de la clé de la flotte", lambda found: Signer(folder, found).open(), read)
 
 
-def _ask(
+def _ask_passphrase(
     folder: Path, role: str, whose: str, opens: Callable[[Passphrases], object], read: Callable[[str], str]
 ) -> None:
     if not sys.stdin.isatty():
@@ -334,30 +337,31 @@ def checked(slugs: list[str] | None = None) -> None:
     if own:
         aside(
             "Ces défauts ne retiennent que leurs communes (une formalité ainsi écrite n'est pas faite, la commune "
-            "reste « équipée », pas « prête » ; un fichier de prestataire ainsi n'est pas posé) :\n" + listed(own)
+            "reste « équipée », pas « prête » ; un fichier de prestataire ainsi n'est pas posé) :\n"
+            + list_problems(own)
         )
 
 
 def faults(inventory: str, problems: list[Problem]) -> str:
     count = f"{len(problems)} défauts" if len(problems) > 1 else "1 défaut"
-    return f"{inventory} : rien n'est changé. {count} :\n{listed(problems)}"
+    return f"{inventory} : rien n'est changé. {count} :\n{list_problems(problems)}"
 
 
-def listed(problems: list[Problem]) -> str:
+def list_problems(problems: list[Problem]) -> str:
     return "\n".join(f"  - {problem}" for problem in problems)
 
 
 def wanted(text: str, every: str) -> list[str]:
     """The names that a person wrote; none for all of them."""
     try:
-        return aim.named(text, every)
+        return aim.parse_name_list(text, every)
     except aim.AimError as error:
         raise Exit(str(error), code=2) from None
 
 
 def quietly(context: Context, what: str, name: str, *arguments: str) -> bool:
     """Run a playbook that only asks: its output is shown when it fails."""
-    with waiting(what):
+    with report_progress(what):
         done = answer(context, "ansible-playbook", f"playbooks/{name}", *arguments)
     if not done:
         aside(done.stdout + done.stderr)
@@ -377,11 +381,11 @@ def left_out(outgoing: list[str]) -> str:
 def seen_pcs(communes: Iterable[groupement.Commune]) -> dict[str, poste_seen.Record]:
     """What servers saw of the PCs of communes that nobody reaches, by name; the door is asked if there are any."""
     pcs = [(host, str(one.data["siren"])) for one in communes for host in one.pcs()]
-    return poste_seen.gather(pcs, home() / "pki", poste_door.Door(TOP, inventory_dir()).seen, words.now())
+    return poste_seen.gather(pcs, home() / "pki", poste_door.Door(TOP, inventory_dir()).read_sightings, words.now())
 
 
 def outgoing_proofs(
-    standings: list[fleet_waves.Standing], slugs: list[str]
+    standings: list[fleet_waves.MachineState], slugs: list[str]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """Evidence and state of communes that nobody reaches, by short name. Raises FleetError: no door answers."""
     known = fleet_waves.machines(known_communes())
@@ -390,7 +394,7 @@ def outgoing_proofs(
     brought = Proofs(home() / "flotte" / "preuves", FleetDoor(TOP, inventory_dir()).proofs, keys)
     proofs = brought.bring(known, wanted)
     communes = [one for one in known_communes() if one.slug in slugs]
-    servers, bench, held = needs.servers(inventory_dir(), TOP), chosen().lab, evidence_held.known(home())
+    servers, bench, held = needs.servers(inventory_dir(), TOP), chosen().lab, evidence_held.known_places(home())
     return fleet_readiness.judge(
         communes,
         standings,
@@ -417,7 +421,7 @@ def without_outgoing(pattern: str) -> str:
 def seal_access() -> None:
     """Keep the registry's new lines under the seal; what is done is done, were it not to succeed."""
     try:
-        kept = access_record.keep(home(), evidence_store.operator())
+        kept = access_record.seal_record(home(), evidence_store.operator())
     except CreaticError as error:
         print(f"La preuve n'est pas écrite : {error}")
         return
@@ -443,7 +447,7 @@ def watch(context: Context, figures: str = "", pages: Pages | None = None) -> No
         if pages:
             given["supervision_pages"] = str(pages.pack(Path(folder) / "pages.tar.gz"))
         told = Path(folder) / "donne.json"  # too long for an argument
-        told.write_text(listing.given(given), encoding="utf-8")
+        told.write_text(listing.to_extra_vars(given), encoding="utf-8")
         if not quietly(context, "réponse de la supervision", "journeys/watched.yml", "-e", f"@{told}"):
             what = "la liste des machines, ou les pages du matin" if pages else "la liste des machines"
             aside(f"La supervision n'a pas pris {what}. À faire : fab serveurs supervision")
@@ -452,8 +456,8 @@ def watch(context: Context, figures: str = "", pages: Pages | None = None) -> No
 def on_supervision(context: Context, argv: list[str]) -> str:
     """Run a command on the supervision; gives what it says."""
     must_have("supervision")
-    with waiting("réponse de la supervision", aside):
-        done = answer(context, "ansible", "supervision[0]", *COMMAND, listing.given({"argv": argv}))
+    with report_progress("réponse de la supervision", aside):
+        done = answer(context, "ansible", "supervision[0]", *COMMAND, listing.to_extra_vars({"argv": argv}))
     if not done:
         aside(done.stdout + done.stderr)
         raise Exit("La supervision ne répond pas, ou n'est pas déployée : fab serveurs supervision", code=2)
@@ -465,7 +469,7 @@ def archive_room(context: Context) -> dict[str, Any]:
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         asked = ["playbooks/journeys/archive_status.yml", *variables(archive_status_file=file.name)]
         # Nothing on the output but the screen, which « --json » gives to a program.
-        with waiting("réponse des nœuds d'archives", aside):
+        with report_progress("réponse des nœuds d'archives", aside):
             done = answer(context, "ansible-playbook", *asked)
         text = Path(file.name).read_text(encoding="utf-8")
     if not text:
@@ -481,7 +485,7 @@ def fleet() -> Fleet:
     signer = Signer(home() / "flotte", Passphrases(home() / "flotte", generate=chosen().lab))
     known = fleet_waves.machines(known_communes())
     keys = fleet_assemble.keys(home(), known)
-    return Fleet(home(), known, signer, door.ask, door.send, evidence_store.operator(), words.now, keys)
+    return Fleet(home(), known, signer, door.read_status, door.send, evidence_store.operator(), words.now, keys)
 
 
 def pushed() -> Pushed:
@@ -496,7 +500,7 @@ def fleet_does(what: str, act: Callable[[Fleet], list[str]], signs: bool = True)
     if signs:
         unlock_fleet()
     try:
-        with waiting(what, aside):
+        with report_progress(what, aside):
             lines = act(fleet())
     except CreaticError as error:
         raise Exit(f"Flotte : {error}", code=1) from None

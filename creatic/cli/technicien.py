@@ -33,7 +33,7 @@ from creatic.fleet.signing import FleetError
 from creatic.life import commune as life_commune
 from creatic.life.commune import CommuneDeparture
 from creatic.life.departure import Departure, Order
-from creatic.patience import waiting
+from creatic.patience import report_progress
 from creatic.pki.authority import Authority
 from creatic.postes import door as poste_door
 from creatic.postes import enrolment as poste_enrolment
@@ -59,7 +59,7 @@ def environnement(context: Context, dossier: str = "") -> None:
     if dossier:
         try:
             wanted = environment.choose(TOP, dossier)
-        except environment.EnvironmentRefused as error:
+        except environment.InvalidEnvironmentError as error:
             raise Exit(str(error), code=2) from None
         if os.environ.get(environment.VARIABLE) is not None:
             common.aside(f"{wanted} est choisi. La variable {environment.VARIABLE} l'emporte pourtant dans ce shell :")
@@ -178,7 +178,7 @@ def communes_certificates(context: Context, dossier: str, oui: bool = False) -> 
     elif found.moves:
         received.carry_out(found, secrets)
         print(f"{len(found.moves)} rangés dans {secrets}. Supprimez {dossier}, puis : fab inventaire.controle")
-        print("\n".join(received.lacking(wanted, secrets)))
+        print("\n".join(received.missing_places(wanted, secrets)))
     if found.left:
         raise Exit(f"{len(found.left)} à corriger, dit au-dessus ; les autres ne sont pas retenus.", code=1)
 
@@ -230,7 +230,7 @@ def _write_model(path: Path) -> None:
 )
 def commune_depart(context: Context, commune: str, vers: str, recu: str = "", autorites: str = "") -> None:
     """Remet à une commune qui part tout ce qui est à elle, scellé ; une fois son reçu signé, ferme ses accès."""
-    departure = CommuneDeparture(_order(context), commune, Path(vers), evidence_store.operator())
+    departure = CommuneDeparture(_departure_order(context), commune, Path(vers), evidence_store.operator())
     try:
         facts = departure.facts()
         if facts is None:
@@ -269,9 +269,9 @@ def inventory_check(context: Context, essayer: bool = False) -> None:
     """Dit tout ce qui se sait d'avance : fichiers, variables des profils, clés SSH, fichiers fournis."""
     try:
         environment.chosen(TOP)
-    except environment.SettingsRefused as error:  # the other files have their faults too
+    except environment.MissingEnvironmentNameError as error:  # the other files have their faults too
         raise Exit(common.faults(error.folder.name, needs.unnamed(error, TOP)), code=2) from None
-    except environment.EnvironmentRefused:
+    except environment.InvalidEnvironmentError:
         pass  # told by what comes next
     common.chosen()
     common.checked()
@@ -282,14 +282,14 @@ def inventory_check(context: Context, essayer: bool = False) -> None:
     for line in fleet_unsaved.lines(fleet_unsaved.unsaved(fleet_waves.machines(communes), common.home())):
         print(f"- {line}")
     if essayer:
-        _try(communes)
+        _try_needs(communes)
 
 
-def _try(communes: list[groupement.Commune]) -> None:
+def _try_needs(communes: list[groupement.Commune]) -> None:
     """Try from the control node what a deployment will need, and say what is not there."""
     from creatic.check import flows, outside  # Ansible's own templates: half a second
 
-    with waiting("réponse des machines et des sites", common.aside):
+    with report_progress("réponse des machines et des sites", common.aside):
         inventory = drill.read_inventory(TOP, common.inventory_dir())
         asked = outside.trials(inventory, flows.machines(inventory, communes))
         lacks, doubts = outside.unmet(asked)
@@ -303,7 +303,7 @@ def _try(communes: list[groupement.Commune]) -> None:
     print(f"{len(asked)} essais : " + ("tout le reste répond." if doubts else "tout répond."))
 
 
-def _aimed(wanted: list[str], pattern: str, maybe: bool) -> str:
+def _rollout_limit(wanted: list[str], pattern: str, maybe: bool) -> str:
     """The limit of a rollout: machines of the communes, and the servers where these have, or had, their place.
 
     Args:
@@ -328,7 +328,7 @@ def _aimed(wanted: list[str], pattern: str, maybe: bool) -> str:
     return found
 
 
-def _unreached(wanted: list[str], limit: str) -> list[str]:
+def _outgoing_communes(wanted: list[str], limit: str) -> list[str]:
     """The communes of a rollout whose machines nobody reaches.
 
     Args:
@@ -351,7 +351,7 @@ def _unreached(wanted: list[str], limit: str) -> list[str]:
 def _outgoing_readiness(slugs: list[str]) -> bool:
     """Show what the last reports of outgoing communes prove; tells whether all of them are ready."""
     try:
-        with waiting("réponse du guichet", common.aside):
+        with report_progress("réponse du guichet", common.aside):
             reports, _states = common.outgoing_proofs(common.fleet().status()[1], slugs)
     except CreaticError as error:
         common.aside(f"Accès sortant : {error}")
@@ -362,7 +362,7 @@ def _outgoing_readiness(slugs: list[str]) -> bool:
     return all(one["prete"] for one in mine.values())
 
 
-def _order(context: Context) -> Order:
+def _departure_order(context: Context) -> Order:
     """What a departure works with."""
     return Order(
         common.home(),
@@ -389,7 +389,7 @@ def agent_depart(context: Context, commune: str, agent: str, oui: bool = False) 
     commune = common.hosting(commune)[0].slug  # people are those of its file
     common.checked([commune])
     try:
-        departure = Departure(_order(context), common.known_communes(), commune, agent)
+        departure = Departure(_departure_order(context), common.known_communes(), commune, agent)
         print("\n".join(departure.lines()) + "\n")
         if departure.over:
             print(f"Déjà parti, il n'y a plus rien à faire. Preuve : {departure.over / 'rapport.html'}")
@@ -438,8 +438,8 @@ def rollout(
         raise Exit(
             "--canari, --excuser et --recommencer vont avec --par. À faire : --par territoire, taille ou vague.", code=2
         )
-    outgoing = _unreached(wanted, limite)
-    aimed = _aimed(wanted, limite, bool(outgoing)) if wanted or limite or outgoing else ""
+    outgoing = _outgoing_communes(wanted, limite)
+    aimed = _rollout_limit(wanted, limite, bool(outgoing)) if wanted or limite or outgoing else ""
     problems, done = list[str](), True
     if aimed or not outgoing:
         done, problems = _roll_out(context, wanted, outgoing, aimed)
@@ -457,7 +457,7 @@ def _roll_out_in_waves(
 ) -> None:
     """Roll out the communes that are reached from here, wave after wave; stops at the first that is not ready."""
     asked = [one for one in common.known_communes() if not wanted or one.slug in wanted]
-    first, let = (_named(text, option) for text, option in ((canary, "--canari"), (excused, "--excuser")))
+    first, let = (_named_communes(text, option) for text, option in ((canary, "--canari"), (excused, "--excuser")))
     common.refuse_entities([*first, *let])
     try:
         taken = {*aim.matching(common.inventory_dir(), TOP, limit)} if limit else set()
@@ -466,26 +466,26 @@ def _roll_out_in_waves(
             common.aside(f"{common.left_out(outgoing)} Leurs vagues sont celles de fab flotte.publier.")
         mine = [one for one in mine if not one.outgoing]
         pushed = common.pushed()
-        with pushed.alone():
+        with pushed.hold_lock():
             cut = fleet_pushed.split(mine, by, first or pushed.canary([one.slug for one in mine]), let)
             record, said = pushed.begin(by, cut, let, again)
             print(said, flush=True)
             for rank, wave in enumerate(record["vagues"], 1):
-                if slugs := pushed.left(record, wave):
+                if slugs := pushed.remaining_communes(record, wave):
                     pushed.open(record, wave)
                     print(f"Vague {rank} sur {len(cut)}, {wave['nom']} : {', '.join(slugs)}", flush=True)
-                    done, problems = _roll_out(context, slugs, [], _aimed(slugs, limit, False))
+                    done, problems = _roll_out(context, slugs, [], _rollout_limit(slugs, limit, False))
                     print("".join(f"- {one}\n" for one in problems), end="")
                     if held := fleet_pushed.holding(done, problems, record["excuses"]):
                         pushed.stop(record, wave, slugs, held if problems else [])
                         raise Exit(_wave_held(wave["nom"], record["vagues"][rank:]), code=1)
     except (aim.AimError, FleetError) as error:
         raise Exit(str(error), code=2) from None
-    except evidence_store.LockRefused as error:
+    except evidence_store.AlreadyLockedError as error:
         raise Exit(f"{error}. Rien n'est fait. À faire : attendez sa fin, puis relancez.", code=1) from None
 
 
-def _named(text: str, option: str) -> list[str]:
+def _named_communes(text: str, option: str) -> list[str]:
     """The communes that an option names."""
     found = [name.strip() for name in text.split(",") if name.strip()]
     if text and not found:
@@ -523,7 +523,7 @@ def _roll_out(context: Context, wanted: list[str], outgoing: list[str], aimed: s
     output = {"CREATIC_ROLLOUT_ID": run_id, "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.rollout"}
     output["CREATIC_ROLLOUT_CONTENT"] = fleet_bundle.digest(TOP, common.inventory_dir())
     with tempfile.TemporaryDirectory() as folder:  # closed to other accounts
-        with waiting("réponse de la porte d'enrôlement", common.aside):
+        with report_progress("réponse de la porte d'enrôlement", common.aside):
             seen = common.seen_pcs(one for one in common.known_communes() if not wanted or one.slug in wanted)
         output[poste_seen.VARIABLE] = str(Path(folder) / "postes.json")
         poste_seen.write(Path(output[poste_seen.VARIABLE]), seen)
@@ -535,7 +535,7 @@ def _roll_out(context: Context, wanted: list[str], outgoing: list[str], aimed: s
     return done and bool(reported), follow.readiness(evidence, run_id, reached)
 
 
-def _enrolment() -> poste_enrolment.Enrolment:
+def _open_enrolment() -> poste_enrolment.Enrolment:
     """The enrolment of the PCs of this environment."""
     known = poste_places.places(common.known_communes())
     door, authority = poste_door.Door(TOP, common.inventory_dir()), Authority(common.home() / "pki")
@@ -555,9 +555,9 @@ def poste_certify(context: Context, nom: str = "", attendre: bool = False) -> No
     """Signe ce que les postes ont demandé avec leur jeton, et dit les mésusages que la porte a refusés."""
     common.must_have("guichet")
     common.unlock()
-    enrolment, faults, end = _enrolment(), list[str](), time.monotonic() + WAITS_S
+    enrolment, faults, end = _open_enrolment(), list[str](), time.monotonic() + WAITS_S
     while True:
-        with waiting("réponse de la porte d'enrôlement", common.aside):
+        with report_progress("réponse de la porte d'enrôlement", common.aside):
             outcome = enrolment.certify(nom)
         print("".join(f"{line}\n" for line in [*outcome.lines, *outcome.faults, *outcome.misuses]), end="", flush=True)
         faults += outcome.faults
@@ -613,17 +613,17 @@ def poste_installer(context: Context, postes: str, vers: str) -> None:
     common.unlock()
     variables, authority = drill.read_inventory(TOP, common.inventory_dir()), Authority(common.home() / "pki")
     maker = poste_maker.Maker(common.home(), authority, follow.code_version(TOP))
-    enrolment, places, faults = _enrolment(), poste_places.places(known), list[str]()
+    enrolment, places, faults = _open_enrolment(), poste_places.places(known), list[str]()
     accepts = functools.cache(tdt.authorities)
     for name in dict.fromkeys(wanted):
         try:
-            with waiting("construction du programme", common.aside):
+            with report_progress("construction du programme", common.aside):
                 maker.ready(systems[name])  # before a token takes the place of the one before
-            given = poste_settings.described(name, known, variables, authority)
+            given = poste_settings.describe_pc(name, known, variables, authority)
             if problem := _refused_by_tdt(accepts(given["tdt"]), name, known):
                 faults.append(f"{name} : {problem[0]}. À faire : {problem[1]}.")
                 continue
-            with waiting("réponse de la porte d'enrôlement", common.aside):
+            with report_progress("réponse de la porte d'enrôlement", common.aside):
                 token = enrolment.token(name) if places[name].requests else None
             path = maker.make(given, systems[name], token, folder, words.now())
         except CreaticError as error:

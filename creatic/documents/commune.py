@@ -35,10 +35,10 @@ from creatic.registry import papers, profiles
 from creatic.registry.groupement import Commune
 
 FOLDER = "documents"
-_TEMPLATE = "audit_commune.html.j2"
+_COMMUNE_PAGE_TEMPLATE = "audit_commune.html.j2"
 _WHOLE, _WINDOWS = "auditee", "hors_portee"
 # Why nothing is said of a machine, by its state in the audit; None: the audit did not look at it.
-_UNSEEN = {
+_UNSEEN_REASONS = {
     None: "hors de cet audit",
     "injoignable": "sans réponse à l'audit",
     "perdue": "sans réponse dès le milieu de l'audit",
@@ -79,7 +79,7 @@ class Order:
         Raises:
             PageError: there is no audit, or the one to rely on was changed since it was sealed.
         """
-        run = self._run()
+        run = self._audit_folder()
         if why := supports.fault(run, self.home):
             raise PageError(
                 f"l'audit {run.name} ne vaut pas : {why}. À faire : retrouvez sa copie intacte, ou refaites-en un "
@@ -90,10 +90,10 @@ class Order:
         started = self.now.isoformat(timespec="seconds")
         try:
             with store.opened(self.home, FOLDER, store.operator(), started) as opened:
-                page = ENVIRONMENT.get_template(_TEMPLATE).render(record={**told, "passage": opened.name})
+                page = ENVIRONMENT.get_template(_COMMUNE_PAGE_TEMPLATE).render(record={**told, "passage": opened.name})
                 write_pdf(page, opened.staging / "rapport.pdf")
                 with store.closing(self.home / FOLDER) as finished:
-                    folder, unsealed = opened.publish(finished, told, _TEMPLATE)
+                    folder, unsealed = opened.publish(finished, told, _COMMUNE_PAGE_TEMPLATE)
         except store.EvidenceError as error:
             raise PageError(str(error)) from None
         return folder, told["a_completer"], unsealed
@@ -104,13 +104,13 @@ class Order:
         Args:
             results: content of an audit's ``resultats.json``; of an earlier version too.
         """
-        known, moment = load(), _moment(results.get("fin"))
+        known, moment = load(), _parse_moment(results.get("fin"))
         age = (self.now.date() - moment.astimezone(self.now.tzinfo).date()).days if moment else None
         found = _Found(results, self.commune, known, self.now.date(), is_old=age is None or age > supports.AUDIT_DAYS)
         protections = found.protections()
-        contacts, lacking = self._contacts(known)
+        contacts, lacking = self._list_contacts(known)
         duties = known.duties(self.commune.data["agents"])
-        tone, title, phrase = _title(found, protections, age)
+        tone, title, phrase = _page_title(found, protections, age)
         cited = [*(duty.fonde for duty in duties), *(step.fonde for step in known.incident)]
         cited += [contact.fonde for contact in known.contacts.values()]
         names = dict.fromkeys(name for places in cited for name, _where in places)
@@ -119,7 +119,7 @@ class Order:
             "document": "page de la commune",
             "commune": {name: commune[name] for name in ("slug", "nom", "siren", "agents", "taille")}
             | {"habitants": commune.get("deliberations", {}).get("habitants")},
-            "organisation": self._organisation,
+            "organisation": self._organisation_name,
             "audit": {
                 "fin": moment.isoformat() if moment else None,
                 "jours": age,
@@ -136,7 +136,7 @@ class Order:
             "non_vues": found.unseen(),
             "correctifs": found.updates(),
             "protections": protections,
-            "reste": _alike(one for one in protections if one["verdict"] != audit.CONFORME),
+            "reste": _group_protections(one for one in protections if one["verdict"] != audit.CONFORME),
             "postes": found.measures(),
             "services": found.services(self.settings.machines),
             "a_faire": [
@@ -144,20 +144,20 @@ class Order:
                     "titre": one.titre,
                     "dit": one.dit,
                     "aide": contacts[one.aide]["nom"],
-                    "fonde": known.told(one.fonde),
+                    "fonde": known.cite_rules(one.fonde),
                 }
                 for one in duties
             ],
-            "incident": [{"dit": one.dit, "fonde": known.told(one.fonde)} for one in known.incident],
+            "incident": [{"dit": one.dit, "fonde": known.cite_rules(one.fonde)} for one in known.incident],
             "contacts": list(contacts.values()),
             "sources": [
-                {"sigle": one.sigle, "nom": one.nom, "date": _written(one.date)}
+                {"sigle": one.sigle, "nom": one.nom, "date": _format_date(one.date)}
                 for one in (known.sources[name] for name in names)
             ],
             "a_completer": lacking,
         }
 
-    def _run(self) -> Path:
+    def _audit_folder(self) -> Path:
         """The last audit that looked at a machine of the commune; without one, the last of all."""
         last = None
         for run in reversed(store.runs(self.home / "audits")):
@@ -175,16 +175,16 @@ class Order:
         return last
 
     @functools.cached_property
-    def _organisation(self) -> str:
+    def _organisation_name(self) -> str:
         authority = self.settings.only("creatic_autorite")
         return str((authority if isinstance(authority, dict) else {}).get("organisation") or "")
 
-    def _contacts(self, known: Referentiel) -> tuple[dict[str, dict[str, str]], list[str]]:
+    def _list_contacts(self, known: Referentiel) -> tuple[dict[str, dict[str, str]], list[str]]:
         """Whom to ask, by short name, and what the groupement's files do not say of them."""
-        told, lacking = papers.given(self.settings.only(papers.NAME)), list[str]()
+        told, lacking = papers.usable_fields(self.settings.only(papers.NAME)), list[str]()
 
-        def shown(name: str, one: Contact) -> dict[str, str]:
-            called = self._organisation if name == "groupement" else ""
+        def describe_contact(name: str, one: Contact) -> dict[str, str]:
+            called = self._organisation_name if name == "groupement" else ""
             if one.champ and one.champ not in told:
                 lacking.append(f"{papers.FIELDS[one.champ]} ({papers.NAME}.{one.champ}, {papers.FILE})")
             who = told.get("representant", "") if name == "groupement" else ""
@@ -196,7 +196,7 @@ class Order:
                 "champ": one.champ,
             }
 
-        return {name: shown(name, one) for name, one in known.contacts.items()}, lacking
+        return {name: describe_contact(name, one) for name, one in known.contacts.items()}, lacking
 
 
 class _Found:
@@ -212,25 +212,25 @@ class _Found:
         self.all = {str(one["nom"]): one for one in results.get("machines", ())}
         self.machines = {name: one for name, one in self.all.items() if name in self.hosts and _is_of(commune, one)}
         self.controls = {str(one["id"]): one for one in results.get("controles", ())}
-        self.seen = [name for name in self.hosts if self._state(name) == _WHOLE]
+        self.seen = [name for name in self.hosts if self._machine_state(name) == _WHOLE]
 
     def label(self, name: str) -> str:
         """A machine's name within its commune."""
         return name.removeprefix(f"{self.commune.slug}-")
 
-    def _state(self, name: str) -> str | None:
+    def _machine_state(self, name: str) -> str | None:
         return self.machines[name]["etat"] if name in self.machines else None
 
     def unseen(self) -> list[dict[str, Any]]:
         """Machines of which nothing is asserted, by reason (``raison``, ``machines``)."""
         reasons = dict[str, list[str]]()
         for name, variables in self.hosts.items():
-            if (state := self._state(name)) == _WHOLE:
+            if (state := self._machine_state(name)) == _WHOLE:
                 continue
-            if self._heard(name):
+            if self._is_judged_pc(name):
                 continue
             windows = variables.get("creatic_poste", {}).get("systeme") == "windows"
-            why = _UNSEEN.get(_WINDOWS if windows else state, str(state))
+            why = _UNSEEN_REASONS.get(_WINDOWS if windows else state, str(state))
             if name in self.carried and state is not None:
                 why = "que nul ne joint, dont l'audit n'a rien reçu de récent"
             elif state is None and self.commune.outgoing:
@@ -238,7 +238,7 @@ class _Found:
             reasons.setdefault(why, []).append(self.label(name))
         return [{"raison": why, "machines": names} for why, names in reasons.items()]
 
-    def _heard(self, name: str) -> bool:
+    def _is_judged_pc(self, name: str) -> bool:
         """Whether what a PC under Windows said of itself was judged."""
         one = self.machines.get(name, {})
         return bool(one.get("etat") == _WINDOWS and (one.get("poste") or {}).get("etat") == postes.JUDGED)
@@ -269,47 +269,47 @@ class _Found:
 
     def protections(self) -> list[dict[str, Any]]:
         """What was asked of the machines, each with its verdict: the conform ones, then the worst first."""
-        found = [self._protection(one.titre, one.dit, one.controles) for one in self.known.protections]
+        found = [self._build_protection(one.titre, one.dit, one.controles) for one in self.known.protections]
         named = {name for one in self.known.protections for name in one.controles}
         for name, control in self.controls.items():  # of another version of the catalogue
             if name not in named:
-                found.append(self._protection(str(control["titre"]), "", (name,)))
+                found.append(self._build_protection(str(control["titre"]), "", (name,)))
         found.append(
-            self._gathered(
+            self._merge_verdicts(
                 "Réglages",
                 "Chaque machine est restée telle que le groupement l'a réglée.",
-                {name: self._drift(name) for name in self.machines},
+                {name: self._drift_verdict(name) for name in self.machines},
             )
         )
-        failing = {name: audit.NON_CONFORME for name in self.machines if self._failures(name)}
-        found.append(self._gathered("Essais de fonctionnement", "", failing))
+        failing = {name: audit.NON_CONFORME for name in self.machines if self._failure_count(name)}
+        found.append(self._merge_verdicts("Essais de fonctionnement", "", failing))
         order = {verdict: rank for rank, verdict in enumerate((audit.CONFORME, *audit.VERDICTS))}
         return sorted((one for one in found if one), key=lambda one: order[one["verdict"]])
 
-    def _protection(self, title: str, said: str, controls: Sequence[str]) -> dict[str, Any] | None:
-        verdicts = {name: verdict for name in self.machines if (verdict := self._judged(name, controls))}
-        return self._gathered(title, said, verdicts, controls)
+    def _build_protection(self, title: str, said: str, controls: Sequence[str]) -> dict[str, Any] | None:
+        verdicts = {name: verdict for name in self.machines if (verdict := self._worst_verdict(name, controls))}
+        return self._merge_verdicts(title, said, verdicts, controls)
 
-    def _judged(self, machine: str, controls: Sequence[str]) -> str | None:
+    def _worst_verdict(self, machine: str, controls: Sequence[str]) -> str | None:
         """The worst verdict of these controls on a machine; None when its level asks for none of them."""
-        found = [self._result(machine, name).get("verdict") for name in controls]
+        found = [self._control_result(machine, name).get("verdict") for name in controls]
         if not any(found):
             return None
         verdict = audit.worst(one or audit.NON_VERIFIE for one in found)  # one that this audit did not know
         return None if verdict == audit.SANS_OBJET else verdict
 
-    def _result(self, machine: str, control: str) -> Mapping[str, Any]:
+    def _control_result(self, machine: str, control: str) -> Mapping[str, Any]:
         result: Mapping[str, Any] = self.controls.get(control, {}).get("machines", {}).get(machine, {})
         return result
 
-    def _drift(self, name: str) -> str:
+    def _drift_verdict(self, name: str) -> str:
         drift = self.machines[name].get("derive")
         return audit.NON_VERIFIE if drift is None else audit.NON_CONFORME if drift else audit.CONFORME
 
-    def _failures(self, name: str) -> int:
+    def _failure_count(self, name: str) -> int:
         return len((self.machines[name].get("essais") or {}).get("echecs_du_profil", ()))
 
-    def _gathered(
+    def _merge_verdicts(
         self, title: str, said: str, verdicts: Mapping[str, str], controls: Sequence[str] = ()
     ) -> dict[str, Any] | None:
         """What is said of one protection; None when there is nothing to say.
@@ -332,9 +332,12 @@ class _Found:
                     "controles": [
                         control
                         for control in controls
-                        if any(self._result(name, control).get("verdict", audit.NON_VERIFIE) == one for name in names)
+                        if any(
+                            self._control_result(name, control).get("verdict", audit.NON_VERIFIE) == one
+                            for name in names
+                        )
                     ],
-                    "derogations": self._waivers(names, controls) if one == audit.DEROGATION else [],
+                    "derogations": self._list_waivers(names, controls) if one == audit.DEROGATION else [],
                 }
             )
         return {
@@ -346,16 +349,16 @@ class _Found:
             "groupes": groups,
         }
 
-    def _waivers(self, names: Iterable[str], controls: Sequence[str]) -> list[dict[str, Any]]:
+    def _list_waivers(self, names: Iterable[str], controls: Sequence[str]) -> list[dict[str, Any]]:
         """Who assumes what is not followed, and until when; what ended since the audit is said."""
         found = {
             (str(one["responsable"]), str(one["fin"]))
             for name in names
             for control in controls
-            for one in self._result(name, control).get("derogations", ())
+            for one in self._control_result(name, control).get("derogations", ())
         }
         return [
-            {"responsable": owner, "fin": _written(end), "echue": end < self.today.isoformat()}
+            {"responsable": owner, "fin": _format_date(end), "echue": end < self.today.isoformat()}
             for owner, end in sorted(found, key=lambda item: item[::-1])
         ]
 
@@ -370,13 +373,13 @@ class _Found:
             if profile.place and profile.serves(self.commune.data["services"]):
                 places.setdefault(PLACES[profile.place], []).extend(machines.get(name, ()))
         places[_BACKUPS[1]] = list(machines.get(_BACKUPS[0], ()))
-        return [self._service(label, names) for label, names in places.items() if names]
+        return [self._judge_service(label, names) for label, names in places.items() if names]
 
-    def _service(self, label: str, names: Sequence[str]) -> dict[str, Any]:
+    def _judge_service(self, label: str, names: Sequence[str]) -> dict[str, Any]:
         looked = [self.all[name] for name in names if name in self.all]
         counts = {verdict: sum(one.get("verdicts", {}).get(verdict, 0) for one in looked) for verdict in audit.VERDICTS}
         whole = sum(one["etat"] == _WHOLE for one in looked)
-        if any(self._gaps(one) for one in looked):
+        if any(self._has_gaps(one) for one in looked):
             verdict = audit.NON_CONFORME
         elif whole < len(names) or self.is_old:
             verdict = audit.NON_VERIFIE
@@ -386,12 +389,12 @@ class _Found:
         return {"nom": label, "machines": len(names), "vues": whole, "verdict": verdict, "comptes": counts}
 
     @staticmethod
-    def _gaps(machine: Mapping[str, Any]) -> bool:
+    def _has_gaps(machine: Mapping[str, Any]) -> bool:
         """Whether the audit found something without a waiver on a machine."""
         return bool(machine.get("ecarts") or machine.get("verdicts", {}).get(audit.NON_CONFORME))
 
 
-def _alike(protections: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _group_protections(protections: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Protections of which the same is said, together: ``sujets`` (title, controls), ``groupes``, ``conformes``."""
     found = dict[str, dict[str, Any]]()
     for one in protections:
@@ -413,12 +416,12 @@ def _is_of(commune: Commune, machine: Mapping[str, Any]) -> bool:
     return bool(noted.get("slug") == commune.slug)
 
 
-def _written(day: str) -> str:
+def _format_date(day: str) -> str:
     """A date, or a month, as people write it: « 21/07/2022 », « 09/2017 »."""
     return "/".join(reversed(day.split("-")))
 
 
-def _moment(text: Any) -> datetime | None:
+def _parse_moment(text: Any) -> datetime | None:
     """When an audit ended; None when nobody can tell."""
     try:
         found = datetime.fromisoformat(str(text))
@@ -427,7 +430,7 @@ def _moment(text: Any) -> datetime | None:
     return found if found.tzinfo else None
 
 
-def _title(found: _Found, protections: Sequence[Mapping[str, Any]], age: int | None) -> tuple[str, str, str]:
+def _page_title(found: _Found, protections: Sequence[Mapping[str, Any]], age: int | None) -> tuple[str, str, str]:
     """Tone, title and sentence of the page."""
     total, held = len(protections), sum(one["verdict"] == audit.CONFORME for one in protections)
     bad = [str(one["titre"]) for one in protections if one["verdict"] == audit.NON_CONFORME]

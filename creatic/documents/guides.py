@@ -20,13 +20,18 @@ from logging.handlers import BufferingHandler
 from pathlib import Path
 
 CONFIG = Path(__file__).with_name("guides.yml")
-_OURS = (CONFIG.with_suffix(".css"), CONFIG.with_suffix(".js"))
-_AWAY = re.compile(r"\[([^\]]*)\]\((?:\.\./|design/)[^)]*\)")
+_GUIDE_ASSETS = (CONFIG.with_suffix(".css"), CONFIG.with_suffix(".js"))
+_EXTERNAL_LINK = re.compile(r"\[([^\]]*)\]\((?:\.\./|design/)[^)]*\)")
 _INLINE = re.compile(r"<script>(.+?)</script>", re.DOTALL)
 _SCRIPTS = "assets/javascripts"
 # What the theme leaves without a name, for who hears the page (RGAA 11.1): names of elements, by what stands before.
-_NAMES = {'role="dialog"': "Recherche", 'id="__search"': "Recherche", 'id="__toc"': "Sommaire", 'id="__drawer"': "Menu"}
-_FIRST = """# Guides
+_ELEMENT_LABELS = {
+    'role="dialog"': "Recherche",
+    'id="__search"': "Recherche",
+    'id="__toc"': "Sommaire",
+    'id="__drawer"': "Menu",
+}
+_INDEX_INTRODUCTION = """# Guides
 
 Cherchez un mot en haut de la page, ou ouvrez un guide.
 
@@ -43,11 +48,13 @@ def site(docs: Path, folder: Path) -> Path:
     Raises:
         RuntimeError: a guide has a link that leads nowhere, or is missing (French); nothing is changed.
     """
-    guides = {path.name: _AWAY.sub(r"\1", path.read_text(encoding="utf-8")) for path in sorted(docs.glob("*.md"))}
+    guides = {
+        path.name: _EXTERNAL_LINK.sub(r"\1", path.read_text(encoding="utf-8")) for path in sorted(docs.glob("*.md"))
+    }
     pictures = {path.name: path.read_bytes() for path in sorted((docs / "images").glob("*")) if path.is_file()}
     made_of = [
         version("mkdocs-material"),
-        *(path.read_text(encoding="utf-8") for path in (CONFIG, *_OURS, Path(__file__))),
+        *(path.read_text(encoding="utf-8") for path in (CONFIG, *_GUIDE_ASSETS, Path(__file__))),
     ]
     named = hashlib.sha256(repr((made_of, guides, pictures)).encode()).hexdigest()[:16]
     target = folder / named
@@ -58,16 +65,16 @@ def site(docs: Path, folder: Path) -> Path:
         source, built = Path(scratch, "docs"), Path(scratch, "site")
         (source / "images").mkdir(parents=True)
         titles = {name: text.partition("\n")[0].lstrip("# ") for name, text in guides.items()}
-        first = _FIRST + "\n".join(f"- [{title}]({name})" for name, title in titles.items()) + "\n"
+        first = _INDEX_INTRODUCTION + "\n".join(f"- [{title}]({name})" for name, title in titles.items()) + "\n"
         for name, text in {"index.md": first, **guides}.items():
             (source / name).write_text(text, encoding="utf-8")
-        for path in _OURS:
+        for path in _GUIDE_ASSETS:
             shutil.copy(path, source)
         for name, content in pictures.items():
             (source / "images" / name).write_bytes(content)
-        _build(source, built)
+        _build_site(source, built)
         for page in built.rglob("*.html"):
-            _amend(page, built)
+            _amend_page(page, built)
         for old in folder.iterdir():
             if old != Path(scratch):
                 shutil.rmtree(old, ignore_errors=True)
@@ -75,7 +82,7 @@ def site(docs: Path, folder: Path) -> Path:
     return target
 
 
-def _build(source: Path, built: Path) -> None:
+def _build_site(source: Path, built: Path) -> None:
     from mkdocs.commands.build import build
     from mkdocs.config import load_config
     from mkdocs.exceptions import MkDocsException
@@ -95,7 +102,7 @@ def _build(source: Path, built: Path) -> None:
         raise RuntimeError(f"Guides : {' ; '.join(told)}. À faire : corrigez docs/ ou {CONFIG.name}, puis relancez")
 
 
-def _amend(page: Path, built: Path) -> None:
+def _amend_page(page: Path, built: Path) -> None:
     """Put a page's own scripts into files, each once, and name what has no name."""
 
     def apart(found: re.Match[str]) -> str:
@@ -105,6 +112,6 @@ def _amend(page: Path, built: Path) -> None:
         return f'<script src="{up}{_SCRIPTS}/{name}"></script>'
 
     text = _INLINE.sub(apart, page.read_text(encoding="utf-8"))
-    for mark, name in _NAMES.items():
+    for mark, name in _ELEMENT_LABELS.items():
         text = text.replace(mark, f'{mark} aria-label="{name}"', 1)
     page.write_text(text, encoding="utf-8")

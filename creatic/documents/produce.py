@@ -37,7 +37,7 @@ _ARCHIVE_ROLES = [
     ("backup_server", "copie indépendante et sauvegardes"),
 ]
 _FATES = {"conserver": "conservation", "detruire": "élimination, sous visa"}
-_LONGEST = 500
+_MAX_VALUE_LENGTH = 500
 """Characters of a value; a longer one is cut."""
 # What is said of a statement before it, when it is not held: it is an aim, and no fact.
 _AIMS = {
@@ -47,7 +47,9 @@ _AIMS = {
 }
 _UNBROKEN = re.compile(r"([^\s/-]{40})(?=[^\s/-])")
 """A word that would push a table out of its page."""
-_UNFIT = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufffe\uffff]+")
+_UNPRINTABLE_CHARACTERS = re.compile(
+    r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufffe\uffff]+"
+)
 
 
 class DocumentsError(CreaticError, cause="documents"):
@@ -113,13 +115,13 @@ class Order:
         Raises:
             DocumentsError: no such commune or document, a year to come, or the record cannot be written.
         """
-        one, names = self._commune(), self._names()
+        one, names = self._commune_data(), self._document_names()
         if self.year > self.now.year:
             raise DocumentsError(f"année {self.year} : elle n'a pas commencé (--annee {self.now.year} au plus)")
         started = self.now.isoformat(timespec="seconds")
         try:
             with store.opened(self.home, FOLDER, store.operator(), started) as run:
-                written = [self._write(name, one, run.staging) for name in names]
+                written = [self._write_document(name, one, run.staging) for name in names]
                 told = {
                     "environnement": self.environment,
                     "commune": one["nom"] if one else "",
@@ -133,53 +135,59 @@ class Order:
 
     def ignored(self) -> list[str]:
         """Fields of creatic_documents that cannot be used, and are left to complete (French)."""
-        return [str(problem) for problem in papers.problems(self._settings.only(papers.NAME))]
+        return [str(problem) for problem in papers.problems(self._environment_settings.only(papers.NAME))]
 
-    def _commune(self) -> Mapping[str, Any] | None:
-        one = next((body for body in self._bodies if body["slug"] == self.commune), None)
+    def _commune_data(self) -> Mapping[str, Any] | None:
+        one = next((body for body in self._data_controllers if body["slug"] == self.commune), None)
         if self.commune and one is None:
-            known = ", ".join(sorted(str(body["slug"]) for body in self._bodies))
+            known = ", ".join(sorted(str(body["slug"]) for body in self._data_controllers))
             raise DocumentsError(f"commune inconnue : « {self.commune} ». Connues : {known}")
         return one
 
     @functools.cached_property
-    def _bodies(self) -> list[Mapping[str, Any]]:
+    def _data_controllers(self) -> list[Mapping[str, Any]]:
         """Who answers for data: each commune, then the entities that it hosts, each with its SIREN (CASF L123-6)."""
         return list(entities.with_entities({**one.variables, "nom": one.data["nom"]} for one in self.communes))
 
-    def _names(self) -> list[str]:
+    def _document_names(self) -> list[str]:
         offered = OF_A_COMMUNE if self.commune else COMMON
         if unknown := [name for name in self.only if name not in offered]:
             raise DocumentsError(f"document inconnu : « {', '.join(unknown)} ». Connus : {', '.join(offered)}")
         return [name for name in offered if not self.only or name in self.only]
 
-    def _write(self, name: str, commune: Mapping[str, Any] | None, folder: Path) -> Written:
-        text, written = self._text(name, commune)
+    def _write_document(self, name: str, commune: Mapping[str, Any] | None, folder: Path) -> Written:
+        text, written = self._render_markdown(name, commune)
         writing.pdf(text, written.title, folder / f"{name}.pdf")
         writing.word(text, written.title, folder / f"{name}.docx", self.now.date())
         return written
 
-    def _text(self, name: str, commune: Mapping[str, Any] | None) -> tuple[str, Written]:
+    def _render_markdown(self, name: str, commune: Mapping[str, Any] | None) -> tuple[str, Written]:
         register, lacking, blanks = supports.Register(), list[str](), list[str]()
         templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(MODELS),
             undefined=jinja2.StrictUndefined,
             autoescape=False,  # noqa: S701 - Markdown, in which HTML is text
-            finalize=_plain,
+            finalize=_plain_text,
             trim_blocks=False,
         )
-        templates.filters["join"] = _joined
-        templates.filters["noms"] = _names
+        templates.filters["join"] = _join_values
+        templates.filters["noms"] = _join_names
         templates.filters["duree"] = supports.spell
-        around = self._around(commune) | {
-            "enonce": _statement(register),
-            "donne": functools.partial(_given, papers.given(self._settings.only(papers.NAME)), lacking),
-            "blanc": functools.partial(_blank, blanks),
+        around = self._template_variables(commune) | {
+            "enonce": _statement_macro(register),
+            "donne": functools.partial(
+                _field_or_placeholder, papers.usable_fields(self._environment_settings.only(papers.NAME)), lacking
+            ),
+            "blanc": functools.partial(_note_blank, blanks),
         }
         module = templates.get_template(f"{name}.md").make_module(around)
         title, body = str(vars(module)["titre"]), str(module).strip()
         lines = [
-            {"repere": f"A{rank}", "etat": supports.worst(held), "texte": _joined([one.told for one in held], " ; ")}
+            {
+                "repere": f"A{rank}",
+                "etat": supports.worst(held),
+                "texte": _join_values([one.told for one in held], " ; "),
+            }
             for rank, held in enumerate(register.entries, 1)
         ]
         states = register.summary()
@@ -190,19 +198,19 @@ class Order:
         return "\n\n".join([head, body, annex if lines else ""]), Written(name, title, states, lacking + blanks)
 
     @functools.cached_property
-    def _settings(self) -> Settings:
+    def _environment_settings(self) -> Settings:
         return Settings(self.top, self.known)
 
     @functools.cached_property
-    def _shown(self) -> supports.Supports:
-        return supports.Supports(self.home, self._settings, self.now)
+    def _shown_supports(self) -> supports.Supports:
+        return supports.Supports(self.home, self._environment_settings, self.now)
 
     @functools.cached_property
-    def _year(self) -> room.Year:
+    def _room_year(self) -> room.Year:
         return room.year(self.home, self.year or self.now.year)
 
-    def _around(self, commune: Mapping[str, Any] | None) -> dict[str, Any]:
-        settings, shown = self._settings, self._shown
+    def _template_variables(self, commune: Mapping[str, Any] | None) -> dict[str, Any]:
+        settings, shown = self._environment_settings, self._shown_supports
         wanted = self.year or self.now.year
         authority = settings.only("creatic_autorite")
         return {
@@ -214,17 +222,17 @@ class Order:
             "date": f"{self.now:%d/%m/%Y}",
             "annee": wanted,
             "jusque": f"{self.now:%d/%m/%Y}" if wanted == self.now.year else f"31/12/{wanted}",
-            "salle": self._year,
+            "salle": self._room_year,
             "commune": commune,
-            "la_commune": _called(commune) if commune else "la commune désignée en tête",
-            "maire": _mayor(commune) if commune else "",
+            "la_commune": _body_name(commune) if commune else "la commune désignée en tête",
+            "maire": _mayor_name(commune) if commune else "",
             "qualite": (commune or {}).get("qualite", "maire"),
             "communes": [one.data for one in self.communes],
-            "responsables": [one["nom"] for one in self._bodies],
-            "versants": [one["nom"] for one in self._bodies if "archivage" in one["services"]],
-            "partenaires": self._partners(),
-            "regles": self._rules(),
-            "lots": self._lots(),
+            "responsables": [one["nom"] for one in self._data_controllers],
+            "versants": [one["nom"] for one in self._data_controllers if "archivage" in one["services"]],
+            "partenaires": self._partner_names(),
+            "regles": self._retention_rules(),
+            "lots": self._deposit_kinds(),
             "agrement": settings.only(agrement.FLAG) is True,
             "sites": shown.sites,
             "copies": shown.copies,
@@ -232,7 +240,7 @@ class Order:
             "valeurs": settings.values,
             "machines": settings.machines,
             "roles_archivage": _ARCHIVE_ROLES,
-            "traitements": self._processing(),
+            "traitements": self._processing_activities(),
             "audit": shown.audit,
             "exercices": shown.drills(),
             "controle": shown.control,
@@ -249,19 +257,19 @@ class Order:
             "papier": shown.paper,
         }
 
-    def _partners(self) -> list[str]:
+    def _partner_names(self) -> list[str]:
         """Services versants that are no communes, by their name for people."""
-        found = self._settings.only("creatic_archive_partenaires")
+        found = self._environment_settings.only("creatic_archive_partenaires")
         listed = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
         return [str(one.get("libelle") or one.get("nom")) for one in listed]
 
-    def _rules(self) -> dict[str, Any]:
-        found = self._settings.only("creatic_archive_regles")
+    def _retention_rules(self) -> dict[str, Any]:
+        found = self._environment_settings.only("creatic_archive_regles")
         return {str(name): years for name, years in found.items()} if isinstance(found, dict) else {}
 
-    def _lots(self) -> list[dict[str, str]]:
+    def _deposit_kinds(self) -> list[dict[str, str]]:
         """What connectors deposit: each kind, with its rule, its years and its fate; empty when not said."""
-        found = self._settings.only("creatic_archive_versement")
+        found = self._environment_settings.only("creatic_archive_versement")
         given = found if isinstance(found, dict) else {}
         kinds = [("Actes", "rule", "action")]
         if given.get("flow_rule"):
@@ -270,39 +278,42 @@ class Order:
             {
                 "nom": kind,
                 "regle": str(given.get(rule) or ""),
-                "annees": str(self._rules().get(str(given.get(rule)), "")),
+                "annees": str(self._retention_rules().get(str(given.get(rule)), "")),
                 "sort": _FATES.get(str(given.get(fate)), ""),
             }
             for kind, rule, fate in kinds
         ]
 
-    def _processing(self) -> list[dict[str, Any]]:
+    def _processing_activities(self) -> list[dict[str, Any]]:
         listed = yaml.safe_load((MODELS / "traitements.yml").read_text(encoding="utf-8"))
-        machines = self._settings.machines
+        machines = self._environment_settings.machines
         return [
             {
                 **one,
                 "communes": [
-                    body["nom"] for body in self._bodies if not one["service"] or one["service"] in body["services"]
+                    body["nom"]
+                    for body in self._data_controllers
+                    if not one["service"] or one["service"] in body["services"]
                 ],
                 "machines": [host for profile in one["profils"] for host in machines.get(profile, ())],
-                "appuis": [self._shown.tests(profile) for profile in one["profils"]],
+                "appuis": [self._shown_supports.tests(profile) for profile in one["profils"]],
             }
             for one in listed
         ]
 
 
-def _called(body: Mapping[str, Any]) -> str:
+def _body_name(body: Mapping[str, Any]) -> str:
     """How a text names a commune, or an entity: it stands where the models say « la commune »."""
     if "heberge_par" not in body:
         return f"la commune {of_commune(str(body['nom']))}"
     return _Marked(
-        f"{_plain(body['nom'])}** (SIREN {_plain(body['siren'])}), personne publique distincte de sa commune, ci-après "
+        f"{_plain_text(body['nom'])}** (SIREN {_plain_text(body['siren'])}), personne publique distincte de "
+        "sa commune, ci-après "
         "**« la commune »"
     )
 
 
-def _mayor(commune: Mapping[str, Any]) -> str:
+def _mayor_name(commune: Mapping[str, Any]) -> str:
     """Name of a commune's maire, or of an entity's président, as the file gives it; empty when it does not."""
     login = commune.get("deliberations", {}).get("maire") or commune.get("parapheur", {}).get("maire", {}).get(
         "titulaire"
@@ -311,7 +322,7 @@ def _mayor(commune: Mapping[str, Any]) -> str:
     return f"{found[0]['prenom']} {found[0]['nom']}" if found else ""
 
 
-def _statement(register: supports.Register) -> Callable[..., str]:
+def _statement_macro(register: supports.Register) -> Callable[..., str]:
     """What models call a statement with: its supports, and the statement as the call's body."""
 
     def enonce(*held: supports.Support, caller: Callable[[], str]) -> _Marked:
@@ -324,21 +335,21 @@ def _statement(register: supports.Register) -> Callable[..., str]:
     return enonce
 
 
-def _given(told: Mapping[str, str], lacking: list[str], name: str) -> str:
+def _field_or_placeholder(told: Mapping[str, str], lacking: list[str], name: str) -> str:
     """A field of creatic_documents, or that it is to be given, and where."""
     if name in told:
         return told[name]
     what = f"{papers.FIELDS[name]} ({papers.NAME}.{name}"
     if f"{what}, {papers.FILE})" not in lacking:
         lacking.append(f"{what}, {papers.FILE})")
-    return _Marked(f"**[à compléter : {_plain(what)})]**")
+    return _Marked(f"**[à compléter : {_plain_text(what)})]**")
 
 
-def _blank(blanks: list[str], what: str) -> str:
+def _note_blank(blanks: list[str], what: str) -> str:
     """What a person writes in the Word file."""
     if what not in blanks:
         blanks.append(what)
-    return _Marked(f"**[à compléter ici : {_plain(what)}]**")
+    return _Marked(f"**[à compléter ici : {_plain_text(what)}]**")
 
 
 class _Marked(str):
@@ -347,23 +358,23 @@ class _Marked(str):
     __slots__ = ()
 
 
-def _joined(values: Iterable[Any], between: str) -> _Marked:
+def _join_values(values: Iterable[Any], between: str) -> _Marked:
     """Each value as text, side by side: however many, none is cut for the others."""
-    return _Marked(between.join(str(_plain(value)) for value in values))
+    return _Marked(between.join(str(_plain_text(value)) for value in values))
 
 
-def _names(values: Sequence[Any], otherwise: str, most: int = 40) -> str:
+def _join_names(values: Sequence[Any], otherwise: str, most: int = 40) -> str:
     """Names side by side; of too many to be read, their number, and where they are."""
     if len(values) > most:
         return f"{len(values)} {otherwise}"
-    return _joined(values, ", ")
+    return _join_values(values, ", ")
 
 
-def _plain(value: Any) -> Any:
+def _plain_text(value: Any) -> Any:
     """What somebody wrote in a file is text, never Markdown: one line of it, which fits a page."""
     if isinstance(value, _Marked | int | float):
         return value
-    text = _UNFIT.sub(" ", str(value))
-    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    text = _UNPRINTABLE_CHARACTERS.sub(" ", str(value))
+    text = text if len(text) <= _MAX_VALUE_LENGTH else f"{text[:_MAX_VALUE_LENGTH]}…"
     text = _UNBROKEN.sub("\\1\N{ZERO WIDTH SPACE}", text)
     return re.sub(r"([\\`*_\[\]<>|&#~!])", r"\\\1", text)

@@ -17,7 +17,7 @@ from creatic.registry import papers
 from creatic.registry.checked_yaml import FieldPath, ProblemsError, Source
 
 FILE = Path(__file__).with_name("referentiel.yml")
-_SCHEMA = Path(__file__).with_name("referentiel.schema.json")
+_REFERENTIEL_SCHEMA = Path(__file__).with_name("referentiel.schema.json")
 
 
 class ReferentielError(ProblemsError, cause="referentiel"):
@@ -112,7 +112,7 @@ class Referentiel:
         """What a commune of so many agents does itself."""
         return [one for one in self.a_faire if one.de <= agents and (one.a is None or agents <= one.a)]
 
-    def told(self, fonde: Sequence[tuple[str, str]]) -> str:
+    def cite_rules(self, fonde: Sequence[tuple[str, str]]) -> str:
         """Where a rule stands, short: « Hygiène, mesure 39 ; TPE/PME, question 2 »."""
         return " ; ".join(", ".join(filter(None, (self.sources[name].sigle, where))) for name, where in fonde)
 
@@ -127,31 +127,31 @@ def load(path: Path = FILE) -> Referentiel:
     source = Source(path.name, path.read_bytes())
     data = source.read() or {}
     if not source.problems:
-        source.check_schema(data, _SCHEMA)
+        source.check_schema(data, _REFERENTIEL_SCHEMA)
     if not source.problems:
-        _check(source, data)
+        _check_references(source, data)
     if source.problems:
         raise ReferentielError(source.problems)
     return Referentiel(
         {name: Text(**one) for name, one in data["sources"].items()},
         [Protection(one["titre"], one["dit"], tuple(one["controles"])) for one in data["protections"]],
         [
-            Duty(one["titre"], one["dit"], one.get("de", 1), one.get("a"), one["aide"], _places(one))
+            Duty(one["titre"], one["dit"], one.get("de", 1), one.get("a"), one["aide"], _rule_places(one))
             for one in data["a_faire"]
         ],
-        [Step(one["dit"], _places(one)) for one in data["incident"]],
+        [Step(one["dit"], _rule_places(one)) for one in data["incident"]],
         {
-            name: Contact(one["nom"], one["quand"], one.get("joindre", ""), one.get("champ", ""), _places(one))
+            name: Contact(one["nom"], one["quand"], one.get("joindre", ""), one.get("champ", ""), _rule_places(one))
             for name, one in data["contacts"].items()
         },
     )
 
 
-def _places(entry: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _rule_places(entry: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((one["source"], one.get("ou", "")) for one in entry.get("fonde", ()))
 
 
-def _check(source: Source, data: Mapping[str, Any]) -> None:
+def _check_references(source: Source, data: Mapping[str, Any]) -> None:
     seen = set[str]()
     for index, one in enumerate(data["protections"]):
         for rank, control in enumerate(one["controles"]):

@@ -57,10 +57,10 @@ class Year:
     @property
     def whole(self) -> Account:
         """All accounts together."""
-        return Account(**{name: sum(getattr(one, name) for one in self.accounts.values()) for name in _FIELDS})
+        return Account(**{name: sum(getattr(one, name) for one in self.accounts.values()) for name in _ACCOUNT_FIELDS})
 
 
-_FIELDS = tuple(Account.__dataclass_fields__)
+_ACCOUNT_FIELDS = tuple(Account.__dataclass_fields__)
 _COUNTED = {
     "versement.accepte": "accepted",
     "versement.refuse": "refused",
@@ -69,7 +69,7 @@ _COUNTED = {
     "elimination.faite": "eliminated",
     "transfert.accepte": "transferred",
 }
-_HELD = {"versement.accepte": 1, "elimination.faite": -1}
+_HELD_CHANGES = {"versement.accepte": 1, "elimination.faite": -1}
 _ANOMALIES = ("fixite.ecart", "fixite.perte", "fixite.quarantaine", "fixite.inconnu", "fixite.structure")
 
 
@@ -84,27 +84,27 @@ def year(home: Path, wanted: int) -> Year:
                 except ValueError:
                     continue
                 if isinstance(event, dict) and (moment := str(event.get("heure", "")))[:4] <= str(wanted):
-                    _hold(found, event)
+                    _update_held(found, event)
                     if moment.startswith(f"{wanted}-"):
-                        _count(found, event)
+                        _count_event(found, event)
     found.accounts = {name: one for name, one in found.accounts.items() if one != Account()}
     return found
 
 
-def _account(found: Year, event: Mapping[str, object]) -> Account:
+def _event_account(found: Year, event: Mapping[str, object]) -> Account:
     return found.accounts.setdefault(str(event.get("compte")), Account())
 
 
-def _hold(found: Year, event: Mapping[str, object]) -> None:
-    if more := _HELD.get(str(event.get("evenement"))):
-        _account(found, event).held += more
+def _update_held(found: Year, event: Mapping[str, object]) -> None:
+    if more := _HELD_CHANGES.get(str(event.get("evenement"))):
+        _event_account(found, event).held += more
 
 
-def _count(found: Year, event: Mapping[str, object]) -> None:
+def _count_event(found: Year, event: Mapping[str, object]) -> None:
     found.events += 1
     name = str(event.get("evenement"))
     if what := _COUNTED.get(name):
-        account = _account(found, event)
+        account = _event_account(found, event)
         setattr(account, what, getattr(account, what) + 1)
         detail = event.get("detail")
         if what == "accepted" and isinstance(detail, dict):

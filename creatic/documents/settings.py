@@ -40,7 +40,7 @@ class Settings:
         wanted = self.machines.get(profile, ()) if profile else self.hosts
         found: list[Any] = []
         for host in wanted:
-            value = self.hosts[host].get(name, self._default(name, profile))
+            value = self.hosts[host].get(name, self._role_default(name, profile))
             if value not in (None, *found):
                 found.append(value)
         return found
@@ -54,8 +54,8 @@ class Settings:
         """Whether no machine of the profile is given it: the role's own value serves."""
         return not any(name in self.hosts[host] for host in self.machines.get(profile, ()))
 
-    def _default(self, name: str, role: str) -> Any:
-        return _options(self.top, role).get(name, {}).get("default") if role else None
+    def _role_default(self, name: str, role: str) -> Any:
+        return _role_options(self.top, role).get(name, {}).get("default") if role else None
 
 
 def computed(value: Any) -> bool:
@@ -64,7 +64,7 @@ def computed(value: Any) -> bool:
 
 
 @functools.cache
-def _options(top: Path, role: str) -> dict[str, dict[str, Any]]:
+def _role_options(top: Path, role: str) -> dict[str, dict[str, Any]]:
     try:
         return variables.options(top, role)
     except FileNotFoundError:  # a profile that has no role of its name

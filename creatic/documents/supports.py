@@ -26,7 +26,7 @@ HELD, PLEDGED, WAIVED, UNSEEN, NOT_HELD = "tenu", "engagement", "SOUS DÉROGATIO
 STATES = (HELD, PLEDGED, WAIVED, UNSEEN, NOT_HELD)
 """What a statement is, the worst last. Pledged: persons answer for it, no machine shows it."""
 # A control that the catalogue puts aside shows nothing of the statement that names it.
-_WORDS = {
+_VERDICT_STATES = {
     verdict.CONFORME: (HELD, "conforme"),
     verdict.DEROGATION: (WAIVED, "dérogation en cours"),
     verdict.A_ATTESTER: (UNSEEN, "à attester par écrit"),
@@ -35,7 +35,7 @@ _WORDS = {
     verdict.SANS_OBJET: (UNSEEN, "sans objet au catalogue"),
 }
 # Records of the control node: what each folder holds, and what makes one.
-_KINDS = {
+_RECORD_KINDS = {
     "evidence": ("déploiement de communes", "fab commune.deployer"),
     "serveurs": ("déploiement de serveurs", "fab serveurs"),
     "audits": ("audit", "fab audit"),
@@ -100,12 +100,12 @@ class Supports:
             return Support(UNSEEN, f"contrôle {name} : aucun audit ne l'a regardé (fab audit)")
         if found["verdict"] == verdict.NON_VERIFIE and name in self._accepted.controls:
             audit, found = self._accepted, self._accepted.controls[name]
-        state, word = _WORDS[found["verdict"]]
-        told = f"contrôle {name} ({found['titre']}) : {word}, {_machines(len(found['machines']))}"
+        state, word = _VERDICT_STATES[found["verdict"]]
+        told = f"contrôle {name} ({found['titre']}) : {word}, {_format_machine_count(len(found['machines']))}"
         if state == WAIVED:
-            told += f" ({_waivers(found)})"
+            told += f" ({_describe_waivers(found)})"
         looked = [name for name, profile in profiles_file.load().items() if profile.audit]
-        return self._audited(
+        return self._audit_support(
             audit, state, told, [host for name in looked for host in self.settings.machines.get(name, ())]
         )
 
@@ -116,11 +116,11 @@ class Supports:
             return Support(UNSEEN, f"essais du profil {profile} : aucun audit ne les a faits (fab audit --profils)")
         passed = sum(one["essais"]["reussis"] for one in seen)
         failed = sum(one["essais"]["echecs"] for one in seen)
-        told = f"essais du profil {profile}, {_machines(len(seen))} : {passed} réussis, {failed} en échec"
+        told = f"essais du profil {profile}, {_format_machine_count(len(seen))} : {passed} réussis, {failed} en échec"
         state = NOT_HELD if failed else HELD if passed else UNSEEN
-        return self._audited(self._accepted, state, told, self.settings.machines.get(profile, ()))
+        return self._audit_support(self._accepted, state, told, self.settings.machines.get(profile, ()))
 
-    def _audited(self, read: _Audit, state: str, told: str, wanted: Iterable[str]) -> Support:
+    def _audit_support(self, read: _Audit, state: str, told: str, wanted: Iterable[str]) -> Support:
         """What an audit shows: of all machines only if it looked at all of them.
 
         Args:
@@ -131,9 +131,9 @@ class Supports:
             told += f" ; audit limité à {limit} (fab audit, sans --limite)"
             state = _at_best(state, UNSEEN)
         elif unseen := sorted({one for one in wanted if read.seen.get(one, {}).get("etat") != "auditee"}):
-            told += f" ; non auditées : {_few(unseen)} (fab audit)"
+            told += f" ; non auditées : {_first_names(unseen)} (fab audit)"
             state = _at_best(state, UNSEEN)
-        return self._aged(state, told, str(audit.get("fin", "")), AUDIT_DAYS, read.run)
+        return self._run_support(state, told, str(audit.get("fin", "")), AUDIT_DAYS, read.run)
 
     def drills(self) -> dict[str, dict[str, Any]]:
         """The last restoration drill of each profile; ``dossier`` is its folder."""
@@ -153,7 +153,7 @@ class Supports:
         if isinstance(last.get("rpo_s"), int):
             told += f", perte au plus {spell(last['rpo_s'])}"
         state = HELD if last.get("reussi") else NOT_HELD
-        return self._aged(state, told, str(last.get("debut", "")), DRILL_DAYS, last["dossier"])
+        return self._run_support(state, told, str(last.get("debut", "")), DRILL_DAYS, last["dossier"])
 
     def seals(self) -> Support:
         """The seals of the archive room's journal, as they were last copied out of the room, verified."""
@@ -162,7 +162,7 @@ class Supports:
             return Support(UNSEEN, "sceaux du journal d'archives : aucune copie hors de la salle (fab archive.sceaux)")
         taken = datetime.fromtimestamp(max(path.stat().st_mtime for path in held), self.now.tzinfo)
         told = f"sceaux du journal d'archives copiés hors de la salle, vérifiés à la copie : {len(held)}"
-        return self._dated(HELD, told, taken.isoformat(), SEAL_DAYS, "archive/sceaux")
+        return self._dated_support(HELD, told, taken.isoformat(), SEAL_DAYS, "archive/sceaux")
 
     def setting(self, name: str, profile: str = "") -> Support:
         """A variable that somebody gave in the inventory; of a profile's role, its own value serves as well."""
@@ -170,10 +170,10 @@ class Supports:
         if not found:
             return Support(UNSEEN, f"réglage {name} : il n'est pas donné (docs/variables.md dit où)")
         if len(found) > 1:
-            told = " ou ".join(_short(value, 60) for value in found[:3])
+            told = " ou ".join(_shorten_value(value, 60) for value in found[:3])
             return Support(UNSEEN, f"réglage {name} : il n'est pas le même sur toutes les machines ({told})")
         where = f", celui du rôle {profile}" if profile and self.settings.is_default(name, profile) else ""
-        return Support(HELD, f"réglage {name} = {_short(found[0])}{where}")
+        return Support(HELD, f"réglage {name} = {_shorten_value(found[0])}{where}")
 
     def each(self, name: str, profile: str) -> Support:
         """A variable that each machine of a profile has of its own (its disks)."""
@@ -181,9 +181,9 @@ class Supports:
         lacking = [host for host in hosts if not self.settings.hosts[host].get(name)]
         if lacking or not hosts:
             return Support(
-                UNSEEN, f"réglage {name} : il n'est pas donné ({_few(lacking) or f'aucune machine {profile}'})"
+                UNSEEN, f"réglage {name} : il n'est pas donné ({_first_names(lacking) or f'aucune machine {profile}'})"
             )
-        return Support(HELD, f"réglage {name} : donné sur {_machines(len(hosts))}")
+        return Support(HELD, f"réglage {name} : donné sur {_format_machine_count(len(hosts))}")
 
     def levels(self) -> dict[str, str]:
         """Levels of ANSSI-BP-028 at which the last audit judged the machines, by profile."""
@@ -216,7 +216,7 @@ class Supports:
         machines = [host for profile in agrement.COPIES for host in self.settings.machines.get(profile, ())]
         told = {host: str(self.settings.hosts[host].get(agrement.SITE) or "").strip() for host in machines}
         if lacking := sorted(host for host, site in told.items() if not site):
-            where = f"{agrement.SITE} n'est pas donné : {_few(lacking)} (servers.yml)"
+            where = f"{agrement.SITE} n'est pas donné : {_first_names(lacking)} (servers.yml)"
             return Support(UNSEEN, where)
         names = sorted({site.casefold(): site for site in told.values()}.values())
         return Support(
@@ -241,20 +241,20 @@ class Supports:
 
     def paper(self, name: str) -> Support:
         """What persons answer for in a field of creatic_documents; « aucun », or nothing, and it is not held."""
-        text = papers.given(self.settings.only(papers.NAME)).get(name, "")
+        text = papers.usable_fields(self.settings.only(papers.NAME)).get(name, "")
         if not text or text.casefold().rstrip(".") in ("aucun", "aucune", "non"):
             return self.absence(f"{papers.FIELDS[name]} ({papers.NAME}.{name}, {papers.FILE})")
         return self.pledge(f"le groupement ({papers.NAME}.{name})")
 
-    def _aged(self, state: str, told: str, moment: str, days: int, run: Path | None) -> Support:
+    def _run_support(self, state: str, told: str, moment: str, days: int, run: Path | None) -> Support:
         """What a sealed run shows, if nobody changed it since."""
         if run and run not in self._faults:
             self._faults[run] = fault(run, self.home)
         if run and (why := self._faults[run]):
             return Support(UNSEEN, f"{told} ; mais la preuve {run.parent.name}/{run.name} ne vaut pas : {why}")
-        return self._dated(state, told, moment, days, f"{run.parent.name}/{run.name}" if run else "")
+        return self._dated_support(state, told, moment, days, f"{run.parent.name}/{run.name}" if run else "")
 
-    def _dated(self, state: str, told: str, moment: str, days: int, where: str) -> Support:
+    def _dated_support(self, state: str, told: str, moment: str, days: int, where: str) -> Support:
         try:
             seen = datetime.fromisoformat(moment)
             age = self.now.date() - (seen.astimezone(self.now.tzinfo) if seen.tzinfo else seen).date()
@@ -304,7 +304,7 @@ def fault(run: Path, home: Path) -> str:
 def records(home: Path, now: datetime) -> list[dict[str, str]]:
     """The last record of each kind: ``sorte``, ``passage``, ``age``, ``empreinte`` (of its list of digests)."""
     found = []
-    for kind, (label, command) in _KINDS.items():
+    for kind, (label, command) in _RECORD_KINDS.items():
         done = store.runs(home / kind)
         if not done:
             found.append({"sorte": label, "passage": f"aucun ({command})", "age": "", "empreinte": ""})
@@ -315,14 +315,14 @@ def records(home: Path, now: datetime) -> list[dict[str, str]]:
             {
                 "sorte": label,
                 "passage": f"{kind}/{done[-1].name}",
-                "age": _days(max(0, (now.date() - day.date()).days)),
+                "age": _format_days(max(0, (now.date() - day.date()).days)),
                 "empreinte": sha256(done[-1] / DIGESTS) if sealed else "",
             }
         )
     return found
 
 
-def _waivers(control: dict[str, Any]) -> str:
+def _describe_waivers(control: dict[str, Any]) -> str:
     """Who answers for what a control does not hold, and until when."""
     told = {
         f"{one.get('responsable')}, jusqu'au {one.get('fin')}"
@@ -332,7 +332,7 @@ def _waivers(control: dict[str, Any]) -> str:
     return " ; ".join(sorted(told)) or "voir le rapport d'audit"
 
 
-def _days(count: int) -> str:
+def _format_days(count: int) -> str:
     return "du jour" if count == 0 else f"il y a {count} jour{'s' if count > 1 else ''}"
 
 
@@ -343,15 +343,15 @@ def spell(seconds: Any) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
-def _few(names: Sequence[str], limit: int = 6) -> str:
+def _first_names(names: Sequence[str], limit: int = 6) -> str:
     return ", ".join(names[:limit]) + (f" et {len(names) - limit} autres" if len(names) > limit else "")
 
 
-def _machines(count: int) -> str:
+def _format_machine_count(count: int) -> str:
     return f"{count} machine{'s' if count > 1 else ''}"
 
 
-def _short(value: Any, width: int = 160) -> str:
+def _shorten_value(value: Any, width: int = 160) -> str:
     if isinstance(value, list) and (names := [one.get("name") for one in value if isinstance(one, dict)]):
         value = names
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

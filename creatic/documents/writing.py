@@ -36,12 +36,12 @@ blockquote { margin: 2mm 0; padding: 1mm 4mm; border-left: 3pt solid #14306b; ba
 _UNHELD, _BLANK = "[A", "[à compléter"
 """How a bold text begins that says that a statement is not held, and one that is to complete."""
 _LISTS = {"bullet_list_open": "List Bullet", "ordered_list_open": "List Number"}
-_PARSER = MarkdownIt("commonmark", {"html": False}).enable("table")
+_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
 def pdf(text: str, title: str, target: Path) -> None:
     """Write the PDF; nothing is fetched from anywhere."""
-    body = _PARSER.render(text)
+    body = _MARKDOWN.render(text)
     for start, kind in ((_UNHELD, "non"), (_BLANK, "blanc")):
         body = body.replace(f"<strong>{start}", f'<strong class="{kind}">{start}')
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
@@ -67,7 +67,7 @@ def word(text: str, title: str, target: Path, day: date) -> None:
     normal.font.name, normal.font.size = "Arial", Pt(10.5)
     language = normal.element.get_or_add_rPr().makeelement(qn("w:lang"), {qn("w:val"): "fr-FR"})
     normal.element.rPr.append(language)
-    _Writer(document).write(_PARSER.parse(text))
+    _Writer(document).write(_MARKDOWN.parse(text))
     made = BytesIO()
     document.save(made)
     with zipfile.ZipFile(made) as parts, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as out:
@@ -87,9 +87,9 @@ class _Writer:
         waiting = iter(tokens)
         for token in waiting:
             if token.type == "heading_open":
-                self._runs(self.document.add_heading(level=int(token.tag[1:]) - 1), next(waiting))
+                self._write_runs(self.document.add_heading(level=int(token.tag[1:]) - 1), next(waiting))
             elif token.type == "table_open":
-                self._table(waiting)
+                self._write_table(waiting)
             elif token.type in _LISTS:
                 self.lists.append(_LISTS[token.type])
             elif token.type in ("bullet_list_close", "ordered_list_close"):
@@ -98,9 +98,9 @@ class _Writer:
                 self.quoted = token.type.endswith("open")
             elif token.type == "inline":
                 style = self.lists[-1] if self.lists else "Intense Quote" if self.quoted else None
-                self._runs(self.document.add_paragraph(style=style), token)
+                self._write_runs(self.document.add_paragraph(style=style), token)
 
-    def _table(self, tokens: Iterator[Token]) -> None:
+    def _write_table(self, tokens: Iterator[Token]) -> None:
         rows: list[list[Token]] = []
         for token in tokens:
             if token.type == "tr_open":
@@ -112,10 +112,10 @@ class _Writer:
         table = self.document.add_table(len(rows), max(map(len, rows)), style="Table Grid")
         for line, row in zip(table.rows, rows, strict=True):
             for cell, token in zip(line.cells, row, strict=False):
-                self._runs(cell.paragraphs[0], token, bold=row is rows[0])
+                self._write_runs(cell.paragraphs[0], token, bold=row is rows[0])
 
     @staticmethod
-    def _runs(paragraph: Any, inline: Token, *, bold: bool = False) -> None:
+    def _write_runs(paragraph: Any, inline: Token, *, bold: bool = False) -> None:
         from docx.enum.text import WD_COLOR_INDEX
         from docx.shared import RGBColor
 

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-_NS = "{http://www.interieur.gouv.fr/ACTES#v1.1-20040216}"
+_ACTES_NAMESPACE = "{http://www.interieur.gouv.fr/ACTES#v1.1-20040216}"
 _IDACTE = re.compile(r"[0-9][0-9][0-9AB]-(\d{9})-(\d{4})(\d{2})(\d{2})-([a-zA-Z0-9_]{1,15})-([A-Z]{2})")
-_DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:Z|[+-][0-9]{2}:[0-9]{2})?")
+_XS_DATE_PATTERN = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:Z|[+-][0-9]{2}:[0-9]{2})?")
 RECEIPT = "ARActe.xml"
 _DOCTYPE = b"<!DOCTYPE"
 TEST = "TEST_"  # how the connector's test acts are numbered
-_DAYS = 1  # the machine's clock may be on the other side of midnight
+_MAX_CLOCK_DRIFT_DAYS = 1  # the machine's clock may be on the other side of midnight
 
 
 def receipt_fault(measures: Mapping[str, Any], receipt: bytes | None, siren: str, today: date) -> str:
@@ -37,34 +37,34 @@ def receipt_fault(measures: Mapping[str, Any], receipt: bytes | None, siren: str
         root = etree.fromstring(receipt, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
     except (etree.XMLSyntaxError, ValueError):
         return f"{RECEIPT} n'est pas du XML lisible"
-    identifier = root.get(f"{_NS}IDActe") or ""
+    identifier = root.get(f"{_ACTES_NAMESPACE}IDActe") or ""
     parts = _IDACTE.fullmatch(identifier)
-    if root.tag != f"{_NS}ARActe" or parts is None or _DOCTYPE in receipt:
+    if root.tag != f"{_ACTES_NAMESPACE}ARActe" or parts is None or _DOCTYPE in receipt:
         return f"{RECEIPT} n'est pas un ARActe"
     if parts[1] != siren:
         return f"{RECEIPT} est d'une autre commune (SIREN {parts[1]}, attendu {siren})"
     if not parts[5].startswith(TEST):
         return f"{RECEIPT} est d'un acte de la commune ({identifier}), pas d'un acte de test"
-    acts = root.findall(f"{_NS}ActeRecu")
+    acts = root.findall(f"{_ACTES_NAMESPACE}ActeRecu")
     act = acts[0] if len(acts) == 1 else None
     if (measures.get("idacte"), measures.get("numero")) != (identifier, parts[5]) or (
-        act is None or act.get(f"{_NS}NumeroInterne") != parts[5]
+        act is None or act.get(f"{_ACTES_NAMESPACE}NumeroInterne") != parts[5]
     ):
         return f"{RECEIPT} est d'un autre acte ({identifier})"
     try:
         decided = date(*map(int, parts.group(2, 3, 4)))
-        told = (act.get(f"{_NS}Date"), root.get(f"{_NS}DateReception"))
-        dates = [decided, *(_day(text or "") for text in told)]
+        told = (act.get(f"{_ACTES_NAMESPACE}Date"), root.get(f"{_ACTES_NAMESPACE}DateReception"))
+        dates = [decided, *(_parse_xs_date(text or "") for text in told)]
     except ValueError:
         return f"{RECEIPT} n'a pas de date valide"
-    if dates[0] != dates[1] or any(abs((one - today).days) > _DAYS for one in dates):
+    if dates[0] != dates[1] or any(abs((one - today).days) > _MAX_CLOCK_DRIFT_DAYS for one in dates):
         return f"{RECEIPT} n'est pas de ce passage (acte du {decided:%d/%m/%Y}, reçu le {dates[2]:%d/%m/%Y})"
     return ""
 
 
-def _day(text: str) -> date:
+def _parse_xs_date(text: str) -> date:
     """A day as xs:date writes it, with a time zone or without. Raises ValueError for the other forms of ISO 8601."""
-    found = _DAY.fullmatch(text)
+    found = _XS_DATE_PATTERN.fullmatch(text)
     if not found:
         raise ValueError(text)
     return date.fromisoformat(found[1])

@@ -23,7 +23,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.proof impor
 
 _MAX_PIXELS = 50_000_000
 _MAX_INFLATED = 64 << 20
-_NAME = re.compile(r"(?!\.)[\w.@+ -]{1,120}")
+_FILE_NAME_PATTERN = re.compile(r"(?!\.)[\w.@+ -]{1,120}")
 # XML that browsers draw or run, and the language of style sheets (https://www.w3.org/TR/xml-stylesheet).
 _ACTIVE_NAMESPACES = (
     "http://www.w3.org/1999/xhtml",
@@ -47,18 +47,18 @@ _ACTIVE_PDF = re.compile(
     re.IGNORECASE,
 )
 # Readers take a blank after the word, and a line end of any kind.
-_STREAM = re.compile(rb"stream[ \t\0]*(?:\r?\n|\r)")
+_PDF_STREAM_START = re.compile(rb"stream[ \t\0]*(?:\r?\n|\r)")
 _ZLIB = (b"x", b"h", b"X", b"8", b"H", b"\x18", b"(")  # what begins a zlib stream (RFC 1950, 2.2)
 _PNG = b"\x89PNG\r\n\x1a\n"
 # What makes a terminal, or the order of what is read, say something else.
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-class FileRefused(CreaticError, ValueError, cause="fichier"):
+class InvalidFileError(CreaticError, ValueError, cause="fichier"):
     """A file is not what may be kept; the message is French, without the file's name."""
 
 
-def _picture(content: bytes, kind: str) -> None:
+def _check_picture(content: bytes, kind: str) -> None:
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -66,11 +66,11 @@ def _picture(content: bytes, kind: str) -> None:
             width, height = picture.size
             picture.verify()
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise FileRefused(f"ce n'est pas une image {kind}") from error
+        raise InvalidFileError(f"ce n'est pas une image {kind}") from error
     if width * height > _MAX_PIXELS:
-        raise FileRefused(f"image de {width} × {height} points, démesurée")
+        raise InvalidFileError(f"image de {width} × {height} points, démesurée")
     if not (_png_ends(content) if kind == "PNG" else content.endswith(b"\xff\xd9")):
-        raise FileRefused("image suivie d'autre chose")
+        raise InvalidFileError("image suivie d'autre chose")
 
 
 def _png_ends(content: bytes) -> bool:
@@ -84,33 +84,33 @@ def _png_ends(content: bytes) -> bool:
     return False
 
 
-def _pdf(content: bytes) -> None:
+def _check_pdf(content: bytes) -> None:
     if not content.startswith(b"%PDF-"):
-        raise FileRefused("ce n'est pas un PDF")
+        raise InvalidFileError("ce n'est pas un PDF")
     left = _MAX_INFLATED
     parts = [content]
     whole, last = memoryview(content), content.rfind(b"endstream")
-    for found in _STREAM.finditer(content):
+    for found in _PDF_STREAM_START.finditer(content):
         start = found.end()
         # Only its own filter knows where a stream ends: `endstream` may stand inside.
         streams: list[bytes | memoryview] = [whole[start:]]
         if start <= last:
             end = content.index(b"endstream", start)
             left -= end - start
-            streams += _letters(content[start:end])
+            streams += _decode_text_filters(content[start:end])
         for stream in streams:
-            for part in (stream, _inflated(stream, max(left, 1))):
+            for part in (stream, _inflate_stream(stream, max(left, 1))):
                 if isinstance(part, bytes):
                     left -= len(part)
                     parts.append(part)
         if left <= 0:
-            raise FileRefused("PDF démesuré, une fois décompressé")
+            raise InvalidFileError("PDF démesuré, une fois décompressé")
     for part in parts:
         if active := _ACTIVE_PDF.search(part):
-            raise FileRefused(f"PDF qui contient plus que des pages ({active[0].decode()[1:]})")
+            raise InvalidFileError(f"PDF qui contient plus que des pages ({active[0].decode()[1:]})")
 
 
-def _inflated(stream: bytes | memoryview, most: int) -> bytes:
+def _inflate_stream(stream: bytes | memoryview, most: int) -> bytes:
     """What a zlib stream holds; nothing when it is none."""
     if not bytes(stream[:1]).startswith(_ZLIB):
         return b""
@@ -120,7 +120,7 @@ def _inflated(stream: bytes | memoryview, most: int) -> bytes:
         return b""
 
 
-def _letters(stream: bytes) -> Iterator[bytes]:
+def _decode_text_filters(stream: bytes) -> Iterator[bytes]:
     """What each filter of letters alone reads in a stream (ISO 32000-1, 7.4)."""
     if not stream.isascii():
         return
@@ -137,53 +137,53 @@ def _of_hex(letters: bytes) -> bytes:
     return bytes.fromhex((letters + b"0" * (len(letters) % 2)).decode())
 
 
-def _xml(content: bytes) -> None:
+def _check_xml(content: bytes) -> None:
     from lxml import etree
 
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
     try:
         root = etree.fromstring(content, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise FileRefused("ce n'est pas du XML lisible") from error
+        raise InvalidFileError("ce n'est pas du XML lisible") from error
     if root.getroottree().docinfo.internalDTD is not None:
-        raise FileRefused("XML avec une déclaration de type (DOCTYPE)")
+        raise InvalidFileError("XML avec une déclaration de type (DOCTYPE)")
     for node in (*root.itersiblings(preceding=True), *root.iter(), *root.itersiblings()):
         if isinstance(node, etree._ProcessingInstruction):
-            raise FileRefused(f"XML avec une instruction de traitement ({clean(str(node.target))[:40]})")
+            raise InvalidFileError(f"XML avec une instruction de traitement ({clean(str(node.target))[:40]})")
         spaces = node.nsmap.values() if isinstance(node.tag, str) else ()
         if any(str(space).rstrip("/#").casefold() in map(str.casefold, _ACTIVE_NAMESPACES) for space in spaces):
-            raise FileRefused("XML qu'un navigateur exécuterait (page, dessin ou feuille de style)")
+            raise InvalidFileError("XML qu'un navigateur exécuterait (page, dessin ou feuille de style)")
 
 
-def _text(content: bytes) -> str:
+def _check_text(content: bytes) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FileRefused("ce n'est pas du texte UTF-8") from error
+        raise InvalidFileError("ce n'est pas du texte UTF-8") from error
     if found := _CONTROLS.search(text):
-        raise FileRefused(f"ce n'est pas du texte (caractère U+{ord(found[0]):04X})")
+        raise InvalidFileError(f"ce n'est pas du texte (caractère U+{ord(found[0]):04X})")
     # What a browser does not know by its name, it recognizes by its beginning (https://mimesniff.spec.whatwg.org).
     if re.sub(r"^[\s\ufeff]+", "", text).startswith(("<", "%PDF-", "%!PS")):
-        raise FileRefused("texte qui se présente comme une page ou un document")
+        raise InvalidFileError("texte qui se présente comme une page ou un document")
     return text
 
 
-def _json(content: bytes) -> None:
+def _check_json(content: bytes) -> None:
     try:
-        json.loads(_text(content))
+        json.loads(_check_text(content))
     except (ValueError, RecursionError) as error:
-        raise error if isinstance(error, FileRefused) else FileRefused("ce n'est pas du JSON") from error
+        raise error if isinstance(error, InvalidFileError) else InvalidFileError("ce n'est pas du JSON") from error
 
 
 _CHECKS = {
-    ".png": lambda content: _picture(content, "PNG"),
-    ".jpg": lambda content: _picture(content, "JPEG"),
-    ".jpeg": lambda content: _picture(content, "JPEG"),
-    ".pdf": _pdf,
-    ".xml": _xml,
-    ".json": _json,
-    ".txt": _text,
-    ".log": _text,
+    ".png": lambda content: _check_picture(content, "PNG"),
+    ".jpg": lambda content: _check_picture(content, "JPEG"),
+    ".jpeg": lambda content: _check_picture(content, "JPEG"),
+    ".pdf": _check_pdf,
+    ".xml": _check_xml,
+    ".json": _check_json,
+    ".txt": _check_text,
+    ".log": _check_text,
 }
 
 
@@ -195,25 +195,25 @@ def check_file(name: str, content: bytes) -> None:
     """
     suffix = Path(name).suffix.lower()
     if suffix not in SUFFIXES:
-        raise FileRefused(f"type de fichier refusé ; attendu : {', '.join(SUFFIXES)}")
+        raise InvalidFileError(f"type de fichier refusé ; attendu : {', '.join(SUFFIXES)}")
     if len(content) > MAX_FILE:
-        raise FileRefused(f"{len(content) >> 20} Mio, {MAX_FILE >> 20} au plus")
+        raise InvalidFileError(f"{len(content) >> 20} Mio, {MAX_FILE >> 20} au plus")
     _CHECKS[suffix](content)
 
 
-def _content(item: Any) -> bytes:
+def _decode_content(item: Any) -> bytes:
     """Content of a file as the machine sends it (nom, octets, sha256, contenu in base64)."""
     packed = item.get("contenu") if isinstance(item, dict) else None
     if not isinstance(packed, str) or not isinstance(item.get("nom"), str):
-        raise FileRefused("envoi illisible (nom, contenu)")
+        raise InvalidFileError("envoi illisible (nom, contenu)")
     if len(packed) > MAX_FILE * 4 // 3 + 4:
-        raise FileRefused(f"plus de {MAX_FILE >> 20} Mio")
+        raise InvalidFileError(f"plus de {MAX_FILE >> 20} Mio")
     try:
         content = base64.b64decode(packed, validate=True)
     except ValueError as error:
-        raise FileRefused("contenu illisible (base64)") from error
+        raise InvalidFileError("contenu illisible (base64)") from error
     if hashlib.sha256(content).hexdigest() != item.get("sha256"):
-        raise FileRefused("modifié pendant son transfert : relancer")
+        raise InvalidFileError("modifié pendant son transfert : relancer")
     return content
 
 
@@ -237,13 +237,13 @@ def receive_files(folder: Path, prefix: str, files: Any) -> tuple[list[dict[str,
     for item in files[:MAX_FILES]:
         name = Path(str(item.get("nom") if isinstance(item, dict) else "")).name
         try:
-            content = _content(item)
-            if not _NAME.fullmatch(name):
-                raise FileRefused("nom de fichier refusé : lettres, chiffres, points et tirets, 120 au plus")
+            content = _decode_content(item)
+            if not _FILE_NAME_PATTERN.fullmatch(name):
+                raise InvalidFileError("nom de fichier refusé : lettres, chiffres, points et tirets, 120 au plus")
             if name.casefold() in kept:
-                raise FileRefused("deux fichiers de ce nom")
+                raise InvalidFileError("deux fichiers de ce nom")
             check_file(name, content)
-        except FileRefused as error:
+        except InvalidFileError as error:
             refused.append(f"{clean(name)[:120] or 'fichier sans nom'} : {error}")
             continue
         (folder / name).write_bytes(content)

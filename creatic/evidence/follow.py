@@ -91,7 +91,7 @@ def read_communes(inventory: Any, *, bench: bool) -> list[Commune]:
                 shown | {"territoire": territories.get(territory, territory)},
                 tuple(
                     sorted(
-                        (*(_host_info(host, hosted) for host in group.get_hosts()), *_carried(group)),
+                        (*(_host_info(host, hosted) for host in group.get_hosts()), *_unhosted_pcs(group)),
                         key=lambda info: (info.profile, info.name),
                     )
                 ),
@@ -132,7 +132,7 @@ def lacking_places(
         file: of the commune.
     """
     found: dict[str, dict[str, list[str]]] = {}
-    for name, asked in profiles.lacking(services, groups).items():
+    for name, asked in profiles.missing_profiles(services, groups).items():
         found.setdefault(profiles.load()[name].place, {})[name] = asked
     return {place: profiles.lacking_text(lacks, file) for place, lacks in found.items()}
 
@@ -155,7 +155,7 @@ def _host_info(host: Any, hosted: Iterable[Mapping[str, Any]] = ()) -> HostInfo:
     )
 
 
-def _carried(group: Any) -> list[HostInfo]:
+def _unhosted_pcs(group: Any) -> list[HostInfo]:
     """The PCs of a commune's group that are no hosts."""
     told = group.vars.get("creatic_postes_portes", ())
     return [HostInfo(str(one["nom"]), "commune_pc", system=str(one["systeme"]), is_carried=True) for one in told]
@@ -197,7 +197,7 @@ def restriction(arguments: Mapping[str, Any]) -> str:
     return f"lancé avec {' et '.join(options)} : une partie des tâches n'a pas été faite" if options else ""
 
 
-def standing(state: Mapping[str, Mapping[str, Any]], outgoing: Collection[str]) -> str:
+def readiness_summary(state: Mapping[str, Mapping[str, Any]], outgoing: Collection[str]) -> str:
     """How many communes are equipped and ready, of those whose machines are reached (French, one line).
 
     Args:
@@ -233,7 +233,7 @@ def table(reports: Mapping[str, Mapping[str, Any]], width: int, color: bool) -> 
         name = str(report["commune"].get("nom") or report["commune"]["slug"])
         cells = [place(report, key) for key in columns]
         grid.add(name, mark(report, "equipee"), *cells, mark(report, "prete"), gaps or "—")
-    return grid.drawn(width, color=color)
+    return grid.render_text(width, color=color)
 
 
 class Follower:
@@ -263,7 +263,7 @@ class Follower:
             return ""
         return PHASES.get(phase, "") if not all(host.incident for host in self.run.hosts.values()) else ""
 
-    def _event(self, name: str) -> HostRun | None:
+    def _host_run(self, name: str) -> HostRun | None:
         self._active.add(name)
         self._last_event[name] = time.monotonic()
         self.clock.end(name, self._last_event[name])
@@ -285,7 +285,7 @@ class Follower:
             result: the task's.
             counts: it is one of the deployment's tasks, no include.
         """
-        host = self._event(name)
+        host = self._host_run(name)
         if host is None:
             return
         if self.phase in ("deploiement", "correctifs") and counts:
@@ -312,7 +312,7 @@ class Follower:
             reached: the host answered.
             role: of the task; empty for none.
         """
-        host = self._event(name)
+        host = self._host_run(name)
         message = failure_message(result)
         reason, remedy = explain(message, reached=reached)
         nature = "echec" if reached else "injoignable"

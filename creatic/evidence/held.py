@@ -24,7 +24,7 @@ FILE = "places.json"
 Held = Mapping[str, Mapping[str, Any]]
 
 
-def noted(run: Run, communes: Iterable[Commune], before: Held) -> dict[str, dict[str, Any]]:
+def note_places(run: Run, communes: Iterable[Commune], before: Held) -> dict[str, dict[str, Any]]:
     """What is known of the places of communes that nobody reaches, after a run of the servers.
 
     Args:
@@ -45,23 +45,23 @@ def noted(run: Run, communes: Iterable[Commune], before: Held) -> dict[str, dict
     return found
 
 
-def known(home: Path) -> dict[str, dict[str, Any]]:
+def known_places(home: Path) -> dict[str, dict[str, Any]]:
     """The latest that is known of each commune's places, by short name, then by place.
 
     Args:
         home: state of the control node.
     """
     states = store.last_json(store.runs(home / "evidence"), "etat.json") or {}
-    found = {slug: _readable(one.get("services")) for slug, one in states.items() if isinstance(one, dict)}
+    found = {slug: _readable_places(one.get("services")) for slug, one in states.items() if isinstance(one, dict)}
     for slug, places in (store.last_json(store.runs(home / "serveurs"), FILE) or {}).items():
         mine = found.setdefault(slug, {})
-        for place, one in _readable(places).items():
+        for place, one in _readable_places(places).items():
             if place not in mine or moment(one) >= moment(mine[place]):
                 mine[place] = one
     return found
 
 
-def _readable(places: Any) -> dict[str, Any]:
+def _readable_places(places: Any) -> dict[str, Any]:
     return {place: one for place, one in places.items() if place in PLACES and one} if isinstance(places, dict) else {}
 
 

@@ -67,14 +67,14 @@ class Note:
         began = now().isoformat(timespec="milliseconds")
         self._id = secrets.token_hex(8)
         who = owner(os.getpid(), operator())
-        text = " ".join(_quoted(word) for word in command)
-        self._append({"id": self._id, "le": began, "par": who["proprietaire"], "commande": text, "qui": who})
+        text = " ".join(_quote_word(word) for word in command)
+        self._append_line({"id": self._id, "le": began, "par": who["proprietaire"], "commande": text, "qui": who})
 
     def end(self, result: str) -> None:
         """Note the end. Raises OSError."""
-        self._append({"id": self._id, "resultat": result, "secondes": round(time.monotonic() - self._clock, 1)})
+        self._append_line({"id": self._id, "resultat": result, "secondes": round(time.monotonic() - self._clock, 1)})
 
-    def _append(self, entry: dict[str, Any]) -> None:
+    def _append_line(self, entry: dict[str, Any]) -> None:
         append(self._path, (json.dumps(entry, ensure_ascii=False) + "\n").encode())
 
 
@@ -98,7 +98,7 @@ def read(home: Path, word: str = "") -> list[Entry]:
         except (ValueError, KeyError, TypeError):
             continue
         held |= entry
-    found = [_entry(held) for held in begun.values() if "commande" in held]
+    found = [_parse_entry(held) for held in begun.values() if "commande" in held]
     wanted = word.casefold()
     return [one for one in found if wanted in f"{one.command} {one.by} {one.result} {one.began}".casefold()]
 
@@ -117,20 +117,20 @@ def unattended(home: Path) -> dict[str, str]:
         elif one.result != GOING and one.by == f"{TIMER}@{socket.gethostname()}":
             last[command] = one
     return {
-        command: f"La tâche planifiée « {one.command} » a échoué {_moment(one.began)}. À faire : voyez pourquoi "
+        command: f"La tâche planifiée « {one.command} » a échoué {_format_moment(one.began)}. À faire : voyez pourquoi "
         f"(journalctl -u '{SERVICE.format(one.command.removeprefix('fab '))}'), corrigez, puis lancez {command}."
         for command, one in last.items()
     }
 
 
-def _moment(text: str) -> str:
+def _format_moment(text: str) -> str:
     try:
         return dt.datetime.fromisoformat(text).astimezone().strftime("le %d/%m/%Y à %H:%M")
     except ValueError:
         return "à une date illisible"
 
 
-def _entry(held: dict[str, Any]) -> Entry:
+def _parse_entry(held: dict[str, Any]) -> Entry:
     seconds = held.get("secondes")
     result = held.get("resultat") or (GOING if _goes_on(held.get("qui")) else f"{STOPPED}, sans fin")
     return Entry(
@@ -150,5 +150,5 @@ def _goes_on(who: Any) -> bool:
         return False
 
 
-def _quoted(word: str) -> str:
+def _quote_word(word: str) -> str:
     return word if word and all(char.isalnum() or char in "-_./:=,@&!" for char in word) else f'"{word}"'

@@ -21,7 +21,7 @@ from creatic.registry import wiring
 
 _IMAGES = (".png", ".jpg", ".jpeg")
 _ACT = ("idacte", "aracte_le", "numero", "transaction", "secondes")
-_LABELS = {
+_MEASURE_LABELS = {
     "idacte": "Identifiant de l'acte (IDActe)",
     "aracte_le": "ARActe reçu",
     "numero": "Numéro de l'acte",
@@ -35,7 +35,7 @@ _LABELS = {
     "url": "Adresse",
 }
 # Words of the commune files → words of a French page.
-_WORDS = {
+_VALUE_WORDS = {
     "petite": "Petite",
     "moyenne": "Moyenne",
     "grande": "Grande",
@@ -46,12 +46,12 @@ _WORDS = {
     "deliberations": "délibérations",
     "ged": "GED",
 }
-_SIZES = ("petite", "moyenne", "grande")
+_COMMUNE_SIZE_ROWS = ("petite", "moyenne", "grande")
 
 
 def label(key: str) -> str:
     """A measure's name, readable: ``date_fin`` → « Date fin »."""
-    text = _LABELS.get(key) or key.removesuffix("_s").replace("_", " ")
+    text = _MEASURE_LABELS.get(key) or key.removesuffix("_s").replace("_", " ")
     return text[:1].upper() + text[1:]
 
 
@@ -88,7 +88,7 @@ def _days_left(end: str, at: str) -> int:
     return (moment(end) - moment(at)).days
 
 
-def _percent(part: int, whole: int) -> int:
+def _percent_of(part: int, whole: int) -> int:
     return round(100 * part / whole) if whole else 0
 
 
@@ -108,7 +108,7 @@ def sentence(text: str) -> str:
     return text if "://" in text.partition(" ")[0] else text[:1].upper() + text[1:]
 
 
-def _ordered(measures: Mapping[str, Any]) -> dict[str, Any]:
+def _ordered_measures(measures: Mapping[str, Any]) -> dict[str, Any]:
     """Measures of the act, the ones that name it first."""
     return {key: measures[key] for key in (*_ACT, *measures) if key in measures}
 
@@ -129,11 +129,11 @@ ENVIRONMENT.filters.update(
     day_and_hour=words.day_and_hour,
     duration=words.duration,
     size=words.size,
-    percent=_percent,
+    percent=_percent_of,
     path=lambda text: quote(str(text)),
     sentence=sentence,
-    ordered=_ordered,
-    word=lambda text: _WORDS.get(str(text), str(text)),
+    ordered=_ordered_measures,
+    word=lambda text: _VALUE_WORDS.get(str(text), str(text)),
 )
 ENVIRONMENT.globals.update(
     DIGESTS=evidence_seal.DIGESTS,
@@ -196,7 +196,7 @@ def commune_page(report: Mapping[str, Any]) -> str:
         asked=len(asked) + len(services),
         made=sum((host["nom"], key) in done for host, key in asked)
         + sum(service["etat"] == "prouve" for service in services),
-        seconds=_span(report),
+        seconds=_run_seconds(report),
         acts=[(host, proof) for host, proof in proofs if proof["cle"] == "acte"],
         pictures=[(host, item) for host, item in files if item["chemin"].lower().endswith(_IMAGES)],
         papers=[(host, item) for host, item in files if not item["chemin"].lower().endswith(_IMAGES)],
@@ -204,12 +204,12 @@ def commune_page(report: Mapping[str, Any]) -> str:
     )
 
 
-def _span(report: Mapping[str, Any]) -> float:
+def _run_seconds(report: Mapping[str, Any]) -> float:
     span = datetime.fromisoformat(report["fin"]) - datetime.fromisoformat(report["debut"])
     return span.total_seconds()
 
 
-def _groups(state: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+def _group_communes(state: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {}
     for item in state.values():
         raw = item["commune"].get(key)
@@ -219,7 +219,7 @@ def _groups(state: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
         group["total"] += 1
         group["equipees"] += item["equipee"]
         group["pretes"] += item["prete"]
-    order = list(_SIZES) if key == "taille" else sorted(groups, key=lambda name: (len(name), name))
+    order = list(_COMMUNE_SIZE_ROWS) if key == "taille" else sorted(groups, key=lambda name: (len(name), name))
     if key == "territoire":
         order = sorted(groups)
     return [groups[name] for name in order if name in groups]
@@ -237,9 +237,9 @@ def index_page(passage: Mapping[str, Any], state: Mapping[str, Any]) -> str:
         ready=sum(item["prete"] for item in rows),
         never=sum(not item["hotes"] for item in rows),
         breakdowns=[
-            ("Par territoire", "Territoire", _groups(state, "territoire")),
-            ("Par taille", "Taille", _groups(state, "taille")),
-            ("Par vague", "Vague", _groups(state, "vague")),
+            ("Par territoire", "Territoire", _group_communes(state, "territoire")),
+            ("Par taille", "Taille", _group_communes(state, "taille")),
+            ("Par vague", "Vague", _group_communes(state, "vague")),
         ],
     )
 

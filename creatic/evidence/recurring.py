@@ -23,7 +23,7 @@ from creatic.evidence.store import TIMER_VARIABLE
 
 FILE = "constats.json"
 # Days left, percents: the same fault has others the next night. Those of a name or of an address are part of it.
-_NUMBER = re.compile(r"(?<![\w.-])\d+(,\d+)?(?![\w.-])")
+_FAULT_NUMBER_PATTERN = re.compile(r"(?<![\w.-])\d+(,\d+)?(?![\w.-])")
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ def judge(home: Path, command: str, faults: Iterable[str], today: dt.date) -> Fo
     Raises:
         OSError: a timer cannot keep it.
     """
-    whole = _read(home / FILE)
+    whole = _read_faults(home / FILE)
     before, now, known, news = whole.get(command, {}), dict[str, str](), dict[str, dt.date](), list[str]()
     for text in faults:
-        key = _NUMBER.sub("…", text)
+        key = _FAULT_NUMBER_PATTERN.sub("…", text)
         try:
             known[text] = dt.date.fromisoformat(before[key])
         except (KeyError, TypeError, ValueError):
@@ -76,7 +76,7 @@ def judge(home: Path, command: str, faults: Iterable[str], today: dt.date) -> Fo
     return Found(known, tuple(news))
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
+def _read_faults(path: Path) -> dict[str, dict[str, Any]]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -15,13 +15,13 @@ from xml.sax.saxutils import escape
 MASK = "«masqué»"
 _MAX_TEXT = 200_000  # characters of one text inside an XML document
 
-_WORDS = (
+_SENSITIVE_NAMES_PATTERN = (
     r"(?:passw(?:or)?ds?|passphrases?|passcodes?|pass(?![a-z])|pwd|secrets?|tokens?|credentials?|psk|cookies?|bearer"
     r"|authorization|mots?[ _-]?de[ _-]?passe|motdepasse|mdp|jetons?|phrases?[ _-]secr[eè]tes?|cl[eé]s?[ _-]priv[eé]es?"
     r"|codes?[ _-]pin"
     r"|(?:api|recovery|access|private|encryption|luks|master|shared|session|signing|hmac|aes|wireguard)[ _-]?keys?)"
 )
-_NAME = rf"{_WORDS}[\w.-]{{0,40}}"
+_SECRET_KEY = rf"{_SENSITIVE_NAMES_PATTERN}[\w.-]{{0,40}}"
 _IS = r"\s*(?:!?[:=\uff1a]+>?|->|→|~)[ \t]*"
 _MARK = r"(?:\\*[\"'`]|&(?:quot|apos|\#34|\#39|\#x22|\#x27);)?"  # a quote, or what XML writes for one
 # What announces a secret: a name and a sign; a name and a quoted text; a line of a name and a word; an option of a
@@ -29,12 +29,12 @@ _MARK = r"(?:\\*[\"'`]|&(?:quot|apos|\#34|\#39|\#x22|\#x27);)?"  # a quote, or w
 _LEAD = re.compile(
     rf"""(?imx)
     \b(?:name|key|nom|cl[eé]|variable|var|id|field|champ|param\w{{0,8}})\\*["']?{_IS}\\*["']?
-      [\w.-]{{0,40}}?{_NAME}\\*["']?[^\n]{{0,80}}\n?[^\n]{{0,80}}?\b(?:value|valeur|val|content)\\*["']?{_IS}
-    | (?<![\w-])--?[\w-]{{0,40}}?{_NAME}[ \t]+
-    | (?:(?<![\w-])--?[\w-]{{0,40}}?|\([ \t]*[bu]?\\*["'][\w.-]{{0,40}}?){_NAME}\\*["'][ \t]*,\s*[bu]?(?=\\*["'])
+      [\w.-]{{0,40}}?{_SECRET_KEY}\\*["']?[^\n]{{0,80}}\n?[^\n]{{0,80}}?\b(?:value|valeur|val|content)\\*["']?{_IS}
+    | (?<![\w-])--?[\w-]{{0,40}}?{_SECRET_KEY}[ \t]+
+    | (?:(?<![\w-])--?[\w-]{{0,40}}?|\([ \t]*[bu]?\\*["'][\w.-]{{0,40}}?){_SECRET_KEY}\\*["'][ \t]*,\s*[bu]?(?=\\*["'])
     | \bsshpass[ \t]+-p[ \t]* | (?<!\S)(?:-u[ \t=]*|--user[ \t=]+)[^\s:]{{1,60}}:(?=\S)
-    | ^[ \t+>-]*[\w.-]{{0,40}}?{_NAME}[ \t]+(?=\S+[ \t]*$)
-    | {_NAME}(?:{_MARK}(?:\[[^\]\n]{{0,60}}\])?\]?{_IS}|[ \t]+(?=\\*["'])|(?=\([ \t]*[a-z]?["'])
+    | ^[ \t+>-]*[\w.-]{{0,40}}?{_SECRET_KEY}[ \t]+(?=\S+[ \t]*$)
+    | {_SECRET_KEY}(?:{_MARK}(?:\[[^\]\n]{{0,60}}\])?\]?{_IS}|[ \t]+(?=\\*["'])|(?=\([ \t]*[a-z]?["'])
              |(?:[ \t]+[\w-]{{1,30}}){{1,4}}[ \t]*:[ \t]+
              |(?:[ \t]+[\w-]{{1,30}}){{0,4}}[ \t]+(?:est|is|was|[ée]tait|vaut)[ \t]+(?=[«"'`]|\S*\d))
     """
@@ -42,8 +42,8 @@ _LEAD = re.compile(
 _QUOTE = re.compile(r"\\*[\"'`]")
 _BARE = re.compile(r"(?:null|true|false|None|True|False|-?\d+(?:\.\d+)?)(?=\s*[,}\])])")
 # After a quoted value: its end, or what is plainly something else.
-_ENDED = re.compile(r"[ \t]*(?:$|[,;})\]>&]|/>|\S{1,60}\s*[:=])", re.MULTILINE)
-_MARGIN = re.compile(r"(?:E(?=\s)|[+\-?>](?!-))?[ \t]*(?:- )*")
+_VALUE_END_PATTERN = re.compile(r"[ \t]*(?:$|[,;})\]>&]|/>|\S{1,60}\s*[:=])", re.MULTILINE)
+_LINE_MARGIN_PATTERN = re.compile(r"(?:E(?=\s)|[+\-?>](?!-))?[ \t]*(?:- )*")
 _OPENING = {"[": "]", "{": "}", "(": ")"}
 
 _KEY_BLOCK = re.compile(
@@ -53,15 +53,17 @@ _HASH = re.compile(r"\$(?:g?y|[1567]|2[aby]|apr1|argon2\w*|pbkdf2\w*)\$[\w./$=,+
 # The last @ ends what tells who asks: a password may hold one, or a slash. A token alone stands where a name would.
 _TOKEN = re.compile(r"\beyJ[\w-]{6,}\.[\w-]{4,}\.[\w-]+|\bAGE-SECRET-KEY-1\w+")  # JWT, age
 _URL = re.compile(r"(\w://[^\s/:@]{0,200}:)[^\s\"'<>]{1,200}(?=@)|(\w://)[^\s/:@]{16,200}(?=@)")
-_ESCAPED = re.compile(r"\\u00(3[0-9]|[46][1-9a-fA-F]|[57][0-9aA])")  # a letter or a digit, as JSON may write it
+_ESCAPED_LETTER_PATTERN = re.compile(
+    r"\\u00(3[0-9]|[46][1-9a-fA-F]|[57][0-9aA])"
+)  # a letter or a digit, as JSON may write it
 _BEARER = re.compile(r"(?i)\b(bearer|basic)([ \t]+)(?=[\w.~+/=-]*[\d.~+/=-])[\w.~+/=-]{8,}|(?<=bearer )[\w.~+/=-]{6,}")
 _ELEMENT = re.compile(
-    rf"""(?ixs)(?P<tag><(?P<name>[\w:.-]{{0,40}}?{_WORDS}[\w:.-]{{0,40}})(?:\s[^<>]{{0,400}})?(?<!/)>
-      | <[\w:.-]+\s[^<>]{{0,200}}?=\s*["'][\w.-]{{0,40}}?{_NAME}["'][^<>]{{0,200}}(?<!/)>)
+    rf"""(?ixs)(?P<tag><(?P<name>[\w:.-]{{0,40}}?{_SENSITIVE_NAMES_PATTERN}[\w:.-]{{0,40}})(?:\s[^<>]{{0,400}})?(?<!/)>
+      | <[\w:.-]+\s[^<>]{{0,200}}?=\s*["'][\w.-]{{0,40}}?{_SECRET_KEY}["'][^<>]{{0,200}}(?<!/)>)
     (?P<value>\s*<!\[CDATA\[.{{0,2000}}?\]\]>|(?(name).{{1,500}}?(?=</(?P=name)\s*>)|(?!))|[^<]+)"""
 )
-_SECRET_NAME = re.compile(rf"(?i)(?:.*[^a-z0-9])?{_NAME}")
-_XML = re.compile(r"\s*<\?xml[^>]*\?>")
+_SECRET_NAME = re.compile(rf"(?i)(?:.*[^a-z0-9])?{_SECRET_KEY}")
+_XML_DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 _NAMING = ("name", "key", "id", "nom", "cle", "variable")  # elements that tell what the next one is
 _LEAD_MAX = 500  # characters before a text's end where something may announce what follows
 # Written by the tests' own code, from the inventory: what tells to whom a result belongs.
@@ -109,9 +111,9 @@ def _bracketed_end(text: str, at: int) -> int:
     return -1
 
 
-def _column(line: str) -> int:
+def _content_column(line: str) -> int:
     """Where the content of a line begins, the margin of a difference or of pytest and a list's dash left out."""
-    found = _MARGIN.match(line)
+    found = _LINE_MARGIN_PATTERN.match(line)
     return found.end() if found else 0
 
 
@@ -123,7 +125,7 @@ def _line_end(text: str, at: int) -> int:
 def _block_end(text: str, key: int, value: int) -> int:
     """End of a value without quotes: its line, and those after it which are further from the margin than its name."""
     start = text.rfind("\n", 0, key) + 1
-    column = _column(text[start : _line_end(text, start)])
+    column = _content_column(text[start : _line_end(text, start)])
     end = _line_end(text, value)
     first = text[value:end].strip()
     alone = not first or re.fullmatch(r"[|>][+-]?\d?", first) is not None  # the value is all on other lines
@@ -131,7 +133,7 @@ def _block_end(text: str, key: int, value: int) -> int:
     while end < len(text):
         following = _line_end(text, blank + 1)
         line = text[blank + 1 : following]
-        margin = _column(line)
+        margin = _content_column(line)
         if not line[margin:].strip():
             blank = following
         elif margin > column or (alone and not re.search(r"[:=]", line)) or text[end - 1] == "\\":
@@ -144,14 +146,14 @@ def _block_end(text: str, key: int, value: int) -> int:
     return end
 
 
-def _value(text: str, key: int, at: int) -> tuple[int, str]:
+def _value_end(text: str, key: int, at: int) -> tuple[int, str]:
     """End of the value that begins at a position, and what stands for it."""
     if bare := _BARE.match(text, at):
         return bare.end(), f'"{MASK}"'
     if quote := _QUOTE.match(text, at):
         end = _quoted_end(text, at)
         if end > 0:
-            if _ENDED.match(text, end):
+            if _VALUE_END_PATTERN.match(text, end):
                 return end, f"{quote[0]}{MASK}{quote[0]}"
             return _line_end(text, end), MASK
     elif text[at : at + 1] in _OPENING:
@@ -161,16 +163,16 @@ def _value(text: str, key: int, at: int) -> tuple[int, str]:
     return _block_end(text, key, at), MASK
 
 
-def _spellings(secret: str) -> set[str]:
+def _secret_spellings(secret: str) -> set[str]:
     """How a known secret may be written."""
     plain = {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
     plain |= {secret.replace("'", "'\"'\"'"), secret.replace("'", "\\'"), secret.replace("'", "''")}
     plain |= {escape(one, extra) for one in tuple(plain) for extra in ({}, {'"': "&quot;"})}
     plain |= {urllib.parse.quote(secret), urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret)}
-    return plain | _encoded(secret.encode(errors="replace"))
+    return plain | _encoded_forms(secret.encode(errors="replace"))
 
 
-def _encoded(secret: bytes) -> set[str]:
+def _encoded_forms(secret: bytes) -> set[str]:
     """A secret in hexadecimal, and in base64 wherever it stands in what was encoded with it."""
     found = {secret.hex(), secret.hex().upper()}
     for before in range(3):
@@ -182,17 +184,17 @@ def _encoded(secret: bytes) -> set[str]:
 
 
 def _redact_text(text: str, secrets: Iterable[str]) -> str:
-    text = _KEY_BLOCK.sub(MASK, _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text))
+    text = _KEY_BLOCK.sub(MASK, _ESCAPED_LETTER_PATTERN.sub(lambda found: chr(int(found[1], 16)), text))
     for secret in secrets:
         if len(secret) >= 6:
-            for written in sorted(_spellings(secret), key=len, reverse=True):
+            for written in sorted(_secret_spellings(secret), key=len, reverse=True):
                 text = text.replace(written, MASK)
     text = _URL.sub(lambda found: f"{found[1] or found[2]}{MASK}", _TOKEN.sub(MASK, _HASH.sub(MASK, text)))
     text = _ELEMENT.sub(lambda found: found["tag"] + MASK, text)
     text = _BEARER.sub(lambda found: f"{found[1] or ''}{found[2] or ''}{MASK}", text)
     parts, at = [], 0
     while found := _LEAD.search(text, at):
-        end, shown = _value(text, found.start(), found.end())
+        end, shown = _value_end(text, found.start(), found.end())
         if not text[found.end() : end].strip():
             end, shown = found.end(), ""
         parts += [text[at : found.end()], shown]
@@ -292,6 +294,6 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
         secrets: known ones, hidden however they are written; those under 6 characters are left out.
     """
     known = sorted(set(secrets), key=len, reverse=True)
-    if (head := _XML.match(text)) and (document := _redact_xml(text, head[0], known)) is not None:
+    if (head := _XML_DECLARATION.match(text)) and (document := _redact_xml(text, head[0], known)) is not None:
         return document
     return _redact_text(text, known)

@@ -199,7 +199,7 @@ class Run:
     pcs: dict[str, HostRun] = field(default_factory=dict)
 
 
-def _missing(host: str, subject: str, reason: str, remedy: str) -> dict[str, str]:
+def _build_gap(host: str, subject: str, reason: str, remedy: str) -> dict[str, str]:
     return {"hote": host, "objet": subject, "raison": reason, "remede": remedy}
 
 
@@ -216,7 +216,7 @@ def _proof_gaps(host: HostInfo, run: HostRun, again: str) -> list[dict[str, str]
     proofs = {proof["cle"]: proof for proof in run.proofs}
     incident = run.incident
     if incident and not proofs:
-        return [_missing(host.name, f"{host.label} : preuves", incident["raison"], incident["remede"])]
+        return [_build_gap(host.name, f"{host.label} : preuves", incident["raison"], incident["remede"])]
     gaps = []
     for key, label in host.required.items():
         proof = proofs.get(key)
@@ -225,14 +225,14 @@ def _proof_gaps(host: HostInfo, run: HostRun, again: str) -> list[dict[str, str]
         subject = f"{host.label} : {label}"
         if proof:
             remedy = proof.get("remede") or f"Corriger, puis relancer : {again}."
-            gaps.append(_missing(host.name, subject, proof["detail"] or "preuve en échec", remedy))
+            gaps.append(_build_gap(host.name, subject, proof["detail"] or "preuve en échec", remedy))
         elif incident:
-            gaps.append(_missing(host.name, subject, incident["raison"], incident["remede"]))
+            gaps.append(_build_gap(host.name, subject, incident["raison"], incident["remede"]))
         elif host.system == "windows":
             remedy = "Ouvrir le site du TdT depuis le poste et joindre la capture au dossier de la commune."
-            gaps.append(_missing(host.name, subject, "preuve non automatisée sur Windows", remedy))
+            gaps.append(_build_gap(host.name, subject, "preuve non automatisée sur Windows", remedy))
         else:
-            gaps.append(_missing(host.name, subject, "preuve non faite", f"Relancer : {again}."))
+            gaps.append(_build_gap(host.name, subject, "preuve non faite", f"Relancer : {again}."))
     return gaps
 
 
@@ -240,9 +240,9 @@ def _host_gaps(host: HostInfo, run: HostRun | None, last: Mapping[str, Any] | No
     status = _host_status(run)
     if run is None:
         known = f"dernier état : {last['resume']}, {day(last['date'])}" if last else "jamais déployé"
-        return [_missing(host.name, host.label, f"non vérifié dans ce passage ({known})", f"Lancer : {again}.")]
+        return [_build_gap(host.name, host.label, f"non vérifié dans ce passage ({known})", f"Lancer : {again}.")]
     remedy = f"Cette machine répond mal, ou ment : la vérifier, puis relancer : {again}."
-    refused = [_missing(host.name, f"{host.label} : réponse refusée", reason, remedy) for reason in run.refused]
+    refused = [_build_gap(host.name, f"{host.label} : réponse refusée", reason, remedy) for reason in run.refused]
     if status == "deploye":
         return refused or _proof_gaps(host, run, again)
     if run.incident:
@@ -251,10 +251,10 @@ def _host_gaps(host: HostInfo, run: HostRun | None, last: Mapping[str, Any] | No
         where = f" pendant « {PHASES[run.incident['phase']]} »" if status == "injoignable" else ""
         if status == "echec" and run.incident["phase"] == "deploiement" and run.incident["tache"]:
             where = f" de « {run.incident['tache']} »"
-        return [*refused, _missing(host.name, host.label, f"{lead}{where} : {reason}", remedy)]
+        return [*refused, _build_gap(host.name, host.label, f"{lead}{where} : {reason}", remedy)]
     return [
         *refused,
-        _missing(host.name, host.label, "le déploiement s'est arrêté avant cet hôte", f"Relancer : {again}."),
+        _build_gap(host.name, host.label, "le déploiement s'est arrêté avant cet hôte", f"Relancer : {again}."),
     ]
 
 
@@ -281,12 +281,12 @@ def _provers_of(place: str, commune: Commune, run: Run) -> list[tuple[str, dict[
     return found or [("connecteur de la commune", None)]
 
 
-def _place(place: str, commune: Commune, run: Run, again: str) -> dict[str, Any]:
+def _assess_place(place: str, commune: Commune, run: Run, again: str) -> dict[str, Any]:
     """What this run shows of a commune's place on the servers."""
     servers = commune.servers.get(place, ())
     gaps: list[dict[str, str]] = []
     if place in commune.lacking:
-        gaps.append(_missing("", PLACES[place], *commune.lacking[place]))
+        gaps.append(_build_gap("", PLACES[place], *commune.lacking[place]))
     for info in servers:
         gaps += _host_gaps(info, run.hosts.get(info.name), None, again)
     provers = _provers_of(place, commune, run)
@@ -294,7 +294,7 @@ def _place(place: str, commune: Commune, run: Run, again: str) -> dict[str, Any]
         if proof is None or proof["verdict"] != "ok":
             reason = (proof["detail"] or "preuve en échec") if proof else "preuve non faite"
             remedy = (proof or {}).get("remede") or f"Corriger, puis relancer : {again}."
-            gaps.append(_missing("", label, reason, remedy))
+            gaps.append(_build_gap("", label, reason, remedy))
     proof = provers[0][1]
     for gap in gaps:
         # A server's name would pass for one of the commune's hosts.
@@ -316,7 +316,7 @@ def _place(place: str, commune: Commune, run: Run, again: str) -> dict[str, Any]
     }
 
 
-def _left(place: str, commune: Commune, run: Run) -> bool:
+def _is_place_removed(place: str, commune: Commune, run: Run) -> bool:
     """Whether a place that the commune's file no longer asks for was taken back from every server in this run."""
     if run.restriction:
         return False
@@ -329,15 +329,15 @@ def _description_gaps(commune: Commune) -> list[dict[str, str]]:
     for profile, name in PROFILES.items():
         if not any(host.profile == profile for host in commune.hosts):
             remedy = f"Le décrire dans {(commune.source or {}).get('nom') or commune.slug + '.yml'}."
-            gaps.append(_missing("", f"{name} de la commune", f"aucun {name} décrit", remedy))
+            gaps.append(_build_gap("", f"{name} de la commune", f"aucun {name} décrit", remedy))
     return gaps + [
-        _missing("", f"formalité : {one['libelle']}", one["raison"], one["remede"])
+        _build_gap("", f"formalité : {one['libelle']}", one["raison"], one["remede"])
         for one in commune.formalities
         if one["etat"] == "manque"
     ]
 
 
-def _summary(host: HostInfo, run: HostRun, gaps: list[dict[str, str]]) -> str:
+def _summarize_host(host: HostInfo, run: HostRun, gaps: list[dict[str, str]]) -> str:
     status = _host_status(run)
     if status != "deploye":
         return {"injoignable": "injoignable", "echec": "déploiement en échec"}.get(status, "non atteint")
@@ -382,7 +382,7 @@ def assess(
                 "systeme": info.system,
                 "etat": _host_status(host),
                 "prouve": host is not None and not host_gaps,
-                "resume": _summary(info, host, host_gaps) if host else "non vérifié dans ce passage",
+                "resume": _summarize_host(info, host, host_gaps) if host else "non vérifié dans ce passage",
                 "incident": record.incident,
                 "taches": {"executees": record.executed, "changees": record.changed},
                 "durees_s": {phase: round(value, 1) for phase, value in record.seconds.items()},
@@ -394,14 +394,14 @@ def assess(
                 "fini": record.over.isoformat(timespec="seconds") if record.over else None,
             }
         )
-    withdrawn = [place for place in leaving if _left(place, commune, run)]
+    withdrawn = [place for place in leaving if _is_place_removed(place, commune, run)]
     for place in leaving:
         told = (
             "retiré dans ce passage" if place in withdrawn else f"pas encore retiré des serveurs ; relancer : {again}"
         )
         reserves.append({"hote": "", "objet": PLACES[place], "raison": f"n'est plus demandé : {told}"})
     services = [
-        dict((held or {}).get(place) or _place(place, commune, run, again))
+        dict((held or {}).get(place) or _assess_place(place, commune, run, again))
         for place in PLACES
         if place in commune.places
     ]
@@ -409,7 +409,7 @@ def assess(
     complete = bool(hosts) and all(host["etat"] != "non_vise" for host in hosts) and not run.restriction
     equipped = complete and all(host["etat"] == "deploye" for host in hosts)
     if run.restriction:
-        gaps.insert(0, _missing("", "passage restreint", run.restriction, f"Lancer sans restriction : {again}."))
+        gaps.insert(0, _build_gap("", "passage restreint", run.restriction, f"Lancer sans restriction : {again}."))
     return {
         "version": 1,
         "passage": run.run_id,
@@ -439,11 +439,11 @@ def leaving_of(places: Iterable[str], known: Mapping[str, Any]) -> list[str]:
         places: those that it asks for.
         known: its last known state (from `merge_state`).
     """
-    had = {*_proven(known), *known.get("retraits", ())}
+    had = {*_proven_places(known), *known.get("retraits", ())}
     return [place for place in PLACES if place in had - {*places}]
 
 
-def _proven(known: Mapping[str, Any]) -> dict[str, Any]:
+def _proven_places(known: Mapping[str, Any]) -> dict[str, Any]:
     """The places of which the last known state says something."""
     return {place: found for place, found in known.get("services", {}).items() if found}
 
@@ -461,7 +461,7 @@ def remembered(state: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     return {one["slug"]: {"nom": one["nom"], "siren": one["siren"], "passage": last} for one in hosted}
 
 
-def _remembered(
+def _remember_entities(
     commune: Commune, report: Mapping[str, Any] | None, known: Mapping[str, Any]
 ) -> dict[str, dict[str, str]]:
     """Entities that runs met, one that is no longer in the file among them: life/absent.py asks what became of it."""
@@ -508,7 +508,7 @@ def merge_state(
                         "resume": host["resume"],
                         "manques": [gap for gap in whole["manques"] if gap["hote"] == host["nom"]],
                     }
-        services = {place: found for place, found in _proven(known).items() if place in commune.places}
+        services = {place: found for place, found in _proven_places(known).items() if place in commune.places}
         if whole:
             services |= {
                 service["cle"]: {
@@ -526,13 +526,13 @@ def merge_state(
             gaps += (
                 hosts[info.name]["manques"]
                 if info.name in hosts
-                else [_missing(info.name, info.label, "jamais déployé", again)]
+                else [_build_gap(info.name, info.label, "jamais déployé", again)]
             )
         for place in commune.places:
             gaps += (
                 services[place]["manques"]
                 if place in services
-                else [_missing("", PLACES[place], "jamais vérifié", again)]
+                else [_build_gap("", PLACES[place], "jamais vérifié", again)]
             )
         every = bool(commune.hosts) and len(hosts) == len(commune.hosts)
         dates = sorted(host["date"] for host in hosts.values())
@@ -544,7 +544,7 @@ def merge_state(
             "equipee": equipped,
             "prete": equipped and not gaps and all(host["prouve"] for host in hosts.values()),
             "services": {place: services.get(place) for place in commune.places},
-            "entites": _remembered(commune, report, known),
+            "entites": _remember_entities(commune, report, known),
             "retraits": [
                 one for one in leaving_of(commune.places, known) if not report or one not in report["retires"]
             ],

@@ -42,8 +42,8 @@ openssl ts -reply -in {TIMESTAMP} -token_out |
 # Policy of the groupement's own timestamping unit (same private arc as the lab's certificate policies).
 _TSA_POLICY = "1.3.6.1.4.1.59999.59.2.1"
 # The organization is the authority's own; versions before 1.0.0 wrote this one, whatever the authority's.
-_BEFORE = "O=Groupement Cre@tic,C=FR"
-_NAMES = ("-noout", "-subject", "-issuer", "-nameopt", "RFC2253,utf8,-esc_msb")
+_FORMER_ORGANIZATION = "O=Groupement Cre@tic,C=FR"
+_SEAL_NAME_OPTIONS = ("-noout", "-subject", "-issuer", "-nameopt", "RFC2253,utf8,-esc_msb")
 _DIGEST_LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
 
@@ -165,16 +165,16 @@ def signed_by(
         return (done.stderr or "asn1") if done.returncode or "depth lookup" in done.stderr else ""
 
 
-def _stranger(signer: Path, name: str) -> str:
+def _wrong_issuer_reason(signer: Path, name: str) -> str:
     """Say (French) who made it and who should have, when a certificate is not the groupement's of this name."""
-    told = dict(line.split("=", 1) for line in openssl("x509", "-in", signer, *_NAMES).stdout.splitlines())
+    told = dict(line.split("=", 1) for line in openssl("x509", "-in", signer, *_SEAL_NAME_OPTIONS).stdout.splitlines())
     organization = re.sub(r"\ACN=(?:[^,+\\]|\\.)*,", "", told["issuer"])
-    if told["subject"] in (f"CN={name},{organization}", f"CN={name},{_BEFORE}"):
+    if told["subject"] in (f"CN={name},{organization}", f"CN={name},{_FORMER_ORGANIZATION}"):
         return ""
     return f"vient de « {told['subject']} », et non de « CN={name},{organization} »"
 
 
-def _must(what: str, *arguments: str | Path) -> None:
+def _require_openssl(what: str, *arguments: str | Path) -> None:
     done = openssl(*arguments)
     if done.returncode:
         reason = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "sans message")
@@ -206,7 +206,7 @@ def seal(folder: Path, keys: SealKeys) -> None:
                 f"le certificat qui signe les preuves n'est pas encore fait ({path} est introuvable). "
                 "À faire : fab serveurs ou fab audit, qui le font, puis relancez"
             )
-    _must(
+    _require_openssl(
         "La signature",
         *("cms", "-sign", "-binary", "-cades", "-md", "sha256", "-outform", "DER"),
         *("-signer", keys.signature.certificate, "-inkey", keys.signature.key, "-certfile", keys.chain),
@@ -224,10 +224,10 @@ def seal(folder: Path, keys: SealKeys) -> None:
             encoding="utf-8",
         )
         request = ("-data", folder / SIGNATURE, "-sha256", "-cert", "-out", query)
-        _must("La demande d'horodatage", "ts", "-query", *request)
+        _require_openssl("La demande d'horodatage", "ts", "-query", *request)
         signer = ("-signer", keys.tsa.certificate, "-inkey", keys.tsa.key)
         answer = ("-queryfile", query, "-out", folder / TIMESTAMP)
-        _must("L'horodatage", "ts", "-reply", "-config", config, *signer, *answer)
+        _require_openssl("L'horodatage", "ts", "-reply", "-config", config, *signer, *answer)
 
 
 def verify(folder: Path, root: Path) -> Verification:
@@ -286,7 +286,7 @@ def _verify_timestamp(folder: Path, root: Path, result: Verification) -> None:
     trust = ("-CAfile", root, "-untrusted", folder / CHAIN, "-attime", str(int(when.timestamp())))
     done = openssl("ts", "-verify", "-digest", imprint, "-in", token, *trust)
     if done.returncode:
-        result.faults.append((TIMESTAMP, f"l'horodatage n'est pas valable : {_reason(done.stderr)}"))
+        result.faults.append((TIMESTAMP, f"l'horodatage n'est pas valable : {_openssl_reason(done.stderr)}"))
     elif wrong := _dated_by(token, root, *trust[2:]):
         result.faults.append((TIMESTAMP, wrong))
     elif imprint != sha256(folder / SIGNATURE):
@@ -305,7 +305,9 @@ def _dated_by(token: Path, root: Path, *options: str | Path) -> str:
         signed, signer = Path(scratch, "jeton.p7s"), Path(scratch, "unite.pem")
         openssl("ts", "-reply", "-in", token, "-token_out", "-out", signed)
         told = signed_by(signed, None, root, signer, *options, purpose="timestampsign")
-        return f"l'horodatage n'est pas valable : {_reason(told)}" if told else _stranger(signer, UNIT)
+        return (
+            f"l'horodatage n'est pas valable : {_openssl_reason(told)}" if told else _wrong_issuer_reason(signer, UNIT)
+        )
 
 
 def _verify_signature(folder: Path, root: Path, result: Verification) -> None:
@@ -314,7 +316,7 @@ def _verify_signature(folder: Path, root: Path, result: Verification) -> None:
         signer = Path(scratch, "signer.pem")
         at_time = ("-attime", str(int(at.timestamp())))
         told = signed_by(folder / SIGNATURE, folder / DIGESTS, root, signer, *at_time, purpose="smimesign")
-        if not told and (wrong := _stranger(signer, SIGNER)):
+        if not told and (wrong := _wrong_issuer_reason(signer, SIGNER)):
             result.faults.append((SIGNATURE, wrong))
             return
         if not told:
@@ -324,10 +326,10 @@ def _verify_signature(folder: Path, root: Path, result: Verification) -> None:
             return
     # A timestamp that covers the signature as it is leaves only the digests to be the changed part.
     suspect = DIGESTS if result.sealed_at else SIGNATURE
-    result.faults.append((suspect, f"la signature ne correspond pas : {_reason(told)}"))
+    result.faults.append((suspect, f"la signature ne correspond pas : {_openssl_reason(told)}"))
 
 
-def _reason(stderr: str) -> str:
+def _openssl_reason(stderr: str) -> str:
     """The most telling words of openssl's error output, in French for the usual cases."""
     known = {
         SEVERAL: "plusieurs l'ont faite",

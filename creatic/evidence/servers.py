@@ -26,7 +26,7 @@ from creatic.evidence.seal import SealKeys
 
 FOLDER = "serveurs"
 NOUN = "serveur"
-_AGAIN = "Corriger la cause, puis relancer : il reprend."
+_SERVER_RETRY_HINT = "Corriger la cause, puis relancer : il reprend."
 
 
 def assess(name: str, profile: str, run: HostRun) -> dict[str, Any]:
@@ -45,9 +45,12 @@ def assess(name: str, profile: str, run: HostRun) -> dict[str, Any]:
     elif not reason and refused:
         reason, remedy = f"{refused[0]['libelle']} : {refused[0]['detail']}", refused[0].get("remede", "")
     elif not reason and not run.rolled_out:
-        reason, remedy = "le déploiement s'est arrêté avant cette machine", _AGAIN
+        reason, remedy = "le déploiement s'est arrêté avant cette machine", _SERVER_RETRY_HINT
     elif not reason and not run.proofs:
-        reason, remedy = "déployée, mais rien ne prouve qu'elle sert : le passage s'est arrêté avant", _AGAIN
+        reason, remedy = (
+            "déployée, mais rien ne prouve qu'elle sert : le passage s'est arrêté avant",
+            _SERVER_RETRY_HINT,
+        )
     return {
         "nom": name,
         "profil": profile,
@@ -56,7 +59,7 @@ def assess(name: str, profile: str, run: HostRun) -> dict[str, Any]:
         "etat": incident.get("nature", "deploye" if run.rolled_out else "non_atteint"),
         "taches": run.executed,
         "changements": run.changed,
-        **ending(run, reason, remedy or (_AGAIN if reason else "")),
+        **ending(run, reason, remedy or (_SERVER_RETRY_HINT if reason else "")),
     }
 
 
@@ -100,12 +103,12 @@ def close(
     def note(finished: Sequence[Path]) -> None:
         if any(commune.outgoing for commune in communes):
             before = store.last_json(finished, held.FILE) or {}
-            store.write_json(staging / held.FILE, held.noted(run, communes, before))
+            store.write_json(staging / held.FILE, held.note_places(run, communes, before))
 
-    return keep(home / FOLDER, staging, run, machines, store.SERVERS, page, keys, note)
+    return publish_run(home / FOLDER, staging, run, machines, store.SERVERS, page, keys, note)
 
 
-def keep(
+def publish_run(
     base: Path,
     staging: Path,
     run: Run,

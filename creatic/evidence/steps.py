@@ -94,8 +94,8 @@ PARTS = {
 }
 """By what begins the name of a task that is no role's, « Place » of « Place | Take the server's turn »."""
 
-_OTHER = "préparation de la suite"
-_SHOWN = 4  # files of one task
+_UNKNOWN_STEP = "préparation de la suite"
+_MAX_LISTED_FILES = 4  # files of one task
 
 
 def key(task: str, role: str) -> str:
@@ -108,7 +108,7 @@ def key(task: str, role: str) -> str:
     return role or task.partition(" | ")[0].strip()
 
 
-def phrase(task: str, role: str = "", other: str = _OTHER) -> str:
+def phrase(task: str, role: str = "", other: str = _UNKNOWN_STEP) -> str:
     """Say in French what a task is part of.
 
     Args:
@@ -130,7 +130,7 @@ def place(task: str, role: str) -> str:
     return f"{phrase(task, role)} : « {task.strip()} »"
 
 
-def named(task: Any) -> tuple[str, str]:
+def task_names(task: Any) -> tuple[str, str]:
     """The name of one of Ansible's tasks, and its role's; empty for none."""
     return task.get_name(), task._role.get_name() if task._role else ""
 
@@ -144,9 +144,9 @@ def changes(task: Any, result: Mapping[str, Any]) -> str:
     told = result.get("changed_paths")  # absent where it is a secret
     paths = [str(path) for path in told] if isinstance(told, list) else []
     if not paths:
-        return phrase(*named(task))
-    more = f" et {len(paths) - _SHOWN} autres" if len(paths) > _SHOWN else ""
-    return ", ".join(paths[:_SHOWN]) + more
+        return phrase(*task_names(task))
+    more = f" et {len(paths) - _MAX_LISTED_FILES} autres" if len(paths) > _MAX_LISTED_FILES else ""
+    return ", ".join(paths[:_MAX_LISTED_FILES]) + more
 
 
 @dataclass

@@ -99,7 +99,7 @@ class EvidenceError(CreaticError, cause="preuve"):
     """The evidence cannot be written, or read; the message is French and says what to do."""
 
 
-class LockRefused(CreaticError, cause="verrou"):
+class AlreadyLockedError(CreaticError, cause="verrou"):
     """Another rollout of this commune is running; the message names its owner, its process and its start."""
 
 
@@ -159,7 +159,7 @@ def read_json(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def _mutex(folder: Path) -> Iterator[None]:
+def _hold_mutex(folder: Path) -> Iterator[None]:
     """One process at a time in a folder; the kernel frees it whatever happens to the holder."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / ".verrou").open("w") as handle:
@@ -179,14 +179,14 @@ def lock_commune(locks: Path, slug: str, pid: int, operator: str, what: str = ""
     Raises:
         LockRefused: another living rollout has it.
     """
-    with _mutex(locks):
+    with _hold_mutex(locks):
         path = locks / f"{slug}.json"
         holder = read_json(path)
         mine = owner(pid, operator)
         if holder and is_running(holder):
             if holder["pid"] == pid and holder["machine"] == mine["machine"]:
                 return
-            raise LockRefused(f"{what or f'un déploiement de {slug}'} est déjà en cours, {_holder_text(holder)}")
+            raise AlreadyLockedError(f"{what or f'un déploiement de {slug}'} est déjà en cours, {_holder_text(holder)}")
         write_text(path, json.dumps(mine, ensure_ascii=False))
 
 
@@ -207,7 +207,7 @@ def unlock_communes(locks: Path, pid: int, slug: str = "*") -> None:
     """Free every lock of a process, or one."""
     if not locks.is_dir():
         return
-    with _mutex(locks):
+    with _hold_mutex(locks):
         for path in locks.glob(f"{slug}.json"):
             holder = read_json(path)
             if holder and holder.get("pid") == pid and holder.get("machine") == socket.gethostname():
@@ -254,7 +254,7 @@ def reserve_run_id(locks: Path) -> str:
     Args:
         locks: folder of the locks.
     """
-    with _mutex(locks):
+    with _hold_mutex(locks):
         path, name = locks / ".dernier-passage", new_run_id()
         last = path.read_text(encoding="utf-8") if path.exists() else ""
         if last.startswith(name):
@@ -281,7 +281,7 @@ def open_run(base: Path, operator: str, run_id: str = "") -> tuple[str, Path]:
     name = run_id or new_run_id()
     candidates = [name] if run_id else [name, *(f"{name}-{n}" for n in range(2, 100))]
     try:
-        with _mutex(base):
+        with _hold_mutex(base):
             for left in base.glob(f"{_STAGING}*/"):
                 holder = read_json(left / _OWNER)
                 if holder is None or not is_running(holder):
@@ -318,22 +318,22 @@ def runs(base: Path) -> list[Path]:
         if _RUN_ID.fullmatch(path.name):
             facts = facts_of(path)
             ended[path.name] = re.sub("[-:]", "", str(facts.get("fin") or path.name))
-            following.setdefault(_named(facts), []).append(path.name)
+            following.setdefault(_previous_run(facts), []).append(path.name)
 
-    def late(names: Iterable[str]) -> list[str]:
+    def latest_first(names: Iterable[str]) -> list[str]:
         return sorted(names, key=lambda name: (ended[name], name), reverse=True)
 
-    waiting = late(name for before, names in following.items() if before not in ended for name in names)
+    waiting = latest_first(name for before, names in following.items() if before not in ended for name in names)
     order = dict[str, None]()
     while waiting:
         name = waiting.pop()
         order[name] = None
-        waiting += late(following.get(name, []))
-    lost = reversed(late(name for name in ended if name not in order))  # that name each other in a circle
+        waiting += latest_first(following.get(name, []))
+    lost = reversed(latest_first(name for name in ended if name not in order))  # that name each other in a circle
     return [base / name for name in (*order, *lost)]
 
 
-def _named(facts: Mapping[str, Any]) -> str:
+def _previous_run(facts: Mapping[str, Any]) -> str:
     """The run that a run names as the one before; empty for none."""
     named = facts.get("precedent")
     named = named if isinstance(named, dict) else {}
@@ -353,13 +353,13 @@ def seal_pins(run: Path) -> dict[str, str]:
 def discard_run(staging: Path) -> None:
     """Forget a run that concluded nothing."""
     shutil.rmtree(staging, ignore_errors=True)
-    _archive(staging).unlink(missing_ok=True)
+    _archive_path(staging).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def closing(base: Path) -> Iterator[list[Path]]:
     """One run of a kind ends at a time; gives those that ended."""
-    with _mutex(base):
+    with _hold_mutex(base):
         yield runs(base)
 
 
@@ -401,12 +401,12 @@ def publish(
             raise
         unsealed = str(error)
     folder = staging.with_name(staging.name.removeprefix(_STAGING))
-    packed = [_pack(staging, folder.name)] if facts == AUDIT else []
+    packed = [_pack_folder(staging, folder.name)] if facts == AUDIT else []
     for path in (staging, *packed):
         durable.sync_tree(path)
     staging.rename(folder)
     for path in packed:
-        path.rename(_archive(folder))
+        path.rename(_archive_path(folder))
     write_text(folder.with_name(_ENTRY), _entry_of(folder, folder.name, seal_pins(folder)))
     durable.sync_directory(folder.parent)
     return folder, unsealed
@@ -462,24 +462,24 @@ def _entry_of(run: Path, name: str, pins: Mapping[str, str]) -> str:
 # -- Archives -----------------------------------------------------------------------------------------
 
 
-def _archive(folder: Path) -> Path:
+def _archive_path(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.tar.gz")
 
 
-def _pack(folder: Path, name: str) -> Path:
+def _pack_folder(folder: Path, name: str) -> Path:
     def plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
         info.uid = info.gid = 0
         info.uname = info.gname = "root"
         info.mode = 0o755 if info.isdir() else 0o644
         return info
 
-    with tarfile.open(_archive(folder), "w:gz", compresslevel=6) as archive:
+    with tarfile.open(_archive_path(folder), "w:gz", compresslevel=6) as archive:
         archive.add(folder, arcname=name, filter=plain)
-    return _archive(folder)
+    return _archive_path(folder)
 
 
 @contextlib.contextmanager
-def _opened(run: Path) -> Iterator[Path]:
+def _unpacked_run(run: Path) -> Iterator[Path]:
     """Give the folder of a run, unpacking an archive for as long as needed."""
     if run.is_dir():
         yield run
@@ -524,7 +524,7 @@ def verify_one(run: Path, root: Path) -> Verification:
         EvidenceError: there is nothing to read there.
     """
     _check_root(root)
-    with _opened(run) as folder:
+    with _unpacked_run(run) as folder:
         if not any((folder / name).is_file() for name in (DIGESTS, *FACTS.values())):
             raise EvidenceError(f"{run} n'est pas un dossier de preuves")
         return verify(folder, root)
@@ -547,14 +547,14 @@ def verify_all(base: Path, root: Path) -> dict[str, Verification]:
         facts, record = facts_file(run), facts_of(run)
         if not record or facts in dict(results[run.name].faults):
             continue  # its own verification says it
-        noted, named = _named(record), record["precedent"] if _named(record) else {}
+        noted, named = _previous_run(record), record["precedent"] if _previous_run(record) else {}
         previous = finished[position - 1] if position else None
         if noted != (previous.name if previous else ""):
             lost = noted and noted not in names
             what = f"le passage {noted} a disparu" if lost else "un passage antérieur a été ajouté"
             results[run.name].faults.append((facts, f"chaîne rompue : {what}"))
         elif previous:
-            _compare(seal_pins(previous), named, results[previous.name], f"le passage {run.name}")
+            _compare_pins(seal_pins(previous), named, results[previous.name], f"le passage {run.name}")
     results |= _verify_archives(base, finished, root)
     # Rollouts always had one; of the other kinds, runs that were sealed before say nothing of it.
     if not finished and (base / _ENTRY).is_file():
@@ -576,7 +576,9 @@ def verify_home(home: Path, root: Path) -> dict[str, Verification]:
 def _verify_archives(base: Path, finished: Sequence[Path], root: Path) -> dict[str, Verification]:
     """Check the archives that are there, and that no audit lost its own."""
     results = {}
-    for path in sorted({*base.glob("[!.]*.tar.gz"), *(_archive(run) for run in finished if (run / AUDIT).is_file())}):
+    for path in sorted(
+        {*base.glob("[!.]*.tar.gz"), *(_archive_path(run) for run in finished if (run / AUDIT).is_file())}
+    ):
         try:
             results[path.name] = verify_one(path, root)
         except EvidenceError as error:
@@ -585,7 +587,7 @@ def _verify_archives(base: Path, finished: Sequence[Path], root: Path) -> dict[s
     return results
 
 
-def _compare(pins: Mapping[str, str], noted: Mapping[str, str], result: Verification, witness: str) -> None:
+def _compare_pins(pins: Mapping[str, str], noted: Mapping[str, str], result: Verification, witness: str) -> None:
     for name, digest in pins.items():
         if noted.get(name) != digest and name not in dict(result.faults):
             result.faults.append((name, f"modifié : {witness} en avait noté une autre empreinte"))
@@ -604,10 +606,10 @@ def _verify_entry(base: Path, finished: Sequence[Path], seal_of_last: Verificati
         return result
     noted = pins | dict(re.findall(r"<dt>([\w.]+)</dt><dd>([0-9a-f]{64})</dd>", actual))
     # The digest of a changed file differs everywhere: a near miss is a change of the page itself.
-    far = [name for name in SEAL_FILES if _differences(noted[name], pins[name]) > 8]
+    far = [name for name in SEAL_FILES if _count_differences(noted[name], pins[name]) > 8]
     named = "".join(re.findall(r"; url=([\w-]+)/", actual)[:1])
     if far and actual == _entry_of(last, last.name, noted):
-        _compare(pins, noted, seal_of_last, "la page d'entrée")
+        _compare_pins(pins, noted, seal_of_last, "la page d'entrée")
     elif far and named not in {run.name for run in finished} and actual == _entry_of(last, named, noted):
         result.faults.append((_ENTRY, f"le passage {named}, qu'elle annonce, a disparu"))
     elif len(finished) > 1 and actual == _entry_of(last, finished[-2].name, seal_pins(finished[-2])):
@@ -617,7 +619,7 @@ def _verify_entry(base: Path, finished: Sequence[Path], seal_of_last: Verificati
     return result
 
 
-def _differences(one: str, other: str) -> int:
+def _count_differences(one: str, other: str) -> int:
     return sum(a != b for a, b in zip(one.ljust(64), other.ljust(64), strict=False))
 
 

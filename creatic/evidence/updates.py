@@ -22,7 +22,7 @@ from creatic.evidence import page as evidence_page
 from creatic.evidence import store
 from creatic.evidence.rollout import HostRun, Run
 from creatic.evidence.seal import SealKeys
-from creatic.evidence.servers import ending, keep
+from creatic.evidence.servers import ending, publish_run
 from creatic.registry.rounds import has_work
 
 FOLDER = "correctifs"
@@ -42,7 +42,7 @@ WORDS = {
     "windows": "par Windows Update",
 }
 DONE = ("fait", "a_jour", "attente", "windows")
-_AGAIN = "Corriger la cause, puis relancer : les machines à jour ne sont pas refaites."
+_UPDATE_RETRY_HINT = "Corriger la cause, puis relancer : les machines à jour ne sont pas refaites."
 
 
 def assess(name: str, profile: str, run: HostRun) -> dict[str, Any]:
@@ -69,10 +69,10 @@ def assess(name: str, profile: str, run: HostRun) -> dict[str, Any]:
         state, reason = "non_atteint", "arrêté avant cette machine"
     elif last["sessions"] and not has_work(last | {"redemarrer": [], "services": []}) and has_work(last):
         state = "attente"
-        reason = f"session ouverte de {', '.join(last['sessions'])} ({_left(last)})"
+        reason = f"session ouverte de {', '.join(last['sessions'])} ({_remaining_reason(last)})"
         remedy = "Fermer cette session, puis relancer."
     elif has_work(last):
-        state, reason = "reste", _left(last)
+        state, reason = "reste", _remaining_reason(last)
         remedy = "Voir sur la machine : apt-get -s dist-upgrade ; needrestart -r l"
     else:
         state = "fait"
@@ -86,11 +86,11 @@ def assess(name: str, profile: str, run: HostRun) -> dict[str, Any]:
         "retenus": last.get("retenus", []),
         "redemarre": began and last["demarre"] != first["demarre"],
         "pourquoi": sorted({reason for one in run.updates for reason in one["redemarrer"]}),
-        **ending(run, reason, remedy or (_AGAIN if reason else "")),
+        **ending(run, reason, remedy or (_UPDATE_RETRY_HINT if reason else "")),
     }
 
 
-def _left(state: Mapping[str, Any]) -> str:
+def _remaining_reason(state: Mapping[str, Any]) -> str:
     parts = []
     if state["paquets"]:
         parts.append(f"restent {', '.join(one['nom'] for one in state['paquets'])}")
@@ -108,7 +108,7 @@ def close(
 ) -> tuple[dict[str, Any], Path | None, str]:
     """Write, seal and publish the record of a run. Arguments and answer: see `servers.close`."""
     machines = [assess(name, profiles.get(name, ""), host) for name, host in sorted(run.hosts.items())]
-    record, folder, unsealed = keep(home / FOLDER, staging, run, machines, store.PATCH, page, keys)
+    record, folder, unsealed = publish_run(home / FOLDER, staging, run, machines, store.PATCH, page, keys)
     for name, host in run.hosts.items() if folder else ():
         if "correctifs" in host.seconds:
             (home / FOLDER / _BEGUN / name).unlink(missing_ok=True)
@@ -180,7 +180,7 @@ def preview(run: Run, profiles: Mapping[str, str]) -> list[str]:
         if not host.updates:
             told += [] if host.incident else [f"   – {who} : pas interrogée"]
             continue
-        told += [f"   {who} : {line}" for line in _pending(host.updates[0])]
+        told += [f"   {who} : {line}" for line in _pending_packages(host.updates[0])]
     if oldest:
         told.append(
             "Listes de paquets telles que les machines les ont, la plus ancienne mise à jour "
@@ -189,7 +189,7 @@ def preview(run: Run, profiles: Mapping[str, str]) -> list[str]:
     return told
 
 
-def _pending(state: Mapping[str, Any]) -> Sequence[str]:
+def _pending_packages(state: Mapping[str, Any]) -> Sequence[str]:
     packages = state["paquets"]
     if not has_work(state):
         return ["à jour"]

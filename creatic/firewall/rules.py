@@ -33,15 +33,15 @@ EACH = 192
 """Connections that one address, or one site of IPv6 (a /56, RFC 6177), has at a time to what is open to anyone: a
 fourth of the 768 that Debian's nginx takes for each processor. One that stops in its handshake has such a place for a
 minute."""
-EACH_OF_HERE = 8
+MAX_LOCAL_CONNECTIONS = 8
 """Connections that one account of a person (`_PEOPLE`) has at a time to those ports of its own machine, by whichever of
 its addresses: any of 127.0.0.0/8 would be another source. sshd takes ten of who is not let in yet."""
 _PEOPLE = "1000-59999"  # login.defs(5); services are below, or above (systemd's own)
 Network = ip.Network
 
 # The ruleset shows it as a comment, of 128 bytes at most.
-_NAME = re.compile(r'[^"\\\x00-\x1f]{1,60}')
-_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_RULE_NAME_PATTERN = re.compile(r'[^"\\\x00-\x1f]{1,60}')
+_RULE_ACCOUNT_PATTERN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 # RFC 4890 for IPv6: without these, neighbours, path MTU and errors are lost.
 _ERRORS4 = "destination-unreachable, parameter-problem, time-exceeded"
 _ERRORS6 = "destination-unreachable, packet-too-big, parameter-problem, time-exceeded"
@@ -93,13 +93,15 @@ _HANDSHAKES = """\
 	}}
 
 """
-_ENDED = '\t\ttcp dport {{ {ports} }} ct state invalid tcp flags & rst == rst accept comment "poignées de main"\n'
-_ANSWERED = (
+_ENDED_HANDSHAKE_RULE = (
+    '\t\ttcp dport {{ {ports} }} ct state invalid tcp flags & rst == rst accept comment "poignées de main"\n'
+)
+_HANDSHAKE_ANSWER_RULE = (
     "\t\ttcp sport {{ {ports} }} ct state {{ invalid, new, untracked }} tcp flags & (rst | ack) != 0 accept "
     'comment "poignées de main"\n'
 )
 
-_TABLE = """\
+_NFT_TABLE_TEMPLATE = """\
 table inet creatic {{
 {sets}\
 {handshakes}\
@@ -144,7 +146,7 @@ _SETS = """\
 """
 
 
-def _network(value: object) -> Network:
+def _parse_network(value: object) -> Network:
     """One CIDR; a refusal says how to write it."""
     try:
         return ip.network(str(value))
@@ -171,7 +173,7 @@ def _must_be_administrators(network: Network) -> None:
         )
 
 
-def _port(value: object) -> tuple[int, int]:
+def _parse_port(value: object) -> tuple[int, int]:
     """First and last port of one element."""
     found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", str(value))
     first, last = (int(found[1]), int(found[2] or found[1])) if found and not isinstance(value, bool) else (0, 0)
@@ -180,7 +182,7 @@ def _port(value: object) -> tuple[int, int]:
     return first, last
 
 
-def _values(rule: dict[str, Any], field: str) -> list[Any]:
+def _field_values(rule: dict[str, Any], field: str) -> list[Any]:
     value = rule.get(field)
     if value is None:
         return []
@@ -196,7 +198,7 @@ def _field_problems(rule: dict[str, Any]) -> Iterable[tuple[str, str]]:
             near = difflib.get_close_matches(str(field), FIELDS, 1)
             yield str(field), "champ inconnu" + (f" : vouliez-vous « {near[0]} » ?" if near else "")
     direction, protocol = rule.get("direction"), rule.get("protocol")
-    if not _NAME.fullmatch(str(rule.get("name") or "")):
+    if not _RULE_NAME_PATTERN.fullmatch(str(rule.get("name") or "")):
         yield "name", "donnez un nom de 60 caractères au plus, sans guillemets, comme tdt_connector-tdt"
     if direction not in ("in", "out", "local"):
         yield (
@@ -213,9 +215,9 @@ def _field_problems(rule: dict[str, Any]) -> Iterable[tuple[str, str]]:
 
 def _port_problems(rule: dict[str, Any], protocol: object) -> Iterable[tuple[str, str]]:
     try:
-        ports = _values(rule, "ports")
+        ports = _field_values(rule, "ports")
         for port in ports:
-            _port(port)
+            _parse_port(port)
         if protocol == "icmp" and ports:
             yield "ports", "icmp n'a pas de ports : retirez ce champ"
         if protocol in ("tcp", "udp") and not ports:
@@ -226,10 +228,10 @@ def _port_problems(rule: dict[str, Any], protocol: object) -> Iterable[tuple[str
 
 def _peer_problems(rule: dict[str, Any], direction: object) -> Iterable[tuple[str, str]]:
     try:
-        peers = _values(rule, "peers")
+        peers = _field_values(rule, "peers")
         for peer in peers:
             if peer != RESOLVERS:
-                _network(peer)
+                _parse_network(peer)
         if RESOLVERS in peers and direction == "in":
             yield "peers", "« resolvers » ne vaut que pour ce qui sort (direction out)"
         if peers and direction == "local":
@@ -248,8 +250,8 @@ def _account_problems(rule: dict[str, Any], direction: object) -> Iterable[tuple
     if direction == "local" and rule.get("protocol") == "icmp":
         yield "protocol", "local ne vaut que pour tcp et udp"
     try:
-        for account in _values(rule, "accounts"):
-            if not _ACCOUNT.fullmatch(str(account)):
+        for account in _field_values(rule, "accounts"):
+            if not _RULE_ACCOUNT_PATTERN.fullmatch(str(account)):
                 yield "accounts", f"« {account} » n'est pas le nom d'un compte"
     except ValueError as error:
         yield "accounts", str(error)
@@ -274,11 +276,11 @@ def problems(rules: object, admin_networks: object, ssh_port: object = 22) -> li
     else:
         for network in admin_networks:
             try:
-                _must_be_administrators(_network(network))
+                _must_be_administrators(_parse_network(network))
             except ValueError as error:
                 found.append(f"firewall_admin_networks : {error}")
     try:
-        _port(ssh_port)
+        _parse_port(ssh_port)
     except ValueError as error:
         found.append(f"firewall_ssh_port : {error}")
     if isinstance(rules, str) or not isinstance(rules, Sequence):
@@ -303,7 +305,7 @@ def problems(rules: object, admin_networks: object, ssh_port: object = 22) -> li
 
 def _port_set(ports: Iterable[object]) -> str:
     merged: list[tuple[int, int]] = []
-    for first, last in sorted(_port(port) for port in ports):
+    for first, last in sorted(_parse_port(port) for port in ports):
         if merged and first <= merged[-1][1] + 1:
             merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
         else:
@@ -316,7 +318,7 @@ def _peer_matches(peers: Iterable[object], side: str) -> list[tuple[int, str]]:
     peers = list(peers)
     if not peers:
         return [(0, "")]
-    networks = [_network(peer) for peer in peers if peer != RESOLVERS]
+    networks = [_parse_network(peer) for peer in peers if peer != RESOLVERS]
     found = []
     four = list(ipaddress.collapse_addresses(one for one in networks if isinstance(one, ipaddress.IPv4Network)))
     six = list(ipaddress.collapse_addresses(one for one in networks if isinstance(one, ipaddress.IPv6Network)))
@@ -329,24 +331,24 @@ def _peer_matches(peers: Iterable[object], side: str) -> list[tuple[int, str]]:
     return found
 
 
-def _accounts(rule: dict[str, Any]) -> str:
+def _account_match(rule: dict[str, Any]) -> str:
     """nft match of the accounts that pass, by name (nft_commit knows their numbers); root always does."""
     if "accounts" not in rule:
         return ""
-    return f"meta skuid {{ {', '.join(sorted({'root', *_values(rule, 'accounts')}))} }} "
+    return f"meta skuid {{ {', '.join(sorted({'root', *_field_values(rule, 'accounts')}))} }} "
 
 
-def _local(rules: Sequence[dict[str, Any]]) -> str:
+def _local_rules(rules: Sequence[dict[str, Any]]) -> str:
     """Who passes, then the refusals: a port may be in several rules."""
     found = [(f'oifname "lo" {one["protocol"]} dport {{ {_port_set(one["ports"])} }} ', one) for one in rules]
-    lines = [f'{match}{_accounts(rule)}accept comment "{rule["name"]}"' for match, rule in found]
+    lines = [f'{match}{_account_match(rule)}accept comment "{rule["name"]}"' for match, rule in found]
     lines += [f'{match}counter reject comment "{rule["name"]}"' for match, rule in found]
     return "".join(f"\t\t{line}\n" for line in lines)
 
 
-def _lines(rule: dict[str, Any]) -> list[str]:
+def _rule_lines(rule: dict[str, Any]) -> list[str]:
     inbound = rule["direction"] == "in"
-    match_accounts = _accounts(rule)
+    match_accounts = _account_match(rule)
     lines = []
     for family, match in _peer_matches(rule.get("peers") or [], "saddr" if inbound else "daddr"):
         if rule["protocol"] == "icmp":
@@ -360,18 +362,18 @@ def _lines(rule: dict[str, Any]) -> list[str]:
 
 def _is_open(rule: dict[str, Any]) -> bool:
     peers = rule.get("peers") or []
-    return not peers or any(_network(one).prefixlen == 0 for one in peers)
+    return not peers or any(_parse_network(one).prefixlen == 0 for one in peers)
 
 
-def _counting(rules: Sequence[dict[str, Any]], ssh: int) -> str:
+def _limited_ports(rules: Sequence[dict[str, Any]], ssh: int) -> str:
     """Ports where each address has its connections: what lets anyone in, and SSH; "" for none."""
     held = [one for one in rules if one["protocol"] == "tcp" and not one.get("counts")]
     entering = [(one, port) for one in held for port in one["ports"]]
-    ports = [port for one, port in entering if _is_open(one) or _port(port)[0] <= ssh <= _port(port)[1]]
+    ports = [port for one, port in entering if _is_open(one) or _parse_port(port)[0] <= ssh <= _parse_port(port)[1]]
     return _port_set(ports) if ports else ""
 
 
-def _counted(ports: str) -> list[str]:
+def _connection_limit_rules(ports: str) -> list[str]:
     """Refusals of who has too many connections already."""
     return [
         f"\t\ttcp dport {{ {ports} }} ct state new add @{there} {{ {source} ct count over {EACH} }} "
@@ -384,7 +386,8 @@ def _counted_here(ports: str) -> str:
     """Refusal of a person's account of this machine that has too many connections already."""
     return (
         f'\t\toifname "lo" tcp dport {{ {ports} }} ct state new meta skuid {_PEOPLE} add @here '
-        f'{{ meta skuid ct count over {EACH_OF_HERE} }} counter reject with tcp reset comment "trop de connexions"\n'
+        f"{{ meta skuid ct count over {MAX_LOCAL_CONNECTIONS} }} counter reject with tcp reset "
+        'comment "trop de connexions"\n'
     )
 
 
@@ -410,22 +413,25 @@ def render(rules: Sequence[dict[str, Any]], admin_networks: Sequence[object], ss
         for _family, match in _peer_matches(admin_networks, "daddr")
     ]
     entering = [rule for rule in rules if rule["direction"] == "in"]
-    ports, inbound = _counting(entering, _port(ssh_port)[0]), [line for rule in entering for line in _lines(rule)]
-    counted = _counted(ports) if ports else []
+    ports, inbound = (
+        _limited_ports(entering, _parse_port(ssh_port)[0]),
+        [line for rule in entering for line in _rule_lines(rule)],
+    )
+    counted = _connection_limit_rules(ports) if ports else []
     here = _port_set([ssh_port, *(port for rule in entering if rule["protocol"] == "tcp" for port in rule["ports"])])
-    outbound = [line for rule in rules if rule["direction"] == "out" for line in _lines(rule)]
-    return _TABLE.format(
+    outbound = [line for rule in rules if rule["direction"] == "out" for line in _rule_lines(rule)]
+    return _NFT_TABLE_TEMPLATE.format(
         sets=(_SETS if any(RESOLVERS in (rule.get("peers") or []) for rule in rules) else "")
         + _HERE
         + (_SOURCES if counted else ""),
         handshakes=_HANDSHAKES.format(ports=ports) if counted else "",
-        ended=_ENDED.format(ports=ports) if counted else "",
-        answered=_ANSWERED.format(ports=ports) if counted else "",
+        ended=_ENDED_HANDSHAKE_RULE.format(ports=ports) if counted else "",
+        answered=_HANDSHAKE_ANSWER_RULE.format(ports=ports) if counted else "",
         errors4=_ERRORS4,
         errors6=_ERRORS6,
         neighbours_in=_NEIGHBOURS_IN,
         neighbours_out=_NEIGHBOURS_OUT,
-        local=_counted_here(here) + _local([rule for rule in rules if rule["direction"] == "local"]),
+        local=_counted_here(here) + _local_rules([rule for rule in rules if rule["direction"] == "local"]),
         inbound="\n".join([*enters, *counted, *inbound]),
         outbound="\n".join([*answers, *outbound]),
     )

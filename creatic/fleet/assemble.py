@@ -22,14 +22,14 @@ from creatic.fleet.publication import Fleet
 from creatic.fleet.signing import FleetError
 from creatic.fleet.waves import Machine
 from creatic.pki.authority import Authority
-from creatic.pki.extract import CERTIFICATE, FILE, extract, lacking
+from creatic.pki.extract import CERTIFICATE, FILE, extract, missing_certificates
 from creatic.pki.extract import renew as renew_certificates
 from creatic.registry import listing
 from creatic.registry.checked_yaml import looks_evaluated
 
 _LARGEST_SECRET = 1 << 20  # bytes
-_DOOR = "guichet"
-_STATUS = "runuser -u guichet -- creatic-guichet etat"
+_DOOR_GROUP = "guichet"
+_DOOR_STATUS_COMMAND = "runuser -u guichet -- creatic-guichet etat"
 _RELEVES = "runuser -u guichet -- creatic-guichet releves"
 _PROOFS = "runuser -u guichet -- creatic-guichet preuves --apres"
 
@@ -57,8 +57,8 @@ def archives(
         FleetError: a secret is not there, or too large; names it.
     """
     authority = Authority(home / "pki")
-    told = contents.of(directory, top, machines, refused)
-    return {name: _archive(name, one, extract(authority, name)) for name, one in told.items()}
+    told = contents.machine_contents(directory, top, machines, refused)
+    return {name: _build_archive(name, one, extract(authority, name)) for name, one in told.items()}
 
 
 def renew(home: Path, fleet: Fleet, directory: Path, top: Path) -> list[str]:
@@ -70,13 +70,15 @@ def renew(home: Path, fleet: Fleet, directory: Path, top: Path) -> list[str]:
         directory: inventory folder, which says what kinds of certificates each machine has.
         top: the project.
     """
-    authority, told, every = Authority(home / "pki"), [], fleet.asked()
-    new = [name for name, asked in every.items() if lacking(authority, name, asked)]
-    kinds = contents.of(directory, top, new, {}) if new else {}  # who is refused is told with what is published
+    authority, told, every = Authority(home / "pki"), [], fleet.requested_certificates()
+    new = [name for name, asked in every.items() if missing_certificates(authority, name, asked)]
+    kinds = (
+        contents.machine_contents(directory, top, new, {}) if new else {}
+    )  # who is refused is told with what is published
     for name, asked in every.items():
-        lacks = lacking(authority, name, asked)
+        lacks = missing_certificates(authority, name, asked)
         held = {*asked} - lacks
-        wanted, refused = _wanted(kinds.get(name), fleet.machines[name].commune, lacks)
+        wanted, refused = _missing_requests(kinds.get(name), fleet.machines[name].commune, lacks)
         told += [f"{name} : certificat refusé ({why})" for why in refused]
         try:
             done = renew_certificates(authority, name, asked, wanted)
@@ -87,7 +89,7 @@ def renew(home: Path, fleet: Fleet, directory: Path, top: Path) -> list[str]:
     return told
 
 
-def _wanted(
+def _missing_requests(
     told: Mapping[str, Any] | None, commune: str, lacks: Container[str]
 ) -> tuple[dict[str, tuple[Request, str]], list[str]]:
     """Those that a machine lacks, of what its roles ask, and why others are refused: these keep none waiting."""
@@ -109,7 +111,7 @@ def keys(home: Path, machines: Mapping[str, Machine]) -> attested.Keys:
     own name, that are neither revoked nor past. One that was replaced signed what waits at the door."""
     known: dict[str, list[Any]] = {}
 
-    def of(name: str) -> list[Any]:
+    def keys_of(name: str) -> list[Any]:
         if not known:
             for row in Authority(home / "pki").listing():
                 if _is_own(row, machines) and row["statut"] in ("valide", "remplace"):
@@ -117,7 +119,7 @@ def keys(home: Path, machines: Mapping[str, Machine]) -> attested.Keys:
             known.setdefault("", [])  # asked once
         return known.get(name, [])
 
-    return of
+    return keys_of
 
 
 def certificates(home: Path, machines: Mapping[str, Machine]) -> dict[str, str]:
@@ -136,10 +138,10 @@ def _is_own(row: Mapping[str, Any], machines: Mapping[str, Machine]) -> bool:
     return (row["nom"], row["siren"], row["titulaire"]) == known
 
 
-def _archive(name: str, told: Mapping[str, Any], authority: Mapping[str, Any]) -> bytes:
+def _build_archive(name: str, told: Mapping[str, Any], authority: Mapping[str, Any]) -> bytes:
     groups: dict[str, Any] = {group: {"hosts": {name: {}}} for group in told["groupes"]}
     files = {
-        "variables.json": json.dumps(_text(told["variables"]), ensure_ascii=False).encode(),
+        "variables.json": json.dumps(_mark_literal(told["variables"]), ensure_ascii=False).encode(),
         # JSON, which is YAML: Ansible reads it by its name.
         "inventaire.yml": json.dumps({"all": {"hosts": {name: {}}, "children": groups}}).encode(),
         f"etat/pki/{FILE}": json.dumps(authority).encode(),
@@ -152,13 +154,13 @@ def _archive(name: str, told: Mapping[str, Any], authority: Mapping[str, Any]) -
     return bundle.data(files)
 
 
-def _text(value: Any) -> Any:
+def _mark_literal(value: Any) -> Any:
     """Mark what the machine's Ansible would evaluate: all is known here, what looks like a template is a text."""
     if isinstance(value, str):
         return {"__ansible_unsafe": value} if looks_evaluated(value) else value
     if isinstance(value, Mapping):
-        return {name: _text(one) for name, one in value.items()}
-    return [_text(one) for one in value] if isinstance(value, list) else value
+        return {name: _mark_literal(one) for name, one in value.items()}
+    return [_mark_literal(one) for one in value] if isinstance(value, list) else value
 
 
 class Door:
@@ -175,15 +177,17 @@ class Door:
     def __init__(self, top: Path, inventory: Path) -> None:
         self._top, self._inventory = top, inventory
 
-    def ask(self) -> dict[str, Any]:
+    def read_status(self) -> dict[str, Any]:
         """What the door knows of each machine.
 
         Raises:
             FleetError: it does not answer.
         """
-        said = self._run("ansible", _DOOR, "-b", "-m", "ansible.builtin.command", "-a", _STATUS)
+        said = self._run_ansible(
+            "ansible", _DOOR_GROUP, "-b", "-m", "ansible.builtin.command", "-a", _DOOR_STATUS_COMMAND
+        )
         try:
-            found: dict[str, Any] = answers.said(said, '{"maintenant"')
+            found: dict[str, Any] = answers.parse_json_output(said, '{"maintenant"')
         except ValueError:
             told = "le guichet répond autre chose que son état : redéployez-le (fab serveurs guichet)"
             raise FleetError(told) from None
@@ -198,7 +202,7 @@ class Door:
         Raises:
             FleetError: it does not answer.
         """
-        return self._told("preuves", f"{_PROOFS} {known}")
+        return self._run_door_command("preuves", f"{_PROOFS} {known}")
 
     def releves(self, after: str, wanted: Sequence[str]) -> Any:
         """Relevés that machines sent, as `carried.brought` takes them; None when it says something else.
@@ -210,20 +214,22 @@ class Door:
         Raises:
             FleetError: it does not answer.
         """
-        return self._told("releves", " ".join([_RELEVES, *(["--apres", after] if after else []), *wanted]))
+        return self._run_door_command("releves", " ".join([_RELEVES, *(["--apres", after] if after else []), *wanted]))
 
-    def _told(self, what: str, command: str) -> Any:
-        said = self._run("ansible", _DOOR, "-b", "-m", "ansible.builtin.command", "-a", command)
+    def _run_door_command(self, what: str, command: str) -> Any:
+        said = self._run_ansible("ansible", _DOOR_GROUP, "-b", "-m", "ansible.builtin.command", "-a", command)
         try:
-            return answers.said(said, f'{{"{what}"')
+            return answers.parse_json_output(said, f'{{"{what}"')
         except ValueError:  # cut, or none of it
             return None
 
     def send(self, file: Path) -> None:
         """Bring it a sending. Raises FleetError: it does not answer, or refuses it."""
-        self._run("ansible-playbook", "playbooks/journeys/fleet_send.yml", "-e", listing.given({"envoi": str(file)}))
+        self._run_ansible(
+            "ansible-playbook", "playbooks/journeys/fleet_send.yml", "-e", listing.to_extra_vars({"envoi": str(file)})
+        )
 
-    def _run(self, program: str, *arguments: str) -> str:
+    def _run_ansible(self, program: str, *arguments: str) -> str:
         done = subprocess.run(
             [program, "-i", str(self._inventory), *arguments],
             cwd=self._top,
@@ -236,11 +242,11 @@ class Door:
             said = done.stdout + done.stderr
             own = said.partition(f"{self.program} : ")[2].partition("\n")[0].partition('"')[0]
             own = own.replace("\\n", " ").strip()
-            raise FleetError(harmless.line(own) or _silence(said))
+            raise FleetError(harmless.line(own) or _silence_reason(said))
         return done.stdout
 
 
-def _silence(said: str) -> str:
+def _silence_reason(said: str) -> str:
     """Why the door said nothing of its own (French), from what Ansible printed: what ssh met, or what it has not."""
     if "UNREACHABLE" not in said:
         return (

@@ -26,18 +26,18 @@ KIND = "creatic-flotte compte-rendu"
 CLOCKS = dt.timedelta(hours=1)
 """What a machine's clock may be behind (creatic_flotte.manifest)."""
 _GENRES = ("a_jour", "bon", "echec", "refus")
-_LARGEST = 16_384  # characters of what is signed
+_MAX_SIGNED_LENGTH = 16_384  # characters of what is signed
 _HOST_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]{68}")
 
 Keys = Callable[[str], Iterable[Any]]
 """Public keys of the certificates that the registry issued to a machine, by its name, and that are not revoked."""
 
 
-class Unheard(CreaticError, cause="parole"):
+class UnverifiedReportError(CreaticError, cause="parole"):
     """What is said of a machine is not its word; the message (French) says why. It counts for nothing."""
 
 
-def heard(machine: str, told: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
+def verify_report(machine: str, told: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
     """What a machine signed, of what the door tells of it.
 
     Args:
@@ -52,18 +52,22 @@ def heard(machine: str, told: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
     """
     text, signature = told.get("signe"), told.get("signature")
     if not isinstance(text, str) or not isinstance(signature, str) or not text or not signature:
-        raise Unheard(
+        raise UnverifiedReportError(
             "son compte rendu n'est pas signé, et ne compte pas : un agent d'avant signera à son prochain passage ; "
             "sinon, le guichet est-il sûr ?"
         )
     known = [*keys(machine)]
     if not known:
-        raise Unheard(
+        raise UnverifiedReportError(
             "aucun certificat « flotte » de cette machine n'est en cours ici, son compte rendu ne compte pas : "
             "fab pki.registre"
         )
-    if len(text) > _LARGEST or not any(_signed(text.encode(errors="replace"), signature, key) for key in known):
-        raise Unheard("son compte rendu n'est pas signé par sa clé, et ne compte pas : le guichet est-il sûr ?")
+    if len(text) > _MAX_SIGNED_LENGTH or not any(
+        _is_signed(text.encode(errors="replace"), signature, key) for key in known
+    ):
+        raise UnverifiedReportError(
+            "son compte rendu n'est pas signé par sa clé, et ne compte pas : le guichet est-il sûr ?"
+        )
     try:
         found = json.loads(text)
         good = (
@@ -79,7 +83,7 @@ def heard(machine: str, told: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         good = False
     if not good:
-        raise Unheard("ce que cette machine a signé n'est pas un compte rendu d'elle, et ne compte pas")
+        raise UnverifiedReportError("ce que cette machine a signé n'est pas un compte rendu d'elle, et ne compte pas")
     said = {key: found[key] for key in ("version", "identite", "genre", "posee", "fin", "preuves")}
     if isinstance(host := found.get("hote"), str) and _HOST_KEY.fullmatch(host):
         said["hote"] = host
@@ -92,13 +96,15 @@ def proofs(machine: str, told: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
     Raises:
         Unheard: it did not.
     """
-    found = heard(machine, told, keys)
+    found = verify_report(machine, told, keys)
     if digest(told["preuves"]) != found.pop("preuves"):
-        raise Unheard("ses preuves ne sont pas celles qu'elle a signées, et ne comptent pas : le guichet est-il sûr ?")
+        raise UnverifiedReportError(
+            "ses preuves ne sont pas celles qu'elle a signées, et ne comptent pas : le guichet est-il sûr ?"
+        )
     return {**told, **found}
 
 
-def made(told: Mapping[str, Any]) -> dt.datetime:
+def report_time(told: Mapping[str, Any]) -> dt.datetime:
     """When a report was made: never later than the door received it, nor than the machine says."""
     return min(dt.datetime.fromisoformat(told[key]) for key in ("recu", "fin"))
 
@@ -115,7 +121,7 @@ def digest(told: Any) -> str:
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
-def _signed(text: bytes, signature: str, key: Any) -> bool:
+def _is_signed(text: bytes, signature: str, key: Any) -> bool:
     try:
         found = base64.b64decode(signature, validate=True)
     except ValueError:

@@ -24,7 +24,7 @@ _NOT = ("__pycache__", ".pytest_cache", ".mypy_cache", "molecule", "tests", "cli
 
 def code(top: Path) -> bytes:
     """The project as machines run it: the same bytes for the same files."""
-    return _archive((str(path.relative_to(top)), path.read_bytes()) for path in _files(top))
+    return _pack_archive((str(path.relative_to(top)), path.read_bytes()) for path in _project_files(top))
 
 
 def digest(top: Path, inventory: Path) -> str:
@@ -35,7 +35,7 @@ def digest(top: Path, inventory: Path) -> str:
     """
     found = hashlib.sha256()
     shown = (one for one in sorted(inventory.rglob("*")) if "/." not in f"/{one.relative_to(inventory)}")
-    for folder, paths in ((top, _files(top)), (inventory, filter(Path.is_file, shown))):
+    for folder, paths in ((top, _project_files(top)), (inventory, filter(Path.is_file, shown))):
         for path in paths:
             for part_of in (str(path.relative_to(folder)).encode(), path.read_bytes()):
                 found.update(b"%d:%s" % (len(part_of), part_of))
@@ -44,7 +44,7 @@ def digest(top: Path, inventory: Path) -> str:
 
 def data(files: Mapping[str, bytes]) -> bytes:
     """The data of a machine: the same bytes for the same content."""
-    return _archive(sorted(files.items()))
+    return _pack_archive(sorted(files.items()))
 
 
 def encrypt(content: bytes, certificate: str) -> bytes:
@@ -86,7 +86,7 @@ def sending(target: Path, lots: Iterable[Path], envoi: bytes) -> None:
         tar.addfile(info, io.BytesIO(envoi))
 
 
-def _files(top: Path) -> Iterator[Path]:
+def _project_files(top: Path) -> Iterator[Path]:
     """The project's files; what agents have by a link is there as a file, a link that leads out of it is not."""
     for name in _CODE:
         place = top / name
@@ -97,7 +97,7 @@ def _files(top: Path) -> Iterator[Path]:
                 yield path
 
 
-def _archive(files: Iterable[tuple[str, bytes]]) -> bytes:
+def _pack_archive(files: Iterable[tuple[str, bytes]]) -> bytes:
     out = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=out, mode="wb", filename="", mtime=0) as packed,

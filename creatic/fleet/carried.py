@@ -24,9 +24,11 @@ from creatic.fleet.signing import FleetError
 
 HOSTS = "known_hosts"
 """File of the fleet's folder: first keys of machines, by name."""
-_NAMED = 200  # machines that the door is asked for by their names
-_LARGEST = (256 << 10) + 1  # bytes that are unpacked of a relevé: who judges refuses one more than a relevé's
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_MAX_NAMED_MACHINES = 200  # machines that the door is asked for by their names
+_MAX_UNPACKED_RELEVE_BYTES = (
+    256 << 10
+) + 1  # bytes that are unpacked of a relevé: who judges refuses one more than a relevé's
+_CARRIED_MACHINE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 def brought(names: Sequence[str], ask: Callable[[str, Sequence[str]], Any]) -> Iterator[tuple[str, bytes | None]]:
@@ -40,29 +42,29 @@ def brought(names: Sequence[str], ask: Callable[[str, Sequence[str]], Any]) -> I
         FleetError: the door does not answer, or answers something else.
     """
     left, after = set(names), ""
-    few = sorted(names) if len(names) <= _NAMED else []
+    few = sorted(names) if len(names) <= _MAX_NAMED_MACHINES else []
     while True:
         answer = ask(after, few)
         told = answer.get("releves") if isinstance(answer, dict) else None
         if not isinstance(told, dict) or not all(isinstance(one, str) for one in told.values()):
             raise FleetError("le guichet ne dit pas les relevés qu'il porte : redéployez-le (fab serveurs guichet)")
         for name in sorted(left & {*told}):
-            yield name, _unpacked(told[name])
+            yield name, _unpack_releve(told[name])
         left -= {*told}
         last = max(told, default="")
-        if not answer.get("reste") or last <= after or not _NAME.fullmatch(last):
+        if not answer.get("reste") or last <= after or not _CARRIED_MACHINE_NAME.fullmatch(last):
             break
         after = last
     for name in sorted(left):
         yield name, None
 
 
-def _unpacked(text: str) -> bytes:
+def _unpack_releve(text: str) -> bytes:
     """What a machine sent, one byte more than is read of it at most; what is damaged is as it is told: no relevé."""
     try:
-        return zlib.decompressobj().decompress(base64.b64decode(text, validate=True), _LARGEST)
+        return zlib.decompressobj().decompress(base64.b64decode(text, validate=True), _MAX_UNPACKED_RELEVE_BYTES)
     except (ValueError, zlib.error):
-        return text.encode(errors="replace")[:_LARGEST]
+        return text.encode(errors="replace")[:_MAX_UNPACKED_RELEVE_BYTES]
 
 
 def keep_host_keys(folder: Path, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -27,7 +27,7 @@ from creatic.registry.variables import inner_uses
 PLACE = "/var/lib/creatic-flotte/courant/donnees"
 """Where a machine finds its data: role flotte makes that link."""
 # Named by the profiles' tasks themselves, not by a role's specification.
-_NAMED = (
+_PASSED_VARIABLES = (
     "creatic_env",
     "creatic_niveau",
     "creatic_tdt_url",
@@ -43,12 +43,12 @@ _NAMED = (
     "creatic_journaux",
 )
 _CERTIFIES = "pki_client"
-_HOLDERS = "backup_client_holders"
+_ESCROW_HOLDERS_VARIABLE = "backup_client_holders"
 # Of creatic_secrets_dir, what is the groupement's alone, whatever a commune's file names.
-_KEPT = ("pki_", "acces_", "flotte_")
+_PRIVATE_SECRET_PREFIXES = ("pki_", "acces_", "flotte_")
 
 
-def of(
+def machine_contents(
     directory: Path, top: Path, machines: Collection[str], refused: dict[str, str] | None = None
 ) -> dict[str, dict[str, Any]]:
     """What each machine is told: ``variables``, ``groupes``, and ``fichiers``, paths here by path in its data.
@@ -93,21 +93,23 @@ class Contents(Needs):
     def machine(self, name: str) -> dict[str, Any]:
         """What one machine is told: see `of`."""
         host = self._inventory.get_host(name)
-        variables = self._variables(host)
-        home = str(self._template(variables, "creatic_home"))
-        secrets = str(self._template(variables, "creatic_secrets_dir"))
+        variables = self._host_variables(host)
+        home = str(self._render_variable(variables, "creatic_home"))
+        secrets = str(self._render_variable(variables, "creatic_secrets_dir"))
         found: dict[str, Any] = {}
         for key, value in self._told_to(str(variables["creatic_profil"]), variables):
             found[key] = value
         own = self._own_secrets(name, variables, Path(secrets))
-        files = {f"etat/secrets/{one.name}": str(one) for one in own} | self._holders(name, found, Path(home))
+        files = {f"etat/secrets/{one.name}": str(one) for one in own} | self._holder_certificates(
+            name, found, Path(home)
+        )
         for part in ("autorite.pub", "revoques.krl"):  # public, for sshd
             path = str(Path(home, "acces", "publie", part))
             if Path(path).is_file():
                 files[f"etat/acces/publie/{part}"] = path
         known = Path(home, outgoing.FOLDER, name)
         if (known / "inscrit").is_file():  # the server lets it in: it may begin (role backup_client)
-            given = [one for one in outgoing.GIVEN if (known / one).is_file()]
+            given = [one for one in outgoing.SERVER_GIVEN_FILES if (known / one).is_file()]
             files |= {f"etat/{outgoing.FOLDER}/{name}/{one}": str(known / one) for one in given}
         found |= {"creatic_home": home, "creatic_secrets_dir": secrets, "creatic_pki_dir": f"{home}/pki"}
         text = json.dumps(found, default=str)
@@ -115,18 +117,23 @@ class Contents(Needs):
             text = text.replace(json.dumps(here)[1:-1], there)
         moved = json.loads(text)
         groups = [group.name for group in host.get_groups() if group.name not in ("all", "ungrouped")]
-        return {"variables": moved, "fichiers": files, "groupes": groups, "certificats": self._certificates(variables)}
+        return {
+            "variables": moved,
+            "fichiers": files,
+            "groupes": groups,
+            "certificats": self._requested_certificates(variables),
+        }
 
-    def _certificates(self, variables: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _requested_certificates(self, variables: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Certificates that a machine's roles ask of the authority, by the very expressions of their tasks."""
         from ansible.errors import AnsibleError
 
         found: dict[str, dict[str, Any]] = {}
-        certifier = self._defaults(_CERTIFIES)
+        certifier = self._role_defaults(_CERTIFIES)
         whole = inner_uses(self.tree.top, _CERTIFIES, "cdg59.creatic.certificates")[0].given["certificates"]
-        for use in self._uses(str(variables["creatic_profil"])):
-            around = {**self._defaults(use.role), **variables, **use.given}
-            for inner in inner_uses(self.tree.top, use.role, _CERTIFIES) if self._wanted(use, around) else ():
+        for use in self._profile_uses(str(variables["creatic_profil"])):
+            around = {**self._role_defaults(use.role), **variables, **use.given}
+            for inner in inner_uses(self.tree.top, use.role, _CERTIFIES) if self._is_role_called(use, around) else ():
                 given = {name: trusted(value) for name, value in inner.given.items()}
                 known = (
                     certifier
@@ -135,9 +142,9 @@ class Contents(Needs):
                     | {"__asked": trusted(whole), "__key": trusted("{{ pki_client_key_type }}")}
                 )
                 try:
-                    if self._wanted(inner, known):
-                        kind = self._template(known, "__key")
-                        for one in self._template(known, "__asked"):
+                    if self._is_role_called(inner, known):
+                        kind = self._render_variable(known, "__key")
+                        for one in self._render_variable(known, "__asked"):
                             found[str(one["name"])] = {"key_type": kind, **one}
                 except AnsibleError:  # known by a run only: it stays with those that the machine holds
                     continue
@@ -147,38 +154,38 @@ class Contents(Needs):
         """Variables that the roles of a profile take, and their values where these can be known here."""
         from ansible.errors import AnsibleError
 
-        called = self._uses(profile)
+        called = self._profile_uses(profile)
         defaults: dict[str, Any] = {}
         for use in called:
-            defaults |= self._defaults(use.role)
+            defaults |= self._role_defaults(use.role)
         values: dict[str, list[Any]] = {}
         for use in called:
             known = defaults | dict(variables) | dict(use.given)
-            if not self._wanted(use, known):
+            if not self._is_role_called(use, known):
                 continue
-            for name in {*self._options(use.role, use.entry), *use.given}:
+            for name in {*self._role_options(use.role, use.entry), *use.given}:
                 if name in use.given or name in variables:
                     try:
-                        values.setdefault(name, []).append(self._template(known, name))
+                        values.setdefault(name, []).append(self._render_variable(known, name))
                     except AnsibleError:  # known by a run only
                         values.setdefault(name, []).append(None)
-        for name in _NAMED:
+        for name in _PASSED_VARIABLES:
             if name in variables:
-                values[name] = [self._template(variables, name)]
+                values[name] = [self._render_variable(variables, name)]
         for name, given in values.items():
             # One that two calls of a role give differently stays with the tasks that give it.
             if given[0] is not None and all(one == given[0] for one in given):
                 yield name, given[0]
 
     @staticmethod
-    def _holders(name: str, told: Mapping[str, Any], home: Path) -> dict[str, str]:
+    def _holder_certificates(name: str, told: Mapping[str, Any], home: Path) -> dict[str, str]:
         """Certificates of those who can open the escrow (role backup_client), by path in a machine's data.
 
         Of that variable alone, which is the groupement's, and in their folder once links are followed: no other text
         that a machine is told has a file of the control node published to it.
         """
         folder, found = (home / "titulaires").resolve(), {}
-        for path in map(Path, told.get(_HOLDERS, ())):
+        for path in map(Path, told.get(_ESCROW_HOLDERS_VARIABLE, ())):
             if path.resolve().is_relative_to(folder) and path.is_file():
                 if not _is_certificate(path):
                     raise FleetError(f"{name} : {path} n'est pas un certificat, ou plus que cela. Rien n'est publié")
@@ -209,7 +216,7 @@ class Contents(Needs):
             if not certificate.get("fichier"):
                 continue
             for secret in (str(certificate["fichier"]), str(certificate["secret"])):
-                if "/" in secret or secret.startswith((".", *_KEPT)):
+                if "/" in secret or secret.startswith((".", *_PRIVATE_SECRET_PREFIXES)):
                     raise FleetError(
                         f"{name} : « {secret} » n'est pas un secret de commune. À faire : corrigez le fichier de "
                         "la commune. Rien n'est publié"

@@ -30,10 +30,10 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from creatic.fleet import attested
 from creatic.fleet.signing import FleetError
 
-_MARKS = 20  # reports by which the door finds where it was
+_MAX_MARK_COUNT = 20  # reports by which the door finds where it was
 _ANSWERS = 1000  # in a row: 19,000 machines take 25; what is left comes with the next command
 _NEXT = ".suite.json"
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_PROOF_DIGEST_PATTERN = re.compile(r"[0-9a-f]{64}")
 
 
 class Proofs:
@@ -71,15 +71,15 @@ class Proofs:
             there = {path.stem for path in self._folder.glob("[!.]*.json")}
             for name in there - {*expected}:
                 (self._folder / f"{name}.json").unlink()
-            found = {name: one for name in wanted or expected if (one := self._read(f"{name}.json"))}
-            marks = self._known({*expected}, {*found} | (there - {*(wanted or expected)}))
+            found = {name: one for name in wanted or expected if (one := self._read_file(f"{name}.json"))}
+            marks = self._resume_marks({*expected}, {*found} | (there - {*(wanted or expected)}))
             for _answer in range(_ANSWERS):
-                told, more = _checked(self._ask(",".join(f"{number}:{sha256}" for number, sha256 in marks) or "0"))
+                told, more = _check_answer(self._ask(",".join(f"{number}:{sha256}" for number, sha256 in marks) or "0"))
                 for name, one in told.items():
-                    if name in expected and (kept := self._take(name, one)) and name in (wanted or expected):
+                    if name in expected and (kept := self._store_proof(name, one)) and name in (wanted or expected):
                         found[name] = kept
                 last = [(one["numero"], one["sha256"]) for one in reversed(told.values())]
-                marks = [*last, *(mark for mark in marks if mark not in last)][:_MARKS]
+                marks = [*last, *(mark for mark in marks if mark not in last)][:_MAX_MARK_COUNT]
                 has = {path.stem for path in self._folder.glob("[!.]*.json")}
                 state = {"machines": sorted(expected), "preuves": sorted(has), "marques": marks}
                 write(self._folder / _NEXT, json.dumps(state).encode(), 0o600)
@@ -87,32 +87,32 @@ class Proofs:
                     break
         return found
 
-    def _known(self, expected: set[str], there: set[str]) -> list[tuple[int, str]]:
+    def _resume_marks(self, expected: set[str], there: set[str]) -> list[tuple[int, str]]:
         """The reports by which the door goes on from where it was; none when it must tell all that it has."""
-        state = self._read(_NEXT)
+        state = self._read_file(_NEXT)
         with contextlib.suppress(KeyError, TypeError, ValueError):
             if expected <= {*state["machines"]} and {*state["preuves"]} & expected <= there:
                 return [(int(number), str(sha256)) for number, sha256 in state["marques"]]
         return []
 
-    def _take(self, name: str, one: dict[str, Any]) -> dict[str, Any]:
+    def _store_proof(self, name: str, one: dict[str, Any]) -> dict[str, Any]:
         """Keep what a machine proved, unless it is what it proved before, or is not its word; what is kept."""
         try:
             said = attested.proofs(name, one, self._keys)
-        except attested.Unheard as error:
+        except attested.UnverifiedReportError as error:
             self.refused[name] = str(error)
             return {}
-        before = self._read(f"{name}.json")
+        before = self._read_file(f"{name}.json")
         if before:
-            (version, moment), (version_, moment_) = _order(said), _order(before)
+            (version, moment), (version_, moment_) = _report_order(said), _report_order(before)
             if version <= version_ and moment <= moment_:
                 return {}
         write(self._folder / f"{name}.json", json.dumps(said, ensure_ascii=False).encode(), 0o600)
         return said
 
-    def _read(self, name: str) -> Any:
+    def _read_file(self, name: str) -> Any:
         """Content of a file; empty when it is not there, or cannot be read."""
-        with contextlib.suppress(OSError, ValueError, attested.Unheard):
+        with contextlib.suppress(OSError, ValueError, attested.UnverifiedReportError):
             found = json.loads((self._folder / name).read_text(encoding="utf-8"))
             if name == _NEXT:
                 return found
@@ -121,7 +121,7 @@ class Proofs:
         return {}
 
 
-def _order(one: Mapping[str, Any]) -> tuple[int, dt.datetime]:
+def _report_order(one: Mapping[str, Any]) -> tuple[int, dt.datetime]:
     return one["version"], dt.datetime.fromisoformat(one["fin"])
 
 
@@ -130,7 +130,7 @@ def _is_proof(one: Any) -> bool:
         return bool(
             type(one["version"]) is int
             and type(one["numero"]) is int
-            and _DIGEST.fullmatch(one["sha256"])
+            and _PROOF_DIGEST_PATTERN.fullmatch(one["sha256"])
             and dt.datetime.fromisoformat(one["recu"]).tzinfo
             and isinstance(one["preuves"], list)
         )
@@ -138,7 +138,7 @@ def _is_proof(one: Any) -> bool:
         return False
 
 
-def _checked(answer: Any) -> tuple[dict[str, dict[str, Any]], bool]:
+def _check_answer(answer: Any) -> tuple[dict[str, dict[str, Any]], bool]:
     """What the door tells, and whether there is more. Raises FleetError: it is something else."""
     told = answer.get("preuves") if isinstance(answer, dict) else None
     if not isinstance(told, dict) or not all(map(_is_proof, told.values())):

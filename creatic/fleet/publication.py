@@ -33,15 +33,15 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.words import day_and
 
 from creatic.fleet import attested, bundle, carried, emergency, waves
 from creatic.fleet.signing import FleetError, Signer, manifest
-from creatic.fleet.waves import Machine, Standing
+from creatic.fleet.waves import Machine, MachineState
 
 LASTS = dt.timedelta(days=14)
 """Life of a manifest; renewed at half of it by ``fab flotte.avancer``."""
-_KEPT = 5  # versions
+_MAX_STORED_VERSIONS = 5  # versions
 _CLOCKS_APART = dt.timedelta(minutes=10)  # the door's and this one's, from which it is told
-_CLOCKS = dt.timedelta(minutes=1)  # a machine's clock may be that much behind
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")  # as the door takes it
-_LEAP = 1000  # versions by which a machine may be ahead of all that is known
+_PUBLICATION_CLOCK_SKEW = dt.timedelta(minutes=1)  # a machine's clock may be that much behind
+_PUBLISHED_MACHINE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")  # as the door takes it
+_MAX_VERSION_LEAP = 1000  # versions by which a machine may be ahead of all that is known
 
 Listing = Mapping[str, Any]
 
@@ -115,20 +115,20 @@ class Fleet:
         left = left or {}
         if not contents or {*left} & {*canary}:
             raise FleetError("\n".join(left.values()))
-        with self._alone():
-            listing = self._listing()
-            last = self._publication()
-            if last and not last["arret"] and not self._ended(last, self._standings(listing)):
+        with self._hold_lock():
+            listing = self._read_listing()
+            last = self._read_publication()
+            if last and not last["arret"] and not self._is_finished(last, self._machine_standings(listing)):
                 raise FleetError(
                     f"v{last['version']} n'est pas finie (publiée par {last['par']}). À faire : fab flotte.avancer, ou "
                     "fab flotte.arreter avant d'en publier une autre. Rien n'est publié"
                 )
-            version = self._next(listing)
+            version = self._next_version(listing)
             split = waves.split({name: one for name, one in self.machines.items() if name not in left}, by, canary)
-            self._store(version, code, contents)
-            record = self._opened(version, by, split, retour=0)
+            self._store_version(version, code, contents)
+            record = self._build_publication(version, by, split, retour=0)
             record["excuses"] = {
-                name: {"motif": why, "par": "le contrôle des fichiers", "le": self._text()}
+                name: {"motif": why, "par": "le contrôle des fichiers", "le": self._format_now()}
                 for name, why in left.items()
             }
             done = self._open_wave(record, listing, certificates)
@@ -144,24 +144,24 @@ class Fleet:
         Raises:
             FleetError: somebody is missing or failed (the publication is then stopped), or it was stopped.
         """
-        with self._alone():
-            listing = self._listing()
+        with self._hold_lock():
+            listing = self._read_listing()
             self._check_door(listing)
-            record = self._publication()
+            record = self._read_publication()
             if record is None:
                 raise FleetError("rien n'a encore été publié. À faire : fab flotte.publier")
             if not record["arret"]:
                 for wave in record["vagues"]:
-                    self._give(record, wave, certificates) if wave["ouverte"] else []
-            renewed = self._reconcile(listing)
+                    self._prepare_wave(record, wave, certificates) if wave["ouverte"] else []
+            renewed = self._reconcile_door(listing)
             if record["arret"]:
-                raise FleetError(_stopped(record))
-            standings = self._standings(listing)
-            if failed := [one for one in self._missing(record, standings) if one.failed]:
+                raise FleetError(_stop_reason(record))
+            standings = self._machine_standings(listing)
+            if failed := [one for one in self._unproven_machines(record, standings) if one.failed]:
                 why = f"{failed[0]}" + (f", et {len(failed) - 1} autres" if len(failed) > 1 else "")
-                self._stop(record, why, "le contrôle des vagues")
-                raise FleetError(_stopped(record))
-            if missing := self._missing(record, standings):
+                self._record_stop(record, why, "le contrôle des vagues")
+                raise FleetError(_stop_reason(record))
+            if missing := self._unproven_machines(record, standings):
                 told = "\n".join(f"  - {one}" for one in missing[:20])
                 raise FleetError(
                     f"v{record['version']} : dans les vagues ouvertes, n'ont pas rendu compte ({len(missing)}) :\n"
@@ -174,15 +174,15 @@ class Fleet:
 
     def stop(self, why: str) -> list[str]:
         """Open no more waves of the publication. Raises FleetError: there is none, or no reason."""
-        with self._alone():
-            record = self._publication()
+        with self._hold_lock():
+            record = self._read_publication()
             if record is None:
                 raise FleetError("rien n'a encore été publié : il n'y a rien à arrêter")
             if not why.strip():
                 raise FleetError("--motif : dites pourquoi, d'autres le liront")
             if not record["arret"]:
-                self._stop(record, why.strip(), self._operator)
-        return [_stopped(record)]
+                self._record_stop(record, why.strip(), self._operator)
+        return [_stop_reason(record)]
 
     def go_back(self, to: int, certificates: Mapping[str, str], why: str) -> list[str]:
         """Give back what a version before was made of, under a new number, to the machines that had the last one.
@@ -193,13 +193,13 @@ class Fleet:
         Raises:
             FleetError: it is not kept any more, or there is no reason.
         """
-        with self._alone():
-            listing = self._listing()
-            record = self._publication()
+        with self._hold_lock():
+            listing = self._read_listing()
+            record = self._read_publication()
             if not why.strip():
                 raise FleetError("--motif : dites pourquoi, d'autres le liront")
             current = record["version"] if record else 0
-            kept = [number for number in self._kept() if number < current]
+            kept = [number for number in self._stored_versions() if number < current]
             before = [number for number in kept if number < ((record or {}).get("retour") or current)]
             if to not in kept if to else not before:
                 shown = ", ".join(f"v{one}" for one in kept) or "aucune"
@@ -210,17 +210,19 @@ class Fleet:
                 path.name.removesuffix(".tar.gz"): path.read_bytes() for path in (source / "machines").iterdir()
             }
             contents = {name: one for name, one in contents.items() if name in touched and name in self.machines}
-            version = self._next(listing)
-            self._store(version, (source / "code.tar.gz").read_bytes(), contents)
+            version = self._next_version(listing)
+            self._store_version(version, (source / "code.tar.gz").read_bytes(), contents)
             split = [{"nom": "retour", "machines": sorted(contents), "ouverte": ""}]
-            made = self._opened(version, f"retour à v{source.name} : {why.strip()}", split, retour=int(source.name))
+            made = self._build_publication(
+                version, f"retour à v{source.name} : {why.strip()}", split, retour=int(source.name)
+            )
             done = self._open_wave(made, listing, certificates)
         return [f"v{version} reprend le contenu de v{source.name}, pour les machines qui avaient v{current}.", *done]
 
     def excuse(self, machine: str, why: str) -> list[str]:
         """Let the publication go on without a machine, by name. Raises FleetError: it is none of its open waves."""
-        with self._alone():
-            record = self._publication()
+        with self._hold_lock():
+            record = self._read_publication()
             opened = [
                 name for one in (record or {"vagues": []})["vagues"] if one["ouverte"] for name in one["machines"]
             ]
@@ -228,11 +230,11 @@ class Fleet:
                 raise FleetError(f"{machine} n'est d'aucune vague ouverte : il n'y a rien à excuser")
             if not why.strip():
                 raise FleetError("--motif : dites pourquoi, d'autres le liront")
-            record["excuses"][machine] = {"motif": why.strip(), "par": self._operator, "le": self._text()}
+            record["excuses"][machine] = {"motif": why.strip(), "par": self._operator, "le": self._format_now()}
             # What stopped it by itself may be excused; what a person stopped stays so.
             if record["arret"] and record["arret"]["machine"] == machine:
                 record["arret"] = None
-            self._write("publication.json", record)
+            self._write_json("publication.json", record)
         return [f"v{record['version']} : {machine} est excusée par {self._operator} ({why.strip()})."]
 
     def open_door(
@@ -250,18 +252,18 @@ class Fleet:
             FleetError: the machine is not one that is ordered so, its door is open already, or the door of the fleet
                 cannot be reached or has none.
         """
-        with self._alone():
+        with self._hold_lock():
             if machine not in self.machines:
                 raise FleetError(f"{machine} n'est pas une machine en accès sortant : elle se joint par SSH")
             if machine not in certificates:
                 raise FleetError(
                     f"{machine} n'a pas encore de certificat : elle se prépare à l'atelier. Rien n'est fait"
                 )
-            listing = self._listing()
+            listing = self._read_listing()
             if not listing.get("hote"):
                 raise FleetError("le guichet n'a pas de porte de secours : redéployez-le (fab serveurs guichet)")
             now = self._now()
-            records = emergency.still_open(self._doors(), now)
+            records = emergency.still_open(self._read_door_records(), now)
             if known := records.get(machine):
                 raise FleetError(
                     f"la porte de {machine} est ouverte, n° {known['numero']}. Pour y mettre fin : fab acces.revoquer "
@@ -270,15 +272,15 @@ class Fleet:
             self._signer.open()
             private, public = emergency.key_pair()
             record: dict[str, Any] = {
-                "debut": (now - _CLOCKS).astimezone(dt.UTC).isoformat(timespec="seconds"),
+                "debut": (now - _PUBLICATION_CLOCK_SKEW).astimezone(dt.UTC).isoformat(timespec="seconds"),
                 "fin": (now + lasts).astimezone(dt.UTC).isoformat(timespec="seconds"),
                 "port": emergency.free_port(one["port"] for one in records.values()),
                 "cle": public,
             }
             record["numero"] = register(public)
             made = emergency.order(self._signer, machine, record, private, listing["hote"], certificates[machine])
-            self._write("portes.json", records | {machine: made})
-            self._reconcile(listing)
+            self._write_json("portes.json", records | {machine: made})
+            self._reconcile_door(listing)
         return made
 
     def close_door(self, number: int) -> list[str]:
@@ -287,18 +289,18 @@ class Fleet:
         Raises:
             FleetError: the door of the fleet cannot be reached; the next command of the fleet brings it there.
         """
-        with self._alone():
-            records = {name: one for name, one in self._doors().items() if one["numero"] != number}
-            self._write("portes.json", records)
-            self._reconcile(self._listing())
+        with self._hold_lock():
+            records = {name: one for name, one in self._read_door_records().items() if one["numero"] != number}
+            self._write_json("portes.json", records)
+            self._reconcile_door(self._read_listing())
         return [f"Porte de secours n° {number} fermée : le guichet a coupé son tunnel."]
 
-    def status(self) -> tuple[dict[str, Any] | None, list[Standing], list[str]]:
+    def status(self) -> tuple[dict[str, Any] | None, list[MachineState], list[str]]:
         """The publication, where each expected machine is, and what is wrong at the door (French)."""
-        listing = self._listing()
+        listing = self._read_listing()
         problems = [*self._strange]
         with contextlib.suppress(FleetError):
-            problems += self._behind(listing)
+            problems += self._door_gaps(listing)
         try:
             self._check_door(listing)
         except FleetError as error:
@@ -314,25 +316,25 @@ class Fleet:
         if strangers:
             problems.append(f"le guichet attend encore {', '.join(strangers[:3])}, qui n'est plus dans l'inventaire")
         there = {row["machine"]: row for row in listing.get("portes", [])}
-        for name, one in emergency.still_open(self._doors(), self._now()).items():
+        for name, one in emergency.still_open(self._read_door_records(), self._now()).items():
             here = there.get(name, {"numero": 0})
             how = "pas encore au guichet : fab flotte.avancer"
             if here["numero"] == one["numero"]:
                 how = "le tunnel est ouvert" if here["jointe"] else "elle ne l'a pas encore ouverte"
             end = day_and_hour(one["fin"]).removeprefix("le ")
             problems.append(f"porte de secours n° {one['numero']} de {name}, jusqu'au {end} : {how}")
-        problems += carried.keep_host_keys(self.folder, self._rows(listing))
-        return self._publication(), list(self._standings(listing).values()), problems
+        problems += carried.keep_host_keys(self.folder, self._machine_rows(listing))
+        return self._read_publication(), list(self._machine_standings(listing).values()), problems
 
-    def asked(self) -> dict[str, dict[str, str]]:
+    def requested_certificates(self) -> dict[str, dict[str, str]]:
         """Certificates that expected machines ask for: CSR by name of certificate, by machine."""
-        rows = self._listing()["machines"]
+        rows = self._read_listing()["machines"]
         return {row["nom"]: row["demandes"] for row in rows if row["demandes"] and row["nom"] in self.machines}
 
     # -- how -----------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _hold_lock(self) -> Iterator[None]:
         with (self.folder / "verrou").open("a+", encoding="utf-8") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -342,11 +344,11 @@ class Fleet:
                     f"une autre commande de la flotte est en cours ({handle.read(200).strip()}). Rien n'est fait"
                 ) from None
             handle.truncate(0)
-            handle.write(f"{self._operator}, depuis {self._text()}")
+            handle.write(f"{self._operator}, depuis {self._format_now()}")
             handle.flush()
             yield
 
-    def _listing(self) -> Listing:
+    def _read_listing(self) -> Listing:
         """The door's listing: what is no row of one is left out, and told (`status`), so that it keeps no other.
 
         Raises:
@@ -354,7 +356,7 @@ class Fleet:
         """
         found = self._ask()
         try:
-            if not _dated(found["maintenant"]):
+            if not _is_dated(found["maintenant"]):
                 raise ValueError
             rows = [one for one in found["machines"] if _is_row(one)]
             left = len(found["machines"]) - len(rows)
@@ -364,7 +366,7 @@ class Fleet:
                 "le guichet répond autre chose que son état : redéployez-le (fab serveurs guichet)"
             ) from None
         self._strange = [f"le guichet dit de {left} machines autre chose que leur état : redéployez-le"] * bool(left)
-        most = self._highest() + _LEAP
+        most = self._highest_version() + _MAX_VERSION_LEAP
         for row in rows:
             if max(row["version"], row["donnee"]) > most:
                 self._strange.append(
@@ -373,15 +375,15 @@ class Fleet:
                 )
         return {**found, "machines": rows, "portes": doors}
 
-    def _highest(self) -> int:
+    def _highest_version(self) -> int:
         """The highest version that this state knows."""
-        known = [0, *self._kept(), *(one["version"] for one in self._records().values())]
-        return max(*known, (self._publication() or {"version": 0})["version"])
+        known = [0, *self._stored_versions(), *(one["version"] for one in self._read_records().values())]
+        return max(*known, (self._read_publication() or {"version": 0})["version"])
 
-    def _text(self) -> str:
+    def _format_now(self) -> str:
         return self._now().astimezone(dt.UTC).isoformat(timespec="seconds")
 
-    def _read(self, name: str) -> Any:
+    def _read_json(self, name: str) -> Any:
         try:
             return json.loads((self.folder / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -391,33 +393,33 @@ class Fleet:
                 f"{self.folder / name} est abîmé : restaurez-le de la sauvegarde du poste de commande"
             ) from None
 
-    def _write(self, name: str, content: Any) -> None:
+    def _write_json(self, name: str, content: Any) -> None:
         write(self.folder / name, json.dumps(content, ensure_ascii=False, indent=1).encode(), 0o600)
 
-    def _publication(self) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = self._read("publication.json")
+    def _read_publication(self) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self._read_json("publication.json")
         return found
 
-    def _records(self) -> dict[str, dict[str, Any]]:
-        return self._read("machines.json") or {}
+    def _read_records(self) -> dict[str, dict[str, Any]]:
+        return self._read_json("machines.json") or {}
 
-    def _doors(self) -> dict[str, dict[str, Any]]:
-        return self._read("portes.json") or {}
+    def _read_door_records(self) -> dict[str, dict[str, Any]]:
+        return self._read_json("portes.json") or {}
 
-    def _kept(self) -> list[int]:
+    def _stored_versions(self) -> list[int]:
         return sorted(int(one.name) for one in (self.folder / "versions").iterdir() if one.name.isdecimal())
 
-    def _next(self, listing: Listing) -> int:
+    def _next_version(self, listing: Listing) -> int:
         """A number above all that anybody has: this control node may come from a backup, another may have published."""
-        own = self._highest()
+        own = self._highest_version()
         # Others say theirs, and are believed within reason: a door that was taken would else use all numbers up.
         told = [int(row[key]) for row in listing["machines"] for key in ("version", "donnee")]
-        highest = max(own, *(one for one in [0, *told] if one <= own + _LEAP))
+        highest = max(own, *(one for one in [0, *told] if one <= own + _MAX_VERSION_LEAP))
         # The door may come from a backup too. What a machine says is believed within reason: it may lie.
         told = [int((row["dernier"] or {}).get("version", 0)) for row in listing["machines"]]
-        return max(highest, *(one for one in [0, *told] if one <= highest + _LEAP)) + 1
+        return max(highest, *(one for one in [0, *told] if one <= highest + _MAX_VERSION_LEAP)) + 1
 
-    def _store(self, version: int, code: bytes, contents: Mapping[str, bytes]) -> None:
+    def _store_version(self, version: int, code: bytes, contents: Mapping[str, bytes]) -> None:
         """Keep what a version is made of; it appears whole."""
         staging = self.folder / "versions" / f".{version}"
         shutil.rmtree(staging, ignore_errors=True)
@@ -427,22 +429,22 @@ class Fleet:
             (staging / "machines" / f"{name}.tar.gz").write_bytes(content)
         staging.chmod(0o700)
         staging.rename(self.folder / "versions" / str(version))
-        for old in self._kept()[:-_KEPT]:
+        for old in self._stored_versions()[:-_MAX_STORED_VERSIONS]:
             shutil.rmtree(self.folder / "versions" / str(old))
 
-    def _opened(self, version: int, by: str, split: list[dict[str, Any]], retour: int) -> dict[str, Any]:
-        record = {"version": version, "le": self._text(), "par": self._operator, "decoupage": by, "vagues": split}
+    def _build_publication(self, version: int, by: str, split: list[dict[str, Any]], retour: int) -> dict[str, Any]:
+        record = {"version": version, "le": self._format_now(), "par": self._operator, "decoupage": by, "vagues": split}
         record |= {"excuses": {}, "arret": None, "retour": retour}
-        self._write("publication.json", record)
+        self._write_json("publication.json", record)
         return record
 
     def _open_wave(self, record: dict[str, Any], listing: Listing, certificates: Mapping[str, str]) -> list[str]:
         """Open the next wave: encrypt, note, send."""
         wave = next(one for one in record["vagues"] if not one["ouverte"])
-        without = self._give(record, wave, certificates)
-        wave["ouverte"] = self._text()
-        self._write("publication.json", record)
-        self._reconcile(listing)
+        without = self._prepare_wave(record, wave, certificates)
+        wave["ouverte"] = self._format_now()
+        self._write_json("publication.json", record)
+        self._reconcile_door(listing)
         done = [
             f"v{record['version']}, vague « {wave['nom']} » ouverte : {waves.counted(wave['machines'], 'machine')}."
         ]
@@ -454,10 +456,12 @@ class Fleet:
             )
         return done
 
-    def _give(self, record: Mapping[str, Any], wave: Mapping[str, Any], certificates: Mapping[str, str]) -> list[str]:
+    def _prepare_wave(
+        self, record: Mapping[str, Any], wave: Mapping[str, Any], certificates: Mapping[str, str]
+    ) -> list[str]:
         """Encrypt and note the version for the machines of a wave that were not given it; those without certificate."""
         source = self.folder / "versions" / str(record["version"])
-        records = self._records()
+        records = self._read_records()
         code = (source / "code.tar.gz").read_bytes()
         without, given = [], 0
         for name in wave["machines"]:
@@ -477,12 +481,12 @@ class Fleet:
                 "vague": wave["nom"],
                 "code": bundle.part(code),
                 "donnees": bundle.part(sealed),
-                "le": self._text(),
+                "le": self._format_now(),
                 "expire": (self._now() + LASTS).isoformat(timespec="seconds"),
             }
         if given:
             self._keep_lot(code)
-        self._write("machines.json", {name: one for name, one in records.items() if name in self.machines})
+        self._write_json("machines.json", {name: one for name, one in records.items() if name in self.machines})
         return without
 
     def _keep_lot(self, content: bytes) -> None:
@@ -490,10 +494,10 @@ class Fleet:
         if not path.is_file() or path.stat().st_size != len(content):
             write(path, content, 0o600)
 
-    def _behind(self, listing: Listing) -> list[str]:
+    def _door_gaps(self, listing: Listing) -> list[str]:
         """What the door has not, or has older than it was given."""
         there = {row["nom"]: row["version"] for row in listing["machines"]}
-        lacking = [name for name, one in self._records().items() if there.get(name, 0) < one["version"]]
+        lacking = [name for name, one in self._read_records().items() if there.get(name, 0) < one["version"]]
         if not lacking:
             return []
         return [
@@ -503,13 +507,13 @@ class Fleet:
 
     def _check_door(self, listing: Listing) -> None:
         """Refuse to work with a state older than what the door has."""
-        records = self._records()
-        last = (self._publication() or {"version": 0})["version"]
+        records = self._read_records()
+        last = (self._read_publication() or {"version": 0})["version"]
         ahead = [
             row["nom"]
             for row in listing["machines"]
             if row["nom"] in self.machines
-            and self._highest() + _LEAP
+            and self._highest_version() + _MAX_VERSION_LEAP
             >= row["version"]
             > max(last, records.get(row["nom"], {"version": 0})["version"])
         ]
@@ -519,10 +523,10 @@ class Fleet:
                 "celui-ci revient d'une sauvegarde. À faire : fab flotte.publier, qui prend le numéro suivant"
             )
 
-    def _reconcile(self, listing: Listing) -> list[str]:
+    def _reconcile_door(self, listing: Listing) -> list[str]:
         """Send the door what it lacks, and what has lived half its time, signed again."""
         there = {row["nom"]: row for row in listing["machines"]}
-        records, now = self._records(), self._now()
+        records, now = self._read_records(), self._now()
         due = {}
         renewed = 0
         for name, one in records.items():
@@ -538,7 +542,7 @@ class Fleet:
         expected = {row["nom"] for row in listing["machines"] if row["attendue"]}
         doors = {
             name: {key: one[key] for key in ("numero", "fin", "port", "cle", "ordre", "signature")}
-            for name, one in emergency.still_open(self._doors(), now).items()
+            for name, one in emergency.still_open(self._read_door_records(), now).items()
             if name in self.machines
         }
         known = {row["machine"]: row["numero"] for row in listing.get("portes", [])}
@@ -562,36 +566,38 @@ class Fleet:
             self._send(target)
         finally:
             target.unlink(missing_ok=True)
-        self._write("machines.json", records)
+        self._write_json("machines.json", records)
         kept = {part["sha256"] for one in records.values() for part in (one["code"], one["donnees"])}
         for path in (self.folder / "lots").iterdir():
             if path.name not in kept:
                 path.unlink()
         return [f"{renewed} manifeste{'s' * (renewed > 1)} prolongé{'s' * (renewed > 1)}."] if renewed else []
 
-    def _standings(self, listing: Listing) -> dict[str, Standing]:
-        rows = self._rows(listing)
-        records = {name: one | {"identite": attested.identity(one)} for name, one in self._records().items()}
+    def _machine_standings(self, listing: Listing) -> dict[str, MachineState]:
+        rows = self._machine_rows(listing)
+        records = {name: one | {"identite": attested.identity(one)} for name, one in self._read_records().items()}
         now = dt.datetime.fromisoformat(listing["maintenant"])
-        return {name: waves.standing(name, records.get(name), rows.get(name), now) for name in self.machines}
+        return {name: waves.machine_state(name, records.get(name), rows.get(name), now) for name in self.machines}
 
-    def _rows(self, listing: Listing) -> dict[str, dict[str, Any]]:
+    def _machine_rows(self, listing: Listing) -> dict[str, dict[str, Any]]:
         """What the door knows of each expected machine, with what the machine signed."""
-        return {row["nom"]: self._heard(row) for row in listing["machines"] if row["nom"] in self.machines}
+        return {row["nom"]: self._verify_row(row) for row in listing["machines"] if row["nom"] in self.machines}
 
-    def _heard(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def _verify_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """What the door knows of a machine, with what the machine signed in the place of what the door says it said."""
         if not row["dernier"]:
             return {**row}
         try:
-            said = attested.heard(row["nom"], row["dernier"], self._keys)
-        except attested.Unheard as error:
+            said = attested.verify_report(row["nom"], row["dernier"], self._keys)
+        except attested.UnverifiedReportError as error:
             return {**row, "dernier": None, "refus": str(error)}
         return {**row, "dernier": {**said, "recu": row["dernier"]["recu"]}}
 
-    def _missing(self, record: Mapping[str, Any], standings: Mapping[str, Standing]) -> list[Standing]:
+    def _unproven_machines(
+        self, record: Mapping[str, Any], standings: Mapping[str, MachineState]
+    ) -> list[MachineState]:
         """Machines of the open waves that did not report well; those that are excused, or left, apart."""
-        records = self._records()
+        records = self._read_records()
         found = []
         for wave in record["vagues"]:
             for name in wave["machines"] if wave["ouverte"] else ():
@@ -603,18 +609,18 @@ class Fleet:
                     found.append(one)
         return found
 
-    def _ended(self, record: Mapping[str, Any], standings: Mapping[str, Standing]) -> bool:
+    def _is_finished(self, record: Mapping[str, Any], standings: Mapping[str, MachineState]) -> bool:
         """Whether another may follow: machines that are ahead (this state comes from a backup) hold nothing."""
-        missing = [one for one in self._missing(record, standings) if one.version <= record["version"]]
+        missing = [one for one in self._unproven_machines(record, standings) if one.version <= record["version"]]
         return all(one["ouverte"] for one in record["vagues"]) and not missing
 
-    def _stop(self, record: dict[str, Any], why: str, by: str) -> None:
+    def _record_stop(self, record: dict[str, Any], why: str, by: str) -> None:
         machine = why.partition(" : ")[0] if by != self._operator else ""
-        record["arret"] = {"motif": why, "par": by, "le": self._text(), "machine": machine}
-        self._write("publication.json", record)
+        record["arret"] = {"motif": why, "par": by, "le": self._format_now(), "machine": machine}
+        self._write_json("publication.json", record)
 
 
-def _dated(text: str) -> bool:
+def _is_dated(text: str) -> bool:
     """Whether it is a moment with its zone, which others can be told in. Raises OverflowError: of no year."""
     found = dt.datetime.fromisoformat(text)
     return found.tzinfo is not None and bool(found.astimezone(dt.UTC))
@@ -634,7 +640,7 @@ def _is_row(one: Any) -> bool:
         last = one["dernier"]
         return bool(
             isinstance(one["nom"], str)
-            and _NAME.fullmatch(one["nom"])
+            and _PUBLISHED_MACHINE_NAME.fullmatch(one["nom"])
             and all(type(one[key]) is int and one[key] >= 0 for key in ("version", "donnee"))
             and (not one["vue"] or dt.datetime.fromisoformat(one["vue"]).tzinfo)
             and (last is None or (type(last["version"]) is int and dt.datetime.fromisoformat(last["recu"]).tzinfo))
@@ -645,7 +651,7 @@ def _is_row(one: Any) -> bool:
         return False
 
 
-def _stopped(record: Mapping[str, Any]) -> str:
+def _stop_reason(record: Mapping[str, Any]) -> str:
     stop = record["arret"]
     return (
         f"v{record['version']} est arrêtée depuis {day_and_hour(stop['le'])} par {stop['par']} : {stop['motif']}. "

@@ -23,12 +23,12 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.words import day_and
 from creatic.evidence import follow, store
 from creatic.fleet import waves
 from creatic.fleet.signing import FleetError
-from creatic.fleet.waves import Machine, Standing
+from creatic.fleet.waves import Machine, MachineState
 from creatic.registry.groupement import Commune
 
 LOCK = "deploiement-par-vagues"
 _RECORD = {"version", "empreinte", "apres", "le", "par", "decoupage", "vagues", "excuses", "arret"}
-AGAIN = "Pour recommencer au canari : la même commande avec --recommencer"
+RESTART_HINT = "Pour recommencer au canari : la même commande avec --recommencer"
 
 
 def split(
@@ -96,7 +96,7 @@ class Pushed:
         self._content, self._operator, self._now = content, operator, now
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def hold_lock(self) -> Iterator[None]:
         """Be the only one who rolls out by waves. Raises LockRefused: somebody does."""
         store.lock_commune(self._locks, LOCK, os.getpid(), self._operator, "un déploiement par vagues")
         try:
@@ -146,7 +146,7 @@ class Pushed:
         record: dict[str, Any] = last or {"version": 0, "empreinte": ""}
         changed = record["empreinte"] != content
         if begins := changed or again:
-            record = {"version": record["version"] + 1, "empreinte": content, "le": self._text()}
+            record = {"version": record["version"] + 1, "empreinte": content, "le": self._format_now()}
             # What was proven before does not count when one begins again, whatever the clock said.
             before = [run.name for run in store.runs(self._evidence)][-1:]
             record |= {"par": self._operator, "excuses": {}, "apres": "".join(before)}
@@ -155,21 +155,21 @@ class Pushed:
         record |= {"decoupage": by, "vagues": known, "arret": None}
         for slug in excused:
             record["excuses"].setdefault(
-                slug, {"motif": "nommée par --excuser", "par": self._operator, "le": self._text()}
+                slug, {"motif": "nommée par --excuser", "par": self._operator, "le": self._format_now()}
             )
-        self._write(record)
+        self._write_record(record)
         name = f"v{record['version']}"
         if begins:
             why = f"le code ou l'inventaire a changé depuis v{last['version']}, " if changed and last else ""
             return record, f"{name} : {why}on commence au canari, en {waves.counted(known, 'vague')}."
-        todo = next((one["nom"] for one in known if self.left(record, one)), "")
+        todo = next((one["nom"] for one in known if self.remaining_communes(record, one)), "")
         if not todo:
-            return record, f"{name} : toutes ces vagues sont déjà faites, rien n'est déployé. {AGAIN}."
+            return record, f"{name} : toutes ces vagues sont déjà faites, rien n'est déployé. {RESTART_HINT}."
         if todo == known[0]["nom"]:
             return record, f"{name} : on reprend au canari, qui n'était pas fini."
-        return record, f"{name} : on reprend à la vague « {todo} », celles d'avant sont faites. {AGAIN}."
+        return record, f"{name} : on reprend à la vague « {todo} », celles d'avant sont faites. {RESTART_HINT}."
 
-    def left(self, record: dict[str, Any], wave: dict[str, Any]) -> list[str]:
+    def remaining_communes(self, record: dict[str, Any], wave: dict[str, Any]) -> list[str]:
         """Communes of a wave that are to be rolled out: not proven in this version, nor excused after a trial."""
         if again := wave.get("refaire"):
             return list(again)
@@ -187,8 +187,8 @@ class Pushed:
                 f"« {wave['nom']} » n'est pas commencée. À faire : relancez, une nouvelle version part du canari"
             )
         wave.pop("refaire", None)
-        wave["ouverte"] = wave["ouverte"] or self._text()
-        self._write(record)
+        wave["ouverte"] = wave["ouverte"] or self._format_now()
+        self._write_record(record)
 
     def stop(self, record: dict[str, Any], wave: dict[str, Any], slugs: Sequence[str], problems: Sequence[str]) -> None:
         """Note that a wave stopped the rollout.
@@ -200,10 +200,10 @@ class Pushed:
         if not problems:
             wave["refaire"] = [*slugs]
         why = f"vague « {wave['nom']} », {problems[0] if problems else 'déploiement interrompu ou en échec'}"
-        record["arret"] = {"motif": why, "par": self._operator, "le": self._text()}
-        self._write(record)
+        record["arret"] = {"motif": why, "par": self._operator, "le": self._format_now()}
+        self._write_record(record)
 
-    def standings(self, record: dict[str, Any], slugs: Sequence[str]) -> list[Standing]:
+    def standings(self, record: dict[str, Any], slugs: Sequence[str]) -> list[MachineState]:
         """Where communes are in this version."""
         runs = store.runs(self._evidence)
         known = store.last_json(runs, "etat.json") or {}
@@ -223,22 +223,22 @@ class Pushed:
             if run_of:
                 problems = follow.readiness(self._evidence, run_of.name, [slug])
                 found.append(
-                    Standing(slug, waves.BLOCKED, version, problems[0].removeprefix(f"{slug} : "), failed=True)
+                    MachineState(slug, waves.BLOCKED, version, problems[0].removeprefix(f"{slug} : "), failed=True)
                     if problems
-                    else Standing(slug, waves.UP_TO_DATE, version)
+                    else MachineState(slug, waves.UP_TO_DATE, version)
                 )
             elif not known.get(slug, {}).get("passage"):
-                found.append(Standing(slug, waves.NEVER, 0))
+                found.append(MachineState(slug, waves.NEVER, 0))
             elif not opened.get(slug):
-                found.append(Standing(slug, waves.EXPECTED, 0, "sa vague n'est pas ouverte"))
+                found.append(MachineState(slug, waves.EXPECTED, 0, "sa vague n'est pas ouverte"))
             elif going:
-                found.append(Standing(slug, waves.EXPECTED, 0, f"sa vague est en cours, {going}"))
+                found.append(MachineState(slug, waves.EXPECTED, 0, f"sa vague est en cours, {going}"))
             else:
                 why = f"sa vague a commencé {day_and_hour(opened[slug])} et n'en a rien prouvé : interrompue"
-                found.append(Standing(slug, waves.LATE, 0, why))
+                found.append(MachineState(slug, waves.LATE, 0, why))
         return found
 
-    def status(self, slugs: Sequence[str]) -> tuple[dict[str, Any] | None, list[Standing], list[str]]:
+    def status(self, slugs: Sequence[str]) -> tuple[dict[str, Any] | None, list[MachineState], list[str]]:
         """The rollout by waves, where each expected commune is, and what is to be known before the next (French).
 
         Raises:
@@ -251,9 +251,9 @@ class Pushed:
         notes = [f"le code ou l'inventaire a changé depuis v{record['version']} : la suivante partira du canari"]
         return record, self.standings(record, slugs), notes if old else []
 
-    def _text(self) -> str:
+    def _format_now(self) -> str:
         return self._now().astimezone(dt.UTC).isoformat(timespec="seconds")
 
-    def _write(self, record: dict[str, Any]) -> None:
+    def _write_record(self, record: dict[str, Any]) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write(self._path, json.dumps(record, ensure_ascii=False, indent=1).encode(), 0o600)

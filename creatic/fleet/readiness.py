@@ -24,20 +24,20 @@ from creatic.evidence import follow, held, rollout
 from creatic.evidence.act import receipt_fault
 from creatic.evidence.rollout import PLACES, Entity, HostInfo, HostRun, Run
 from creatic.fleet import attested, waves
-from creatic.fleet.waves import Standing
+from creatic.fleet.waves import MachineState
 from creatic.registry import formalities, wiring
 from creatic.registry.groupement import Commune
 from creatic.registry.wiring import DOORS
 
 TERM = dt.timedelta(days=35)
 """Age at which a proof proves nothing any more: a version is to be published each month (docs/exploitation.md)."""
-_LARGEST = 65_536  # characters of an ARActe in a report
-_CLOCKS = dt.timedelta(hours=1)  # the door's and the control node's, at most
+_MAX_ARACTE_LENGTH = 65_536  # characters of an ARActe in a report
+_READINESS_CLOCK_SKEW = dt.timedelta(hours=1)  # the door's and the control node's, at most
 
 
 def judge(
     communes: Sequence[Commune],
-    standings: Sequence[Standing],
+    standings: Sequence[MachineState],
     proofs: Mapping[str, Mapping[str, Any]],
     servers: Mapping[str, str],
     held: held.Held,
@@ -75,27 +75,31 @@ def judge(
     for commune in communes:
         if not commune.outgoing:
             continue
-        described = _described(commune, groups, inventory, bench)
-        oldest = min((_moment(proofs[host.name]) for host in described.hosts if host.name in proofs), default=now)
+        described = _describe_commune(commune, groups, inventory, bench)
+        oldest = min(
+            (_report_moment(proofs[host.name]) for host in described.hosts if host.name in proofs), default=now
+        )
         run = Run("", oldest, "guichet", finished=oldest)
         for host in described.hosts:
             if host.is_carried and pcs and host.name in pcs:
                 run.hosts[host.name] = pcs[host.name]
             elif host.system == "debian" and not host.is_carried:
                 siren = str(commune.data["siren"])
-                one = _host(host, where.get(host.name), proofs.get(host.name), siren, bench, now)
+                one = _build_host_run(host, where.get(host.name), proofs.get(host.name), siren, bench, now)
                 one.refused += [(refused or {})[host.name]] if host.name in (refused or {}) else []
                 run.hosts[host.name] = one
-        places = _places(described, held.get(commune.slug, {}), now)
+        places = _judge_places(described, held.get(commune.slug, {}), now)
         report = rollout.assess(described, run, {}, held=places)
         states |= rollout.merge_state([described], {commune.slug: report}, {})
-        told = _told(described, where, proofs, now)
+        told = _describe_proofs(described, where, proofs, now)
         shown = {**report["commune"], "nom": f"{described.name}\n{told}"}
         reports[commune.slug] = report | {"commune": shown}
     return reports, states
 
 
-def _described(commune: Commune, groups: Mapping[str, Sequence[str]], inventory: Path, bench: bool) -> rollout.Commune:
+def _describe_commune(
+    commune: Commune, groups: Mapping[str, Sequence[str]], inventory: Path, bench: bool
+) -> rollout.Commune:
     file = f"communes/{commune.slug}.yml"
     hosted = commune.variables.get("entites", ())
     found = [formalities.judge(commune.data, inventory / formalities.FOLDER, file=file, bench=bench)]
@@ -124,23 +128,25 @@ def _described(commune: Commune, groups: Mapping[str, Sequence[str]], inventory:
         tuple(hosts),
         places=follow.places(groups, commune.data["services"]),
         # Doors are proven by the connector.
-        servers={place: () if place in DOORS else _infos(names, groups) for place, names in wanted.items()},
+        servers={place: () if place in DOORS else _host_infos(names, groups) for place, names in wanted.items()},
         lacking=follow.lacking_places(commune.data["services"], groups, file),
         formalities=[one for judged in found for one in judged],
         entities=tuple(Entity(one["slug"], one["nom"], follow.places(groups, one["services"])) for one in hosted),
     )
 
 
-def _places(commune: rollout.Commune, known: Mapping[str, Any], now: dt.datetime) -> dict[str, dict[str, Any]]:
+def _judge_places(commune: rollout.Commune, known: Mapping[str, Any], now: dt.datetime) -> dict[str, dict[str, Any]]:
     """What servers proved of a commune, place by place: what a server that is not there lacks, `assess` says."""
     found = {}
     for place in commune.places:
         if place not in DOORS and place not in commune.lacking:
-            found[place] = _place(place, commune, known.get(place), now)
+            found[place] = _judge_place(place, commune, known.get(place), now)
     return found
 
 
-def _place(place: str, commune: rollout.Commune, entry: Mapping[str, Any] | None, now: dt.datetime) -> dict[str, Any]:
+def _judge_place(
+    place: str, commune: rollout.Commune, entry: Mapping[str, Any] | None, now: dt.datetime
+) -> dict[str, Any]:
     servers = [info.name for info in commune.servers[place]]
     label, again = PLACES[place], f"Lancer : fab commune.deployer {commune.slug}."
     if entry is not None and entry.get("serveurs", servers) != servers:
@@ -150,7 +156,7 @@ def _place(place: str, commune: rollout.Commune, entry: Mapping[str, Any] | None
         state, reasons = "non_verifie", [f"jamais vérifié sur {', '.join(servers)}"]
     elif entry["prouve"]:
         made, shown = held.moment(entry), entry.get("pour", [commune.slug])
-        reasons = [_stale(made, now)] if _stale(made, now) else []
+        reasons = [_stale_reason(made, now)] if _stale_reason(made, now) else []
         reasons += [
             f"pas encore vérifié pour {one.name}"
             for one in commune.entities
@@ -173,20 +179,20 @@ def _place(place: str, commune: rollout.Commune, entry: Mapping[str, Any] | None
     }
 
 
-def _stale(made: dt.datetime, now: dt.datetime) -> str:
+def _stale_reason(made: dt.datetime, now: dt.datetime) -> str:
     """Why a proof of that moment proves nothing now (French); empty when it does."""
-    if made - now > _CLOCKS:
+    if made - now > _READINESS_CLOCK_SKEW:
         return f"preuve datée du {made:%d/%m/%Y}, qui n'est pas encore : une horloge était fausse"
     return f"preuve périmée : elle est du {made:%d/%m/%Y}, {TERM.days} jours au plus" if now - made > TERM else ""
 
 
-def _infos(names: Sequence[str], groups: Mapping[str, Sequence[str]]) -> tuple[HostInfo, ...]:
+def _host_infos(names: Sequence[str], groups: Mapping[str, Sequence[str]]) -> tuple[HostInfo, ...]:
     return tuple(HostInfo(name, next(profile for profile, all_ in groups.items() if name in all_)) for name in names)
 
 
-def _host(
+def _build_host_run(
     host: HostInfo,
-    standing: Standing | None,
+    standing: MachineState | None,
     row: Mapping[str, Any] | None,
     siren: str,
     bench: bool,
@@ -211,8 +217,8 @@ def _host(
         }
     if row is None:
         return run
-    received = _moment(row)
-    if stale := _stale(received, now):
+    received = _report_moment(row)
+    if stale := _stale_reason(received, now):
         run.refused.append(stale)
     if standing and int(row["version"]) > standing.version:
         run.refused.append(f"preuve de v{row['version']}, et la machine dit en être à v{standing.version}")
@@ -220,28 +226,28 @@ def _host(
         run.receive("preuves", one.get("preuves") if isinstance(one, dict) else one)
         act = next((each for each in run.proofs if each["cle"] == "acte" and each["verdict"] != "echec"), None)
         if act and bench and "acte" in host.required:
-            fault = receipt_fault(act["mesures"], _receipt(one), siren, received.date())
+            fault = receipt_fault(act["mesures"], _decode_receipt(one), siren, received.date())
             run.refused += [fault] if fault else []
     return run
 
 
-def _receipt(proof: Any) -> bytes | None:
+def _decode_receipt(proof: Any) -> bytes | None:
     """The ARActe that a report carries."""
     text = str(proof.get("ar_acte") or "") if isinstance(proof, dict) else ""
     try:
-        return base64.b64decode(text, validate=True) if 0 < len(text) <= _LARGEST else None
+        return base64.b64decode(text, validate=True) if 0 < len(text) <= _MAX_ARACTE_LENGTH else None
     except (binascii.Error, ValueError):
         return None
 
 
-def _moment(row: Mapping[str, Any]) -> dt.datetime:
+def _report_moment(row: Mapping[str, Any]) -> dt.datetime:
     """When a report was made: as its machine signed it, and no later than the door received it."""
-    return attested.made(row)
+    return attested.report_time(row)
 
 
-def _told(
+def _describe_proofs(
     commune: rollout.Commune,
-    where: Mapping[str, Standing],
+    where: Mapping[str, MachineState],
     proofs: Mapping[str, Mapping[str, Any]],
     now: dt.datetime,
 ) -> str:
@@ -250,6 +256,6 @@ def _told(
     if not names:
         return "rien reçu"
     version = min(where[name].version if name in where else 0 for name in names)
-    age = max((now - _moment(proofs[name])) // dt.timedelta(hours=1) for name in names)
+    age = max((now - _report_moment(proofs[name])) // dt.timedelta(hours=1) for name in names)
     shown = f"{age // 24} j" if age >= 48 else f"{age} h" if age else "moins d'une heure"
     return f"v{version}, prouvée il y a {shown}"

@@ -47,7 +47,7 @@ class Signer:
         """
         try:
             if not self._file.exists():
-                self._make()
+                self._make_key()
             key = serialization.load_pem_private_key(self._file.read_bytes(), self._passphrases.get("cle"))
         except PkiError as error:
             raise FleetError(str(error).replace("de l'autorité « cle »", "de la clé de la flotte")) from None
@@ -64,22 +64,22 @@ class Signer:
     @property
     def public(self) -> str:
         """The public key, as OpenSSH writes it."""
-        key = self._opened().public_key()
+        key = self._opened_key().public_key()
         return key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
 
     def sign(self, text: str) -> str:
         """Sign a text (OpenSSH, PROTOCOL.sshsig)."""
         signed = b"SSHSIG" + b"".join(
-            map(_string, (NAMESPACE.encode(), b"", b"sha512", hashlib.sha512(text.encode()).digest()))
+            map(_encode_string, (NAMESPACE.encode(), b"", b"sha512", hashlib.sha512(text.encode()).digest()))
         )
-        blob = _string(b"ssh-ed25519") + _string(self._opened().sign(signed))
+        blob = _encode_string(b"ssh-ed25519") + _encode_string(self._opened_key().sign(signed))
         public = base64.b64decode(self.public.split()[1])
         whole = b"SSHSIG" + struct.pack(">I", 1)
-        whole += b"".join(map(_string, (public, NAMESPACE.encode(), b"", b"sha512", blob)))
+        whole += b"".join(map(_encode_string, (public, NAMESPACE.encode(), b"", b"sha512", blob)))
         body = base64.encodebytes(whole).decode()
         return f"-----BEGIN SSH SIGNATURE-----\n{body}-----END SSH SIGNATURE-----\n"
 
-    def _make(self) -> None:
+    def _make_key(self) -> None:
         passphrase = self._passphrases.get_or_make("cle")
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         data = ed25519.Ed25519PrivateKey.generate().private_bytes(
@@ -89,7 +89,7 @@ class Signer:
         )
         write(self._file, data, 0o600)
 
-    def _opened(self) -> ed25519.Ed25519PrivateKey:
+    def _opened_key(self) -> ed25519.Ed25519PrivateKey:
         if self._key is None:
             self.open()
         assert self._key is not None  # noqa: S101 - open sets it, or raises
@@ -115,5 +115,5 @@ def manifest(machine: str, record: dict[str, Any], published: datetime, expires:
     return json.dumps(said, ensure_ascii=False, sort_keys=True)
 
 
-def _string(data: bytes) -> bytes:
+def _encode_string(data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + data

@@ -17,7 +17,7 @@ from creatic.fleet.waves import Machine
 from creatic.registry import profiles
 
 FOLDER = "sauvegardes"
-GIVEN = ("inscrit", "sequestre.p7m")
+SERVER_GIVEN_FILES = ("inscrit", "sequestre.p7m")
 """Of the control node's folder of a machine, what it is given: that the server knows it, and its own sealed copy."""
 
 

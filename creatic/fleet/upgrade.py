@@ -72,7 +72,7 @@ class Clone:
         found = _COMMIT.fullmatch(code)
         if not found:
             return UNKNOWN
-        tag = self._git("describe", "--tags", "--exact-match", found[1])
+        tag = self._run_git("describe", "--tags", "--exact-match", found[1])
         return (tag or found[1][:8]) + (found[2] or "")
 
     def is_at(self, code: str) -> bool:
@@ -91,11 +91,11 @@ class Clone:
                 met.setdefault(machine.met, []).append(machine.name)
         for code, names in met.items():
             commit, where = code.split()[1], f"{', '.join(names)} : déjà à la version {self.name(code)}"
-            if self._git("cat-file", "-t", commit) != "commit":
+            if self._run_git("cat-file", "-t", commit) != "commit":
                 raise UpgradeError(
                     f"{where}, que ce clone ne connaît pas. À faire : git fetch --tags, git checkout, puis relancez"
                 )
-            if self._git("merge-base", commit, self.commit) != commit:
+            if self._run_git("merge-base", commit, self.commit) != commit:
                 raise UpgradeError(
                     f"{where}, dont celle de ce clone ({self.name(self.code)}) n'est pas la suite. Une version mise à "
                     "la place d'une plus récente lirait des bases que celle-ci a changées, et pourrait les perdre : "
@@ -110,7 +110,7 @@ class Clone:
             codes: of the servers; all is given for one that is not known.
             heading: BEFORE or AFTER.
         """
-        known = [self._git("show", f"{found[1]}:CHANGELOG.md") for code in codes if (found := _COMMIT.match(code))]
+        known = [self._run_git("show", f"{found[1]}:CHANGELOG.md") for code in codes if (found := _COMMIT.match(code))]
         told = [{*items(text, heading)} for text in known] if len(known) == len(codes) else [set()]
         here = items((self.top / "CHANGELOG.md").read_text(encoding="utf-8"), heading)
         return [item for item in here if not all(item in before for before in told)]
@@ -118,14 +118,14 @@ class Clone:
     def changed(self, code: str) -> set[str]:
         """Paths that differ between a code and this clone; all of them when it is not known."""
         found = _COMMIT.match(code)
-        return {*self._git("diff", "--name-only", found[1] if found else _NOTHING).split("\n")} - {""}
+        return {*self._run_git("diff", "--name-only", found[1] if found else _EMPTY_TREE_SHA1).split("\n")} - {""}
 
-    def _git(self, *arguments: str) -> str:
+    def _run_git(self, *arguments: str) -> str:
         done = subprocess.run(["git", "-C", self.top, *arguments], capture_output=True, text=True, check=False)
         return done.stdout.strip()
 
 
-_NOTHING = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's empty tree
+_EMPTY_TREE_SHA1 = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's empty tree
 
 
 def items(text: str, heading: str) -> list[str]:
@@ -168,7 +168,7 @@ class Machine:
         return profiles.place(self.profile)[0], not profiles.load()[self.profile].a_part
 
 
-def known(home: Path, servers: Mapping[str, str]) -> list[Machine]:
+def list_servers(home: Path, servers: Mapping[str, str]) -> list[Machine]:
     """The servers in the order of their profiles, each with the version that it has.
 
     Args:
@@ -320,7 +320,7 @@ class Upgrade:
         self.record: dict[str, Any] = read or {}
 
     @contextlib.contextmanager
-    def alone(self, operator: str) -> Iterator[None]:
+    def hold_lock(self, operator: str) -> Iterator[None]:
         """Be the only one who passes. Raises LockRefused: somebody does."""
         locks = self._home / "verrous"
         store.lock_commune(locks, LOCK, os.getpid(), operator, "un passage à une nouvelle version")
@@ -347,7 +347,7 @@ class Upgrade:
             # Since then it was brought elsewhere and proved, as who goes back does: what it was before is over.
             if not begun or (machine.code == machine.met and machine.at > begun):
                 self.record["machines"][machine.name] = {"de": machine.code, "sauvegarde": "", "commencee": ""}
-        self._save()
+        self._save_state()
 
     def to_save(self, names: Iterable[str]) -> list[str]:
         """Those that nothing has changed yet: a backup made after that would be no way back."""
@@ -357,14 +357,14 @@ class Upgrade:
         """Note the backups of a checkpoint, by machine; the control node is one."""
         for name, archive in names.items():
             self.record["machines"].setdefault(name, {"de": "", "commencee": ""})["sauvegarde"] = archive
-        self._save()
+        self._save_state()
 
     def step(self, machines: Iterable[Machine]) -> None:
         """Note that these machines are about to be changed."""
         for machine in machines:
             one = self.record["machines"][machine.name]
             one["commencee"] = one["commencee"] or now().isoformat(timespec="seconds")
-        self._save()
+        self._save_state()
 
     def close(self) -> None:
         """Keep it beside those before it."""
@@ -372,7 +372,7 @@ class Upgrade:
         store.write_json(self._path.with_name(f"{self.record['passage']}.json"), self.record)
         self._path.unlink()
 
-    def _save(self) -> None:
+    def _save_state(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         store.write_json(self._path, self.record)
 

@@ -19,7 +19,7 @@ INTERVAL = dt.timedelta(minutes=15)
 """Time between two passes of a machine (role flotte)."""
 SPLITS = ("territoire", "taille", "vague")
 CANARY = "canari"
-_SIZES = ("petite", "moyenne", "grande")
+_COMMUNE_SIZES_ORDER = ("petite", "moyenne", "grande")
 
 NEVER, LATE, BLOCKED, UP_TO_DATE, EXPECTED = "jamais vue", "en retard", "bloquée", "à jour", "attendue"
 
@@ -38,7 +38,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Standing:
+class MachineState:
     """Where a machine is: one of the states above, the version it is at, and why (French)."""
 
     machine: str
@@ -92,17 +92,17 @@ def split(known: Mapping[str, Machine], by: str, canary: Sequence[str]) -> list[
     waves: dict[Any, list[str]] = {}
     for one in known.values():
         if one.name not in first:
-            key = _SIZES.index(one.taille) if by == "taille" else getattr(one, by)
+            key = _COMMUNE_SIZES_ORDER.index(one.taille) if by == "taille" else getattr(one, by)
             waves.setdefault(key, []).append(one.name)
     named = [(CANARY, sorted(first))] + [
-        (f"{by} {_SIZES[key] if by == 'taille' else key}", sorted(waves[key])) for key in sorted(waves)
+        (f"{by} {_COMMUNE_SIZES_ORDER[key] if by == 'taille' else key}", sorted(waves[key])) for key in sorted(waves)
     ]
     return [{"nom": name, "machines": names, "ouverte": ""} for name, names in named if names]
 
 
-def standing(
+def machine_state(
     machine: str, record: Mapping[str, Any] | None, row: Mapping[str, Any] | None, now: dt.datetime
-) -> Standing:
+) -> MachineState:
     """Where a machine is: what it signed of itself counts, where the door bears it out.
 
     Args:
@@ -114,33 +114,33 @@ def standing(
     last = (row or {}).get("dernier") or {}
     version = int(last.get("version", 0))
     if not row or not row["vue"]:
-        return Standing(machine, NEVER, 0)
+        return MachineState(machine, NEVER, 0)
     seen = dt.datetime.fromisoformat(row["vue"])
     if now - seen > 2 * INTERVAL:
-        return Standing(machine, LATE, version, f"vue pour la dernière fois {day_and_hour(seen)}")
+        return MachineState(machine, LATE, version, f"vue pour la dernière fois {day_and_hour(seen)}")
     if row.get("refus"):
-        return Standing(machine, BLOCKED, 0, str(row["refus"]))
+        return MachineState(machine, BLOCKED, 0, str(row["refus"]))
     wanted = int((record or {}).get("version", 0))
     if last.get("genre") in ("echec", "refus"):
         # What it says of a version before is no failure of this one: it has not met it yet.
         opened = dt.datetime.fromisoformat(record["le"]) if record else None
-        about = version >= wanted if last["genre"] == "echec" else not opened or last["recu"] > _text(opened)
-        return Standing(machine, BLOCKED, version, str(last["texte"]), failed=about)
+        about = version >= wanted if last["genre"] == "echec" else not opened or last["recu"] > _format_moment(opened)
+        return MachineState(machine, BLOCKED, version, str(last["texte"]), failed=about)
     if wanted and version >= wanted and last.get("posee"):
         if row["donnee"] < version:
             why = f"elle dit avoir la version {version}, que le guichet ne lui a jamais donnée"
-            return Standing(machine, BLOCKED, version, why, failed=True)
-        if why := _other(record or {}, last):
-            return Standing(machine, BLOCKED, version, why)
-        return Standing(machine, UP_TO_DATE, version)
+            return MachineState(machine, BLOCKED, version, why, failed=True)
+        if why := _mismatch_reason(record or {}, last):
+            return MachineState(machine, BLOCKED, version, why)
+        return MachineState(machine, UP_TO_DATE, version)
     if not wanted:
-        return Standing(machine, EXPECTED, version, "sa vague n'est pas ouverte")
+        return MachineState(machine, EXPECTED, version, "sa vague n'est pas ouverte")
     if record and now - dt.datetime.fromisoformat(record["le"]) <= 2 * INTERVAL:
-        return Standing(machine, EXPECTED, version, f"n'a pas encore appliqué v{wanted}")
-    return Standing(machine, BLOCKED, version, f"passe, et n'a pas appliqué v{wanted}")
+        return MachineState(machine, EXPECTED, version, f"n'a pas encore appliqué v{wanted}")
+    return MachineState(machine, BLOCKED, version, f"passe, et n'a pas appliqué v{wanted}")
 
 
-def _other(record: Mapping[str, Any], last: Mapping[str, Any]) -> str:
+def _mismatch_reason(record: Mapping[str, Any], last: Mapping[str, Any]) -> str:
     """Why what a machine signed is not of what was published for it (French): a report of before, given again."""
     if last["version"] > record["version"]:
         return f"elle a v{last['version']}, que ce poste de commande n'a pas publiée : fab flotte.publier"
@@ -156,18 +156,18 @@ def counted(things: Sized, noun: str) -> str:
     return f"{len(things)} {noun}{'s' * (len(things) > 1)}"
 
 
-def _agreed(number: int, state: str) -> str:
+def _agree_state(number: int, state: str) -> str:
     """« 1 jamais vue », « 2 jamais vues », « 2 à jour »."""
     return f"{number} {state}{'s' * (number > 1 and state in (NEVER, BLOCKED, EXPECTED))}"
 
 
-def _text(moment: dt.datetime) -> str:
+def _format_moment(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).isoformat(timespec="seconds")
 
 
 def sentences(
     record: Mapping[str, Any] | None,
-    standings: Sequence[Standing],
+    standings: Sequence[MachineState],
     problems: Sequence[str],
     noun: str = "machine",
     began: str = "publiée",
@@ -197,6 +197,7 @@ def sentences(
         state: sum(one.state == state for one in standings) for state in (UP_TO_DATE, EXPECTED, BLOCKED, LATE, NEVER)
     }
     lines.append(
-        f"{noun.capitalize()}s : " + ", ".join(_agreed(count, state) for state, count in standing_so.items() if count)
+        f"{noun.capitalize()}s : "
+        + ", ".join(_agree_state(count, state) for state, count in standing_so.items() if count)
     )
     return lines + [f"  {one}" for one in standings if one.state != UP_TO_DATE]

@@ -41,14 +41,14 @@ def absent(folder: Path, communes: Mapping[str, str], hosted: Mapping[str, str])
     if home is None:
         return []
     run, states = _last_rollout(home)
-    certificates = _certified(home)
+    certificates = _certified_holders(home)
     rolled = {slug: str(one["commune"]["siren"]) for slug, one in states.items()}
     certified = {slug: siren for slug, siren, name in certificates if not name.startswith(_OF_AN_ENTITY)}
     named = {siren: slug for slug, siren in {**communes, **hosted}.items()}
     gone = [
-        _problem(slug, named.get(siren, ""))
+        _absence_problem(slug, named.get(siren, ""))
         for slug, siren in sorted((certified | rolled).items())
-        if slug not in communes and not _left(home, slug, slug in certified, run)
+        if slug not in communes and not _is_handed_over(home, slug, slug in certified, run)
     ]
     there = {**communes, **hosted}
     known: dict[str, tuple[str, str, str]] = {}
@@ -63,11 +63,11 @@ def absent(folder: Path, communes: Mapping[str, str], hosted: Mapping[str, str])
     return gone + [
         _entity_problem(home_of, slug, siren, there.get(slug, ""), named.get(siren, ""))
         for slug, (home_of, siren, met) in sorted(known.items())
-        if home_of in communes and there.get(slug) != siren and not _left(home, slug, slug in bearing, met)
+        if home_of in communes and there.get(slug) != siren and not _is_handed_over(home, slug, slug in bearing, met)
     ]
 
 
-def _problem(slug: str, now_named: str) -> Problem:
+def _absence_problem(slug: str, now_named: str) -> Problem:
     fix = (
         f"remettez ce fichier (git, sauvegarde) ; si la commune part, ensuite fab commune.depart {slug} --vers DOSSIER"
     )
@@ -99,7 +99,7 @@ def _entity_problem(commune: str, slug: str, siren: str, now_siren: str, now_nam
     return Problem(f"communes/{commune}.yml", None, "entites", told, fix)
 
 
-def _certified(home: Path) -> list[tuple[str, str, str]]:
+def _certified_holders(home: Path) -> list[tuple[str, str, str]]:
     """Commune's slug, SIREN and name of each certificate in force of a commune's, or of an entity that one hosts."""
     address = f"{(home / 'pki' / 'registre.sqlite').absolute().as_uri()}?mode=ro"
     try:
@@ -120,7 +120,7 @@ def _last_rollout(home: Path) -> tuple[str, dict[str, dict[str, Any]]]:
     return "", {}
 
 
-def _left(home: Path, slug: str, certified: bool, rollout: str) -> bool:
+def _is_handed_over(home: Path, slug: str, certified: bool, rollout: str) -> bool:
     """Whether it signed for its hand-over, and did not come back once it was closed.
 
     Args:

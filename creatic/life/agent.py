@@ -79,7 +79,7 @@ class Holdings:
         """Profiles where the account is open, or something awaits them."""
         return [name for name, one in self.accounts.items() if one.get("ouvert") or one.get("en_main")]
 
-    def left(self) -> list[str]:
+    def remaining_items(self) -> list[str]:
         """What still stands, in French; nothing once they are gone."""
         told = []
         for name, one in self.accounts.items():
@@ -112,7 +112,7 @@ def find(communes: Sequence[Commune], slug: str, wanted: str) -> Agent:
     wanted = " ".join(wanted.split())
     found = []
     for commune in communes:
-        for one in _people(commune):
+        for one in _account_holders(commune):
             name = f"{one['prenom']} {one['nom']}"
             if one["identifiant"] == wanted:
                 if commune.slug != slug:
@@ -128,7 +128,7 @@ def find(communes: Sequence[Commune], slug: str, wanted: str) -> Agent:
     return found[0] if found else Agent("", wanted, slug) if " " in wanted else Agent(wanted, "", slug)
 
 
-def known(agent: Agent, accounts: Mapping[str, Mapping[str, Any]]) -> Agent:
+def complete_agent(agent: Agent, accounts: Mapping[str, Mapping[str, Any]]) -> Agent:
     """Complete who it is by what applications know, for who is out of the file already.
 
     Raises:
@@ -144,40 +144,40 @@ def known(agent: Agent, accounts: Mapping[str, Mapping[str, Any]]) -> Agent:
     return Agent(agent.login, name, agent.commune)
 
 
-def named(commune: Commune, agent: Agent) -> list[str]:
+def list_file_mentions(commune: Commune, agent: Agent) -> list[str]:
     """Where the commune's file still names somebody, each with what to write there."""
-    shared = _shared(commune, agent)
+    shared = _is_name_shared(commune, agent)
     return [
         f"communes/{commune.slug}.yml, {dotted(path)} : {fix}"
-        for path, value in _leaves(commune.data)
-        if (fix := _fix(commune.data, path, value, agent)) and not (shared and path[0] == "postes")
+        for path, value in _iter_leaves(commune.data)
+        if (fix := _leaf_fix(commune.data, path, value, agent)) and not (shared and path[0] == "postes")
     ]
 
 
-def _shared(commune: Commune, agent: Agent) -> bool:
+def _is_name_shared(commune: Commune, agent: Agent) -> bool:
     """Whether somebody else of the commune bears the same name: certificates do not tell them apart."""
     return any(
         as_read(f"{one['prenom']} {one['nom']}") == as_read(agent.name) and one["identifiant"] != agent.login
-        for one in _people(commune)
+        for one in _account_holders(commune)
     )
 
 
-def _people(commune: Commune) -> list[dict[str, str]]:
+def _account_holders(commune: Commune) -> list[dict[str, str]]:
     """Who has an account by the commune's file: the people of its entities (CCAS…) too."""
     hosted = commune.data.get("entites", [])
     return [one for part in (commune.data, *hosted) for one in part.get("comptes", [])]
 
 
-def _leaves(value: Any, path: FieldPath = ()) -> Iterator[tuple[FieldPath, Any]]:
+def _iter_leaves(value: Any, path: FieldPath = ()) -> Iterator[tuple[FieldPath, Any]]:
     parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else None
     if parts is None:
         yield path, value
         return
     for key, inner in parts:
-        yield from _leaves(inner, (*path, key))
+        yield from _iter_leaves(inner, (*path, key))
 
 
-def _fix(data: Mapping[str, Any], path: FieldPath, value: Any, agent: Agent) -> str:
+def _leaf_fix(data: Mapping[str, Any], path: FieldPath, value: Any, agent: Agent) -> str:
     """What to write in a place that names them; empty for one that does not."""
     if path[0] == "postes":
         if path[-1] != "titulaire" or as_read(str(value)) != as_read(agent.name):
@@ -200,7 +200,7 @@ def mentioned(commune: Commune, inventory: Path, agent: Agent) -> list[str]:
     if not agent.name:
         return []
     told = []
-    if _shared(commune, agent):
+    if _is_name_shared(commune, agent):
         told.append(
             f"quelqu'un d'autre s'appelle {agent.name} : ses certificats ne sont pas cherchés. À faire : "
             "fab pki.registre, puis fab pki.revoquer --numero"
@@ -235,7 +235,7 @@ def holdings(home: Path, commune: Commune, agent: Agent, accounts: Mapping[str, 
     """
     found = Holdings({name: dict(one) for name, one in accounts.items() if one})
     pki, access = Authority(home / "pki"), SshAuthority(home / "acces")
-    if agent.name and pki.exists and not _shared(commune, agent):
+    if agent.name and pki.exists and not _is_name_shared(commune, agent):
         mine = [
             {key: str(row[key]) for key in ("serie", "nom", "hote", "fin", "statut")}
             for row in pki.listing()
@@ -243,7 +243,7 @@ def holdings(home: Path, commune: Commune, agent: Agent, accounts: Mapping[str, 
         ]
         found.certificates = [one for one in mine if one["statut"] in (VALID, REPLACED)]
         found.revoked = [one for one in mine if one["statut"] == REVOKED]
-        found.keys = files.of(home, mine)
+        found.keys = files.certificate_files(home, mine)
     names = {
         as_read(text)
         for text in (agent.name, agent.login, *(one["courriel"] for one in found.accounts.values()))
@@ -272,7 +272,7 @@ def recorded(home: Path, agent: Agent) -> Path | None:
     return None
 
 
-def keep(
+def seal_departure(
     home: Path, agent: Agent, before: Holdings, done: Sequence[str], environment: str, operator: str, started: str
 ) -> tuple[Path, str]:
     """Seal the record of a departure: see `record.keep`.
@@ -289,7 +289,7 @@ def keep(
     told = {
         "environnement": environment,
         "agent": {"identifiant": agent.login, "nom": agent.name, "commune": agent.commune},
-        "avant": before.left(),
+        "avant": before.remaining_items(),
         "fait": list(done),
     }
-    return record.keep(home, operator, started, told, "depart.html.j2")
+    return record.seal_record(home, operator, started, told, "depart.html.j2")

@@ -27,14 +27,14 @@ from creatic.evidence.seal import DIGESTS, sha256
 from creatic.life import files, handover
 from creatic.life.departure import Order
 from creatic.life.handover import HandOverError, Receipt
-from creatic.life.record import FOLDER, keep
+from creatic.life.record import FOLDER, seal_record
 from creatic.pki.authority import Authority
 from creatic.pki.registry import REPLACED, REVOKED, VALID
 from creatic.registry import entities, listing
 from creatic.registry.groupement import Commune
 
 RECEIPT = "recu.p7s"
-_AGAIN = "À faire : corrigez, puis relancez la même commande"
+_DEPARTURE_RETRY_HINT = "À faire : corrigez, puis relancez la même commande"
 
 
 class CommuneDeparture:
@@ -61,26 +61,29 @@ class CommuneDeparture:
             HandOverError: the folder is another one's, or it was changed.
         """
         if self.target.exists():
-            return self._checked() | {"empreinte": sha256(self.target / DIGESTS), "archives": self._has_archives()}
-        found = next((one for one in self._records() if one["genre"] == "recu"), None)
+            return self._check_handover() | {
+                "empreinte": sha256(self.target / DIGESTS),
+                "archives": self._has_archives(),
+            }
+        found = next((one for one in self._iter_records() if one["genre"] == "recu"), None)
         return None if found and self._is_listed(found) and self.closed(found) else found
 
-    def _file(self, facts: Mapping[str, Any]) -> Path:
+    def _inventory_file(self, facts: Mapping[str, Any]) -> Path:
         """Where the inventory has it, or had it."""
-        return self.order.inventory / "communes" / f"{_commune(facts)}.yml"
+        return self.order.inventory / "communes" / f"{_host_slug(facts)}.yml"
 
     def _is_listed(self, facts: Mapping[str, Any]) -> bool:
         """Whether the inventory has it."""
-        file = self._file(facts)
+        file = self._inventory_file(facts)
         if "heberge_par" not in facts or not file.exists():
             return file.exists()
         try:
             data = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-            return self.slug in entities.sirens([(_commune(facts), data)])
+            return self.slug in entities.sirens([(_host_slug(facts), data)])
         except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, TypeError, KeyError) as error:
             raise HandOverError(f"{file} ne se lit pas ({error}). À faire : fab inventaire.controle") from None
 
-    def _records(self) -> Iterator[dict[str, Any]]:
+    def _iter_records(self) -> Iterator[dict[str, Any]]:
         """Facts of the sealed records of the commune's departure, the last one first."""
         for run in reversed(store.runs(self.order.home / FOLDER)):
             facts = store.facts_of(run)
@@ -109,25 +112,25 @@ class CommuneDeparture:
             folder = handover.begin(self.target, self.slug)
             hosts = handover.sources(commune, self.order.servers, entity)
             siren = str(entity["siren"] if entity else commune.data["siren"])
-            parts = self._collect(folder, self.slug, siren, hosts, entity=entity is not None)
+            parts = self._collect_parts(folder, self.slug, siren, hosts, entity=entity is not None)
             for one in [] if entity else handover.hosted(commune):
                 # A public body of its own, which leaves with the commune that hosts it: apart, in the same hand-over.
                 hosts = handover.sources(commune, self.order.servers, one)
                 place = folder / one["dossier"]
                 place.mkdir(parents=True)
-                found = self._collect(place, one["slug"], one["siren"], hosts, entity=True)
+                found = self._collect_parts(place, one["slug"], one["siren"], hosts, entity=True)
                 parts += [f"{one['dossier']}/{part}" for part in found]
             file = self.order.inventory / "communes" / f"{commune.slug}.yml"
             keys = store.seal_keys(self.order.home)
             handover.finish(folder, commune, parts, file, self.operator, keys, entity)
             handover.publish(folder, self.target)
             facts = self.facts() or {}
-            self._keep("remise", facts, started)
+            self._seal_record("remise", facts, started)
         finally:
             store.unlock_communes(locks, pid)
         return facts
 
-    def _collect(
+    def _collect_parts(
         self, folder: Path, slug: str, siren: str, hosts: Mapping[str, str], entity: bool = False
     ) -> list[str]:
         """Have machines give what is a commune's, or an entity's; gives the parts, opened in a folder."""
@@ -139,7 +142,7 @@ class CommuneDeparture:
             "hand_over_hosts": sorted(hosts),
             "hand_over_parts": handover.parts(hosts),
         }
-        if not self.order.play("journeys/hand_over.yml", "-e", listing.given(given)):
+        if not self.order.play("journeys/hand_over.yml", "-e", listing.to_extra_vars(given)):
             raise HandOverError(
                 "une machine n'a pas tout donné, la raison est affichée au-dessus. À faire : corrigez, puis relancez "
                 "la même commande"
@@ -149,7 +152,7 @@ class CommuneDeparture:
             handover.unpack(folder, part)
         return parts
 
-    def _checked(self) -> dict[str, Any]:
+    def _check_handover(self) -> dict[str, Any]:
         facts, verification = handover.check(self.target, self.slug, store.seal_keys(self.order.home).root)
         if not verification.intact:
             faults = "\n".join(f"  - {name} : {reason}" for name, reason in verification.faults)
@@ -158,7 +161,7 @@ class CommuneDeparture:
 
     def signed(self, facts: Mapping[str, Any]) -> dict[str, Any] | None:
         """Who signed for this very hand-over; None for nobody."""
-        mine = (one for one in self._records() if (one["genre"], one["empreinte"]) == ("recu", facts["empreinte"]))
+        mine = (one for one in self._iter_records() if (one["genre"], one["empreinte"]) == ("recu", facts["empreinte"]))
         return next((dict(one["recu"]) for one in mine), None)
 
     def sign(self, facts: Mapping[str, Any], file: Path, authorities: Sequence[Path] = ()) -> Receipt:
@@ -177,7 +180,7 @@ class CommuneDeparture:
         found = handover.receipt(file, self.target, handover.signing_sirens(facts), trusted)
         started = now().isoformat(timespec="seconds")
         told = {"signataire": found.signer, "serie": found.serial, "le": started}
-        self._keep("recu", facts, started, {"recu": told}, {RECEIPT: file})
+        self._seal_record("recu", facts, started, {"recu": told}, {RECEIPT: file})
         return found
 
     def to_do(self, facts: Mapping[str, Any]) -> list[str]:
@@ -189,10 +192,10 @@ class CommuneDeparture:
                 f"entites : retirez-en {self.slug}" if "heberge_par" in facts else "sortez ce fichier de l'inventaire"
             )
             told.append(
-                f"communes/{_commune(facts)}.yml{', ' if 'heberge_par' in facts else ' : '}{what}, et gardez-le"
+                f"communes/{_host_slug(facts)}.yml{', ' if 'heberge_par' in facts else ' : '}{what}, et gardez-le"
             )
         owners = [facts["commune"] | {"archives": facts["archives"]}, *facts.get("entites", [])]
-        for one in (one for one in owners if one["archives"] and one["slug"] not in _partners(inventory)):
+        for one in (one for one in owners if one["archives"] and one["slug"] not in _partner_accounts(inventory)):
             entry = f'{{nom: {one["slug"]}, libelle: {one["nom"]}, siren: "{one["siren"]}", deposants: [personne]}}'
             told.append(
                 "group_vars/all.yml, creatic_archive_partenaires : ses archives restent dans la salle jusqu'à leur "
@@ -202,7 +205,9 @@ class CommuneDeparture:
 
     def closed(self, facts: Mapping[str, Any]) -> Path | None:
         """The record of the closing; None while it is to be done."""
-        mine = (one for one in self._records() if (one["genre"], one["empreinte"]) == ("cloture", facts["empreinte"]))
+        mine = (
+            one for one in self._iter_records() if (one["genre"], one["empreinte"]) == ("cloture", facts["empreinte"])
+        )
         return next((Path(one["preuve"]) for one in mine), None)
 
     def close(self, facts: Mapping[str, Any]) -> list[str]:
@@ -226,13 +231,15 @@ class CommuneDeparture:
         started = now().isoformat(timespec="seconds")
         locks, pid = self.order.home / "verrous", os.getpid()
         try:
-            store.lock_commune(locks, _commune(facts), pid, self.operator)
+            store.lock_commune(locks, _host_slug(facts), pid, self.operator)
             for name in sorted(self.order.servers):
                 store.lock_commune(locks, f"serveur-{name}", pid, self.operator, f"un déploiement de {name}")
-            self._revoke(facts)
+            self._revoke_certificates(facts)
             if not self.order.play("site.yml", "--limit", ",".join(sorted(self.order.servers))):
-                raise HandOverError(f"déploiement des serveurs : échec, la raison est au-dessus. {_AGAIN}")
-            revoked = sum(row["statut"] == REVOKED for row in self._certificates(facts))
+                raise HandOverError(
+                    f"déploiement des serveurs : échec, la raison est au-dessus. {_DEPARTURE_RETRY_HINT}"
+                )
+            revoked = sum(row["statut"] == REVOKED for row in self._list_certificates(facts))
             done = [
                 f"{revoked} certificats révoqués",
                 "serveurs déployés sans elle : comptes fermés, machines oubliées",
@@ -240,42 +247,44 @@ class CommuneDeparture:
             if "heberge_par" in facts:
                 # Its connector is its commune's, which may be out of reach: it is told of this by its own deployment.
                 done[1] = "serveurs déployés sans elle : comptes fermés"
-                again = f"fab commune.deployer {_commune(facts)}"
+                again = f"fab commune.deployer {_host_slug(facts)}"
                 done.append(f"à faire encore : {again}, pour que son connecteur l'oublie aussi")
-            keys = files.of(self.order.home, self._certificates(facts))
+            keys = files.certificate_files(self.order.home, self._list_certificates(facts))
             for path in keys:
                 files.remove(path)
             if keys:
                 done.append(f"{len(keys)} fichiers de certificats de ses personnes supprimés de ce poste")
             if facts["archives"]:
                 done.append("archives laissées dans la salle, sous le même compte, jusqu'au terme de leur conservation")
-            self._keep("cloture", facts, started, {"recu": signed, "fait": done})
+            self._seal_record("cloture", facts, started, {"recu": signed, "fait": done})
         finally:
             store.unlock_communes(locks, pid)
         return done
 
-    def _revoke(self, facts: Mapping[str, Any]) -> None:
+    def _revoke_certificates(self, facts: Mapping[str, Any]) -> None:
         """Have no certificate of its own stay in force: all of a commune at once, those of an entity one by one."""
         asked = [{"commune": self.slug}]
         if "heberge_par" in facts:
             asked = [{"numero": row["serie"]} for row in self._in_force(facts)]
         for one in asked if self._in_force(facts) else []:
-            given = listing.given({**one, "motif": "cessation"})
+            given = listing.to_extra_vars({**one, "motif": "cessation"})
             if not self.order.play("journeys/revoke_certificate.yml", "-e", given):
                 break
         if self._in_force(facts):
-            raise HandOverError(f"révocation de ses certificats : échec, la raison est au-dessus. {_AGAIN}")
+            raise HandOverError(
+                f"révocation de ses certificats : échec, la raison est au-dessus. {_DEPARTURE_RETRY_HINT}"
+            )
 
-    def _certificates(self, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _list_certificates(self, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Certificates of the commune's, or of an entity's: those at its SIREN, among its commune's."""
         siren = facts["commune"]["siren"] if "heberge_par" in facts else ""
         rows = Authority(self.order.home / "pki").listing()
-        return [row for row in rows if row["commune"] == _commune(facts) and siren in ("", row["siren"])]
+        return [row for row in rows if row["commune"] == _host_slug(facts) and siren in ("", row["siren"])]
 
     def _in_force(self, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return [row for row in self._certificates(facts) if row["statut"] in (VALID, REPLACED)]
+        return [row for row in self._list_certificates(facts) if row["statut"] in (VALID, REPLACED)]
 
-    def _keep(
+    def _seal_record(
         self,
         kind: str,
         facts: Mapping[str, Any],
@@ -298,15 +307,15 @@ class CommuneDeparture:
             **(more or {}),
         }
         template = "depart_commune.html.j2"
-        _folder, self.unsealed = keep(self.order.home, self.operator, started, told, template, pieces)
+        _folder, self.unsealed = seal_record(self.order.home, self.operator, started, told, template, pieces)
 
 
-def _commune(facts: Mapping[str, Any]) -> str:
+def _host_slug(facts: Mapping[str, Any]) -> str:
     """Slug of the commune that leaves, or of the one that hosts the entity which leaves."""
     return str((facts.get("heberge_par") or facts["commune"])["slug"])
 
 
-def _partners(inventory: Path) -> set[str]:
+def _partner_accounts(inventory: Path) -> set[str]:
     """Accounts of the archive room beside the communes', as group_vars give them to all.
 
     Raises:

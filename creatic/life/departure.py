@@ -78,23 +78,23 @@ class Departure:
         self.order = order
         self.commune = next(one for one in communes if one.slug == slug)
         self.agent = life.find(communes, slug, wanted)
-        accounts = self._accounts()
-        self.agent = life.known(self.agent, accounts)
+        accounts = self._query_accounts()
+        self.agent = life.complete_agent(self.agent, accounts)
         self.before = life.holdings(order.home, self.commune, self.agent, accounts)
-        self.named = life.named(self.commune, self.agent)
-        if not (self.named or self.before.accounts or self.before.left() or self.before.revoked):
+        self.named = life.list_file_mentions(self.commune, self.agent)
+        if not (self.named or self.before.accounts or self.before.remaining_items() or self.before.revoked):
             people = ", ".join(one["identifiant"] for one in self.commune.data.get("comptes", []))
             raise life.DepartureError(
                 f"« {wanted} » : ni compte, ni certificat, ni ligne dans communes/{slug}.yml "
                 f"(comptes : {people or 'aucun'})"
             )
 
-    def _accounts(self) -> dict[str, dict[str, Any]]:
+    def _query_accounts(self) -> dict[str, dict[str, Any]]:
         there = [name for name in life.APPLICATIONS if name in self.order.servers.values()]
         if not there or not self.agent.login:
             return {}
         with tempfile.NamedTemporaryFile(suffix=".json") as file:
-            given = listing.given({"agent_login": self.agent.login, "agent_file": file.name})
+            given = listing.to_extra_vars({"agent_login": self.agent.login, "agent_file": file.name})
             if not self.order.ask("journeys/agent_accounts.yml", "-e", given):
                 raise life.DepartureError(
                     "une application n'a pas pu être interrogée, la raison est affichée au-dessus. Rien n'est changé"
@@ -105,7 +105,7 @@ class Departure:
     def lines(self) -> list[str]:
         """What is shown before anything is done."""
         told = [f"{self.agent}, commune {self.agent.commune}", "", "Entre ses mains :"]
-        told += [f"- {line}" for line in self.before.left()] or ["- rien"]
+        told += [f"- {line}" for line in self.before.remaining_items()] or ["- rien"]
         if not self.agent.login:
             told.append("- sans identifiant, les comptes ne sont pas cherchés : donnez-le s'il en avait un")
         if self.named:
@@ -117,7 +117,7 @@ class Departure:
     @property
     def over(self) -> Path | None:
         """The record of a departure that is done; None while something is left to do."""
-        return None if self.named or self.before.left() else life.recorded(self.order.home, self.agent)
+        return None if self.named or self.before.remaining_items() else life.recorded(self.order.home, self.agent)
 
     def perform(self, operator: str) -> tuple[list[str], Path, str]:
         """Close all that is theirs, look again, and seal the record.
@@ -140,9 +140,9 @@ class Departure:
             store.lock_commune(locks, self.agent.commune, pid, operator)
             for name in servers:
                 store.lock_commune(locks, f"serveur-{name}", pid, operator, f"un déploiement de {name}")
-            self._close(operator)
-            after = life.holdings(self.order.home, self.commune, self.agent, self._accounts())
-            if left := after.left():
+            self._close_accounts(operator)
+            after = life.holdings(self.order.home, self.commune, self.agent, self._query_accounts())
+            if left := after.remaining_items():
                 raise life.DepartureError("il reste : " + " ; ".join(left) + ". À faire : relancez la même commande")
             done = [
                 f"{life.APPLICATIONS[name]} : compte fermé"
@@ -153,29 +153,35 @@ class Departure:
             done += [f"accès SSH n° {one['serie']} : révoqué" for one in self.before.accesses]
             done += [f"{path} : supprimé" for path in (*self.before.passwords, *self.before.keys)]
             done = done or ["rien n'était plus ouvert"]
-            folder, unsealed = life.keep(
+            folder, unsealed = life.seal_departure(
                 self.order.home, self.agent, self.before, done, self.order.environment, operator, started
             )
         finally:
             store.unlock_communes(locks, pid)
         return done, folder, unsealed
 
-    def _close(self, operator: str) -> None:
+    def _close_accounts(self, operator: str) -> None:
         for one in self.before.certificates:
-            given = ("-e", listing.given({"motif": "cessation", "numero": one["serie"]}))
-            self._must(self.order.play("journeys/revoke_certificate.yml", *given), f"certificat n° {one['serie']}")
+            given = ("-e", listing.to_extra_vars({"motif": "cessation", "numero": one["serie"]}))
+            self._require_success(
+                self.order.play("journeys/revoke_certificate.yml", *given), f"certificat n° {one['serie']}"
+            )
         for one in self.before.accesses:
             SshAuthority(self.order.home / "acces").revoke(one["serie"], "départ", operator)
-            play = self.order.play("journeys/revoke_access.yml", "-e", listing.given({"serie": str(one["serie"])}))
-            self._must(play, f"accès SSH n° {one['serie']}")
+            play = self.order.play(
+                "journeys/revoke_access.yml", "-e", listing.to_extra_vars({"serie": str(one["serie"])})
+            )
+            self._require_success(play, f"accès SSH n° {one['serie']}")
         # Circuits and accounts are those of the communes' files: deploying is what hands over, and closes.
         if there := self.before.open():
-            self._must(self.order.play("site.yml", "--limit", ",".join(there)), "déploiement de " + ", ".join(there))
+            self._require_success(
+                self.order.play("site.yml", "--limit", ",".join(there)), "déploiement de " + ", ".join(there)
+            )
         for path in (*self.before.passwords, *self.before.keys):
             files.remove(path)
 
     @staticmethod
-    def _must(done: bool, what: str) -> None:
+    def _require_success(done: bool, what: str) -> None:
         if not done:
             raise life.DepartureError(
                 f"{what} : échec, la raison est affichée au-dessus. À faire : corrigez, puis relancez la même commande"

@@ -18,7 +18,7 @@ FOLDER = "personnes"
 """Of the control node's state (playbooks/journeys/person_certificate.yml)."""
 
 
-def of(home: Path, certificates: Iterable[Mapping[str, Any]]) -> list[Path]:
+def certificate_files(home: Path, certificates: Iterable[Mapping[str, Any]]) -> list[Path]:
     """Give the files that are still there of some certificates, keys' folders among them.
 
     Args:

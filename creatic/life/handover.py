@@ -64,7 +64,7 @@ PARTS = {
     "tdt_connector": "teletransmission",
 }
 """What each profile gives, by its folder; with the machine's name when several have the profile: see `parts`."""
-_WHAT = {
+_PART_DESCRIPTIONS = {
     "archives": "les archives : un entrepôt OCFL 1.1 (archives/LISEZMOI.txt dit comment le vérifier)",
     "ged": "les documents de la GED, chacun avec ses fichiers et ce que l'on en sait (document.json)",
     "parapheur": "les dossiers du parapheur, originaux et signés, avec l'historique de leur circuit (document.json)",
@@ -73,9 +73,9 @@ _WHAT = {
 }
 # States of the connector's journal that lead on, and of dossiers that do not.
 _SENDING = ("depose", "verifie", "intention", "envoye", "a_rapprocher")
-_ENDED = ("Acquitté", "Signé et clos", "Refusé")
+_FINAL_ACT_STATES = ("Acquitté", "Signé et clos", "Refusé")
 _RUNNING = ".en-cours"
-_README = """\
+_HANDOVER_README = """\
 {nom} (SIREN {siren}) : ce que le groupement lui remet, le {day}.
 
 {parts}
@@ -216,14 +216,14 @@ def unpack(folder: Path, part: str) -> None:
         raise HandOverError(f"{part} : reçu abîmé ({reason(error)}). À faire : relancez") from error
     except OSError as error:
         shutil.rmtree(opened, ignore_errors=True)
-        if error.errno in _FULL:
+        if error.errno in _DISK_FULL_ERRNOS:
             raise HandOverError(f"{part} : {reason(error)}. À faire : un disque plus grand, puis relancez") from error
         return
     opened.mkdir(exist_ok=True)
     packed.unlink()
 
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+_DISK_FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
 def finish(
@@ -259,8 +259,8 @@ def finish(
         "commune": whose,
         "le": now().isoformat(timespec="seconds"),
         "operateur": operator,
-        "parties": {part: _size(folder, part) for part in parts},
-        "en_cours": _pending(folder),
+        "parties": {part: _measure_part(folder, part) for part in parts},
+        "en_cours": _pending_acts(folder),
     }
     if entity:
         facts |= {"heberge_par": own, "type": entity["type"]}
@@ -269,10 +269,10 @@ def finish(
             {key: one[key] for key in ("slug", "nom", "siren")} | {"archives": has_archives(folder / one["dossier"])}
             for one in inside
         ]
-    listed = "\n".join(f"- {part} : {_WHAT[part.rpartition('/')[2].partition('-')[0]]}" for part in parts)
+    listed = "\n".join(f"- {part} : {_PART_DESCRIPTIONS[part.rpartition('/')[2].partition('-')[0]]}" for part in parts)
     named = {"digests": DIGESTS, "signature": SIGNATURE, "timestamp": TIMESTAMP, "signer": SIGNER, "unit": UNIT}
     named["who"] = indent(WHO, "    ")
-    text = _README.format(**whose, day=f"{datetime.now(UTC):%d/%m/%Y}", parts=listed, **named)
+    text = _HANDOVER_README.format(**whose, day=f"{datetime.now(UTC):%d/%m/%Y}", parts=listed, **named)
     (folder / "LISEZMOI.txt").write_text(text, encoding="utf-8")
     shutil.copyfile(file, folder / "commune.yml")
     store.write_json(folder / FACTS, facts)
@@ -283,7 +283,7 @@ def finish(
     return facts
 
 
-def _pending(folder: Path) -> list[str]:
+def _pending_acts(folder: Path) -> list[str]:
     """What had not come to its end when it was handed over, in French: it is there as it stood."""
     told = []
     moving = 0
@@ -297,13 +297,13 @@ def _pending(folder: Path) -> list[str]:
     waiting: dict[str, int] = {}
     for path in (path for place in places for path in place.glob("parapheur*/*/document.json")):
         state = ((store.read_json(path) or {}).get("dossier") or {}).get("etat")
-        if state and state not in _ENDED:
+        if state and state not in _FINAL_ACT_STATES:
             waiting[state] = waiting.get(state, 0) + 1
     told += [f"parapheur : {count} « {state} »" for state, count in sorted(waiting.items())]
     return told
 
 
-def _size(folder: Path, part: str) -> dict[str, int]:
+def _measure_part(folder: Path, part: str) -> dict[str, int]:
     files = [folder / f"{part}.tar"] if not (folder / part).is_dir() else (folder / part).rglob("*")
     sizes = [path.stat().st_size for path in files if path.is_file()]
     return {"fichiers": len(sizes), "octets": sum(sizes)}
@@ -377,7 +377,7 @@ def receipt(file: Path, target: Path, sirens: Sequence[str], authorities: Iterab
         trusted.write_text("\n".join(path.read_text(encoding="ascii") for path in authorities), encoding="ascii")
         told = signed_by(file, target / DIGESTS, trusted, signer, "-crl_check_all", form=form)
         if told:
-            raise HandOverError(f"{file} : reçu refusé, {_reason(told)}")
+            raise HandOverError(f"{file} : reçu refusé, {_openssl_reason(told)}")
         shown = openssl("x509", "-in", signer, "-noout", "-subject", "-serial", "-nameopt", "RFC2253,utf8,-esc_msb")
         certificate = x509.load_pem_x509_certificate(signer.read_bytes())
     subject = re.search(r"^subject=(.*)$", shown.stdout, re.M)
@@ -396,7 +396,7 @@ def receipt(file: Path, target: Path, sirens: Sequence[str], authorities: Iterab
     return Receipt(subject[1], serial[1].lower())
 
 
-def _reason(stderr: str) -> str:
+def _openssl_reason(stderr: str) -> str:
     known = {
         SEVERAL: "il faut la signature d'une personne, et d'une seule",
         "certificate revoked": "le certificat est révoqué",

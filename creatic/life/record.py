@@ -14,7 +14,7 @@ from creatic.evidence import store
 FOLDER = "departs"
 
 
-def keep(
+def seal_record(
     home: Path,
     operator: str,
     started: str,

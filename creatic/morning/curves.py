@@ -14,7 +14,7 @@ from typing import Any
 from creatic.evidence import store
 
 DAYS = 30
-_MOST = 1e5  # of one machine and day: beyond, it lies
+_MAX_ACTS_PER_DAY = 1e5  # of one machine and day: beyond, it lies
 # As figures.Figure.key writes it, the entity's label before the state's.
 _ACKNOWLEDGED = re.compile(r"tdt_connector_deposits\{(entite=[a-z0-9-]{1,100},)?etat=acquitte\}")
 
@@ -36,19 +36,19 @@ class Curve:
     bars: bool = True
 
     @property
-    def known(self) -> list[float]:
+    def known_values(self) -> list[float]:
         """The values that are known."""
         return [value for _, value in self.points if value is not None]
 
     @property
     def top(self) -> float:
         """Where its axis ends: 1, 2 or 5 times a power of ten, no lower than any value."""
-        most, power = max(self.known, default=0), 1.0
+        most, power = max(self.known_values, default=0), 1.0
         while power * 10 <= most:
             power *= 10
         return next((step * power for step in (1, 2, 5, 10) if step * power >= most), 1.0) if most >= 1 else 1.0
 
-    def drawn(self, width: int, height: int) -> list[tuple[float, float, float]]:
+    def bar_rectangles(self, width: int, height: int) -> list[tuple[float, float, float]]:
         """Left, top and width of each bar that is known, in a frame of that size."""
         step = width / max(len(self.points), 1)
         return [
@@ -85,7 +85,7 @@ def acts(home: Path, owners: Mapping[str, str], today: dt.date) -> tuple[Curve, 
     told: set[dt.date] = set()
     before: dict[str, dict[str, float]] = {}
     for day in [days[0] - dt.timedelta(days=1), *days]:
-        known = _counters(home / "matin" / f"{day.isoformat()}.json")
+        known = _read_counters(home / "matin" / f"{day.isoformat()}.json")
         if known is None:
             continue
         if before:
@@ -94,7 +94,7 @@ def acts(home: Path, owners: Mapping[str, str], today: dt.date) -> tuple[Curve, 
             slug, last = owners.get(machine, ""), before.setdefault(machine, {})
             more = sum(max(0, value - last.get(key, value)) for key, value in own.items())
             last |= own
-            if slug and 0 < more <= _MOST:
+            if slug and 0 < more <= _MAX_ACTS_PER_DAY:
                 counted = by_commune.setdefault(slug, {})
                 counted[day] = counted.get(day, 0) + more
     title = "Actes et flux acquittés, par jour"
@@ -107,7 +107,7 @@ def acts(home: Path, owners: Mapping[str, str], today: dt.date) -> tuple[Curve, 
     return curve(whole), {slug: curve(counted) for slug, counted in by_commune.items()}
 
 
-def _counters(path: Path) -> dict[str, dict[str, float]] | None:
+def _read_counters(path: Path) -> dict[str, dict[str, float]] | None:
     """What each machine had acknowledged in all on a morning, its entities apart; None when none can be read."""
     snapshot: Any = store.read_json(path)
     if not isinstance(snapshot, dict):

@@ -23,8 +23,8 @@ FILE = "passages.json"
 _VERSION = 1
 _RUNS = 400
 """Records of each kind that are told, the last ones."""
-_LONGEST = 300  # characters of what is told
-_KINDS = ("evidence", "correctifs", "audits", "exercices", "departs")
+_MAX_EVENT_LENGTH = 300  # characters of what is told
+_EVENT_RECORD_KINDS = ("evidence", "correctifs", "audits", "exercices", "departs")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def read(home: Path, owners: Mapping[str, str]) -> dict[str, list[Event]]:
         owners: short name of the commune of each machine; and of each commune, itself.
     """
     found: dict[str, list[Event]] = {}
-    for run, told in _noted(home).items():
+    for run, told in _cached_facts(home).items():
         for who, (what, tone, result, page) in told["faits"]:
             if slug := owners.get(who):
                 lead = "" if who == slug else f"{who} : "
@@ -81,16 +81,16 @@ def read(home: Path, owners: Mapping[str, str]) -> dict[str, list[Event]]:
     return found
 
 
-def _noted(home: Path) -> dict[str, Any]:
+def _cached_facts(home: Path) -> dict[str, Any]:
     """What each record says, those of this morning read anew."""
     path = home / "matin" / FILE
     known = store.read_json(path)
     kept: dict[str, Any] = known["passages"] if isinstance(known, dict) and known.get("version") == _VERSION else {}
     noted: dict[str, Any] = {}
-    for kind in _KINDS:
+    for kind in _EVENT_RECORD_KINDS:
         for run in sorted((home / kind).glob("????-??-??T*Z*/"))[-_RUNS:]:
             name = f"{kind}/{run.name}"
-            told = kept[name] if name in kept else _told(kind, run)
+            told = kept[name] if name in kept else _record_facts(kind, run)
             if told is not None:
                 noted[name] = told
     if noted.keys() != kept.keys():
@@ -99,12 +99,12 @@ def _noted(home: Path) -> dict[str, Any]:
     return noted
 
 
-def _told(kind: str, run: Path) -> dict[str, Any] | None:
+def _record_facts(kind: str, run: Path) -> dict[str, Any] | None:
     """What a record says; None when it cannot be read, so that it is looked at again."""
     facts = store.facts_of(run)
     try:
         said = [
-            [who, [what, tone, clean(text)[:_LONGEST], page]]
+            [who, [what, tone, clean(text)[:_MAX_EVENT_LENGTH], page]]
             for who, what, tone, text, page in _FACTS[kind](run, facts)
         ]
         return {
@@ -120,30 +120,30 @@ def _told(kind: str, run: Path) -> dict[str, Any] | None:
 Told = Iterator[tuple[str, str, str, str, str]]
 
 
-def _rollout(run: Path, facts: Mapping[str, Any]) -> Told:
+def _rollout_event(run: Path, facts: Mapping[str, Any]) -> Told:
     for slug in facts["communes"]:
         report = store.read_json(run / slug / "preuve.json")
         if report is None:
             continue
         tone, title, _sentence = evidence_page.verdict(report)
-        yield slug, "Déploiement", tone, title + _gaps(report["manques"]), f"{slug}/preuve.html"
+        yield slug, "Déploiement", tone, title + _summarize_gaps(report["manques"]), f"{slug}/preuve.html"
 
 
-def _gaps(gaps: list[Mapping[str, Any]]) -> str:
+def _summarize_gaps(gaps: list[Mapping[str, Any]]) -> str:
     if not gaps:
         return ""
     more = f", et {len(gaps) - 1} de plus" if len(gaps) > 1 else ""
     return f" : {gaps[0]['objet']}, {gaps[0]['raison']}{more}"
 
 
-def _updates(run: Path, facts: Mapping[str, Any]) -> Told:
+def _update_event(run: Path, facts: Mapping[str, Any]) -> Told:
     for one in facts.get("machines", ()):  # those of the archive room's nodes have none
         tone = "ok" if one["etat"] in ("fait", "a_jour", "windows") else "attention" if one["pret"] else "echec"
         result = f"{updates.WORDS[one['etat']]}, {len(one['paquets'])} paquets" if one["paquets"] else ""
         yield one["nom"], "Correctifs", tone, result or updates.WORDS[one["etat"]], "rapport.html"
 
 
-def _audit(run: Path, facts: Mapping[str, Any]) -> Told:
+def _audit_event(run: Path, facts: Mapping[str, Any]) -> Told:
     for one in facts["machines"]:
         gaps = len(one["ecarts"])
         if one["etat"] == "hors_portee":
@@ -155,13 +155,13 @@ def _audit(run: Path, facts: Mapping[str, Any]) -> Told:
         yield one["nom"], "Audit", tone, result, "rapport.html"
 
 
-def _drill(run: Path, facts: Mapping[str, Any]) -> Told:
+def _drill_event(run: Path, facts: Mapping[str, Any]) -> Told:
     good = bool(facts["reussi"])
     result = "restaurée" if good else f"échec, {facts.get('raison') or 'voir la preuve'}"
     yield str(facts["machine"]), "Exercice de restauration", "ok" if good else "echec", result, "rapport.html"
 
 
-def _departure(run: Path, facts: Mapping[str, Any]) -> Told:
+def _departure_event(run: Path, facts: Mapping[str, Any]) -> Told:
     commune, agent = facts.get("commune") or {}, facts.get("agent") or {}
     slug = str(agent.get("commune") or commune.get("slug") or "")
     what, result = ("Départ d'un agent", "ses accès sont fermés") if agent else ("Départ", str(facts.get("genre")))
@@ -169,11 +169,11 @@ def _departure(run: Path, facts: Mapping[str, Any]) -> Told:
 
 
 _FACTS = {
-    "evidence": _rollout,
-    "correctifs": _updates,
-    "audits": _audit,
-    "exercices": _drill,
-    "departs": _departure,
+    "evidence": _rollout_event,
+    "correctifs": _update_event,
+    "audits": _audit_event,
+    "exercices": _drill_event,
+    "departs": _departure_event,
 }
 
 

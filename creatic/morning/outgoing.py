@@ -10,17 +10,17 @@ from typing import Any
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
 
 from creatic.fleet import waves
-from creatic.fleet.waves import Machine, Standing
+from creatic.fleet.waves import Machine, MachineState
 from creatic.morning.screen import Finding, Morning
 
-_STATUS = "fab flotte.etat"
+_FLEET_STATUS_COMMAND = "fab flotte.etat"
 
 
 def add(
     found: Morning,
     machines: Mapping[str, Machine],
     record: Mapping[str, Any] | None,
-    standings: Sequence[Standing],
+    standings: Sequence[MachineState],
     problems: Iterable[str],
     proven: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
@@ -31,26 +31,29 @@ def add(
         record, standings, problems: as `fleet.publication.Fleet.status` gives them.
         proven: state of their communes, by short name, as `fleet.readiness.judge` gives it.
     """
-    found.findings = sorted([*found.findings, *_findings(machines, record, standings, problems)])
+    found.findings = sorted([*found.findings, *_outgoing_findings(machines, record, standings, problems)])
     for slug, state in (proven or {}).items():
         # Identity stays as the inventory, or the last rollout, says it.
         known = found.communes.get(slug, {}).get("commune") or state["commune"]
         found.communes = {**found.communes, slug: {**state, "commune": known}}
         refused = [gap for gap in state["manques"] if gap["objet"].endswith("réponse refusée")]
-        told = [Finding(False, slug, gap["hote"], f"accès sortant : {gap['raison']}", _STATUS) for gap in refused]
+        told = [
+            Finding(False, slug, gap["hote"], f"accès sortant : {gap['raison']}", _FLEET_STATUS_COMMAND)
+            for gap in refused
+        ]
         found.findings = sorted([*found.findings, *told])
-    found.fleet = _lines(record, standings)
-    found.versions = _versions(machines, standings)
+    found.fleet = _publication_lines(record, standings)
+    found.versions = _commune_versions(machines, standings)
     found.standings = {one.machine: f"{one.state}, v{one.version}" for one in standings}
 
 
-def _findings(
+def _outgoing_findings(
     machines: Mapping[str, Machine],
     record: Mapping[str, Any] | None,
-    standings: Iterable[Standing],
+    standings: Iterable[MachineState],
     problems: Iterable[str],
 ) -> list[Finding]:
-    found = [Finding(False, "", "guichet", clean(one)[:300], _STATUS) for one in problems]
+    found = [Finding(False, "", "guichet", clean(one)[:300], _FLEET_STATUS_COMMAND) for one in problems]
     if record and (stop := record["arret"]):
         text = f"publication v{record['version']} arrêtée par {stop['par']} : {clean(str(stop['motif']))[:200]}"
         found.append(Finding(False, "", "guichet", text, "corrigez, puis fab flotte.publier ou fab flotte.revenir"))
@@ -61,12 +64,12 @@ def _findings(
         # People switch PCs off.
         watched = one.state == waves.NEVER or (one.state == waves.LATE and machine.profile == "commune_pc")
         shown = clean(str(one).partition(" : ")[2])[:300]
-        fix = "voyez la commune : sa ligne, sa box, la machine" if one.state == waves.LATE else _STATUS
+        fix = "voyez la commune : sa ligne, sa box, la machine" if one.state == waves.LATE else _FLEET_STATUS_COMMAND
         found.append(Finding(watched, machine.commune, one.machine, f"accès sortant : {shown}", fix))
     return found
 
 
-def _lines(record: Mapping[str, Any] | None, standings: Sequence[Standing]) -> list[str]:
+def _publication_lines(record: Mapping[str, Any] | None, standings: Sequence[MachineState]) -> list[str]:
     """The publication and its waves, for the page (French)."""
     if record is None:
         return ["Accès sortant : rien n'a encore été publié."]
@@ -79,7 +82,7 @@ def _lines(record: Mapping[str, Any] | None, standings: Sequence[Standing]) -> l
     return told
 
 
-def _versions(machines: Mapping[str, Machine], standings: Iterable[Standing]) -> dict[str, str]:
+def _commune_versions(machines: Mapping[str, Machine], standings: Iterable[MachineState]) -> dict[str, str]:
     """The version of each commune, which is the oldest of its machines': « v12 », empty for none."""
     found: dict[str, int] = {}
     for one in standings:

@@ -34,17 +34,17 @@ from creatic.morning.screen import (
 )
 
 INDEX, SCRIPT, COMMUNES = "index.html", "page.js", "communes"
-_TOLD = 200
+_MAX_FINDINGS_SHOWN = 200
 """Findings that the first page tells: the gravest. A commune's page tells all of its own."""
-_FIRST = 12
+_MAX_FINDINGS_UNFOLDED = 12
 """Those of them that are told without being asked for."""
 _SQUARES = 1000
 """Communes that a screen shows as squares; more are a table alone."""
 _EVENTS, _COMMANDS = 60, 20  # of a commune's page
-_SIZES = ("petite", "moyenne", "grande")
-_STATES = ("Prête", "Équipée, pas prête", "Pas équipée", "Jamais déployée")
+_COMMUNE_SIZE_FILTER = ("petite", "moyenne", "grande")
+_READINESS_STATES = ("Prête", "Équipée, pas prête", "Pas équipée", "Jamais déployée")
 _DEGREES = ("À traiter", "À surveiller", "Rien à signaler")
-_MARKS = (("echec", "✗", "à traiter"), ("attention", "!", "à surveiller"), ("ok", "✓", "prête, rien à signaler"),
+_SQUARE_MARKS = (("echec", "✗", "à traiter"), ("attention", "!", "à surveiller"), ("ok", "✓", "prête, rien à signaler"),
           ("partiel", "–", "pas encore prête, rien à signaler"))  # fmt: skip # one line for each pair
 
 
@@ -65,7 +65,7 @@ class Row:
     @property
     def mark(self) -> tuple[str, str, str]:
         """Tone, character and words of its square."""
-        return _MARKS[self.degree if self.degree < 2 else 2 if not self.readiness else 3]
+        return _SQUARE_MARKS[self.degree if self.degree < 2 else 2 if not self.readiness else 3]
 
 
 class Pages:
@@ -95,16 +95,16 @@ class Pages:
         for one in found.findings:
             by_commune.setdefault(one.commune, []).append(one)
         self._rows = sorted(
-            (self._row(slug, state, by_commune.get(slug, [])) for slug, state in found.communes.items()),
+            (self._build_row(slug, state, by_commune.get(slug, [])) for slug, state in found.communes.items()),
             key=lambda row: (row.degree, row.name),
         )
-        self._filters = _filters(self._rows)
+        self._filters = _build_filters(self._rows)
         self._machines: dict[str, set[str]] = {row.slug: {*row.state["hotes"]} for row in self._rows}
         for name, slug in owners.items():
             if slug in self._machines:
                 self._machines[slug].add(name)
 
-    def _row(self, slug: str, state: Mapping[str, Any], findings: list[Finding]) -> Row:
+    def _build_row(self, slug: str, state: Mapping[str, Any], findings: list[Finding]) -> Row:
         readiness = 3 if not state["hotes"] else 0 if state["prete"] else 1 if state["equipee"] else 2
         degree = 2 if not findings else 1 if all(one.watched for one in findings) else 0
         past = next((one.version for one in self._events.get(slug, ()) if one.what == "Déploiement"), "")
@@ -118,31 +118,31 @@ class Pages:
         Args:
             records: whether the records are beside the pages, which then lead to them.
         """
-        told = self.found.findings[:_TOLD]
+        told = self.found.findings[:_MAX_FINDINGS_SHOWN]
         shown: dict[str, Any] = {"when": self.found.moment.isoformat(), "environment": self.environment}
         shown |= {"records": records, "names": {row.slug: row.name for row in self._rows}}
-        yield INDEX, _page(
+        yield INDEX, _render_page(
             "matin.html.j2", **shown, found=self.found, headline=headline(self.found), rows=self._rows,
-            filters=self._filters, territories=self._territories(), waves=waves(self.found), told=told,
-            first=_FIRST, squares=len(self._rows) <= _SQUARES,
-            left=len(self.found.findings) - len(told), curves=[self._acts, *self._more], marks=_MARKS,
+            filters=self._filters, territories=self._group_territories(), waves=waves(self.found), told=told,
+            first=_MAX_FINDINGS_UNFOLDED, squares=len(self._rows) <= _SQUARES,
+            left=len(self.found.findings) - len(told), curves=[self._acts, *self._more], marks=_SQUARE_MARKS,
             ages=by_age(self.found),
         )  # fmt: skip # a word to a line would hide the page
         yield SCRIPT, Path(__file__).with_name(SCRIPT).read_text(encoding="utf-8")
         for row in self._rows:
             events, commands = self._events.get(row.slug, []), self._commands.get(row.slug, [])
-            yield f"{COMMUNES}/{row.slug}.html", _page(
-                "matin_commune.html.j2", **shown, row=row, commune=row.state["commune"], states=_STATES,
+            yield f"{COMMUNES}/{row.slug}.html", _render_page(
+                "matin_commune.html.j2", **shown, row=row, commune=row.state["commune"], states=_READINESS_STATES,
                 machines=sorted(self._machines[row.slug]), fleet=self.found.standings,
                 curve=self._acts_of.get(row.slug), events=events[:_EVENTS], older=max(0, len(events) - _EVENTS),
                 commands=commands[:_COMMANDS],
             )  # fmt: skip # a list by rows
 
-    def _territories(self) -> list[tuple[str, str, list[Row]]]:
+    def _group_territories(self) -> list[tuple[str, str, list[Row]]]:
         """Territories, with the class and the communes of each, by name."""
         found: dict[str, list[Row]] = {}
         for row in sorted(self._rows, key=lambda row: row.name):
-            found.setdefault(_territory(row), []).append(row)
+            found.setdefault(_row_territory(row), []).append(row)
         named, values = self._filters[0].key, self._filters[0].values
         return [(name, f"{named}{values.index(name)}", found[name]) for name in values]
 
@@ -196,11 +196,11 @@ class Filter:
     values: list[str]
 
 
-def _territory(row: Row) -> str:
+def _row_territory(row: Row) -> str:
     return str(row.state["commune"].get("territoire") or "—")
 
 
-def _filters(rows: Sequence[Row]) -> list[Filter]:
+def _build_filters(rows: Sequence[Row]) -> list[Filter]:
     """The filters, and the classes of each row by them."""
     asked: list[tuple[str, str, str, list[str], list[str]]] = []
 
@@ -210,11 +210,11 @@ def _filters(rows: Sequence[Row]) -> list[Filter]:
         values += sorted({*mine} - {*values})
         asked.append((key, label, whole, mine, values))
 
-    territories = [_territory(row) for row in rows]
+    territories = [_row_territory(row) for row in rows]
     by("t", "Territoire", "tous", territories, sorted({*territories}))
-    by("s", "Taille", "toutes", (str(row.state["commune"].get("taille") or "—") for row in rows), _SIZES)
+    by("s", "Taille", "toutes", (str(row.state["commune"].get("taille") or "—") for row in rows), _COMMUNE_SIZE_FILTER)
     by("w", "Vague", "toutes", (str(row.state["commune"].get("vague") or "—") for row in rows))
-    by("r", "État", "tous", (_STATES[row.readiness] for row in rows), _STATES)
+    by("r", "État", "tous", (_READINESS_STATES[row.readiness] for row in rows), _READINESS_STATES)
     by("v", "Version", "toutes", (row.version or "inconnue" for row in rows))
     by("d", "Ce matin", "toutes", (_DEGREES[row.degree] for row in rows), _DEGREES)
     for rank, row in enumerate(rows):
@@ -233,5 +233,5 @@ def waves(found: Morning) -> list[tuple[str, int, int, int]]:
     return [(name, total, equipped, ready) for name, (total, equipped, ready) in ordered]
 
 
-def _page(template: str, **content: Any) -> str:
+def _render_page(template: str, **content: Any) -> str:
     return evidence_page.ENVIRONMENT.get_template(template).render(**content)

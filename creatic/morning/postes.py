@@ -15,7 +15,7 @@ from creatic.fleet.signing import FleetError
 from creatic.morning.screen import Finding, Morning
 from creatic.pki.registry import EXPIRED, REPLACED, VALID, instant
 
-TOLD = dt.timedelta(days=30)
+RENEWAL_NOTICE_PERIOD = dt.timedelta(days=30)
 """How long a renewal is told."""
 _CERTIFY = "fab poste.certifier"
 _RENEWED = "le déposer dans S²LOW, au compte de l'agent (docs/technicien.md, « Un certificat renouvelé »)"
@@ -39,13 +39,13 @@ def add(
         FleetError: the statement is none.
     """
     try:
-        told = [*_misuses(statement, owners), *_waiting(statement)] if statement is not None else []
+        told = [*_misuse_findings(statement, owners), *_waiting_findings(statement)] if statement is not None else []
     except (KeyError, TypeError, ValueError):
         raise FleetError("la porte d'enrôlement répond autre chose que son relevé (fab serveurs guichet)") from None
-    found.findings = sorted([*found.findings, *told, *_renewed(rows, owners, found.moment)])
+    found.findings = sorted([*found.findings, *told, *_renewal_findings(rows, owners, found.moment)])
 
 
-def _misuses(statement: Mapping[str, Any], owners: Mapping[str, str]) -> Iterable[Finding]:
+def _misuse_findings(statement: Mapping[str, Any], owners: Mapping[str, str]) -> Iterable[Finding]:
     strangers = 0
     for one in statement["mesusages"]:
         place = str(one["poste"])
@@ -59,17 +59,19 @@ def _misuses(statement: Mapping[str, Any], owners: Mapping[str, str]) -> Iterabl
         yield Finding(True, "", "guichet", text, _CERTIFY)
 
 
-def _waiting(statement: Mapping[str, Any]) -> Iterable[Finding]:
+def _waiting_findings(statement: Mapping[str, Any]) -> Iterable[Finding]:
     if number := len(statement["demandes"]):
         text = f"{count(number, 'demande')} de certificat de poste en attente"
         yield Finding(True, "", "guichet", text, _CERTIFY)
 
 
-def _renewed(rows: Iterable[Mapping[str, Any]], owners: Mapping[str, str], now: dt.datetime) -> Iterable[Finding]:
+def _renewal_findings(
+    rows: Iterable[Mapping[str, Any]], owners: Mapping[str, str], now: dt.datetime
+) -> Iterable[Finding]:
     rows = [row for row in rows if row["hote"] in owners and row["profil"] == "client"]
     before = {(row["hote"], row["nom"]) for row in rows if row["statut"] in (REPLACED, EXPIRED)}
     for row in rows:
-        recent = row["statut"] == VALID and now - instant(row["debut"]) < TOLD
+        recent = row["statut"] == VALID and now - instant(row["debut"]) < RENEWAL_NOTICE_PERIOD
         if recent and (row["hote"], row["nom"]) in before:
             text = f"certificat « {clean(str(row['titulaire']))[:80]} » renouvelé : S²LOW doit connaître le nouveau"
             yield Finding(True, owners[row["hote"]], row["hote"], text, _RENEWED)

@@ -26,7 +26,7 @@ FOLDER = "matin"
 _KEPT_DAYS = 400
 _MOST, _MOST_TOLD = 30_000, 3000  # figures of a machine, findings
 # Of the machine, older than what it was asked now; of this control node, as it left them on the supervision.
-_ELSEWHERE = (PREFIX, "creatic_drill_", "creatic_registre_")
+_FIGURE_PREFIXES_EXCLUDED = (PREFIX, "creatic_drill_", "creatic_registre_")
 _MAILS = f"{PREFIX}mails_waiting"  # which it is not asked
 # Those of an entity (CCAS…) bear the label « entite » too, and are acts of its commune's connector.
 _ACKNOWLEDGED = ("tdt_connector_deposits", ("etat", "acquitte"))
@@ -128,7 +128,7 @@ def look(
         profiles: that of each machine: it tells what its profile makes. Of one without, what every machine makes.
     """
     today = moment.astimezone().date()
-    before, since = _last(home, today)
+    before, since = _last_snapshot(home, today)
     found = Morning(moment, communes=communes, since=since)
     kept: dict[str, dict[str, float]] = {}
     for name, commune in machines.items():
@@ -144,27 +144,27 @@ def look(
             found.findings.append(Finding(watched, commune, name, reason, fix))
             continue
         profile = (profiles or {}).get(name, "")
-        known, wrong = _machine(answer["rapport"], before.get(name, {}), moment, profile)
+        known, wrong = _judge_machine(answer["rapport"], before.get(name, {}), moment, profile)
         found.findings += [Finding(not grave, commune, name, text, fix) for grave, text, fix in wrong]
         kept[name] = figures.rising(known)
-        _aged(found, known, moment)
+        _note_ages(found, known, moment)
         for one in known:
             acknowledged = one.name == _ACKNOWLEDGED[0] and _ACKNOWLEDGED[1] in one.labels
             if acknowledged and one.key in before.get(name, {}) and commune:
                 found.acts[commune] = found.acts.get(commune, 0) + max(0, int(one.value - before[name][one.key]))
     found.answered = (len(kept), len(machines))
-    parsed = (one for path in _own_files(home) for one in figures.parse(_text(path)))
-    own = list(figures.of("control_node", parsed))
-    _aged(found, own, moment)
+    parsed = (one for path in _own_files(home) for one in figures.parse(_read_text(path)))
+    own = list(figures.allowed_figures("control_node", parsed))
+    _note_ages(found, own, moment)
     for grave, text, fix in figures.judge(own, {}, moment.timestamp()):
         found.findings.append(Finding(not grave, "", "poste de commande", text, fix))
-    _records(home, found)
+    _judge_records(home, found)
     found.findings.sort()
-    _keep(home, today, {**before, **kept})
+    _save_snapshot(home, today, {**before, **kept})
     return found
 
 
-def _machine(
+def _judge_machine(
     report: Any, before: Mapping[str, float], moment: dt.datetime, profile: str
 ) -> tuple[list[figures.Figure], list[tuple[bool, str, str]]]:
     """Figures of a machine, and what is wrong with it. It may be broken, or hostile."""
@@ -172,8 +172,8 @@ def _machine(
     try:
         now = float(report["maintenant"])
         told = [one for text in report["mesures"] for one in figures.parse(str(text))]
-        kept = (one for one in told if not one.name.startswith(_ELSEWHERE) or one.name == _MAILS)
-        known = [*itertools.islice(figures.of(profile, kept), _MOST), *_asked(report)]
+        kept = (one for one in told if not one.name.startswith(_FIGURE_PREFIXES_EXCLUDED) or one.name == _MAILS)
+        known = [*itertools.islice(figures.allowed_figures(profile, kept), _MOST), *_asked_figures(report)]
         drift = abs(now - moment.timestamp())
         if drift > 600:
             wrong.append((True, f"horloge à {figures.span(drift)} de celle d'ici", "chronyc tracking sur la machine"))
@@ -187,7 +187,7 @@ def _machine(
     return known, wrong
 
 
-def _asked(report: Any) -> Iterator[figures.Figure]:
+def _asked_figures(report: Any) -> Iterator[figures.Figure]:
     """What the machine was asked now, as the figures that it leaves every five minutes where a supervision looks."""
     for unit in report["unites"][:20]:
         yield figures.Figure(f"{PREFIX}unit_failed", (("unite", str(unit)[:80]),), 1)
@@ -203,11 +203,11 @@ def _own_files(home: Path) -> list[Path]:
     return sorted((home / "metriques").glob("*.prom"))
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _aged(found: Morning, known: Iterable[figures.Figure], moment: dt.datetime) -> None:
+def _note_ages(found: Morning, known: Iterable[figures.Figure], moment: dt.datetime) -> None:
     """Note the ages that figures tell; of what never was, none."""
     for one in known:
         if one.name in AGES and one.value:
@@ -224,11 +224,11 @@ def own_figures(home: Path, moment: dt.datetime) -> str:
         home: state of the control node.
         moment: now.
     """
-    told = [_text(path) for path in _own_files(home)]
+    told = [_read_text(path) for path in _own_files(home)]
     for name in ("timestamp", "age_max"):
         told.append(f"# TYPE creatic_registre_{name}_seconds gauge\n")
         for folder, (label, days, command) in _RECORDS.items():
-            begun = _begun(home / folder)
+            begun = _last_record_day(home / folder)
             last = dt.datetime.combine(dt.date.fromisoformat(begun), dt.time(), dt.UTC).timestamp() if begun else 0
             labels = f'{{registre="{label.lower()}",commande="{command}"}}'
             if days:
@@ -240,14 +240,14 @@ def own_figures(home: Path, moment: dt.datetime) -> str:
     return "".join(told)
 
 
-def _begun(folder: Path) -> str:
+def _last_record_day(folder: Path) -> str:
     """Day of the last record of a folder; empty when there is none."""
     return max((path.name[:10] for path in store.runs(folder)), default="")
 
 
-def _records(home: Path, found: Morning) -> None:
+def _judge_records(home: Path, found: Morning) -> None:
     for folder, (label, days, command) in _RECORDS.items():
-        begun = _begun(home / folder)
+        begun = _last_record_day(home / folder)
         age = (found.moment.date() - dt.date.fromisoformat(begun)).days if begun else None
         old = bool(days) and (age is None or age > days)
         shown = "jamais" if age is None else "aujourd'hui" if age < 1 else "hier" if age == 1 else f"il y a {age} jours"
@@ -259,7 +259,7 @@ def _records(home: Path, found: Morning) -> None:
 # -- snapshots ------------------------------------------------------------------------------------------
 
 
-def _snapshots(home: Path) -> Iterator[tuple[dt.date, Path]]:
+def _iter_snapshots(home: Path) -> Iterator[tuple[dt.date, Path]]:
     for path in (home / FOLDER).glob("????-??-??.json"):
         try:
             yield dt.date.fromisoformat(path.stem), path
@@ -267,18 +267,18 @@ def _snapshots(home: Path) -> Iterator[tuple[dt.date, Path]]:
             continue
 
 
-def _last(home: Path, today: dt.date) -> tuple[dict[str, dict[str, float]], str]:
+def _last_snapshot(home: Path, today: dt.date) -> tuple[dict[str, dict[str, float]], str]:
     """Figures of the last morning before today, by machine; its day."""
-    for day, path in sorted(_snapshots(home), reverse=True):
+    for day, path in sorted(_iter_snapshots(home), reverse=True):
         if day < today and isinstance(known := store.read_json(path), dict):
             return known, day.isoformat()
     return {}, ""
 
 
-def _keep(home: Path, today: dt.date, known: Mapping[str, Any]) -> None:
+def _save_snapshot(home: Path, today: dt.date, known: Mapping[str, Any]) -> None:
     (home / FOLDER).mkdir(parents=True, exist_ok=True, mode=0o700)
     store.write_json(home / FOLDER / f"{today.isoformat()}.json", known)
-    for day, path in _snapshots(home):
+    for day, path in _iter_snapshots(home):
         if (today - day).days > _KEPT_DAYS:
             path.unlink(missing_ok=True)
 

@@ -14,9 +14,9 @@ from creatic.morning.curves import Curve
 from creatic.supervision.alerts import selector
 
 DAYS = 7
-_LABEL = "courbe"
+_CURVE_LABEL = "courbe"
 # By key: title, unit (French), and what is asked, of which no label is left.
-_ASKED = {
+_CURVE_QUERIES = {
     "graves": (
         "Alertes à traiter, par heure",
         "alertes",
@@ -39,7 +39,7 @@ _ASKED = {
     ),
     "disques": ("Disque le plus plein, en %", "%", "max(creatic_machine_disk_percent)"),
 }
-_LARGEST = 1 << 20  # characters of an answer
+_MAX_ANSWER_LENGTH = 1 << 20  # characters of an answer
 
 
 def command(moment: dt.datetime) -> list[str]:
@@ -50,7 +50,8 @@ def command(moment: dt.datetime) -> list[str]:
     """
     end = moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
     asked = " or ".join(
-        f'label_replace({query}, "{_LABEL}", "{key}", "", "")' for key, (_title, _unit, query) in _ASKED.items()
+        f'label_replace({query}, "{_CURVE_LABEL}", "{key}", "", "")'
+        for key, (_title, _unit, query) in _CURVE_QUERIES.items()
     )
     bounds = [f"--start={int((end - dt.timedelta(days=DAYS)).timestamp())}", f"--end={int(end.timestamp())}"]
     return ["promtool", "query", "range", "-o", "json", *bounds, "--step=1h", "http://127.0.0.1:9090", asked]
@@ -64,20 +65,25 @@ def curves(text: str, moment: dt.datetime) -> list[Curve]:
         moment: the one that it was made for.
     """
     try:
-        found: Any = answers.said(text[:_LARGEST], "[{")
-        told = {one["metric"][_LABEL]: dict(map(tuple, one["values"])) for one in found}
+        found: Any = answers.parse_json_output(text[:_MAX_ANSWER_LENGTH], "[{")
+        told = {one["metric"][_CURVE_LABEL]: dict(map(tuple, one["values"])) for one in found}
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
     end = moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
     hours = [end - dt.timedelta(hours=back) for back in range(24 * DAYS, -1, -1)]
     return [
-        Curve(title, unit, [(f"{hour.astimezone():%d/%m %H h}", _value(told[key], hour)) for hour in hours], bars=False)
-        for key, (title, unit, _query) in _ASKED.items()
+        Curve(
+            title,
+            unit,
+            [(f"{hour.astimezone():%d/%m %H h}", _hour_value(told[key], hour)) for hour in hours],
+            bars=False,
+        )
+        for key, (title, unit, _query) in _CURVE_QUERIES.items()
         if key in told
     ]
 
 
-def _value(values: dict[Any, Any], hour: dt.datetime) -> float | None:
+def _hour_value(values: dict[Any, Any], hour: dt.datetime) -> float | None:
     try:
         value = float(values[int(hour.timestamp())])
     except (KeyError, TypeError, ValueError):

@@ -55,9 +55,9 @@ from creatic.pki.registry import (
     Book,
     Owner,
     Registry,
+    describe_row,
     instant,
     normal_serial,
-    shown,
 )
 from creatic.pki.upkeep import (
     CRL_DAYS,
@@ -114,7 +114,7 @@ class Authority:
         with self.registry.locked(), self.registry.open() as book:
             with book.transaction():
                 yield book
-            self._publish(book)
+            self._publish_files(book)
 
     def issuer(self, book: Book) -> tuple[Member, ec.EllipticCurvePrivateKey]:
         """Return the issuing CA that signs and its key, checked against each other.
@@ -156,7 +156,7 @@ class Authority:
             upkeep = Upkeep(book, self.keys, settings, replace_issuing)
             if not check and not upkeep.steps:
                 with self.registry.locked():
-                    self._publish(book)
+                    self._publish_files(book)
         if upkeep.steps and not check:
             with self.writing() as book:
                 # planned again under the lock: another process may just have done it
@@ -278,20 +278,20 @@ class Authority:
                 book.revoke(wanted, motif, now)
                 concerned = {row["emetteur"] for row in wanted}
                 self.sign_lists(book, (one for one in Lineage(book, now).members if one.identifier in concerned))
-        return [shown(row, now) for row in wanted]
+        return [describe_row(row, now) for row in wanted]
 
     def refresh_crl(self) -> bool:
         """Sign again the CRLs of issuing CAs of which less than `CRL_RENEW_DAYS` remain; tells whether it did."""
         with self.registry.open() as book:
-            if not self._stale(book):
+            if not self._stale_members(book):
                 return False
         with self.writing() as book:
-            stale = self._stale(book)  # none when another process did it
+            stale = self._stale_members(book)  # none when another process did it
             self.sign_lists(book, stale)
         return bool(stale)
 
     @staticmethod
-    def _stale(book: Book) -> list[Member]:
+    def _stale_members(book: Book) -> list[Member]:
         now = utc_now()
         issuing = Lineage(book, now).issuing
         if not issuing:
@@ -310,7 +310,7 @@ class Authority:
         with self.registry.open() as book:
             return {one.name: pem(one.certificate) for one in Lineage(book, utc_now()).roots}
 
-    def _publish(self, book: Book) -> None:
+    def _publish_files(self, book: Book) -> None:
         """Bring ``publie/`` to what the registry says; made again by the next run if this one is killed."""
         lineage = Lineage(book, utc_now())
         content = lineage.published()
@@ -364,7 +364,7 @@ class Authority:
         only = "" if within is None else " AND statut = 'valide'"
         with self.registry.open() as book:
             found = book.rows(f"profil NOT IN (?, ?){only}", ROOT, ISSUING, order="fin, id")
-        rows = [shown(row, now) for row in found]
+        rows = [describe_row(row, now) for row in found]
         return [
             row for row in rows if (within is None or row["jours"] < within) and (not status or row["statut"] == status)
         ]
@@ -399,7 +399,7 @@ class Authority:
         with self.registry.open() as book:
             leaving = {one.identifier for one in Lineage(book, now).leaving}
             found = book.rows("profil NOT IN (?, ?) AND statut = ?", ROOT, ISSUING, VALID, order="fin, id")
-            rows = [shown(row, now) for row in found if row["emetteur"] in leaving and instant(row["fin"]) > now]
+            rows = [describe_row(row, now) for row in found if row["emetteur"] in leaving and instant(row["fin"]) > now]
         listed = {row["serie"] for row in rows}
         return [*rows, *(row for row in self.listing(within=within) if row["serie"] not in listed)]
 

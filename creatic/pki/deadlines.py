@@ -26,7 +26,7 @@ def deadlines(authority: Authority, days: int) -> list[str]:
     """
     found = [
         f"{row['titulaire']} ({row['hote']}) : le certificat « {row['nom']} » "
-        f"{'a expiré' if row['jours'] < 0 else 'expire'} le {_day(row['fin'])}. "
+        f"{'a expiré' if row['jours'] < 0 else 'expire'} le {_format_day(row['fin'])}. "
         "À faire : fab pki.rotation, ou fab pki.revoquer s'il ne sert plus"
         for row in authority.listing(within=days)
     ]
@@ -41,5 +41,5 @@ def deadlines(authority: Authority, days: int) -> list[str]:
     return found + authority.ensure(settings, check=True).warnings
 
 
-def _day(moment: str) -> str:
+def _format_day(moment: str) -> str:
     return "/".join(reversed(moment[:10].split("-")))

@@ -41,7 +41,7 @@ def extract(authority: Authority, host: str) -> dict[str, Any]:
         "publie": authority.published(),
         "racines": authority.roots(),
         "connus": authority.known_to(host),
-        "delivres": {row["nom"]: row["pem"] for row in _held(authority, host)},
+        "delivres": {row["nom"]: row["pem"] for row in _held_certificates(authority, host)},
     }
 
 
@@ -73,12 +73,12 @@ def renew(
     Raises:
         PkiError: a CSR is refused, or a name that was certified before is not any more; the others were issued.
     """
-    held, given = {row["nom"]: row for row in _own(authority, host)}, wanted or {}
+    held, given = {row["nom"]: row for row in _own_certificates(authority, host)}, wanted or {}
     done, wrong = list[str](), list[str]()
     for name in sorted(asked.keys() & {*held, *given}):
         try:
             row = held.get(name)
-            csr = _signed(authority, host, name, asked[name], str(row["commune"]) if row else given[name][1])
+            csr = _verified_csr(authority, host, name, asked[name], str(row["commune"]) if row else given[name][1])
             if row and _key_of(csr) == fingerprint(load_certificate(row["pem"]).public_key()):
                 continue
             request, commune = (_asked_before(name, row["demande"]), str(row["commune"])) if row else given[name]
@@ -92,27 +92,27 @@ def renew(
     return done
 
 
-def lacking(authority: Authority, host: str, asked: Mapping[str, str]) -> set[str]:
+def missing_certificates(authority: Authority, host: str, asked: Mapping[str, str]) -> set[str]:
     """Names of the certificates that a machine asks for and does not hold."""
-    return {*asked} - {row["nom"] for row in _own(authority, host)}
+    return {*asked} - {row["nom"] for row in _own_certificates(authority, host)}
 
 
-def _held(authority: Authority, host: str) -> list[dict[str, Any]]:
+def _held_certificates(authority: Authority, host: str) -> list[dict[str, Any]]:
     return [row for row in authority.listing(status="valide") if row["hote"] == host]
 
 
-def _own(authority: Authority, host: str) -> list[dict[str, Any]]:
+def _own_certificates(authority: Authority, host: str) -> list[dict[str, Any]]:
     """What a machine holds, of the commune of the certificate by which it comes.
 
     Its name may have been that of another commune's machine, whose certificates nobody revoked: renewed for this one,
     they would make it the other commune's connector.
     """
-    held = _held(authority, host)
+    held = _held_certificates(authority, host)
     communes = {row["commune"] for row in held if row["nom"] == CERTIFICATE}
     return [row for row in held if row["commune"] in communes]
 
 
-def _signed(authority: Authority, host: str, name: str, asked: str, commune: str) -> str:
+def _verified_csr(authority: Authority, host: str, name: str, asked: str, commune: str) -> str:
     """The CSR that a machine asks with, once a key of its own, certified to that commune, has signed it."""
     try:
         found = json.loads(asked)

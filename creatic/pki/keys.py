@@ -36,7 +36,7 @@ class Passphrases:
         self.given = {role: value for role, value in (given or {}).items() if value}
         self.generate = generate
 
-    def _file(self, role: str) -> Path:
+    def _passphrase_file(self, role: str) -> Path:
         return self.directory.parent / "secrets" / f"{self.directory.name}_{role}"
 
     def variable(self, role: str) -> str:
@@ -49,10 +49,10 @@ class Passphrases:
         Raises:
             PkiError: there is none; says where to put it.
         """
-        role = _shared(role)
+        role = _passphrase_role(role)
         variable = self.variable(role)
         value = self.given.get(role) or os.environ.get(variable)
-        path = self._file(role)
+        path = self._passphrase_file(role)
         if not value and path.is_file():
             if path.stat().st_mode & 0o077:
                 raise PkiError(f"{path} est lisible par d'autres que vous : chmod 600 {path}")
@@ -70,19 +70,19 @@ class Passphrases:
 
     def get_or_make(self, role: str) -> bytes:
         """Return the passphrase for a new key; makes a random one (file 0600) where that is allowed."""
-        role = _shared(role)
+        role = _passphrase_role(role)
         try:
             return self.get(role)
         except PkiError:
-            if not self.generate or self._file(role).exists():
+            if not self.generate or self._passphrase_file(role).exists():
                 raise
-        path = self._file(role)
+        path = self._passphrase_file(role)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write(path, f"{secrets.token_urlsafe(32)}\n".encode(), 0o600)
         return self.get(role)
 
 
-def _shared(name: str) -> str:
+def _passphrase_role(name: str) -> str:
     return ISSUING if name.startswith(ISSUING) else name
 
 
@@ -150,7 +150,7 @@ class Keys:
             )
         return key
 
-    def lacking(self, name: str, purpose: str) -> str:
+    def unavailable_reason(self, name: str, purpose: str) -> str:
         """Say (French) what keeps a root from serving now, its medium or its passphrase; empty when nothing does."""
         if not self.path(name).is_file():
             return self.root_needed(purpose, name)

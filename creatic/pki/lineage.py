@@ -44,10 +44,10 @@ class Member:
     @property
     def rank(self) -> int:
         """1 for the first of its role."""
-        return _rank(self.name)
+        return _name_rank(self.name)
 
 
-def _rank(name: str) -> int:
+def _name_rank(name: str) -> int:
     digits = re.search(r"[0-9]+$", name)
     return int(digits[0]) if digits else 1
 
@@ -64,7 +64,7 @@ class Lineage:
 
     def __init__(self, book: Book, now: dt.datetime):
         self._book = book
-        self.members = list(_members(book))
+        self.members = list(_read_members(book))
         issuing = sorted((one for one in self.members if one.role == ISSUING), key=lambda one: one.rank)
         active = [one for one in issuing if one.status != REPLACED]
         self.signing = active[0] if active else None
@@ -123,7 +123,7 @@ class Lineage:
 
     def next_name(self, role: str) -> str:
         """Return the name of the next authority of a role."""
-        ranks = [_rank(row["nom"]) for row in self._book.rows("profil = ?", role)]
+        ranks = [_name_rank(row["nom"]) for row in self._book.rows("profil = ?", role)]
         return f"{role}{max(ranks, default=0) + 1}"
 
     def last_end(self, issuing: Member, now: dt.datetime) -> str:
@@ -146,19 +146,19 @@ class Lineage:
             raise PkiError(UNFINISHED)
         lists = [self._book.crl(one.certificate) for one in self.living]
         return {
-            "root": _joined([*self.roots, *(one for one in self.retired if one.role == ROOT)]),
+            "root": _joined_pem([*self.roots, *(one for one in self.retired if one.role == ROOT)]),
             "chain": pem(self.signing.certificate),
-            "ca": _joined(self.living),
+            "ca": _joined_pem(self.living),
             "crl": "".join(pem(crl) for crl in lists if crl is not None),
-            "history": _joined([*self.living, *self.retired]),
+            "history": _joined_pem([*self.living, *self.retired]),
         }
 
 
-def _joined(members: Iterable[Member]) -> str:
+def _joined_pem(members: Iterable[Member]) -> str:
     return "".join(pem(one.certificate) for one in members)
 
 
-def _members(book: Book) -> Iterable[Member]:
+def _read_members(book: Book) -> Iterable[Member]:
     last = {row["nom"]: row for row in book.rows("profil IN (?, ?)", ROOT, ISSUING)}
     for name, row in last.items():
         if row["statut"] != REVOKED:

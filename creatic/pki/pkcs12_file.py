@@ -25,14 +25,17 @@ class Pkcs12FileError(CreaticError, cause="pkcs12"):
 
 # How a certificate names an organization: its unit as RGS writes it (SIREN, or SIRET), or its identifier as ETSI
 # EN 319 412-1 does.
-_UNIT = re.compile(r"0002 ([0-9]{9})([0-9]{5})?")
-_IDENTIFIER = re.compile(r"(?:NTRFR|SI:FR)-([0-9]{9})([0-9]{5})?")
+_SIREN_UNIT_PATTERN = re.compile(r"0002 ([0-9]{9})([0-9]{5})?")
+_ORGANIZATION_ID_PATTERN = re.compile(r"(?:NTRFR|SI:FR)-([0-9]{9})([0-9]{5})?")
 
 
 def sirens(certificate: x509.Certificate) -> set[str]:
     """SIREN of the organizations that a certificate names."""
     found = set()
-    for oid, form in ((NameOID.ORGANIZATIONAL_UNIT_NAME, _UNIT), (NameOID.ORGANIZATION_IDENTIFIER, _IDENTIFIER)):
+    for oid, form in (
+        (NameOID.ORGANIZATIONAL_UNIT_NAME, _SIREN_UNIT_PATTERN),
+        (NameOID.ORGANIZATION_IDENTIFIER, _ORGANIZATION_ID_PATTERN),
+    ):
         for one in certificate.subject.get_attributes_for_oid(oid):
             if told := form.fullmatch(str(one.value)):
                 found.add(told[1])
@@ -60,7 +63,7 @@ def own_pkcs12(path: Path, password_file: Path, owners: Collection[str] | None) 
                 "Rien n'a été changé."
             )
     found = read_pkcs12(path, password_file)
-    if _opens(path.read_bytes(), secrets.token_hex(16).encode()):
+    if _password_opens(path.read_bytes(), secrets.token_hex(16).encode()):
         raise Pkcs12FileError(
             f"{path} (champ fichier) s'ouvre avec n'importe quel mot de passe : redemandez au prestataire un .p12 "
             "protégé. Rien n'a été changé."
@@ -76,7 +79,7 @@ def own_pkcs12(path: Path, password_file: Path, owners: Collection[str] | None) 
     return found
 
 
-def _opens(content: bytes, password: bytes) -> bool:
+def _password_opens(content: bytes, password: bytes) -> bool:
     try:
         return pkcs12.load_key_and_certificates(content, password)[0] is not None
     except Exception:  # noqa: BLE001 # see `read_pkcs12`
@@ -133,10 +136,10 @@ def read_pkcs12(path: Path, password_file: Path) -> dict[str, str]:
         "key": key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ).decode(),
-        "certificate": _pem(certificate),
-        "chain": "".join(_pem(above) for above in chain),
+        "certificate": _to_pem(certificate),
+        "chain": "".join(_to_pem(above) for above in chain),
     }
 
 
-def _pem(certificate: x509.Certificate) -> str:
+def _to_pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()

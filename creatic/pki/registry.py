@@ -39,11 +39,11 @@ from creatic.pki.x509 import (
 STATUSES = VALID, REPLACED, REVOKED, EXPIRED = "valide", "remplace", "revoque", "expire"
 
 UNFINISHED = "autorité de certification inachevée : relancez « fab pki.creer »"
-_SHOWN = (
+_LISTED_COLUMNS = (
     *("serie", "titulaire", "organisme", "siren", "commune", "hote", "nom", "profil", "sujet"),
     *("debut", "fin", "motif", "revoque_le", "pem"),
 )
-_SCHEMA = """
+_REGISTRY_SCHEMA = """
 CREATE TABLE reglage (cle TEXT PRIMARY KEY, valeur TEXT NOT NULL) STRICT;
 CREATE TABLE certificat (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -143,7 +143,7 @@ class Registry:
             temporary = self.path.with_suffix(".nouveau")
             temporary.unlink(missing_ok=True)
             connection = sqlite3.connect(temporary)
-            connection.executescript(_SCHEMA)
+            connection.executescript(_REGISTRY_SCHEMA)
             connection.close()
             write(self.path, temporary.read_bytes(), 0o600)
             temporary.unlink()
@@ -170,12 +170,12 @@ class Book:
         """Return ``ok``, or what SQLite finds damaged."""
         return str(self.connection.execute("PRAGMA integrity_check").fetchone()[0])
 
-    def kept(self, key: str) -> Any:
+    def get_value(self, key: str) -> Any:
         """Return what was kept under a key, or None."""
         row = self.connection.execute("SELECT valeur FROM reglage WHERE cle = ?", (key,)).fetchone()
         return json.loads(row["valeur"]) if row else None
 
-    def keep(self, key: str, value: Any) -> None:
+    def set_value(self, key: str, value: Any) -> None:
         """Keep plain data under a key."""
         self.connection.execute(
             "INSERT OR REPLACE INTO reglage VALUES (?, ?)", (key, json.dumps(value, ensure_ascii=False))
@@ -183,12 +183,12 @@ class Book:
 
     def settings(self) -> Settings | None:
         """Return the settings of the authority, or None before they were kept."""
-        found = self.kept("autorite")
+        found = self.get_value("autorite")
         return Settings(**found) if found else None
 
     def keep_settings(self, settings: Settings) -> None:
         """Keep the settings of the authority."""
-        self.keep("autorite", settings.__dict__)
+        self.set_value("autorite", settings.__dict__)
 
     # -- certificates ----------------------------------------------------------------------------------
 
@@ -285,9 +285,9 @@ def instant(text: str) -> dt.datetime:
     return dt.datetime.fromisoformat(text)
 
 
-def shown(row: sqlite3.Row, now: dt.datetime) -> dict[str, Any]:
+def describe_row(row: sqlite3.Row, now: dt.datetime) -> dict[str, Any]:
     """Return a row of the registry as `Authority.listing` describes it."""
-    found: dict[str, Any] = {column: row[column] for column in _SHOWN}
+    found: dict[str, Any] = {column: row[column] for column in _LISTED_COLUMNS}
     end = instant(row["fin"])
     found["demande"] = json.loads(row["demande"])
     found["jours"] = (end - now).days

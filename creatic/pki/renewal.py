@@ -34,8 +34,8 @@ from creatic.pki.upkeep import (
 from creatic.pki.x509 import ISSUING, ROOT
 
 NONE, SPREAD, ROTATION, OVERLAP = "aucun", "diffusion", "rotation", "recouvrement"
-_HOLDERS = "confiance"  # where the registry keeps which machines hold the authority to come
-_SHOWN = 20
+_HOLDERS_KEY = "confiance"  # where the registry keeps which machines hold the authority to come
+_MAX_NAMES_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def state(authority: Authority) -> State:
         PkiError: there is no authority, or its registry cannot be read.
     """
     with authority.registry.open() as book:
-        return _state(book, ())
+        return _compute_state(book, ())
 
 
 def sentences(authority: Authority) -> list[str]:
@@ -92,7 +92,7 @@ def sentences(authority: Authority) -> list[str]:
     """
     with authority.registry.open() as book:
         now = utc_now()
-        return [*_state(book, ()).lines, *expiries(Lineage(book, now), now)]
+        return [*_compute_state(book, ()).lines, *expiries(Lineage(book, now), now)]
 
 
 def advance(authority: Authority, role: str, machines: Machines, check: bool = False) -> tuple[list[str], State]:
@@ -115,24 +115,24 @@ def advance(authority: Authority, role: str, machines: Machines, check: bool = F
         raise PkiError(f"machine inconnue, ou qui n'a pas à recevoir l'autorité : {', '.join(unknown)}")
     with authority.registry.open() if check else authority.writing() as book:
         changes = []
-        present = _state(book, machines.all)
+        present = _compute_state(book, machines.all)
         if present.phase in (SPREAD, ROTATION) and present.role != role:
             raise PkiError(f"le renouvellement de l'autorité {present.role} n'est pas fini. {' '.join(present.lines)}")
         if present.phase == NONE or (present.phase == OVERLAP and present.role != role):
-            changes += _prepare(authority, book, role, check)
+            changes += _prepare_successor(authority, book, role, check)
             if check:
                 return changes, present
-            present = _state(book, machines.all)
+            present = _compute_state(book, machines.all)
         if present.phase == SPREAD and not check:
-            _note(book, present, machines.holders)
-            present = _state(book, [one for one in machines.all if one not in machines.excused])
+            _record_holders(book, present, machines.holders)
+            present = _compute_state(book, [one for one in machines.all if one not in machines.excused])
             if not present.lacking:
                 changes.append(_put_in_service(book))
-                present = _state(book, machines.all)
+                present = _compute_state(book, machines.all)
     return changes, present
 
 
-def _lineage(book: Book) -> tuple[Lineage, Member, Member]:
+def _current_lineage(book: Book) -> tuple[Lineage, Member, Member]:
     """Return the authorities, the root and the issuing CA of today."""
     found = Lineage(book, utc_now())
     if found.root is None or found.signing is None:
@@ -140,8 +140,8 @@ def _lineage(book: Book) -> tuple[Lineage, Member, Member]:
     return found, found.root, found.signing
 
 
-def _prepare(authority: Authority, book: Book, role: str, check: bool) -> list[str]:
-    lineage, root, _ = _lineage(book)
+def _prepare_successor(authority: Authority, book: Book, role: str, check: bool) -> list[str]:
+    lineage, root, _ = _current_lineage(book)
     settings = book.settings()
     if settings is None:
         raise PkiError(UNFINISHED)
@@ -155,27 +155,27 @@ def _prepare(authority: Authority, book: Book, role: str, check: bool) -> list[s
         if role == ROOT:
             root = certify_root(book, authority.keys, settings, above)
         certify_issuing(book, authority.keys, settings, name, authority.keys.make(name), root)
-        book.keep(_HOLDERS, [])
+        book.set_value(_HOLDERS_KEY, [])
     return [f"autorité « {one} » faite, pas encore en service" for one in ([above, name] if role == ROOT else [name])]
 
 
-def _note(book: Book, present: State, holders: Mapping[str, Sequence[str]]) -> None:
-    known = set(book.kept(_HOLDERS) or ())
+def _record_holders(book: Book, present: State, holders: Mapping[str, Sequence[str]]) -> None:
+    known = set(book.get_value(_HOLDERS_KEY) or ())
     seen = {host for host, held in holders.items() if {*present.awaited} <= {*held}}
     if not seen <= known:
-        book.keep(_HOLDERS, sorted(known | seen))
+        book.set_value(_HOLDERS_KEY, sorted(known | seen))
 
 
 def _put_in_service(book: Book) -> str:
-    lineage, _, signing = _lineage(book)
+    lineage, _, signing = _current_lineage(book)
     book.replace(signing.name)
     return f"autorité « {lineage.coming.name if lineage.coming else ''} » en service : elle signe désormais"
 
 
-def _state(book: Book, machines: Iterable[str]) -> State:
-    lineage, root, _ = _lineage(book)
+def _compute_state(book: Book, machines: Iterable[str]) -> State:
+    lineage, root, _ = _current_lineage(book)
     if lineage.coming:
-        return _spreading(book, lineage, lineage.coming, machines)
+        return _spreading_state(book, lineage, lineage.coming, machines)
     if not lineage.leaving:
         return State()
     role = ISSUING if lineage.root_of(lineage.leaving[-1]) == root else ROOT
@@ -191,7 +191,10 @@ def _state(book: Book, machines: Iterable[str]) -> State:
     if rows:
         remaining = [f"{row['hote']} : {row['nom']}" for row in rows]
         lines = [
-            f"{title} {ROTATION} : {_count(rows, 'certificat')} de {names} à renouveler ({_some(remaining)}).",
+            (
+                f"{title} {ROTATION} : {_count_phrase(rows, 'certificat')} de {names} à renouveler "
+                f"({_shortened_names(remaining)})."
+            ),
             "À faire : fab pki.rotation ; pour une personne, fab pki.personne ; ce qui ne sert plus, fab pki.revoquer.",
         ]
         return State(ROTATION, role, remaining=remaining, lines=lines)
@@ -203,25 +206,25 @@ def _state(book: Book, machines: Iterable[str]) -> State:
     return State(OVERLAP, role, lines=lines)
 
 
-def _spreading(book: Book, lineage: Lineage, coming: Member, machines: Iterable[str]) -> State:
+def _spreading_state(book: Book, lineage: Lineage, coming: Member, machines: Iterable[str]) -> State:
     above = lineage.root_of(coming)
     role = ISSUING if above == lineage.root else ROOT
-    holders = set(book.kept(_HOLDERS) or ())
+    holders = set(book.get_value(_HOLDERS_KEY) or ())
     lacking = sorted({*machines} - holders)
     lines = [
         f"Renouvellement de l'{TITLES[role]}, phase {SPREAD} : « {coming.name} » est faite et ne signe pas encore ; "
-        f"reçue par {_count(holders, 'machine')}.",
+        f"reçue par {_count_phrase(holders, 'machine')}.",
         f"À faire : fab pki.renouveler --autorite {role}",
     ]
     if lacking:
-        lines.insert(1, f"Ne l'ont pas encore : {_some(lacking)}.")
+        lines.insert(1, f"Ne l'ont pas encore : {_shortened_names(lacking)}.")
     return State(SPREAD, role, [above.identifier, coming.identifier], lacking, lines=lines)
 
 
-def _count(things: Collection[object], noun: str) -> str:
+def _count_phrase(things: Collection[object], noun: str) -> str:
     return f"{len(things)} {noun}{'s' if len(things) > 1 else ''}"
 
 
-def _some(names: Sequence[str]) -> str:
-    rest = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" et {rest} autres" if rest > 0 else "")
+def _shortened_names(names: Sequence[str]) -> str:
+    rest = len(names) - _MAX_NAMES_SHOWN
+    return ", ".join(names[:_MAX_NAMES_SHOWN]) + (f" et {rest} autres" if rest > 0 else "")

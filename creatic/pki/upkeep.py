@@ -64,7 +64,7 @@ class Upkeep:
         self.report = Report()
         self._plan_settings()
         if self.lineage.root is None:
-            self._plan(lambda: certify_root(book, keys, settings, ROOT), "autorité racine créée")
+            self._plan_step(lambda: certify_root(book, keys, settings, ROOT), "autorité racine créée")
         if not self._plan_issuing(replace_issuing):  # which signs both CRLs too
             self._plan_lists()
         self.report.warnings += expiries(self.lineage, self.now)
@@ -74,7 +74,7 @@ class Upkeep:
         for step in self.steps:
             step()
 
-    def _plan(self, step: Callable[[], object], change: str) -> None:
+    def _plan_step(self, step: Callable[[], object], change: str) -> None:
         self.steps.append(step)
         self.report.changes.append(change)
 
@@ -121,9 +121,9 @@ class Upkeep:
         signers = self.lineage.roots if replace else [root] if root else []
         made = issuing is None or replace
         purpose = f"{'créer' if made else 'renouveler'} l'autorité émettrice"
-        lacking = [why for one in signers if (why := self.keys.lacking(one.name, purpose))]
+        lacking = [why for one in signers if (why := self.keys.unavailable_reason(one.name, purpose))]
         if not lacking:
-            self._plan(step, change)
+            self._plan_step(step, change)
             return True
         if made:
             raise PkiError(lacking[0])
@@ -137,15 +137,17 @@ class Upkeep:
                 raise PkiError(f"clé de l'autorité émettrice absente : {key}. Restaurez-la depuis la sauvegarde")
         for one in self.lineage.roots:
             days = self.book.crl_days(one.certificate, self.now)
-            why = self.keys.lacking(one.name, f"renouveler sa CRL (il reste {days} jours)")
+            why = self.keys.unavailable_reason(one.name, f"renouveler sa CRL (il reste {days} jours)")
             if days < ROOT_CRL_RENEW_DAYS and not why:
-                self._plan(partial(self._sign_list, one, ROOT_CRL_DAYS), f"CRL de la racine renouvelée{_which(one)}")
+                self._plan_step(
+                    partial(self._sign_list, one, ROOT_CRL_DAYS), f"CRL de la racine renouvelée{_authority_phrase(one)}"
+                )
             elif days < ROOT_CRL_WARN_DAYS:
                 self.report.warnings.append(why)
         for one in self.lineage.issuing:
             if self.book.crl_days(one.certificate, self.now) < CRL_RENEW_DAYS:
-                change = f"CRL de l'autorité émettrice renouvelée{_which(one)}"
-                self._plan(partial(self._sign_list, one, CRL_DAYS), change)
+                change = f"CRL de l'autorité émettrice renouvelée{_authority_phrase(one)}"
+                self._plan_step(partial(self._sign_list, one, CRL_DAYS), change)
 
     # -- how it is done --------------------------------------------------------------------------------
 
@@ -214,5 +216,5 @@ def expiries(lineage: Lineage, now: dt.datetime, within: int = WATCH_DAYS[-1]) -
     return found
 
 
-def _which(one: Member) -> str:
+def _authority_phrase(one: Member) -> str:
     return f" ({one.name})" if one.rank > 1 else ""

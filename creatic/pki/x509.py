@@ -112,7 +112,7 @@ def make_root(settings: Settings, key: ec.EllipticCurvePrivateKey, mark: str = "
         mark: goes into its name: after a renewal, no two roots share a subject.
     """
     name = _authority_name("AC racine", mark, settings)
-    builder = _authority(name, key.public_key(), utc_now() + dt.timedelta(days=ROOT_DAYS), path_length=1)
+    builder = _authority_builder(name, key.public_key(), utc_now() + dt.timedelta(days=ROOT_DAYS), path_length=1)
     own = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
     return builder.issuer_name(name).add_extension(own, critical=False).sign(key, hashes.SHA384())
 
@@ -132,7 +132,7 @@ def make_issuing(
         root_name: of the root, which its revocation list is published under.
     """
     end = min(utc_now() + dt.timedelta(days=ISSUING_DAYS), root.not_valid_after_utc)
-    builder = _authority(_authority_name("AC émettrice", mark, settings), public_key, end, path_length=0)
+    builder = _authority_builder(_authority_name("AC émettrice", mark, settings), public_key, end, path_length=0)
     builder = builder.issuer_name(root.subject).add_extension(_signed_by(root), critical=False)
     any_policy = x509.CertificatePolicies([x509.PolicyInformation(ANY_POLICY, None)])
     builder = builder.add_extension(any_policy, critical=False)
@@ -267,7 +267,7 @@ def _authority_name(role: str, mark: str, settings: Settings) -> x509.Name:
     )
 
 
-def _authority(name: x509.Name, public_key: Any, end: dt.datetime, path_length: int) -> x509.CertificateBuilder:
+def _authority_builder(name: x509.Name, public_key: Any, end: dt.datetime, path_length: int) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -276,7 +276,7 @@ def _authority(name: x509.Name, public_key: Any, end: dt.datetime, path_length: 
         .not_valid_before(utc_now() - BACKDATE)
         .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
-        .add_extension(_usages("key_cert_sign", "crl_sign"), critical=True)
+        .add_extension(_build_key_usages("key_cert_sign", "crl_sign"), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
 
@@ -285,16 +285,16 @@ def _signed_by(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(subject_key(issuer))
 
 
-def _usages(*wanted: str) -> x509.KeyUsage:
+def _build_key_usages(*wanted: str) -> x509.KeyUsage:
     return x509.KeyUsage(**{name: name in wanted for name in _KEY_USAGES})
 
 
 def _key_usage(request: Request) -> x509.KeyUsage:
     if request.profile in ("signature", "tsa"):
-        return _usages("digital_signature", "content_commitment")
+        return _build_key_usages("digital_signature", "content_commitment")
     if request.profile == "server" and request.key_type == "rsa":
-        return _usages("digital_signature", "key_encipherment")
-    return _usages("digital_signature")
+        return _build_key_usages("digital_signature", "key_encipherment")
+    return _build_key_usages("digital_signature")
 
 
 def _distribution_point(settings: Settings, name: str) -> x509.CRLDistributionPoints:

@@ -15,8 +15,10 @@ from creatic.fleet.signing import FleetError
 from creatic.registry import listing
 
 _PROGRAM = "creatic-enrolement"
-_TURNS = 50  # answers, of 200 misuses each: the door keeps 5,000
-_OTHER = "la porte d'enrôlement répond autre chose que son relevé. À faire : redéployez-la (fab serveurs guichet)"
+_MAX_MISUSE_ANSWERS = 50  # answers, of 200 misuses each: the door keeps 5,000
+_DOOR_STATEMENT_REFUSAL = (
+    "la porte d'enrôlement répond autre chose que son relevé. À faire : redéployez-la (fab serveurs guichet)"
+)
 
 
 def whole(ask: Callable[[int], Any], after: int) -> Any:
@@ -34,14 +36,14 @@ def whole(ask: Callable[[int], Any], after: int) -> Any:
         if int(found["dernier"]) < after:
             found = ask(0)
         told = part = found["mesusages"]
-        for _turn in range(_TURNS):
+        for _turn in range(_MAX_MISUSE_ANSWERS):
             if not part or part[-1]["id"] >= found["dernier"]:
                 break
             part = ask(part[-1]["id"])["mesusages"]
             told = [*told, *part]
         return {**found, "mesusages": told}
     except (KeyError, TypeError, ValueError):
-        raise FleetError(_OTHER) from None
+        raise FleetError(_DOOR_STATEMENT_REFUSAL) from None
 
 
 class Door(assemble.Door):
@@ -51,32 +53,32 @@ class Door(assemble.Door):
 
     def statement(self, after: int, since: str = "") -> Any:
         """What waits there since a request, and misuses after one, as creatic_enrolement.store says them."""
-        return self._command("releve", "--apres", str(after), *(["--depuis", since] if since else []))
+        return self._run_command("releve", "--apres", str(after), *(["--depuis", since] if since else []))
 
     def facts(self, after: str) -> Any:
         """What PCs sent of themselves, after a certificate, as creatic_enrolement.store says it."""
-        return self._command("constats", *(["--apres", after] if after else []))
+        return self._run_command("constats", *(["--apres", after] if after else []))
 
-    def seen(self, after: str) -> Any:
+    def read_sightings(self, after: str) -> Any:
         """When certificates were shown there last, after one, as creatic_enrolement.store says it."""
-        return self._command("vus", *(["--apres", after] if after else []))
+        return self._run_command("vus", *(["--apres", after] if after else []))
 
     def publish(self, sent: Mapping[str, Any]) -> None:
         """Bring it tokens' digests, and those that end."""
-        self._command("publier", sent=sent)
+        self._run_command("publier", sent=sent)
 
     def answer(self, sent: Mapping[str, Any]) -> None:
         """Bring it certificates and refusals."""
-        self._command("repondre", sent=sent)
+        self._run_command("repondre", sent=sent)
 
-    def _command(self, *words: str, sent: Mapping[str, Any] | None = None) -> Any:
+    def _run_command(self, *words: str, sent: Mapping[str, Any] | None = None) -> Any:
         given: dict[str, Any] = {"argv": ["runuser", "-u", "enrolement", "--", _PROGRAM, *words]}
         if sent is not None:
             given["stdin"] = json.dumps(sent)
-        told = self._run(
-            "ansible", "guichet", "-b", "-m", "ansible.builtin.command", "-a", listing.given(given)
+        told = self._run_ansible(
+            "ansible", "guichet", "-b", "-m", "ansible.builtin.command", "-a", listing.to_extra_vars(given)
         )  # fmt: skip # one call
         try:
-            return answers.said(told, '{"')
+            return answers.parse_json_output(told, '{"')
         except ValueError:
-            raise FleetError(_OTHER) from None
+            raise FleetError(_DOOR_STATEMENT_REFUSAL) from None

@@ -57,12 +57,12 @@ RENEWED = (
 """What a technician does once a PC's certificate is another (S²LOW finds its user by the certificate's hash)."""
 LASTS = dt.timedelta(days=14)
 LOCK = "postes"
-_KEPT = dt.timedelta(days=60)  # after its end: a PC may come late with what it had asked in time
-_TOGETHER = 20  # tokens, or answers, of one sending: it goes on a command line
+_TOKEN_RETENTION = dt.timedelta(days=60)  # after its end: a PC may come late with what it had asked in time
+_MAX_ITEMS_PER_SENDING = 20  # tokens, or answers, of one sending: it goes on a command line
 _PARTS = 50  # of what waits, which one command takes
-_NUMBERS = 1 << 63  # beyond, no door of SQLite has one, nor could be asked what is after it
-_WORDS = ("id", "genre", "origine", "poste", "certificat", "nom", "presente", "csr", "preuve", "recue")
-_LAST = re.compile(r"[0-9T:+-]{25} [0-9a-f]{32}", re.ASCII)
+_MAX_REQUEST_ID = 1 << 63  # beyond, no door of SQLite has one, nor could be asked what is after it
+_REQUEST_TEXT_FIELDS = ("id", "genre", "origine", "poste", "certificat", "nom", "presente", "csr", "preuve", "recue")
+_REQUEST_MARK_PATTERN = re.compile(r"[0-9T:+-]{25} [0-9a-f]{32}", re.ASCII)
 _CHANGED = "À faire : une nouvelle demande du poste, avec un nouveau jeton"
 
 
@@ -134,26 +134,27 @@ class Enrolment:
             EnrolmentError: there is no such PC, or nothing to certify there. FleetError: the door does not answer; the
                 token is none yet for it, and the next command brings it there.
         """
-        place = self._place(name)
+        place = self._find_place(name)
         if not place.requests:
             raise EnrolmentError(
                 f"{name} : son fichier ne demande aucun certificat au groupement (source: groupement), il n'a pas "
                 "besoin de jeton"
             )
-        with self._alone():
-            record, now = self._read(), self._now()
+        with self._hold_lock():
+            record, now = self._read_record(), self._now()
             text, end = base64.b32encode(secrets.token_bytes(32)).decode().rstrip("="), now + LASTS
             for one in record["jetons"].values():
                 one["remplace"] |= one["poste"] == name
             record["jetons"][token_digest(text)] = {
-                "jeton": text, "poste": name, "fait": _text(now), "fin": _text(end), "par": self._operator,
+                "jeton": text, "poste": name, "fait": _format_moment(now), "fin": _format_moment(end),
+                "par": self._operator,
                 "remplace": False, "servis": {},
             }  # fmt: skip # a record
-            self._write(record)
-            self._reconcile(record, self._statement(record))
-        return text, instant(_text(end))
+            self._write_record(record)
+            self._reconcile_tokens(record, self._read_statement(record))
+        return text, instant(_format_moment(end))
 
-    def _place(self, name: str) -> Place:
+    def _find_place(self, name: str) -> Place:
         if name not in self._places:
             known = ", ".join(sorted(self._places)[:10]) or "aucun"
             raise EnrolmentError(f"« {name} » n'est pas un poste de l'inventaire. Connus : {known}")
@@ -172,32 +173,32 @@ class Enrolment:
                 sign. LockRefused: another such command goes on. In all of these nothing is answered.
         """
         if only:
-            self._place(only)
-        with self._alone():
+            self._find_place(only)
+        with self._hold_lock():
             self._check_authority()
-            record = self._read()
-            told = self._statement(record)
-            self._reconcile(record, told)
+            record = self._read_record()
+            told = self._read_statement(record)
+            self._reconcile_tokens(record, told)
             lines, faults, part = list[str](), list[str](), told
             for _turn in range(_PARTS):
-                self._answer(record, part["demandes"], only, lines, faults)
+                self._answer_requests(record, part["demandes"], only, lines, faults)
                 last = "{recue} {id}".format_map(part["demandes"][-1]) if part["demandes"] else ""
-                if not part["reste"] or not _LAST.fullmatch(last):
+                if not part["reste"] or not _REQUEST_MARK_PATTERN.fullmatch(last):
                     break
                 # After the last: what waits for another command, or for the authority, hides nobody's.
-                part = self._statement(record, last)
-            misuses, last_part = self._misuses(record, told), told
+                part = self._read_statement(record, last)
+            misuses, last_part = self._new_misuses(record, told), told
             for _turn in range(_PARTS):  # a stranger's, which come first, hide no PC's
                 if not last_part["mesusages"] or record["apres"] >= int(last_part["dernier"]):
                     break
-                last_part = self._statement(record)
-                misuses += self._misuses(record, last_part)
-            lines += self._seen(record, told, only)
+                last_part = self._read_statement(record)
+                misuses += self._new_misuses(record, last_part)
+            lines += self._confirmed_pcs(record, told, only)
             if part["reste"]:
                 lines.append("D'autres demandes attendent à la porte : relancez la même commande.")
-            return Outcome(lines, faults, misuses, self._awaited(record, only))
+            return Outcome(lines, faults, misuses, self._pending_pcs(record, only))
 
-    def _answer(
+    def _answer_requests(
         self,
         record: dict[str, Any],
         asked: Sequence[Mapping[str, str]],
@@ -208,17 +209,17 @@ class Enrolment:
         """Judge requests, and bring the door their answers."""
         answers = []
         for one in asked:
-            if answer := self._judged(record, one, only, lines, faults):
+            if answer := self._judge_request(record, one, only, lines, faults):
                 answers.append({"demande": one["id"], **answer})
-        for start in range(0, len(answers), _TOGETHER):
-            self._door.answer({"reponses": answers[start : start + _TOGETHER]})
+        for start in range(0, len(answers), _MAX_ITEMS_PER_SENDING):
+            self._door.answer({"reponses": answers[start : start + _MAX_ITEMS_PER_SENDING]})
 
     def _check_authority(self) -> None:
         """Raise PkiError when it cannot sign: it is no fault of a request."""
         with self._authority.registry.open() as book:
             self._authority.issuer(book)
 
-    def _judged(
+    def _judge_request(
         self, record: dict[str, Any], one: Mapping[str, str], only: str, lines: list[str], faults: list[str]
     ) -> dict[str, Any] | None:
         """The answer to a request; None when it is another's turn, or cannot be given now."""
@@ -226,7 +227,7 @@ class Enrolment:
         if only and not renews and one["poste"] != only:
             return None
         try:
-            place, slug, csr = self._verified_renewal(one) if renews else self._verified(record, one)
+            place, slug, csr = self._verified_renewal(one) if renews else self._verify_request(record, one)
         except Refused as error:
             if only and renews:
                 return None
@@ -245,11 +246,11 @@ class Enrolment:
         lines += [f"  {RENEWED}"] if renews else []
         return {"certificat": issued.pem, "chaine": split(self._authority.published()["chain"])}
 
-    def _verified(self, record: dict[str, Any], one: Mapping[str, str]) -> tuple[Place, str, Csr]:
+    def _verify_request(self, record: dict[str, Any], one: Mapping[str, str]) -> tuple[Place, str, Csr]:
         """Whose request it is, once all of it is verified anew. Raises Refused."""
         token, place = self._token_of(record, one)
         slug = one["certificat"]
-        csr = read_csr(one["csr"], self._request(place, slug).subject())
+        csr = read_csr(one["csr"], self._certificate_request(place, slug).subject())
         proof = token_proof(token["jeton"], place.name, slug, csr.key)
         if not hmac.compare_digest(proof.encode(), one["preuve"].encode(errors="replace")):
             raise Refused("Cette demande n'est pas venue avec son jeton.", cause="preuve")
@@ -259,7 +260,7 @@ class Enrolment:
         if slug not in token["servis"]:
             # Before anything is signed: whatever stops this run, no other key comes with this token.
             token["servis"][slug] = csr.key
-            self._write(record)
+            self._write_record(record)
         return place, slug, csr
 
     def _token_of(self, record: Mapping[str, Any], one: Mapping[str, str]) -> tuple[dict[str, Any], Place]:
@@ -292,8 +293,8 @@ class Enrolment:
         place, slug = self._places.get(row["hote"]), row["nom"]
         if place is None:
             raise Refused("Le poste de ce certificat n'est plus dans l'inventaire.", cause="autre_poste")
-        csr = read_csr(one["csr"], self._request(place, slug).subject())
-        if shown.subject != self._request(place, slug).subject():
+        csr = read_csr(one["csr"], self._certificate_request(place, slug).subject())
+        if shown.subject != self._certificate_request(place, slug).subject():
             # A PC's name may have been another commune's; whose file changed a holder asks with a token.
             raise Refused("Le certificat présenté est d'un autre titulaire.", cause="csr_sujet")
         check_renewal(shown, csr, one["preuve"])
@@ -307,7 +308,7 @@ class Enrolment:
         return place, slug, csr
 
     @staticmethod
-    def _request(place: Place, slug: str) -> Request:
+    def _certificate_request(place: Place, slug: str) -> Request:
         if slug not in place.requests:
             raise Refused("Le fichier de la commune ne demande plus ce certificat.", cause="certificat_inconnu")
         return place.requests[slug]
@@ -323,7 +324,7 @@ class Enrolment:
 
     # -- what is told ----------------------------------------------------------------------------------
 
-    def _misuses(self, record: dict[str, Any], told: Mapping[str, Any]) -> list[str]:
+    def _new_misuses(self, record: dict[str, Any], told: Mapping[str, Any]) -> list[str]:
         lines = []
         for one in told["mesusages"]:
             where = one["poste"] or "jeton inconnu"
@@ -333,10 +334,10 @@ class Enrolment:
             lines.append(harmless.line(f"Mésusage : {where}{name}{from_}, {when}. {one['message']}"))
             record["apres"] = max(record["apres"], one["id"])
         if lines:
-            self._write(record)
+            self._write_record(record)
         return lines
 
-    def _seen(self, record: dict[str, Any], told: Mapping[str, Any], only: str) -> list[str]:
+    def _confirmed_pcs(self, record: dict[str, Any], told: Mapping[str, Any], only: str) -> list[str]:
         """PCs whose browser showed the certificate that the registry has for them, each told once."""
         with self._authority.registry.open() as book:
             rows = {row["serie"]: row for row in book.rows("statut = ?", VALID)}
@@ -349,10 +350,10 @@ class Enrolment:
                 record["vus"].append(one["serie"])
         if lines:
             record["vus"] = [one for one in record["vus"] if one in rows]
-            self._write(record)
+            self._write_record(record)
         return lines
 
-    def _awaited(self, record: Mapping[str, Any], only: str) -> list[str]:
+    def _pending_pcs(self, record: Mapping[str, Any], only: str) -> list[str]:
         good = [one for one in record["jetons"].values() if self._is_good(one)]
         return [
             f"{one['poste']} : {slug}"
@@ -364,26 +365,26 @@ class Enrolment:
 
     # -- how -------------------------------------------------------------------------------------------
 
-    def _reconcile(self, record: dict[str, Any], told: Mapping[str, Any]) -> None:
+    def _reconcile_tokens(self, record: dict[str, Any], told: Mapping[str, Any]) -> None:
         """Bring the door the tokens that it lacks, or has otherwise, and end those that are no more."""
-        old = [key for key, one in record["jetons"].items() if instant(one["fin"]) < self._now() - _KEPT]
+        old = [key for key, one in record["jetons"].items() if instant(one["fin"]) < self._now() - _TOKEN_RETENTION]
         for key in old:
             del record["jetons"][key]
         if old:
-            self._write(record)
-        good = {key: self._sent(key, one) for key, one in record["jetons"].items() if self._is_good(one)}
+            self._write_record(record)
+        good = {key: self._token_payload(key, one) for key, one in record["jetons"].items() if self._is_good(one)}
         there = {one["empreinte"]: one for one in told["jetons"]}
         sent = [one for key, one in good.items() if there.get(key) != one]
         ended = sorted({*there} - {*good})
-        for start in range(0, max(len(sent), len(ended)), _TOGETHER):
-            part = slice(start, start + _TOGETHER)
+        for start in range(0, max(len(sent), len(ended)), _MAX_ITEMS_PER_SENDING):
+            part = slice(start, start + _MAX_ITEMS_PER_SENDING)
             self._door.publish({"jetons": sent[part], "finis": ended[part]})
 
     def _is_good(self, token: Mapping[str, Any]) -> bool:
         place = self._places.get(token["poste"])
         return bool(place and place.requests) and not token["remplace"] and instant(token["fin"]) > self._now()
 
-    def _sent(self, digest: str, one: Mapping[str, Any]) -> dict[str, Any]:
+    def _token_payload(self, digest: str, one: Mapping[str, Any]) -> dict[str, Any]:
         place = self._places[one["poste"]]
         holders = {
             slug: {"titulaire": each.common_name, "organisation": each.organization, "siren": each.siren}
@@ -392,7 +393,7 @@ class Enrolment:
         given = {"empreinte": digest, "poste": place.name, "nom": place.computer, "fin": one["fin"]}
         return given | {"certificats": holders}
 
-    def _statement(self, record: dict[str, Any], since: str = "") -> dict[str, Any]:
+    def _read_statement(self, record: dict[str, Any], since: str = "") -> dict[str, Any]:
         """The door's statement; one that came back from a backup counts its misuses from there."""
         found = self._door.statement(record["apres"], since)
         try:
@@ -400,10 +401,10 @@ class Enrolment:
                 record["apres"] = 0
                 found = self._door.statement(0, since)
             for one in found["demandes"]:
-                if not all(isinstance(one[word], str) for word in _WORDS):
+                if not all(isinstance(one[word], str) for word in _REQUEST_TEXT_FIELDS):
                     raise ValueError
             for one in found["mesusages"]:
-                if type(one["id"]) is not int or not record["apres"] < one["id"] < _NUMBERS:
+                if type(one["id"]) is not int or not record["apres"] < one["id"] < _MAX_REQUEST_ID:
                     raise ValueError
                 dt.datetime.fromisoformat(one["quand"]).astimezone(dt.UTC)
                 if not all(isinstance(one[word], str) for word in ("poste", "nom", "adresse", "message")):
@@ -425,7 +426,7 @@ class Enrolment:
         return dict(found)
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _hold_lock(self) -> Iterator[None]:
         locks = self._home / "verrous"
         evidence_store.lock_commune(locks, LOCK, os.getpid(), self._operator, "une certification de postes")
         try:
@@ -433,7 +434,7 @@ class Enrolment:
         finally:
             evidence_store.unlock_communes(locks, os.getpid(), LOCK)
 
-    def _read(self) -> dict[str, Any]:
+    def _read_record(self) -> dict[str, Any]:
         try:
             found: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
             if {*found} != {"jetons", "apres", "vus"}:
@@ -447,7 +448,7 @@ class Enrolment:
             ) from None
         return found
 
-    def _write(self, record: Mapping[str, Any]) -> None:
+    def _write_record(self, record: Mapping[str, Any]) -> None:
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write(self._file, json.dumps(record, ensure_ascii=False, indent=1).encode(), 0o600)
 
@@ -466,5 +467,5 @@ def split(chain: str) -> list[str]:
     return [f"{part}{end}" for part in chain.split(end) if part.strip()]
 
 
-def _text(moment: dt.datetime) -> str:
+def _format_moment(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).isoformat(timespec="seconds")

@@ -12,9 +12,11 @@ from typing import Any
 
 from creatic.fleet.signing import FleetError
 
-_LARGEST = (64 << 10) + 1  # bytes that are unpacked: who judges refuses one more than what a PC may send
-_TURNS = 200  # answers, of 200 PCs each: the door keeps 20,000
-_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_MAX_UNPACKED_FACTS_BYTES = (
+    64 << 10
+) + 1  # bytes that are unpacked: who judges refuses one more than what a PC may send
+_MAX_FACTS_ANSWERS = 200  # answers, of 200 PCs each: the door keeps 20,000
+_FACTS_DIGEST_PATTERN = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 def brought(ask: Callable[[str], Any]) -> Iterator[tuple[str, bytes]]:
@@ -27,23 +29,23 @@ def brought(ask: Callable[[str], Any]) -> Iterator[tuple[str, bytes]]:
         FleetError: the door does not answer, or answers something else.
     """
     after = ""
-    for _turn in range(_TURNS):
+    for _turn in range(_MAX_FACTS_ANSWERS):
         answer = ask(after)
         told = answer.get("constats") if isinstance(answer, dict) else None
         if not isinstance(told, dict) or not all(isinstance(one, str) for one in told.values()):
             raise FleetError("la porte d'enrôlement ne dit pas les constats : redéployez-la (fab serveurs guichet)")
         for name in sorted(told):
-            yield name, _unpacked(told[name])
+            yield name, _unpack_facts(told[name])
         last = max(told, default="")
-        if not answer.get("reste") or last <= after or not _DIGEST.fullmatch(last):
+        if not answer.get("reste") or last <= after or not _FACTS_DIGEST_PATTERN.fullmatch(last):
             return
         after = last
     raise FleetError("la porte d'enrôlement n'en finit pas de dire des constats : voyez ce qu'elle est devenue")
 
 
-def _unpacked(text: str) -> bytes:
+def _unpack_facts(text: str) -> bytes:
     """What a PC sent, one byte more than is read of it at most; what is damaged is as it is told: no facts."""
     try:
-        return zlib.decompressobj().decompress(base64.b64decode(text, validate=True), _LARGEST)
+        return zlib.decompressobj().decompress(base64.b64decode(text, validate=True), _MAX_UNPACKED_FACTS_BYTES)
     except (ValueError, zlib.error):
-        return text.encode(errors="replace")[:_LARGEST]
+        return text.encode(errors="replace")[:_MAX_UNPACKED_FACTS_BYTES]

@@ -35,7 +35,7 @@ from creatic.postes.program import InstallerError
 SIGNING = "programmes"
 """Folder of the certificate that signs programs, beside those that seal."""
 SUFFIXES = {"windows": "msi", "debian": "deb"}
-_NAMES = uuid.UUID("6a7eb5ea-9b43-4843-a4d3-2d11accade49")  # of what Windows Installer knows by a number
+_INSTALLER_NAMESPACE = uuid.UUID("6a7eb5ea-9b43-4843-a4d3-2d11accade49")  # of what Windows Installer knows by a number
 _NETBIOS = 15  # signs of a computer's name that Windows Installer knows
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
@@ -43,7 +43,7 @@ _TEMPLATES = Environment(
     undefined=StrictUndefined,
     finalize=typographic,
 )
-_PATIENCE_S = 600
+_PACKAGING_TIMEOUT_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Maker:
             InstallerError: a package lacks, or it does not build. PkiError: the authority cannot sign.
         """
         if system == "windows":
-            self._certificates()
+            self._write_certificates()
         return program.built(program.folder(), system)
 
     def make(
@@ -95,9 +95,9 @@ class Maker:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             (folder / "poste.json").write_bytes(settings.text(described, token))
-            make = self._msi if system == "windows" else self._deb
+            make = self._build_msi if system == "windows" else self._build_deb
             made = make(described, self.ready(system), folder, number).read_bytes()
-        sheet = self._sheet(described, system, path.name, made, token and token[1])
+        sheet = self._render_sheet(described, system, path.name, made, token and token[1])
         for one, data in ((path, made), (path.with_suffix(".html"), sheet.encode())):
             try:
                 write(one, data, 0o600, replace=False)
@@ -109,42 +109,42 @@ class Maker:
 
     # -- Windows -------------------------------------------------------------------------------------
 
-    def _msi(self, described: Mapping[str, Any], programs: list[Path], folder: Path, number: str) -> Path:
+    def _build_msi(self, described: Mapping[str, Any], programs: list[Path], folder: Path, number: str) -> Path:
         organization, computer = self.organization, str(described["nom"])
         product = f"Certificats et signature ({computer})"
         for one in programs:
-            self._sign(one, folder / one.name, product)
+            self._sign_program(one, folder / one.name, product)
         files = [*(folder / one.name for one in programs), folder / "poste.json"]
         source, bare = folder / "poste.wxs", folder / "poste.msi"
         source.write_text(
             _TEMPLATES.get_template("poste.wxs.j2").render(
-                upgrade=str(uuid.uuid5(_NAMES, organization)).upper(),
+                upgrade=str(uuid.uuid5(_INSTALLER_NAMESPACE, organization)).upper(),
                 product=western(product),
                 organization=western(organization),
                 version=number,
                 comments=western(f"{described['commune']} – {self.version}"),
                 computer=western(computer),
                 netbios=computer[:_NETBIOS],
-                files=[(f"f{rank}", one.name, one, _guid(one.name)) for rank, one in enumerate(files)],
+                files=[(f"f{rank}", one.name, one, _name_guid(one.name)) for rank, one in enumerate(files)],
                 program="f1",
             ),
             encoding="utf-8",
         )
-        _run("wixl", "-a", "x64", "-o", bare, source)
-        self._sign(bare, folder / "signe.msi", product)
+        _run_tool("wixl", "-a", "x64", "-o", bare, source)
+        self._sign_program(bare, folder / "signe.msi", product)
         return folder / "signe.msi"
 
-    def _sign(self, file: Path, signed: Path, product: str) -> None:
+    def _sign_program(self, file: Path, signed: Path, product: str) -> None:
         """Sign a program, by the groupement's certificate, dated by its own unit."""
         code, unit = (self.home / own.FOLDER / name / "current" for name in (SIGNING, "horodatage"))
-        _run(
+        _run_tool(
             *("osslsigncode", "sign", "-h", "sha256", "-certs", code / "fullchain.pem", "-key", code / "key.pem"),
             *("-n", western(product), *(("-add-msi-dse",) if file.suffix == ".msi" else ())),
             *("-TSA-certs", unit / "fullchain.pem", "-TSA-key", unit / "key.pem"),
             *("-in", file, "-out", signed),
         )
 
-    def _certificates(self) -> None:
+    def _write_certificates(self) -> None:
         store, organization = HostStore(self.home / own.FOLDER), self.organization
         # RSA: what Windows asks of a program's signature everywhere. Its name is what Windows shows.
         code = Request(SIGNING, "code", organization, organization, key_type="rsa", holder="service")
@@ -163,13 +163,13 @@ class Maker:
 
     # -- Debian --------------------------------------------------------------------------------------
 
-    def _deb(self, described: Mapping[str, Any], programs: list[Path], folder: Path, number: str) -> Path:
+    def _build_deb(self, described: Mapping[str, Any], programs: list[Path], folder: Path, number: str) -> Path:
         tree = folder / "paquet"
         given = {"organization": self.organization, "version": number, "commune": described["commune"]}
         for place, data, mode in (
             ("usr/bin/creatic-poste", programs[0].read_bytes(), 0o755),
             ("etc/creatic/poste.json", (folder / "poste.json").read_bytes(), 0o644),
-            ("DEBIAN/control", _CONTROL.format(**given).encode(), 0o644),
+            ("DEBIAN/control", _DEB_CONTROL_TEMPLATE.format(**given).encode(), 0o644),
             ("DEBIAN/preinst", _PREINST.format(**given).encode(), 0o755),
             ("DEBIAN/postinst", _POSTINST.encode(), 0o755),
             ("DEBIAN/prerm", _PRERM.encode(), 0o755),
@@ -181,12 +181,14 @@ class Maker:
         for one in (tree, *(path for path in tree.rglob("*") if path.is_dir())):
             one.chmod(0o755)
         made = folder / "poste.deb"
-        _run("dpkg-deb", "--root-owner-group", "--build", tree, made)
+        _run_tool("dpkg-deb", "--root-owner-group", "--build", tree, made)
         return made
 
     # -- the sheet -----------------------------------------------------------------------------------
 
-    def _sheet(self, described: Mapping[str, Any], system: str, name: str, made: bytes, end: dt.datetime | None) -> str:
+    def _render_sheet(
+        self, described: Mapping[str, Any], system: str, name: str, made: bytes, end: dt.datetime | None
+    ) -> str:
         digest = hashlib.sha256(made).hexdigest()
         return _TEMPLATES.get_template("fiche.html.j2").render(
             told=described,
@@ -207,31 +209,31 @@ def number_of(now: dt.datetime) -> str:
 def western(text: str) -> str:
     """A text in the signs that a French Windows Installer database has (code page 1252); others lose their accent."""
 
-    def shown(sign: str) -> str:
+    def western_sign(sign: str) -> str:
         try:
             sign.encode("cp1252")
         except UnicodeEncodeError:
             return unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode() or "?"
         return sign
 
-    return "".join(map(shown, unicodedata.normalize("NFC", text)))
+    return "".join(map(western_sign, unicodedata.normalize("NFC", text)))
 
 
-def _guid(name: str) -> str:
-    return str(uuid.uuid5(_NAMES, name)).upper()
+def _name_guid(name: str) -> str:
+    return str(uuid.uuid5(_INSTALLER_NAMESPACE, name)).upper()
 
 
-def _run(program: str, *arguments: str | Path) -> None:
+def _run_tool(program: str, *arguments: str | Path) -> None:
     done = subprocess.run(
         [program, *map(str, arguments)], capture_output=True, text=True, errors="replace",
-        timeout=_PATIENCE_S, check=False,
+        timeout=_PACKAGING_TIMEOUT_SECONDS, check=False,
     )  # fmt: skip # one call
     if done.returncode:
         lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise InstallerError(f"l'installateur ne se fait pas ({program} : {lines[-1] if lines else 'sans message'})")
 
 
-_CONTROL = """\
+_DEB_CONTROL_TEMPLATE = """\
 Package: creatic-poste
 Version: {version}
 Architecture: amd64

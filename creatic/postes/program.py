@@ -28,7 +28,7 @@ _PACKAGES = {
     "windows": _BUILD | {"wixl": "wixl", "osslsigncode": "osslsigncode"},
     "debian": _BUILD | {"gcc": "gcc", "/usr/include/dlfcn.h": "libc6-dev", "dpkg-deb": "dpkg"},
 }
-_PATIENCE_S = 1800
+_BUILD_TIMEOUT_SECONDS = 1800
 
 
 class InstallerError(CreaticError, cause="installeur"):
@@ -66,7 +66,7 @@ def built(into: Path, system: str, source: Path = SOURCE) -> list[Path]:
         InstallerError: a package lacks, or it does not build.
     """
     need([system])
-    kept = into / f"{system}-{_state(source)}"
+    kept = into / f"{system}-{_source_state(source)}"
     if not kept.exists():
         into.mkdir(mode=0o700, parents=True, exist_ok=True)
         making = into / f".{kept.name}.{os.getpid()}"
@@ -74,7 +74,7 @@ def built(into: Path, system: str, source: Path = SOURCE) -> list[Path]:
         making.mkdir()
         try:
             for name in NAMES[system]:
-                _build(source, system, making / name)
+                _build_system(source, system, making / name)
             sync_tree(making)
             if not kept.exists():  # another run may have made it
                 making.rename(kept)
@@ -86,7 +86,7 @@ def built(into: Path, system: str, source: Path = SOURCE) -> list[Path]:
     return [kept / name for name in NAMES[system]]
 
 
-def _state(source: Path) -> str:
+def _source_state(source: Path) -> str:
     digest = hashlib.sha256(subprocess.run(["go", "version"], capture_output=True, check=True).stdout)
     for path in sorted(source.rglob("*")):
         inside = path.relative_to(source)
@@ -95,13 +95,14 @@ def _state(source: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _build(source: Path, system: str, program: Path) -> None:
+def _build_system(source: Path, system: str, program: Path) -> None:
     windows = system == "windows"
     own = _GO | {"GOOS": "windows" if windows else "linux", "CGO_ENABLED": "0" if windows else "1"}
     flags = "-s -w -H windowsgui" if program.stem.endswith("w") else "-s -w"
     command = ["go", "build", "-trimpath", "-buildvcs=false", f"-ldflags={flags}", "-o", str(program), "."]
     done = subprocess.run(
-        command, cwd=source, env=os.environ | own, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
+        command, cwd=source, env=os.environ | own, capture_output=True, text=True, check=False,
+        timeout=_BUILD_TIMEOUT_SECONDS
     )  # fmt: skip # one call
     if done.returncode:
         reason = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "sans message")

@@ -26,9 +26,11 @@ from creatic.registry.groupement import Host
 
 VARIABLE = "CREATIC_ROLLOUT_POSTES"
 """Environment variable: the file by which a rollout is told what the door saw of such PCs (`write`)."""
-_CLOCKS = dt.timedelta(hours=1)  # the door's and the control node's, at most
-_TURNS = 20  # answers, of 2000 certificates each: the door keeps 20,000
-_OTHER = "la porte d'enrôlement ne dit pas les certificats qu'elle a vus : redéployez-la (fab serveurs guichet)"
+_SIGHTING_CLOCK_SKEW = dt.timedelta(hours=1)  # the door's and the control node's, at most
+_MAX_SIGHTING_ANSWERS = 20  # answers, of 2000 certificates each: the door keeps 20,000
+_SIGHTINGS_REFUSAL = (
+    "la porte d'enrôlement ne dit pas les certificats qu'elle a vus : redéployez-la (fab serveurs guichet)"
+)
 
 Record = Mapping[str, Any]
 """Of a PC: ``incident`` (None once it is equipped) and ``preuves``, as `rollout.HostRun` has them."""
@@ -44,14 +46,14 @@ def brought(ask: Callable[[str], Any]) -> dict[str, dt.datetime]:
         FleetError: the door does not answer, or answers something else.
     """
     after, found = "", dict[str, dt.datetime]()
-    for _turn in range(_TURNS):
+    for _turn in range(_MAX_SIGHTING_ANSWERS):
         answer = ask(after)
         try:
             told = {str(one["certificat"]): one for one in answer["vus"]}
             for one in told.values():
                 found[str(one["serie"])] = dt.datetime.fromisoformat(one["derniere"]).astimezone(dt.UTC)
         except (KeyError, TypeError, ValueError, OverflowError):
-            raise FleetError(_OTHER) from None
+            raise FleetError(_SIGHTINGS_REFUSAL) from None
         last = max(told, default="")
         if not answer.get("reste") or last <= after:
             return found
@@ -81,31 +83,33 @@ def gather(
     except CreaticError as error:
         why = harmless.line(str(error))
         return {
-            one.name: {"incident": _incident("injoignable", why, "fab serveurs guichet"), "preuves": []}
+            one.name: {"incident": _build_incident("injoignable", why, "fab serveurs guichet"), "preuves": []}
             for one, _siren in carried
         }
-    return {one.name: _judged(one, siren, rows, seen, now) for one, siren in carried}
+    return {one.name: _judge_pc(one, siren, rows, seen, now) for one, siren in carried}
 
 
-def _judged(pc: Host, siren: str, rows: Mapping[Any, Any], seen: Mapping[str, dt.datetime], now: dt.datetime) -> Record:
+def _judge_pc(
+    pc: Host, siren: str, rows: Mapping[Any, Any], seen: Mapping[str, dt.datetime], now: dt.datetime
+) -> Record:
     certificates = pc.variables["creatic_poste"]["certificats"]
     own = [one for one in certificates if one["source"] == "groupement"]
     if not own:
         reason = "son fichier ne demande aucun certificat du groupement : rien ici ne peut voir ce poste"
         fix = "Lui ajouter un certificat source: groupement, usage: authentification, puis refaire son installateur."
-        return {"incident": _incident("echec", reason, fix), "preuves": []}
+        return {"incident": _build_incident("echec", reason, fix), "preuves": []}
     shown = list[str]()
     for one in own:
         row = rows.get((pc.name, siren, pc_certificate_slug(one)))
         if row is None or instant(row["fin"]) <= now:
             reason = f"certificat « {one['titulaire']} » : {'pas encore signé' if row is None else 'expiré'}"
             fix = f"fab poste.installeur {pc.name}, l'y porter, puis fab poste.certifier {pc.name}."
-            return {"incident": _incident("echec", reason, fix), "preuves": []}
+            return {"incident": _build_incident("echec", reason, fix), "preuves": []}
         when = seen.get(row["serie"])
-        if when is None or when > now + _CLOCKS or when < instant(row["debut"]) - _CLOCKS:
+        if when is None or when > now + _SIGHTING_CLOCK_SKEW or when < instant(row["debut"]) - _SIGHTING_CLOCK_SKEW:
             reason = f"certificat « {one['titulaire']} » signé, et jamais vu à la porte d'enrôlement"
             fix = "Ouvrir la session de l'agent sur ce poste, en réseau ; creatic-poste verifier y dit ce qui manque."
-            return {"incident": _incident("echec", reason, fix), "preuves": []}
+            return {"incident": _build_incident("echec", reason, fix), "preuves": []}
         shown.append(f"certificat « {one['titulaire']} » vu à la porte, {day_and_hour(when.isoformat())}")
     proof = {"cle": "navigateur", "libelle": "Certificat vu par le serveur", "verdict": "ok", "mesures": {}}
     proof["detail"] = " ; ".join(shown)
@@ -119,7 +123,7 @@ def _judged(pc: Host, siren: str, rows: Mapping[Any, Any], seen: Mapping[str, dt
     return {"incident": None, "preuves": [proof]}
 
 
-def _incident(nature: str, reason: str, remedy: str) -> dict[str, str]:
+def _build_incident(nature: str, reason: str, remedy: str) -> dict[str, str]:
     return {"phase": "preuves", "nature": nature, "tache": "", "raison": reason, "remede": remedy}
 
 

@@ -28,7 +28,7 @@ PREFIX = "enrolement."
 """What comes before the guichet's first name in the enrolment door's: role guichet has the same."""
 
 
-def described(
+def describe_pc(
     name: str, communes: Sequence[Commune], inventory: Mapping[str, Any], authority: Authority
 ) -> dict[str, Any]:
     """What a PC is told, but its token.
@@ -48,12 +48,12 @@ def described(
     [(commune, host)] = found
     variables = inventory["_meta"]["hostvars"]
     # A PC that Ansible does not reach has no variables: the door's machine has those of all (group_vars/all.yml).
-    speaks = name if name in variables else _hosts(inventory, "guichet")[0]
+    speaks = name if name in variables else _group_hosts(inventory, "guichet")[0]
     organization, siren = pc_organization(commune.data["nom"]), str(commune.data["siren"])
     told = host.variables["creatic_poste"]
     roots = list(authority.roots().values())
     return {
-        "groupement": str(wiring.given(variables, speaks, "creatic_autorite")["organisation"]),
+        "groupement": str(wiring.host_variable(variables, speaks, "creatic_autorite")["organisation"]),
         "commune": commune.data["nom"],
         "siren": siren,
         "poste": name,
@@ -61,10 +61,12 @@ def described(
         "enrolement": f"https://{_enrolment_name(inventory)}",
         "racines": roots,
         "autorites": [one for one in split(authority.published()["ca"]) if one not in roots],
-        "tdt_autorites": [_read(one) for one in variables[speaks].get("commune_pc_tdt_authorities", [])],
-        "tdt": pc_origin(str(wiring.given(variables, speaks, "creatic_tdt_url"))),
-        "sites": [f"https://{_name_of(inventory, 'parapheur')}"] if _hosts(inventory, "parapheur") else [],
-        "certificats": [_certificate(one, organization, siren, told["systeme"]) for one in told["certificats"]],
+        "tdt_autorites": [_read_file(one) for one in variables[speaks].get("commune_pc_tdt_authorities", [])],
+        "tdt": pc_origin(str(wiring.host_variable(variables, speaks, "creatic_tdt_url"))),
+        "sites": [f"https://{_name_of(inventory, 'parapheur')}"] if _group_hosts(inventory, "parapheur") else [],
+        "certificats": [
+            _certificate_settings(one, organization, siren, told["systeme"]) for one in told["certificats"]
+        ],
     }
 
 
@@ -76,20 +78,22 @@ def text(described: Mapping[str, Any], token: tuple[str, dt.datetime] | None) ->
     return json.dumps({**described, **given}, ensure_ascii=False, indent=1).encode()
 
 
-def _hosts(inventory: Mapping[str, Any], group: str) -> list[str]:
+def _group_hosts(inventory: Mapping[str, Any], group: str) -> list[str]:
     return list(inventory.get(group, {}).get("hosts", []))
 
 
 def _name_of(inventory: Mapping[str, Any], group: str) -> str:
-    return str(wiring.given(inventory["_meta"]["hostvars"], _hosts(inventory, group)[0], "creatic_names")[0])
+    return str(
+        wiring.host_variable(inventory["_meta"]["hostvars"], _group_hosts(inventory, group)[0], "creatic_names")[0]
+    )
 
 
 def _enrolment_name(inventory: Mapping[str, Any]) -> str:
-    own = inventory["_meta"]["hostvars"][_hosts(inventory, "guichet")[0]].get("guichet_enrolment_names")
+    own = inventory["_meta"]["hostvars"][_group_hosts(inventory, "guichet")[0]].get("guichet_enrolment_names")
     return str(own[0]) if own else f"{PREFIX}{_name_of(inventory, 'guichet')}"
 
 
-def _read(path: object) -> str:
+def _read_file(path: object) -> str:
     try:
         return Path(str(path)).read_text(encoding="ascii")
     except (OSError, ValueError):
@@ -98,7 +102,7 @@ def _read(path: object) -> str:
         ) from None
 
 
-def _certificate(one: Mapping[str, Any], organization: str, siren: str, system: str) -> dict[str, str]:
+def _certificate_settings(one: Mapping[str, Any], organization: str, siren: str, system: str) -> dict[str, str]:
     found = {
         "nom": pc_certificate_slug(one),
         "titulaire": composed(one["titulaire"]),

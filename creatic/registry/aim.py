@@ -17,14 +17,14 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.errors import Creati
 from creatic.registry import profiles, wiring
 from creatic.registry.groupement import Commune
 
-_LONGEST = 60_000  # bytes
+_MAX_LIMIT_BYTES = 60_000  # bytes
 
 
 class AimError(CreaticError, cause="visee", misuse=True):
     """What is aimed at cannot be read; the message is French."""
 
 
-def named(text: str, every: str) -> list[str]:
+def parse_name_list(text: str, every: str) -> list[str]:
     """The names of a list that a person wrote, separated by commas; none for all of them.
 
     Args:
@@ -68,7 +68,7 @@ def shortened(arguments: Sequence[str]) -> Iterator[list[str]]:
     given = list(arguments)
     with tempfile.TemporaryDirectory(prefix="creatic-limite-") as scratch:
         for place in [at for at, word in enumerate(given[:-1]) if word == "--limit"]:
-            if len(given[place + 1].encode()) > _LONGEST:
+            if len(given[place + 1].encode()) > _MAX_LIMIT_BYTES:
                 file = Path(scratch, str(place))
                 file.write_text("\n".join(given[place + 1].split(",")), encoding="utf-8")
                 given[place + 1] = f"@{file}"

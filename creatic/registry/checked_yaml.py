@@ -50,7 +50,7 @@ _STANDARD_TAGS = (
 _HIDDEN = ("Cc", "Cf", "Zl", "Zp", "Cs", "Co")
 _BREAKS = {"\n", "\r", "\t"}
 # What begins a template for Ansible; its header may choose other marks.
-_TEMPLATE = re.compile(r"\{[{%#]|#\s*jinja2\s*:", re.IGNORECASE)
+_JINJA_PATTERN = re.compile(r"\{[{%#]|#\s*jinja2\s*:", re.IGNORECASE)
 _SEALED = "$ANSIBLE_VAULT;"  # a whole file, which ansible-vault alone opens
 _MAX_NODES = 100_000  # of such a file, references followed
 
@@ -111,14 +111,14 @@ class Source:
     def report(self, message: str, fix: str, path: FieldPath = (), line: int | None = None) -> None:
         """Record a problem, once."""
         if path:
-            line = self._find(path)[0]
+            line = self._find_field(path)[0]
         problem = Problem(self.label, line, dotted(path), message, fix)
         if problem not in self.problems:
             self.problems.append(problem)
 
-    def shown(self, path: FieldPath) -> str:
+    def quoted_value(self, path: FieldPath) -> str:
         """Give a value as it is written, with its quotes."""
-        node = self._find(path)[1]
+        node = self._find_field(path)[1]
         if not isinstance(node, yaml.ScalarNode):
             return "« … »"
         mark = node.style if node.style in ("'", '"') else ""
@@ -126,18 +126,18 @@ class Source:
 
     def read(self) -> dict[str, Any] | None:
         """Parse the file; None (and a problem) when it does not hold fields."""
-        text = self._text()
+        text = self._decode_text()
         if text is None:
             return None
         try:
             if self._has_devices(text):
                 return None
-            data, duplicates = _parse(text)
+            data, duplicates = _parse_document(text)
         except yaml.YAMLError as error:
             self._report_syntax(text, error)
             return None
         self._report_duplicates(duplicates)
-        if hidden(text) - _BREAKS or hidden("".join(_texts(data))):
+        if hidden(text) - _BREAKS or hidden("".join(_walk_texts(data))):
             self._report_hidden(text, set())
         if data is None:
             self.report("le fichier est vide", "remplissez-le, ou supprimez-le")
@@ -150,7 +150,7 @@ class Source:
 
         An empty file is no problem: Ansible takes it.
         """
-        text = self._text()
+        text = self._decode_text()
         if text is None or text.startswith(_SEALED):
             return None
         try:
@@ -165,18 +165,18 @@ class Source:
             return None
         if self._is_beyond_ansible(node):
             return None
-        if _weight(node) > _MAX_NODES:
+        if _expanded_size(node) > _MAX_NODES:
             self.report("les renvois YAML (&, *) s'y multiplient sans fin", "écrivez les valeurs elles-mêmes")
             return None
         self._root = node
         if hidden(text) - _BREAKS or "\\" in text:
             self._report_hidden(text, {"\n", "\t"})
-        self._report_duplicates(_duplicates(node))
+        self._report_duplicates(_duplicate_keys(node))
         return node
 
     def _is_beyond_ansible(self, root: yaml.Node) -> bool:
         """Refuse what stops Ansible with words of its own."""
-        for node in _nodes(root):
+        for node in _unique_nodes(root):
             if node.tag not in _TAGS and node.tag.rpartition(":")[2] not in _STANDARD_TAGS:
                 tag = node.tag.replace("tag:yaml.org,2002:", "!!")
                 self.report(f"la balise {quote(tag)} n'est pas admise", "retirez-la", line=node.start_mark.line + 1)
@@ -211,7 +211,7 @@ class Source:
         except OSError:
             self.report("le fichier est illisible", "vérifiez qu'il existe et que vous avez le droit de le lire")
 
-    def _text(self) -> str | None:
+    def _decode_text(self) -> str | None:
         try:
             return self.raw.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -234,7 +234,7 @@ class Source:
             admitted: controls that values may hold.
         """
         fix, left = "effacez-le, ou récrivez ce texte au clavier", hidden(text) - _BREAKS
-        for path, node in _scalars(self._composed()):
+        for path, node in _walk_scalars(self._compose_node()):
             value = node.value.rstrip("\n") if node.style in ("|", ">") else node.value
             if found := hidden(value) - {*admitted}:
                 left -= found
@@ -248,7 +248,7 @@ class Source:
         Args:
             root: what `compose` gave.
         """
-        for path, node in _scalars(root):
+        for path, node in _walk_scalars(root):
             if looks_evaluated(node.value) and not node.tag.startswith("!"):
                 message = f"{quote(node.value)} est une expression, qu'Ansible calculerait"
                 fix = "écrivez la valeur elle-même ; une expression va dans group_vars/, au nom du groupe"
@@ -256,11 +256,11 @@ class Source:
 
     def check_schema(self, data: dict[str, Any], schema_file: Path) -> None:
         """Report all that the schema refuses, but of fields of which something is told already."""
-        validator = _validator(schema_file)
+        validator = _load_validator(schema_file)
         told = {problem.field for problem in self.problems if problem.field}
         for error in validator.iter_errors(data):
             if dotted(tuple(error.absolute_path)) not in told:
-                self._explain(error, validator.schema)
+                self._explain_schema_error(error, validator.schema)
 
     def _has_devices(self, text: str) -> bool:
         """Refuse anchors, aliases and tags: no one needs them here, and a small file can explode by them."""
@@ -300,7 +300,7 @@ class Source:
             fix = "remplacez la tabulation par des espaces" if "\t" in near else _SYNTAX_FIX
         self.report(message, fix, line=number + 1)
 
-    def _explain(self, error: Any, schema: Any) -> None:
+    def _explain_schema_error(self, error: Any, schema: Any) -> None:
         """Put an error of jsonschema (a ValidationError) into words."""
         path: FieldPath = tuple(error.absolute_path)
         if error.validator == "not":
@@ -309,19 +309,19 @@ class Source:
             known = error.schema["properties"]
             for name in error.instance:
                 if name not in known:
-                    self.report("champ inconnu", _rename(name, known, error.instance), (*path, str(name)))
+                    self.report("champ inconnu", _rename_hint(name, known, error.instance), (*path, str(name)))
         elif error.validator == "required":
             self._explain_absent(error, schema, path)
         else:
-            self._explain_value(error, _about(schema, path), path)
+            self._explain_value(error, _field_schema(schema, path), path)
 
     def _explain_absent(self, error: Any, schema: Any, path: FieldPath) -> None:
         value = error.instance
-        typed_wrong = {_nearest(name, error.schema.get("properties", ()), value) for name in value}
+        typed_wrong = {_nearest_field(name, error.schema.get("properties", ()), value) for name in value}
         for name in error.validator_value:
             if name not in value and name not in typed_wrong:
-                absent = _about(schema, (*path, name))
-                fix = absent["x-correction"] + _choices(absent.get("enum"))
+                absent = _field_schema(schema, (*path, name))
+                fix = absent["x-correction"] + _list_choices(absent.get("enum"))
                 self.report("champ obligatoire absent", fix, (*path, name))
 
     def _explain_value(self, error: Any, about: Any, path: FieldPath) -> None:
@@ -331,8 +331,8 @@ class Source:
             self.report("champ vide", fix, path)
         elif kind == "enum":
             nearest = closest(str(value), expected)
-            fix = (f"remplacez par « {nearest} »" if nearest else fix) + _choices(expected)
-            self.report(f"la valeur {self.shown(path)} est inconnue", fix, path)
+            fix = (f"remplacez par « {nearest} »" if nearest else fix) + _list_choices(expected)
+            self.report(f"la valeur {self.quoted_value(path)} est inconnue", fix, path)
         elif kind == "uniqueItems":
             self.report("la liste contient deux fois la même chose", fix, path)
         elif kind in ("minItems", "minProperties"):
@@ -340,21 +340,21 @@ class Source:
         elif about.get("x-masque"):
             self.report("la valeur (masquée) n'est pas admise", fix, path)
         elif kind == "type":
-            self.report(f"la valeur {self.shown(path)} n'est pas {_TYPES[expected]}", fix, path)
+            self.report(f"la valeur {self.quoted_value(path)} n'est pas {_TYPES[expected]}", fix, path)
         elif "propertyNames" in error.absolute_schema_path:
             fix = about["propertyNames"]["x-correction"]
             self.report(f"le nom {quote(str(value))} n'est pas admis", fix, (*path, str(value)))
         else:
-            self.report(f"la valeur {self.shown(path)} n'est pas admise", fix, path)
+            self.report(f"la valeur {self.quoted_value(path)} n'est pas admise", fix, path)
 
-    def _composed(self) -> yaml.Node | None:
+    def _compose_node(self) -> yaml.Node | None:
         if self._root is None:
             self._root = yaml.compose(self.raw.decode("utf-8-sig"), Loader=yaml.CSafeLoader)
         return self._root
 
-    def _find(self, path: FieldPath) -> tuple[int | None, yaml.Node | None]:
+    def _find_field(self, path: FieldPath) -> tuple[int | None, yaml.Node | None]:
         """Give the line of a field and its value; when it is absent, the line of what should hold it."""
-        node: yaml.Node | None = self._composed()
+        node: yaml.Node | None = self._compose_node()
         line = None
         for part in path:
             if isinstance(node, yaml.MappingNode):
@@ -388,7 +388,7 @@ def _told_hidden(found: Collection[str]) -> str:
 
 def looks_evaluated(text: str) -> bool:
     """Whether Ansible would evaluate a text that it believes."""
-    return bool(_TEMPLATE.search(text))
+    return bool(_JINJA_PATTERN.search(text))
 
 
 def hidden(text: str) -> set[str]:
@@ -401,19 +401,19 @@ def dotted(path: FieldPath) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
-_NEAR = 0.61  # above difflib's 0.6, at which « maire » is « siret »; « date » is still « date_acte »
+_MIN_SIMILARITY = 0.61  # above difflib's 0.6, at which « maire » is « siret »; « date » is still « date_acte »
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
     """Give the known word that a mistyped one looks like, if any does."""
-    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=_NEAR)), None)
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=_MIN_SIMILARITY)), None)
 
 
 def read_schema(schema_file: Path) -> dict[str, Any]:
     """Read a schema, each reference replaced by what it names: faster to check, simpler to walk."""
     whole = json.loads(schema_file.read_text(encoding="utf-8"))
 
-    def named(pointer: str) -> Any:
+    def resolve_pointer(pointer: str) -> Any:
         """What a JSON Pointer (RFC 6901) of this file names; no name here holds a / or a ~."""
         found = whole
         for part in pointer.removeprefix("#/").split("/"):
@@ -428,7 +428,7 @@ def read_schema(schema_file: Path) -> dict[str, Any]:
         target = node.get("$ref")
         if target is None:
             return {key: resolve(value) for key, value in node.items()}
-        return resolve({**named(target), **{key: value for key, value in node.items() if key != "$ref"}})
+        return resolve({**resolve_pointer(target), **{key: value for key, value in node.items() if key != "$ref"}})
 
     resolved: dict[str, Any] = resolve({key: value for key, value in whole.items() if key != "$defs"})
     return resolved
@@ -475,24 +475,24 @@ def is_nothing(node: yaml.Node | None) -> bool:
     return node is None or (isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null")
 
 
-def _nodes(root: yaml.Node) -> Iterator[yaml.Node]:
+def _unique_nodes(root: yaml.Node) -> Iterator[yaml.Node]:
     """Give the values of a file, a shared one once."""
     left, seen = [root], set()
     while left:
         node = left.pop()
         if id(node) not in seen:
             seen.add(id(node))
-            left += _inner(node)
+            left += _child_nodes(node)
             yield node
 
 
-def _inner(node: yaml.Node) -> list[yaml.Node]:
+def _child_nodes(node: yaml.Node) -> list[yaml.Node]:
     if isinstance(node, yaml.MappingNode):
         return [value for _key, value in node.value]
     return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _walk_texts(value: Any) -> Iterator[str]:
     """Give the texts of what was read, names of fields included."""
     if isinstance(value, dict):
         value = [*value, *value.values()]
@@ -500,10 +500,10 @@ def _texts(value: Any) -> Iterator[str]:
         yield value
     elif isinstance(value, list):
         for one in value:
-            yield from _texts(one)
+            yield from _walk_texts(one)
 
 
-def _scalars(root: yaml.Node | None) -> Iterator[tuple[FieldPath, yaml.ScalarNode]]:
+def _walk_scalars(root: yaml.Node | None) -> Iterator[tuple[FieldPath, yaml.ScalarNode]]:
     """Give the texts of a file with their places, names of fields included; a shared one once."""
     left: list[tuple[FieldPath, yaml.Node]] = [((), root)] if root else []
     seen = set()
@@ -522,22 +522,22 @@ def _scalars(root: yaml.Node | None) -> Iterator[tuple[FieldPath, yaml.ScalarNod
                 left += [((*path, name), key), ((*path, name), value)]
 
 
-def _weight(root: yaml.Node) -> int:
+def _expanded_size(root: yaml.Node) -> int:
     """Count what a file holds once its references are followed; one to its own holder counts for nothing."""
     sizes: dict[int, int] = {}
     left = [(root, False)]
     while left:
         node, known = left.pop()
         if known:
-            sizes[id(node)] = 1 + sum(sizes[id(each)] for each in _inner(node))
+            sizes[id(node)] = 1 + sum(sizes[id(each)] for each in _child_nodes(node))
         elif id(node) not in sizes:
             sizes[id(node)] = 0
             left.append((node, True))
-            left += [(each, False) for each in _inner(node)]
+            left += [(each, False) for each in _child_nodes(node)]
     return sizes[id(root)]
 
 
-def _duplicates(root: yaml.Node) -> Iterator[yaml.ScalarNode]:
+def _duplicate_keys(root: yaml.Node) -> Iterator[yaml.ScalarNode]:
     """Give the keys that stand twice in one mapping, wherever it is; a reference may lead back to its holder."""
     left, seen = [root], set()
     while left:
@@ -557,7 +557,7 @@ def _duplicates(root: yaml.Node) -> Iterator[yaml.ScalarNode]:
                 left.append(value)
 
 
-def _parse(text: str) -> tuple[Any, Sequence[yaml.ScalarNode]]:
+def _parse_document(text: str) -> tuple[Any, Sequence[yaml.ScalarNode]]:
     loader = _Loader(text)
     try:
         return loader.get_single_data(), loader.duplicates
@@ -566,7 +566,7 @@ def _parse(text: str) -> tuple[Any, Sequence[yaml.ScalarNode]]:
 
 
 @functools.cache
-def _validator(schema_file: Path) -> jsonschema.Validator:
+def _load_validator(schema_file: Path) -> jsonschema.Validator:
     import jsonschema  # 0.1 s: only when a file is not in the cache
     from jsonschema.validators import extend
 
@@ -584,7 +584,7 @@ def _validator(schema_file: Path) -> jsonschema.Validator:
     return extend(base, {"pattern": pattern}, type_checker=strict)(schema)
 
 
-def _about(schema: dict[str, Any], path: FieldPath) -> dict[str, Any]:
+def _field_schema(schema: dict[str, Any], path: FieldPath) -> dict[str, Any]:
     """Give what the schema says of a field."""
     about = schema
     for part in path:
@@ -595,11 +595,11 @@ def _about(schema: dict[str, Any], path: FieldPath) -> dict[str, Any]:
     return about
 
 
-def _choices(values: Sequence[str] | None) -> str:
+def _list_choices(values: Sequence[str] | None) -> str:
     return f" (valeurs possibles : {', '.join(values)})" if values else ""
 
 
-def _nearest(name: Any, known: Iterable[str], present: Iterable[Any]) -> str | None:
+def _nearest_field(name: Any, known: Iterable[str], present: Iterable[Any]) -> str | None:
     """Give the known field that an unknown one looks like, among those still to write."""
     if name in known:
         return None
@@ -607,8 +607,8 @@ def _nearest(name: Any, known: Iterable[str], present: Iterable[Any]) -> str | N
     return closest(str(name), free)
 
 
-def _rename(name: Any, known: Iterable[str], present: Iterable[Any]) -> str:
-    nearest = _nearest(name, known, present)
+def _rename_hint(name: Any, known: Iterable[str], present: Iterable[Any]) -> str:
+    nearest = _nearest_field(name, known, present)
     if nearest:
         return f"remplacez par « {nearest} »"
     return f"supprimez-le (champs possibles : {', '.join(known)})"

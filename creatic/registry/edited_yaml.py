@@ -71,13 +71,13 @@ class Edited:
             return
         holder, name = self.get(path[:-1]), path[-1]
         if before is None:
-            self._insert(path[:-1], f"{name}: {inline(value)}", [f"{name}: {inline(value)}"])
+            self._insert_item(path[:-1], f"{name}: {inline(value)}", [f"{name}: {inline(value)}"])
         else:
-            node = self._node(path)
-            end = max(_ends(node))
+            node = self._find_node(path)
+            end = max(_end_positions(node))
             self.text = self.text[: node.start_mark.index] + inline(value) + self.text[end:]
         holder[name] = value
-        self._note(path, before, value)
+        self._record_edit(path, before, value)
 
     def append(self, path: FieldPath, value: Any, lines: Sequence[str] = ()) -> None:
         """Add to the end of a list, which is made when it is not there.
@@ -92,23 +92,25 @@ class Edited:
         if not found:
             name = str(path[-1])
             if found is not None:  # « [] »: its lines come instead
-                node = self._node(path)
+                node = self._find_node(path)
                 self.text = self.text[: node.start_mark.index].rstrip(" ") + self.text[node.end_mark.index :]
                 self._add_lines(node.start_mark.index - 1, [f"  {line}" for line in lines])
             else:
-                self._insert(path[:-1], f"{name}: [{inline(value)}]", [f"{name}:", *(f"  {line}" for line in lines)])
+                self._insert_item(
+                    path[:-1], f"{name}: [{inline(value)}]", [f"{name}:", *(f"  {line}" for line in lines)]
+                )
             self.get(path[:-1])[path[-1]] = [value]
         else:
-            self._insert(path, inline(value), lines)
+            self._insert_item(path, inline(value), lines)
             found.append(value)
-        self._note((*path, len(self.get(path)) - 1), None, value)
+        self._record_edit((*path, len(self.get(path)) - 1), None, value)
 
-    def _note(self, path: FieldPath, before: Any, value: Any) -> None:
+    def _record_edit(self, path: FieldPath, before: Any, value: Any) -> None:
         self.changes.append((dotted(path), before, value))
         if Source("", self.text.encode()).read() != self.data:
             self.refused = self.refused or dotted(path)
 
-    def _node(self, path: FieldPath) -> yaml.Node:
+    def _find_node(self, path: FieldPath) -> yaml.Node:
         node: Any = yaml.compose(self.text, Loader=yaml.SafeLoader)
         for part in path:
             if isinstance(node, yaml.MappingNode):
@@ -118,16 +120,16 @@ class Edited:
         found: yaml.Node = node
         return found
 
-    def _insert(self, path: FieldPath, text: str, lines: Sequence[str]) -> None:
+    def _insert_item(self, path: FieldPath, text: str, lines: Sequence[str]) -> None:
         """Add to the end of a group of fields or of a list, as it is written: between its brackets, or on lines."""
-        node = self._node(path)
+        node = self._find_node(path)
         if isinstance(node, yaml.CollectionNode) and node.flow_style:
             inside = self.text[node.start_mark.index + 1 : node.end_mark.index - 1].rstrip()
             comma = "" if not node.value or inside.endswith(",") else ","
             at = node.start_mark.index + 1 + len(inside)
             self.text = self.text[:at] + f"{comma}{' ' if node.value else ''}{text}" + self.text[at:]
         else:
-            self._add_lines(max(_ends(node)), [" " * node.start_mark.column + line for line in lines])
+            self._add_lines(max(_end_positions(node)), [" " * node.start_mark.column + line for line in lines])
 
     def _add_lines(self, after: int, lines: Sequence[str]) -> None:
         """Add lines below that of a place."""
@@ -137,10 +139,10 @@ class Edited:
         self.text = self.text[:end] + "".join(f"\n{line}" for line in lines) + (self.text[end:] or "\n")
 
 
-def _ends(node: yaml.Node) -> Iterator[int]:
+def _end_positions(node: yaml.Node) -> Iterator[int]:
     """Ends of what a value holds: that of a list, or of fields, on lines of their own is past the comments below it."""
     if not isinstance(node, yaml.CollectionNode) or node.flow_style:
         yield node.end_mark.index
     for one in node.value if isinstance(node, yaml.CollectionNode) else ():
         for inner in one if isinstance(one, tuple) else (one,):
-            yield from _ends(inner)
+            yield from _end_positions(inner)

@@ -60,15 +60,17 @@ def shaped(commune: Mapping[str, Any], entity: Mapping[str, Any]) -> dict[str, A
         "president": entity["president"],
         **{name: commune[name] for name in _OF_THE_COMMUNE if name in commune},
         **{name: entity[name] for name in _AS_WRITTEN if name in entity},
-        **_councils(commune, entity),
+        **_council_fields(commune, entity),
     }
     own = list(entity.get("comptes", []))
-    named = set(_texts([found.get("parapheur"), found.get("deliberations"), found.get("ged"), entity["president"]]))
+    named = set(
+        _walk_texts([found.get("parapheur"), found.get("deliberations"), found.get("ged"), entity["president"]])
+    )
     theirs = [one for one in commune.get("comptes", []) if one["identifiant"] in named]
     return found | {"comptes": [*theirs, *own]}
 
 
-def _councils(commune: Mapping[str, Any], entity: Mapping[str, Any]) -> dict[str, Any]:
+def _council_fields(commune: Mapping[str, Any], entity: Mapping[str, Any]) -> dict[str, Any]:
     """Circuits and council, in which the président has the place of a maire; its inhabitants are its commune's, where
     these count (CASF, R123-16)."""
     head = entity["president"]
@@ -82,14 +84,14 @@ def _councils(commune: Mapping[str, Any], entity: Mapping[str, Any]) -> dict[str
     return found
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _walk_texts(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
         for one in value:
-            yield from _texts(one)
+            yield from _walk_texts(one)
 
 
 def with_entities(communes: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -212,9 +214,9 @@ def check(source: EntitySource, commune: str, data: Mapping[str, Any], entity: M
 
 def check_readers(source: Source, data: Mapping[str, Any], entities: Sequence[Mapping[str, Any]]) -> None:
     """Report who would read two councils' papers with one login: the site knows one seat for each."""
-    seen = dict.fromkeys(_readers(data), "la commune")
+    seen = dict.fromkeys(_reader_logins(data), "la commune")
     for index, entity in enumerate(entities):
-        for place, login in enumerate(_readers(entity)):
+        for place, login in enumerate(_reader_logins(entity)):
             where = seen.setdefault(login, entity["libelle"])
             if where != entity["libelle"]:
                 source.report(
@@ -224,7 +226,7 @@ def check_readers(source: Source, data: Mapping[str, Any], entities: Sequence[Ma
                 )
 
 
-def _readers(data: Mapping[str, Any]) -> list[str]:
+def _reader_logins(data: Mapping[str, Any]) -> list[str]:
     council = data.get("deliberations", {})
     found = council.get("acces_elus", []) if isinstance(council, Mapping) else []
     return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []

@@ -34,16 +34,16 @@ PIN = "environnement"
 MOVED = "demenage"
 """File of a state folder that is closed: where the control node went (creatic/backup/move.py)."""
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # it names a folder
-_SETTINGS = "group_vars/all.yml"
-_SAMPLE = f"écrivez dans {_SETTINGS} le nom de l'environnement, comme « creatic_env: production »"
+_ENVIRONMENT_NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # it names a folder
+_SETTINGS_FILE = "group_vars/all.yml"
+_SAMPLE = f"écrivez dans {_SETTINGS_FILE} le nom de l'environnement, comme « creatic_env: production »"
 
 
-class EnvironmentRefused(CreaticError, cause="environnement", misuse=True):
+class InvalidEnvironmentError(CreaticError, cause="environnement", misuse=True):
     """There is no environment to act on, or the state is another's; the message is French and says what to do."""
 
 
-class SettingsRefused(EnvironmentRefused, cause="reglages"):
+class MissingEnvironmentNameError(InvalidEnvironmentError, cause="reglages"):
     """The folder is an inventory, whose group_vars/all.yml does not say its name."""
 
     def __init__(self, folder: Path, problem: Problem) -> None:
@@ -95,16 +95,18 @@ def chosen(top: Path, variables: Mapping[str, str] = os.environ) -> Environment:
     if given is not None:
         origin, fix = f"la variable {VARIABLE}", f"corrigez la variable {VARIABLE}, ou retirez-la (unset {VARIABLE})"
         if not given.strip():
-            raise EnvironmentRefused(f"La variable {VARIABLE} est vide. À faire : {fix}. {_known(top)}")
-        return _read(top, os.path.expandvars(given), origin, fix)
+            raise InvalidEnvironmentError(
+                f"La variable {VARIABLE} est vide. À faire : {fix}. {_list_environments(top)}"
+            )
+        return _read_environment(top, os.path.expandvars(given), origin, fix)
     if link.is_symlink():
         fix = "choisissez-en un autre : fab environnement DOSSIER"
-        return _read(top, str(link.readlink()), "fab environnement", fix)
+        return _read_environment(top, str(link.readlink()), "fab environnement", fix)
     if link.exists():
-        raise EnvironmentRefused(f"{link} n'est pas un lien fait par fab environnement. À faire : supprimez-le.")
-    raise EnvironmentRefused(
+        raise InvalidEnvironmentError(f"{link} n'est pas un lien fait par fab environnement. À faire : supprimez-le.")
+    raise InvalidEnvironmentError(
         "Aucun environnement n'est choisi, rien n'est lancé. À faire, une fois : fab environnement DOSSIER "
-        f"(ou, pour un seul shell : export {VARIABLE}=DOSSIER). {_known(top)}"
+        f"(ou, pour un seul shell : export {VARIABLE}=DOSSIER). {_list_environments(top)}"
     )
 
 
@@ -121,17 +123,17 @@ def choose(top: Path, folder: str) -> Environment:
     given = Path(os.path.expanduser(folder))  # noqa: PTH111 - as Ansible: an account that is not there is left as it is
     if not os.path.lexists(top / given) and given.exists():
         given = given.absolute()
-    found = _read(top, str(given), "fab environnement", "donnez le dossier d'un inventaire")
+    found = _read_environment(top, str(given), "fab environnement", "donnez le dossier d'un inventaire")
     link = top / LINK
     if link.exists() and not link.is_symlink():
-        raise EnvironmentRefused(f"{link} n'est pas un lien fait par fab environnement. À faire : supprimez-le.")
+        raise InvalidEnvironmentError(f"{link} n'est pas un lien fait par fab environnement. À faire : supprimez-le.")
     try:
         with tempfile.TemporaryDirectory(dir=top, prefix=".choix-") as scratch:
             new = Path(scratch) / "lien"
             new.symlink_to(found.shown)
             new.replace(link)
     except OSError as error:
-        raise EnvironmentRefused(
+        raise InvalidEnvironmentError(
             f"Le choix ne peut pas être écrit dans {top}. À faire : lancez cette commande sous le compte à qui est ce "
             f"dossier, ou exportez {VARIABLE}."
         ) from error
@@ -169,9 +171,9 @@ def claim(home: Path, name: str, folder: Path, write: bool = True) -> str:
     try:
         shut = [path for path in (home, *home.iterdir()) if path.is_dir() and not os.access(path, os.R_OK | os.X_OK)]
         if found := [path for path in shut if path.exists()]:
-            raise EnvironmentRefused(closed(found[0]))
+            raise InvalidEnvironmentError(closed(found[0]))
         if (home / MOVED).exists():
-            raise EnvironmentRefused(_moved(home / MOVED))
+            raise InvalidEnvironmentError(_moved_folder(home / MOVED))
         if not pin.exists():
             if not write:
                 return ""
@@ -186,27 +188,27 @@ def claim(home: Path, name: str, folder: Path, write: bool = True) -> str:
     except FileNotFoundError:
         return ""
     except PermissionError:
-        raise EnvironmentRefused(closed(home)) from None
+        raise InvalidEnvironmentError(closed(home)) from None
     except OSError:
-        raise EnvironmentRefused(
+        raise InvalidEnvironmentError(
             f"{home} ne peut pas servir de dossier d'état. À faire : vérifiez la variable CREATIC_HOME, que ce soit un "
             "dossier, et la place sur le disque."
         ) from None
     except (ValueError, TypeError, KeyError):
-        raise EnvironmentRefused(
+        raise InvalidEnvironmentError(
             f"{pin} ne dit pas de quel environnement est cet état. À faire : s'il est bien celui de « {name} », "
             "supprimez ce fichier, il sera refait."
         ) from None
     if (owner, inventory) != (name, here):
-        raise EnvironmentRefused(
+        raise InvalidEnvironmentError(
             f"{home} est l'état de l'environnement « {owner} » (inventaire {inventory}), et non de « {name} » "
             f"(inventaire {here}) : rien n'est lancé. À faire : donnez à chacun son nom, creatic_env dans son "
-            f"{_SETTINGS} ; si c'est le même inventaire, renommé, supprimez {pin}, il sera refait."
+            f"{_SETTINGS_FILE} ; si c'est le même inventaire, renommé, supprimez {pin}, il sera refait."
         )
     return told
 
 
-def _moved(mark: Path) -> str:
+def _moved_folder(mark: Path) -> str:
     try:
         found = json.loads(mark.read_text(encoding="utf-8"))
         where = f"« {found['vers']} » le {found['le']} ({found['par']})"
@@ -230,11 +232,11 @@ def of_state(home: Path) -> str:
 def state_of(folder: Path, variables: Mapping[str, str] = os.environ) -> Path | None:
     """Give the state of an inventory; None when there is none yet, or when it is not its own."""
     try:
-        home = Environment(folder, "", _name(folder / _SETTINGS, _SETTINGS), "").home(variables)
+        home = Environment(folder, "", _read_name(folder / _SETTINGS_FILE, _SETTINGS_FILE), "").home(variables)
         theirs = json.loads((home / PIN).read_text(encoding="utf-8"))
         here = (folder / "groupement.yml").resolve().parent.name
         return home if (theirs["environnement"], theirs["inventaire"]) == (home.name, here) else None
-    except (EnvironmentRefused, OSError, ValueError, TypeError, KeyError):
+    except (InvalidEnvironmentError, OSError, ValueError, TypeError, KeyError):
         return None
 
 
@@ -246,15 +248,15 @@ def closed(path: Path | str) -> str:
     )
 
 
-def _read(top: Path, given: str, origin: str, fix: str) -> Environment:
+def _read_environment(top: Path, given: str, origin: str, fix: str) -> Environment:
     folder = Path(os.path.normpath(top / os.path.expanduser(given)))  # noqa: PTH111 - an unknown account stays as written
     shown = str(folder.relative_to(top)) if folder.is_relative_to(top) else str(folder)
-    ending = f"(choisi par {origin}). À faire : {fix}. {_known(top)}"
+    ending = f"(choisi par {origin}). À faire : {fix}. {_list_environments(top)}"
     try:
         if "," in shown:
-            raise EnvironmentRefused(f"Ansible n'admet pas de virgule dans « {shown} » {ending}")
+            raise InvalidEnvironmentError(f"Ansible n'admet pas de virgule dans « {shown} » {ending}")
         if not stat.S_ISDIR(folder.stat().st_mode):
-            raise EnvironmentRefused(f"« {shown} » n'est pas un dossier {ending}")
+            raise InvalidEnvironmentError(f"« {shown} » n'est pas un dossier {ending}")
         if not os.access(folder, os.R_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "")
         missing = [name for name in ("groupement.yml", "communes") if not (folder / name).exists()]
@@ -265,34 +267,40 @@ def _read(top: Path, given: str, origin: str, fix: str) -> Environment:
             errno.ELOOP: "est un lien qui revient sur lui-même",
             errno.EACCES: f"est fermé au compte « {getpass.getuser()} »",
         }.get(error.errno or 0, "ne peut pas être lu")
-        raise EnvironmentRefused(f"« {shown} » {why} {ending}") from None
+        raise InvalidEnvironmentError(f"« {shown} » {why} {ending}") from None
     if missing:
-        raise EnvironmentRefused(f"« {shown} » n'est pas un inventaire : il y manque {' et '.join(missing)} {ending}")
-    return Environment(folder, shown, _name(folder / _SETTINGS, f"{shown}/{_SETTINGS}"), origin)
+        raise InvalidEnvironmentError(
+            f"« {shown} » n'est pas un inventaire : il y manque {' et '.join(missing)} {ending}"
+        )
+    return Environment(folder, shown, _read_name(folder / _SETTINGS_FILE, f"{shown}/{_SETTINGS_FILE}"), origin)
 
 
-def _known(top: Path) -> str:
+def _list_environments(top: Path) -> str:
     found = sorted(path.parent.name for path in (top / "inventories").glob("*/groupement.yml"))
     return f"Inventaires de ce dépôt : {', '.join(f'inventories/{name}' for name in found)}." if found else ""
 
 
-def _name(path: Path, shown: str) -> str:
+def _read_name(path: Path, shown: str) -> str:
     """Read creatic_env alone: the other variables may be secrets, or templates that only Ansible understands."""
     if not os.path.lexists(path):
-        raise SettingsRefused(path.parents[1], Problem(shown, None, "", "le fichier n'existe pas", _SAMPLE))
+        raise MissingEnvironmentNameError(path.parents[1], Problem(shown, None, "", "le fichier n'existe pas", _SAMPLE))
     source = Source(shown, b"")
     source.load(path)
     root = None if source.problems else source.compose()
     if root is None and source.problems:
-        raise SettingsRefused(path.parents[1], source.problems[0])
+        raise MissingEnvironmentNameError(path.parents[1], source.problems[0])
     found = [value for key, value in root.value if key.value == "creatic_env"] if root else []
     if not found:
-        raise SettingsRefused(path.parents[1], Problem(shown, None, "creatic_env", "champ absent", _SAMPLE))
+        raise MissingEnvironmentNameError(path.parents[1], Problem(shown, None, "creatic_env", "champ absent", _SAMPLE))
     value = found[-1]
-    text = value.tag.endswith(":str") and isinstance(value, yaml.ScalarNode) and _NAME.fullmatch(value.value)
+    text = (
+        value.tag.endswith(":str")
+        and isinstance(value, yaml.ScalarNode)
+        and _ENVIRONMENT_NAME_PATTERN.fullmatch(value.value)
+    )
     if not text:
         fix = "en minuscules, chiffres et traits d'union, entre guillemets si ce ne sont que des chiffres"
-        raise SettingsRefused(
+        raise MissingEnvironmentNameError(
             path.parents[1], Problem(shown, value.start_mark.line + 1, "creatic_env", "ce n'est pas un nom", fix)
         )
     return str(value.value)

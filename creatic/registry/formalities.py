@@ -61,13 +61,13 @@ def judge(data: Mapping[str, Any], folder: Path, *, file: str, bench: bool) -> l
     found = []
     for key, formality in TRANSMISSION.items():
         if key in written or not bench:
-            found.append(_state(key, formality, written.get(key), folder, file))
+            found.append(_formality_state(key, formality, written.get(key), folder, file))
     if not bench:
         owned = "certificat" in data.get("connecteur", {})
         found.append(
-            _entry("certificat_rgs", RGS, "faite")
+            _formality_entry("certificat_rgs", RGS, "faite")
             if owned
-            else _entry(
+            else _formality_entry(
                 "certificat_rgs",
                 RGS,
                 "manque",
@@ -78,9 +78,9 @@ def judge(data: Mapping[str, Any], folder: Path, *, file: str, bench: bool) -> l
     return found
 
 
-def _state(key: str, formality: Formality, given: Any, folder: Path, file: str) -> dict[str, Any]:
+def _formality_state(key: str, formality: Formality, given: Any, folder: Path, file: str) -> dict[str, Any]:
     if not given:
-        return _entry(
+        return _formality_entry(
             key,
             formality,
             "manque",
@@ -89,11 +89,13 @@ def _state(key: str, formality: Formality, given: Any, folder: Path, file: str) 
         )
     if is_to_come(given):
         told = f"la date {quote(given['date'])} est à venir"
-        return _entry(key, formality, "manque", raison=told, remede=f"La corriger dans {file} quand elle est faite.")
+        return _formality_entry(
+            key, formality, "manque", raison=told, remede=f"La corriger dans {file} quand elle est faite."
+        )
     if "sans_objet" in given:
-        return _entry(key, formality, "sans_objet", raison=given["sans_objet"])
-    digest = _digest(folder / given["document"])
-    return _entry(
+        return _formality_entry(key, formality, "sans_objet", raison=given["sans_objet"])
+    digest = _document_digest(folder / given["document"])
+    return _formality_entry(
         key,
         formality,
         "faite" if digest else "manque",
@@ -111,30 +113,30 @@ def is_to_come(given: Mapping[str, Any], today: dt.date | None = None) -> bool:
     return "date" in given and dt.date.fromisoformat(given["date"]) > today
 
 
-def _entry(key: str, formality: Formality, state: str, **known: str) -> dict[str, Any]:
+def _formality_entry(key: str, formality: Formality, state: str, **known: str) -> dict[str, Any]:
     empty = dict.fromkeys(("date", "document", "sha256", "raison", "remede"), "")
     return {"cle": key, "libelle": formality.label, "reference": formality.source, "etat": state, **empty, **known}
 
 
 def problems(data: Mapping[str, Any], folder: Path, *, file: str, today: dt.date) -> Iterator[Problem]:
     """Give what is wrong of what a commune's file says of its formalities (what it does not say is told by `judge`)."""
-    yield from _problems(data, "formalites", folder, file, today)
+    yield from _find_problems(data, "formalites", folder, file, today)
     for index, entity in enumerate(data.get("entites", [])):
-        yield from _problems(entity, f"entites[{index}].formalites", folder, file, today)
+        yield from _find_problems(entity, f"entites[{index}].formalites", folder, file, today)
 
 
-def _problems(data: Mapping[str, Any], where: str, folder: Path, file: str, today: dt.date) -> Iterator[Problem]:
+def _find_problems(data: Mapping[str, Any], where: str, folder: Path, file: str, today: dt.date) -> Iterator[Problem]:
     for key, given in data.get("formalites", {}).items():
         place = f"{where}.{key}"
         if is_to_come(given, today):
             message = f"la date {quote(given['date'])} est à venir"
             yield Problem(file, None, f"{place}.date", message, "écrivez-la quand la formalité est faite")
-        if "document" in given and not _digest(folder / given["document"]):
+        if "document" in given and not _document_digest(folder / given["document"]):
             message = f"le document {quote(given['document'])} n'est pas dans {FOLDER}/, ou il est vide"
             yield Problem(file, None, f"{place}.document", message, "déposez-le, ou corrigez son nom")
 
 
-def _digest(document: Path) -> str:
+def _document_digest(document: Path) -> str:
     """SHA-256 of a document, hexadecimal; empty when it is absent, empty or cannot be read."""
     try:
         with document.open("rb") as stream:

@@ -55,16 +55,16 @@ COMMANDS = (
 EVERY = ("tous", "toutes")
 """Words that stand for all machines or all communes, where names of some are written."""
 OUTGOING = "acces_sortant"
-CARRIED = "installeur"
+UNMANAGED_ACCESS = "installeur"
 """Access of a PC that nobody reaches, and to which its installer is carried."""
-_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+\.?")  # of the DNS
+_DNS_NAME_PATTERN = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+\.?")  # of the DNS
 """Group of the communes' machines that nobody can reach."""
 # Accounts of the applications that are no person's, and groups of each institution on the site of the délibérations.
 _PROGRAMS = ("passerelle", "admin")
 _GROUPS = ("redacteurs", "dgs", "maire")
 _MAX_HOST_NAME = 63  # characters of a DNS label, RFC 1035
 # Size and ANSSI-BP-028 level, by number of agents (bound included).
-_SIZES = ((49, "petite", "minimal"), (100, "moyenne", "intermediary"), (100_000, "grande", "enhanced"))
+_COMMUNE_SIZES = ((49, "petite", "minimal"), (100, "moyenne", "intermediary"), (100_000, "grande", "enhanced"))
 
 
 class GroupementError(ProblemsError, cause="groupement"):
@@ -104,7 +104,7 @@ class Commune:
         """Groups that hold the commune's group, so that `--limit` says what people mean."""
         return (
             f"territoire_{self.data['territoire']}",
-            f"taille_{self._size[1]}",
+            f"taille_{self._size_entry[1]}",
             f"vague_{self.data['vague']}",
             *(f"service_{service}" for service in self.data["services"]),
             *([OUTGOING] if self.outgoing else []),
@@ -121,7 +121,7 @@ class Commune:
         names = ("nom", "siren", "insee", "territoire", "agents", "vague", "services")
         optional = ("code_postal", "siret", "site_internet", "accord_versement", "formalites", "comptes",
                     "ged", "parapheur", "deliberations")  # fmt: skip # a list of words
-        _limit, size, level = self._size
+        _limit, size, level = self._size_entry
         found = {
             "slug": self.slug,
             **{name: self.data[name] for name in names},
@@ -142,7 +142,7 @@ class Commune:
                 "compte": poste.get("compte", "agent"),
                 "certificats": poste.get("certificats", []),
             }
-            carried = poste.get("acces") == CARRIED
+            carried = poste.get("acces") == UNMANAGED_ACCESS
             reached = {} if carried else {"ansible_host": str(ip.address(poste["adresse"])), **self._unsupervised}
             yield Host(
                 f"{self.slug}-{poste['nom']}",
@@ -173,8 +173,8 @@ class Commune:
         return {"creatic_supervision": []} if self.outgoing else {}
 
     @property
-    def _size(self) -> tuple[int, str, str]:
-        return next(size for size in _SIZES if self.data["agents"] <= size[0])
+    def _size_entry(self) -> tuple[int, str, str]:
+        return next(size for size in _COMMUNE_SIZES if self.data["agents"] <= size[0])
 
 
 def load(directory: Path, cache: Path | None = None) -> list[Commune]:
@@ -191,7 +191,7 @@ def load(directory: Path, cache: Path | None = None) -> list[Commune]:
     Raises:
         GroupementError: with all problems of all files.
     """
-    settings, communes = _load(directory, cache)
+    settings, communes = _load_files(directory, cache)
     return [Commune(slug, data, settings["departement"]) for slug, data in communes.items()]
 
 
@@ -249,9 +249,9 @@ def new_commune(
     if source.problems:
         raise GroupementError(source.problems)
 
-    settings, communes = _load(directory)
+    settings, communes = _load_files(directory)
     machines = [
-        (name, None if address == CARRIED else address)
+        (name, None if address == UNMANAGED_ACCESS else address)
         for name, _equal, address in (poste.partition("=") for poste in postes)
     ]
     if connecteur is None and "teletransmission" in services:
@@ -264,8 +264,8 @@ def new_commune(
             "siren": siren,
             "insee": insee or insee_of(siren),
             "territoire": territoire,
-            "agents": _number(agents),
-            "vague": _number(vague),
+            "agents": _parse_number(agents),
+            "vague": _parse_number(vague),
             "services": list(services),
         },
         machines,
@@ -283,7 +283,7 @@ def insee_of(siren: str) -> str:
 def _write_new(directory: Path, target: Path, source: Source) -> None:
     """Write a file that is not there yet, once the registry is good with it. Raises GroupementError."""
     try:
-        _load(directory, new=source)
+        _load_files(directory, new=source)
     except GroupementError as error:
         # a line number means nothing in a file that is not written
         raise GroupementError(
@@ -317,7 +317,7 @@ def fields_table() -> str:
 # Reading and checking
 
 
-def _load(
+def _load_files(
     directory: Path, cache: Path | None = None, new: Source | None = None
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Give the settings, and the data of each commune by slug; `new` is a commune not yet on disk."""
@@ -425,7 +425,7 @@ def check_commune(source: Source, settings: dict[str, Any] | None) -> dict[str, 
     _check_access(source, data)
     _check_entities(source, data)
     slug = Path(source.label).stem
-    for path, name, address in _machines(data):
+    for path, name, address in _walk_machines(data):
         if len(f"{slug}-{name}") > _MAX_HOST_NAME:
             fix = f"raccourcissez-le : {_MAX_HOST_NAME} caractères au plus"
             source.report(f"le nom de machine {quote(f'{slug}-{name}')} est trop long", fix, (*path, "nom"))
@@ -435,7 +435,7 @@ def check_commune(source: Source, settings: dict[str, Any] | None) -> dict[str, 
 
 def _check_siren(source: Source, siren: str) -> None:
     """Check the key: Luhn's algorithm on the 9 digits (INSEE, répertoire Sirene)."""
-    if total := _luhn(siren):
+    if total := _luhn_remainder(siren):
         key = (int(siren[8]) - total) % 10
         source.report(
             f"la clé de {quote(siren)} est fausse (elle vaut {key} si les 8 premiers chiffres sont bons)",
@@ -444,7 +444,7 @@ def _check_siren(source: Source, siren: str) -> None:
         )
 
 
-def _luhn(number: str) -> int:
+def _luhn_remainder(number: str) -> int:
     """What Luhn's algorithm leaves of a number, 0 when its key is right (ISO/IEC 7812-1, annex B)."""
     digits = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(number))]
     return sum(digit // 10 + digit % 10 for digit in digits) % 10
@@ -458,7 +458,7 @@ def _check_siret(source: Source, data: Mapping[str, Any]) -> None:
     fix = "recopiez le SIRET du siège, par exemple depuis annuaire-entreprises.data.gouv.fr"
     if not siret.startswith(siren):
         source.report(f"{quote(siret)} n'est pas un SIRET du SIREN {siren}", fix, ("siret",))
-    elif _luhn(siret):
+    elif _luhn_remainder(siret):
         source.report(f"la clé de {quote(siret)} est fausse", fix, ("siret",))
 
 
@@ -570,7 +570,7 @@ def _check_formalities(source: Source, data: dict[str, Any]) -> None:
             source.report(message, "complétez, ou retirez ce qui est de trop", ("formalites", key))
 
 
-def _people(data: Mapping[str, Any]) -> Iterator[tuple[FieldPath, str]]:
+def _walk_people(data: Mapping[str, Any]) -> Iterator[tuple[FieldPath, str]]:
     """Give the place and the login of each person, as far as the file can be understood."""
     accounts = data.get("comptes")
     for index, account in enumerate(accounts if isinstance(accounts, list) else []):
@@ -581,7 +581,7 @@ def _people(data: Mapping[str, Any]) -> Iterator[tuple[FieldPath, str]]:
 
 def _check_people(source: Source, data: dict[str, Any]) -> None:
     """Check that the services of the GED are told apart, and that who is named is of this commune."""
-    known = [login for _path, login in _people(data)]
+    known = [login for _path, login in _walk_people(data)]
     _check_circuits(source, data, known)
     ged = data.get("ged")
     services = ged.get("services") if isinstance(ged, dict) else None
@@ -637,7 +637,7 @@ def _check_circuits(source: Source, data: dict[str, Any], known: Sequence[str]) 
 
 def _check_roles(source: Source, data: dict[str, Any]) -> None:
     """Check that those who prepare the council's meetings are people of this commune."""
-    known = [login for _path, login in _people(data)]
+    known = [login for _path, login in _walk_people(data)]
     given = data.get("deliberations")
     if not isinstance(given, dict):
         return
@@ -737,7 +737,8 @@ def _check_access(source: Source, data: dict[str, Any]) -> None:
     if any(isinstance(one, dict) and (one.get("systeme"), one.get("acces")) == ("windows", None) for one in posts):
         source.report(
             "un poste Windows ne peut pas venir chercher lui-même ce qu'il doit devenir",
-            f"écrivez acces: {CARRIED} à ce poste, sans adresse, et portez-y son installateur (fab poste.installeur)",
+            f"écrivez acces: {UNMANAGED_ACCESS} à ce poste, sans adresse, et portez-y son installateur (fab "
+            "poste.installeur)",
             ("acces",),
         )
 
@@ -755,14 +756,14 @@ def _check_entities(source: Source, data: dict[str, Any]) -> None:
         _check_signed(part, entity)
         _check_formalities(part, shape)
         _check_people(part, shape)
-        known = [login for _path, login in _people(shape)]
+        known = [login for _path, login in _walk_people(shape)]
         _check_preparers(part, shape.get("deliberations", {}), known)
         _check_councillors(part, shape, shape.get("deliberations", {}), known)
         entities.check(part, Path(source.label).stem, data, entity)
     entities.check_readers(source, data, data["entites"])
 
 
-def _machines(data: dict[str, Any]) -> Iterator[tuple[FieldPath, str, str]]:
+def _walk_machines(data: dict[str, Any]) -> Iterator[tuple[FieldPath, str, str]]:
     """Give each machine's place, name and address, as far as the file can be understood."""
     machines: list[tuple[FieldPath, Any]] = []
     if isinstance(data.get("postes"), list):
@@ -782,7 +783,7 @@ def _check_address(source: Source, path: FieldPath, address: str) -> None:
     try:
         usable = is_of_a_machine(address)
     except ValueError:
-        if _NAME.fullmatch(address):  # whoever answers to it today would enter the firewall's rules
+        if _DNS_NAME_PATTERN.fullmatch(address):  # whoever answers to it today would enter the firewall's rules
             fix = (
                 "écrivez l'adresse IP de la machine sur le réseau de la commune ; si celle où on la joint change (une "
                 "box sans adresse fixe), écrivez acces: sortant, et elle viendra d'elle-même au guichet "
@@ -833,7 +834,9 @@ def check_unique(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
     _check_providers_files(checked)
     _check_logins(checked)
     files = {Path(source.label).stem for source, _data in checked}
-    machines = {f"{Path(source.label).stem}-{name}" for source, data in checked for _at, name, _ip in _machines(data)}
+    machines = {
+        f"{Path(source.label).stem}-{name}" for source, data in checked for _at, name, _ip in _walk_machines(data)
+    }
     for source, data in checked:
         slug = Path(source.label).stem
         for name, kind in (("nom", "le nom"), ("siren", "le SIREN"), ("insee", "le code INSEE")):
@@ -842,7 +845,7 @@ def check_unique(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
                 called = [data[name], naming.pc_organization(data[name])] if name == "nom" else [data[name]]
                 for one in called:
                     claim(source, (name,), kind, data[name], fix, naming.skeleton(one))
-        for path, login in _people(data):
+        for path, login in _walk_people(data):
             claim(source, path, "l'identifiant", login, "donnez un identifiant par personne")
         for path, entity in entities.written(data):
             name = entities.slug(slug, entity)
@@ -855,9 +858,9 @@ def check_unique(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
             fix = "donnez à l'entité son nom entier"
             claim(source, (*path, "libelle"), "le nom", entity["libelle"], fix, naming.skeleton(entity["libelle"]))
             claim(source, (*path, "siren"), "le SIREN", entity["siren"], "une entité a son propre SIREN : corrigez-le")
-            for place, login in _people(entity):
+            for place, login in _walk_people(entity):
                 claim(source, (*path, *place), "l'identifiant", login, "donnez un identifiant par personne")
-        for path, name, address in _machines(data):
+        for path, name, address in _walk_machines(data):
             if name:
                 fix = "donnez un autre nom au poste"
                 claim(source, (*path, "nom"), "le nom de machine", f"{slug}-{name}", fix)
@@ -876,9 +879,9 @@ def _check_logins(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
             taken |= dict.fromkeys((f"{slug}-{kind}" for kind in _GROUPS), f"un groupe de {slug}")
     fix = "donnez celui de la personne, par exemple claire.dubois"
     for source, data in checked:
-        people = [*_people(data)]
+        people = [*_walk_people(data)]
         for path, entity in entities.written(data):
-            people += [((*path, *place), login) for place, login in _people(entity)]
+            people += [((*path, *place), login) for place, login in _walk_people(entity)]
         for path, login in people:
             if whose := taken.get(login):
                 source.report(f"l'identifiant {quote(login)} est déjà celui d'{whose}", fix, path)
@@ -888,7 +891,7 @@ def _check_providers_files(checked: Sequence[tuple[Source, dict[str, Any]]]) -> 
     """Report, in both, what two communes name of the control node's secrets: one of them would get the other's."""
     named: dict[str, list[tuple[Source, FieldPath, str]]] = {}
     for source, data in checked:
-        for path, name in _secrets(data):
+        for path, name in _walk_secret_files(data):
             named.setdefault(name.casefold(), []).append((source, path, name))
     for places in named.values():
         for source, path, name in places:
@@ -901,13 +904,13 @@ def _check_providers_files(checked: Sequence[tuple[Source, dict[str, Any]]]) -> 
                 )
 
 
-def _secrets(value: Any, path: FieldPath = ()) -> Iterator[tuple[FieldPath, str]]:
+def _walk_secret_files(value: Any, path: FieldPath = ()) -> Iterator[tuple[FieldPath, str]]:
     """Give the files of secrets/ that a commune's file names, wherever it does, as far as it can be understood."""
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in parts:
         if key in ("fichier", "secret") and isinstance(inner, str):
             yield (*path, key), inner
-        yield from _secrets(inner, (*path, key))
+        yield from _walk_secret_files(inner, (*path, key))
 
 
 class _Store:
@@ -927,27 +930,27 @@ class _Store:
             self._salt = b"".join(hashlib.sha256(judge.read_bytes()).digest() for judge in judges)
             with contextlib.suppress(OSError, ValueError):
                 digest, _newline, body = self._file.read_bytes().partition(b"\n")
-                if digest == self._digest(body):
+                if digest == self._file_digest(body):
                     self._found = json.loads(body)
 
-    def _digest(self, content: bytes) -> bytes:
+    def _file_digest(self, content: bytes) -> bytes:
         return hashlib.sha256(self._salt + content).hexdigest().encode()
 
     def get(self, source: Source) -> dict[str, Any] | None:
         """Give the data of a file, if it was found good."""
         if not self._file:
             return None
-        key = self._key(source)
+        key = self._cache_key(source)
         if key in self._found:
             self._used[key] = self._found[key]
         return self._used.get(key)
 
     def put(self, source: Source, data: dict[str, Any]) -> None:
         """Keep the data of a good file."""
-        self._used[self._key(source)] = data
+        self._used[self._cache_key(source)] = data
 
-    def _key(self, source: Source) -> str:
-        return self._digest(source.label.encode() + b"\0" + source.raw).decode()
+    def _cache_key(self, source: Source) -> str:
+        return self._file_digest(source.label.encode() + b"\0" + source.raw).decode()
 
     def save(self) -> None:
         """Write what this run used, if anything changed; a cache that cannot be written is no error."""
@@ -955,7 +958,7 @@ class _Store:
             body = json.dumps(self._used).encode()
             with contextlib.suppress(OSError):
                 self._file.parent.mkdir(parents=True, exist_ok=True)
-                write(self._file, self._digest(body) + b"\n" + body, 0o644)
+                write(self._file, self._file_digest(body) + b"\n" + body, 0o644)
 
 
 # Writing
@@ -976,7 +979,7 @@ def _proper_name(slug: str) -> str:
     return "-".join(words)
 
 
-def _number(value: int | str) -> int | str:
+def _parse_number(value: int | str) -> int | str:
     """Read a number of the command line; what is not one is left to the schema."""
     return int(value) if str(value).isdecimal() else value
 
@@ -991,13 +994,17 @@ def give_addresses(
     """Give an address to each machine whose address is empty (a connector that is None is no machine, a PC whose
     address is None has none)."""
     given = [address for address in (*(address for _name, address in postes), connector) if address]
-    taken = {*given, *servers, *(address for data in communes.values() for _path, _name, address in _machines(data))}
+    taken = {
+        *given,
+        *servers,
+        *(address for data in communes.values() for _path, _name, address in _walk_machines(data)),
+    }
     if connector != "" and all(address != "" for _name, address in postes):
         return list(postes), connector
     network = given[0].rpartition(".")[0] if given and "." in given[0] else _free_network(settings, taken)
     if connector == "":
-        connector = next(_free(network, 20, taken), "")
-    free = _free(network, 10, {*taken, connector})
+        connector = next(_free_addresses(network, 20, taken), "")
+    free = _free_addresses(network, 10, {*taken, connector})
     return [(name, next(free, "") if address == "" else address) for name, address in postes], connector
 
 
@@ -1006,7 +1013,7 @@ def servers_addresses(directory: Path) -> list[str]:
     return [found for path in directory.glob("*.y*ml") for found in _SERVER.findall(path.read_text("utf-8", "replace"))]
 
 
-def _free(network: str, first: int, taken: Container[str | None]) -> Iterator[str]:
+def _free_addresses(network: str, first: int, taken: Container[str | None]) -> Iterator[str]:
     addresses = (f"{network}.{last}" for last in range(first, 255))
     return (address for address in addresses if address not in taken)
 
@@ -1076,7 +1083,7 @@ def poste_lines(name: str, address: str | None, system: str = "") -> list[str]:
         address: None where its installer is carried.
         system: by default Windows where its installer is carried, else Debian.
     """
-    access = f"  acces: {CARRIED}   # personne ne le joint : fab poste.installeur"
+    access = f"  acces: {UNMANAGED_ACCESS}   # personne ne le joint : fab poste.installeur"
     return [
         f"- nom: {scalar(name)}",
         access if address is None else f"  adresse: {scalar(address)}",

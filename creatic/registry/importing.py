@@ -55,14 +55,14 @@ COLUMNS: dict[str, tuple[str, tuple[str, ...], str]] = {
 """Columns of the table: heading, other headings, and an example. There are as many PCs as one writes (Poste 2…)."""
 
 _WHOLE = ("habitants", "agents", "vague")
-_PLAIN = ("nom", "siren", "insee", "code_postal", "territoire", "agents", "vague", "acces", "services")
-_NUMBERS = ("siren", "insee", "code_postal", "habitants", "agents", "vague")
+_PLAIN_COLUMNS = ("nom", "siren", "insee", "code_postal", "territoire", "agents", "vague", "acces", "services")
+_NUMERIC_COLUMNS = ("siren", "insee", "code_postal", "habitants", "agents", "vague")
 _NEEDED = ("nom", "siren")
-_NEW = ("territoire", "agents")  # what a commune that has no file yet cannot do without
+_REQUIRED_FOR_CREATION = ("territoire", "agents")  # what a commune that has no file yet cannot do without
 _ROLES = ("maire", "dgs", "secretaire")
 _PERSON = ("prenom", "nom", "courriel")
 _POSTE = re.compile(r"(poste|adresse-du-poste|systeme-du-poste|acces-du-poste)-([1-9][0-9]?)")
-_MOST_HEADING = 20  # rows above the headings
+_MAX_ROWS_ABOVE_HEADINGS = 20  # rows above the headings
 _FORMULA_ERRORS = ("#REF!", "#N/A", "#NAME?", "#NOM?", "#VALUE!", "#VALEUR!", "#DIV/0!", "#NUM!", "Err:")
 _TEXT_FORMAT = "mettez la colonne au format Texte, puis recopiez-le"
 
@@ -70,11 +70,11 @@ Fault = tuple[str, str, str]
 """Column, what is wrong in it, and what to do."""
 
 
-class ImportRefused(sheet.SheetError, cause="import"):
+class InvalidTableError(sheet.SheetError, cause="import"):
     """The table as a whole is not what is read here."""
 
 
-class _RowRefused(Exception):
+class _InvalidRowError(Exception):
     """A row is not good."""
 
     def __init__(self, *faults: Fault) -> None:
@@ -99,7 +99,7 @@ class Planned:
 
     def lines(self) -> list[str]:
         """Say what changes, in French."""
-        return [f"{name} : {_shown(before)} → {_shown(now)}" for name, before, now in self.changes]
+        return [f"{name} : {_format_value(before)} → {_format_value(now)}" for name, before, now in self.changes]
 
 
 @dataclass
@@ -159,9 +159,9 @@ def carry_out(directory: Path, made: Plan) -> list[Problem]:
 def lines(made: Plan) -> list[str]:
     """Say what a plan does, in French."""
     counts = (
-        _count(made.new, "nouvelle", "nouvelles"),
-        _count(made.changed, "corrigée", "corrigées"),
-        _count(made.same, "inchangée", "inchangées"),
+        _count_phrase(made.new, "nouvelle", "nouvelles"),
+        _count_phrase(made.changed, "corrigée", "corrigées"),
+        _count_phrase(made.same, "inchangée", "inchangées"),
     )
     told = [f"Communes : {', '.join(counts)}."]
     for one in made.new:
@@ -183,7 +183,7 @@ def lines(made: Plan) -> list[str]:
     return [harmless.line(one) for one in told]
 
 
-def _count(found: Sequence[object], one: str, several: str) -> str:
+def _count_phrase(found: Sequence[object], one: str, several: str) -> str:
     return f"{len(found)} {several if len(found) > 1 else one}"
 
 
@@ -192,7 +192,7 @@ def _changed_since(one: Planned) -> Problem:
     return Problem(one.source.label, None, "", "quelqu'un vient d'écrire ce fichier", fix)
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return "rien" if value is None else inline(value)
 
 
@@ -218,63 +218,63 @@ class _Reading:
                 self._there[Path(source.label).stem] = source, data
         self._known = {slug: data for slug, (_source, data) in self._there.items()}  # and those of rows, one by one
         self._by_siren = {data["siren"]: slug for slug, data in self._known.items()}
-        self._logins = {login for data in self._known.values() for login in _logins(data)}
+        self._logins = {login for data in self._known.values() for login in _walk_logins(data)}
         self._plan = Plan()
 
     def plan(self) -> Plan:
-        headings = self._headings()
+        headings = self._locate_columns()
         rows = [
             (number, {name: cells[place] for name, place in headings.items() if place < len(cells) and cells[place]})
             for number, cells in self._rows
         ]
         rows = [(number, cells) for number, cells in rows if cells]
         self._servers += [text for _number, cells in rows for name, text in cells.items() if _is_address(name)]
-        twice = self._twice(rows)
+        twice = self._refuse_duplicates(rows)
         made = []
         for number, cells in rows:
             try:
-                made.append(self._row(number, cells, twice.get(number, [])))
-            except _RowRefused as error:
-                self._refuse(number, error.faults)
+                made.append(self._plan_row(number, cells, twice.get(number, [])))
+            except _InvalidRowError as error:
+                self._refuse_row(number, error.faults)
             except groupement.GroupementError as error:  # there is no address left to give
                 self._plan.refused += error.problems
-        for one in self._agreeing(made):
+        for one in self._agreeing_rows(made):
             kind = "new" if one.before is None else "changed" if one.changes else "same"
             getattr(self._plan, kind).append(one)
         self._plan.refused.sort(key=lambda one: one.line or 0)
         return self._plan
 
-    def _refuse(self, number: int, faults: Iterable[Fault]) -> None:
+    def _refuse_row(self, number: int, faults: Iterable[Fault]) -> None:
         for column, message, fix in faults:
-            problem = Problem(self._label, number, _heading(column), message, fix)
+            problem = Problem(self._label, number, _column_heading(column), message, fix)
             if problem not in self._plan.refused:
                 self._plan.refused.append(problem)
 
-    def _headings(self) -> dict[str, int]:
+    def _locate_columns(self) -> dict[str, int]:
         """Place of each known column; rows down to that of the headings are taken off."""
-        for rank, (_number, cells) in enumerate(self._rows[:_MOST_HEADING]):
-            named = [_column(cell) for cell in cells]
+        for rank, (_number, cells) in enumerate(self._rows[:_MAX_ROWS_ABOVE_HEADINGS]):
+            named = [_column_name(cell) for cell in cells]
             if not {*_NEEDED} <= {*named}:
                 continue
             for name in _NEEDED + tuple(filter(None, named)):
                 if named.count(name) > 1:
-                    told = f"{self._label} : deux colonnes disent « {_heading(name)} »"
-                    raise ImportRefused(f"{told}. À faire : gardez-en une")
+                    told = f"{self._label} : deux colonnes disent « {_column_heading(name)} »"
+                    raise InvalidTableError(f"{told}. À faire : gardez-en une")
             self._rows = self._rows[rank + 1 :]
             self._plan.unread = [cell for cell, name in zip(cells, named, strict=True) if cell and not name]
             return {name: place for place, name in enumerate(named) if name}
-        needed = " et ".join(_heading(name) for name in _NEEDED)
-        raise ImportRefused(
+        needed = " et ".join(_column_heading(name) for name in _NEEDED)
+        raise InvalidTableError(
             f"{self._label} : aucune ligne n'a les titres {needed}. À faire : donnez à chaque colonne son titre, comme "
             "dans le modèle (fab communes.importer --modele modele.ods)"
         )
 
-    def _twice(self, rows: Iterable[tuple[int, Mapping[str, str]]]) -> dict[int, list[Fault]]:
+    def _refuse_duplicates(self, rows: Iterable[tuple[int, Mapping[str, str]]]) -> dict[int, list[Fault]]:
         """Refuse each of two rows that are of one commune: nobody knows which is right."""
         found: dict[int, list[Fault]] = {}
         seen: dict[tuple[str, str], int] = {}
         for number, cells in rows:
-            for name, value in {"siren": sheet.digits(cells.get("siren", "")), "nom": self._slug(cells)}.items():
+            for name, value in {"siren": sheet.digits(cells.get("siren", "")), "nom": self._row_slug(cells)}.items():
                 other = seen.setdefault((name, value), number) if value else number
                 if other != number:
                     shown = "ce SIREN" if name == "siren" else f"le fichier communes/{value}.yml"
@@ -283,49 +283,51 @@ class _Reading:
                         found.setdefault(mine, [(name, f"la ligne {its} a aussi {shown}", fix)])
         return found
 
-    def _slug(self, cells: Mapping[str, str]) -> str:
+    def _row_slug(self, cells: Mapping[str, str]) -> str:
         """Short name of a row's commune: as written, else of the file that has its SIREN, else from its name."""
         written = cells.get("fichier", "").removesuffix(".yml")
         return written or self._by_siren.get(sheet.digits(cells.get("siren", ""))) or slugify(cells.get("nom", ""))
 
-    def _row(self, number: int, cells: Mapping[str, str], faults: Sequence[Fault]) -> Planned:
+    def _plan_row(self, number: int, cells: Mapping[str, str], faults: Sequence[Fault]) -> Planned:
         """Give what a row makes of its commune's file, as far as the row alone is judged. Raises _RowRefused."""
-        values = {name: _value(name, text, self._settings) for name, text in cells.items()}
-        slug = self._slug(cells)
+        values = {name: _parse_cell(name, text, self._settings) for name, text in cells.items()}
+        slug = self._row_slug(cells)
         source, data = self._there.get(slug, (None, None))
-        if found := [*faults, *self._faults(slug, cells, values, data)]:
-            raise _RowRefused(*found)
+        if found := [*faults, *self._cell_faults(slug, cells, values, data)]:
+            raise _InvalidRowError(*found)
         label = f"communes/{slug}.yml"
-        raw = source.raw if source else self._new(slug, values).encode()
+        raw = source.raw if source else self._new_file_text(slug, values).encode()
         start = data if data is not None else Source(label, raw).read() or {}
         edited = Edited(raw.decode("utf-8-sig"), start)
-        columns = _write(edited, values, slug, self._logins)
+        columns = _write_row(edited, values, slug, self._logins)
         if edited.refused:
             message = f"{label} ne se change pas tout seul à cet endroit : {edited.refused}"
-            raise _RowRefused((_of(columns, edited.refused), message, "changez ce champ à la main dans le fichier"))
+            raise _InvalidRowError(
+                (_column_of(columns, edited.refused), message, "changez ce champ à la main dans le fichier")
+            )
         checked = Source(label, edited.text.encode() if edited.changes else raw)
         groupement.check_slug(checked, slug)
         after = groupement.check_commune(checked, self._settings)
         if checked.problems or after is None:
-            raise _RowRefused(*_faults_of(checked, columns))
-        self._logins |= {*_logins(after)}
+            raise _InvalidRowError(*_faults_of(checked, columns))
+        self._logins |= {*_walk_logins(after)}
         self._plan.idle += "habitants" in values and "deliberations" not in after
         self._known[slug] = after
         changes = edited.changes if source else []
         return Planned(number, slug, source.raw if source else None, checked, after, changes, columns)
 
-    def _faults(
+    def _cell_faults(
         self, slug: str, cells: Mapping[str, str], values: Mapping[str, Any], data: Mapping[str, Any] | None
     ) -> Iterator[Fault]:
         """What is wrong in a row's cells, said in the words of a spreadsheet."""
-        for name in (*_NEEDED, *(_NEW if data is None else ())):
+        for name in (*_NEEDED, *(_REQUIRED_FOR_CREATION if data is None else ())):
             if name not in values:
                 yield name, "la cellule est vide", "remplissez-la"
         for name, text in cells.items():
             if text.startswith(_FORMULA_ERRORS):
                 yield name, f"{quote(text)} est l'erreur d'une formule", "écrivez la valeur elle-même"
             else:
-                yield from _misread(name, text, values[name])
+                yield from _misread_faults(name, text, values[name])
         if slug in self._broken:
             yield "nom", f"communes/{slug}.yml a déjà des défauts", "corrigez-le d'abord : fab inventaire.controle"
         siren, insee = values.get("siren", ""), values.get("insee")
@@ -341,11 +343,11 @@ class _Reading:
             fix = "recopiez les deux, par exemple depuis annuaire-entreprises.data.gouv.fr"
             yield "insee", f"le SIREN {siren} est celui de la commune {held}, non {quote(code)}", fix
 
-    def _new(self, slug: str, values: Mapping[str, Any]) -> str:
+    def _new_file_text(self, slug: str, values: Mapping[str, Any]) -> str:
         """Give the file that ``fab commune.nouvelle`` would write of a row."""
         siren, services = values["siren"], values.get("services", ["teletransmission"])
         connector = values.get("connecteur", "" if "teletransmission" in services else None)
-        postes = [(one["nom"], _address(one)) for one in _postes(values)]
+        postes = [(one["nom"], _poste_address(one)) for one in _row_postes(values)]
         postes, connector = groupement.give_addresses(self._settings, self._known, postes, connector, self._servers)
         fields = {
             "nom": values["nom"],
@@ -358,13 +360,13 @@ class _Reading:
         }
         return groupement.render(slug, fields, postes, connector)
 
-    def _agreeing(self, left: list[Planned]) -> list[Planned]:
+    def _agreeing_rows(self, left: list[Planned]) -> list[Planned]:
         """Give the rows that agree with all files and with each other; the others are refused."""
-        already = {problem for source in self._alone() for problem in source.problems}
+        already = {problem for source in self._check_together() for problem in source.problems}
         while True:
             for one in left:
                 one.source.problems.clear()
-            others = self._alone(*left)
+            others = self._check_together(*left)
             for source in others:  # what a row makes of it is told there alone
                 for problem in {*source.problems} - already:
                     blamed = [one for one in left if one.slug in problem.message] or left
@@ -374,10 +376,10 @@ class _Reading:
             if not bad:
                 return left
             for one in bad:
-                self._refuse(one.row, _faults_of(one.source, one.columns))
+                self._refuse_row(one.row, _faults_of(one.source, one.columns))
             left = [one for one in left if not one.source.problems]
 
-    def _alone(self, *rows: Planned) -> list[Source]:
+    def _check_together(self, *rows: Planned) -> list[Source]:
         """Check the files together with what rows make of theirs; gives those that no row changes.
 
         They come first: what they hold is theirs.
@@ -388,7 +390,7 @@ class _Reading:
         return [source for source, _data in there]
 
 
-def _column(cell: str) -> str:
+def _column_name(cell: str) -> str:
     """Name of the column that a heading is; "" when it is none."""
     word = slugify(cell)
     if poste := _POSTE.fullmatch(word):
@@ -401,16 +403,16 @@ def _is_address(column: str) -> bool:
     return column == "connecteur" or column.endswith(".adresse")
 
 
-def _heading(column: str) -> str:
+def _column_heading(column: str) -> str:
     """Heading of a column."""
     if poste := re.fullmatch(r"poste(\d+)\.(\w+)", column):
         return COLUMNS[f"poste1.{poste[2]}"][0].replace("1", poste[1])
     return COLUMNS[column][0] if column in COLUMNS else column
 
 
-def _value(name: str, text: str, settings: Mapping[str, Any]) -> Any:
+def _parse_cell(name: str, text: str, settings: Mapping[str, Any]) -> Any:
     """What a cell says, as a commune's file writes it; what is not understood stays as it is, and is refused."""
-    if name in _NUMBERS:
+    if name in _NUMERIC_COLUMNS:
         plain = sheet.digits(text)
         if name in ("siren", "insee"):
             plain = plain.replace(" ", "").upper()
@@ -430,7 +432,7 @@ def _value(name: str, text: str, settings: Mapping[str, Any]) -> Any:
     return text
 
 
-def _misread(name: str, text: str, value: Any) -> Iterator[Fault]:
+def _misread_faults(name: str, text: str, value: Any) -> Iterator[Fault]:
     """Say what a spreadsheet program made of a number."""
     if name == "siren" and re.fullmatch(r"\d{14}", value):
         yield name, f"{quote(text)} a 14 chiffres : c'est un SIRET", "gardez les 9 premiers, le SIREN"
@@ -447,7 +449,7 @@ def _misread(name: str, text: str, value: Any) -> Iterator[Fault]:
         yield name, f"{quote(text)} n'est pas un nombre entier", "écrivez-le en chiffres, sans autre signe"
 
 
-def _postes(values: Mapping[str, Any]) -> list[dict[str, str]]:
+def _row_postes(values: Mapping[str, Any]) -> list[dict[str, str]]:
     """The PCs of a row, each with the columns that it has."""
     found: dict[int, dict[str, str]] = {}
     for name, value in values.items():
@@ -457,36 +459,39 @@ def _postes(values: Mapping[str, Any]) -> list[dict[str, str]]:
         if "nom" not in one:
             fix = "donnez au poste un nom court, comme pc-secretariat"
             told = "la cellule est vide, et le poste a une adresse, un système ou un accès"
-            raise _RowRefused((f"poste{rank}.nom", told, fix))
+            raise _InvalidRowError((f"poste{rank}.nom", told, fix))
     return [found[rank] for rank in sorted(found)]
 
 
-def _address(poste: Mapping[str, str]) -> str | None:
+def _poste_address(poste: Mapping[str, str]) -> str | None:
     """The address of a PC; "" for one to be given, None where its installer is carried."""
-    carried = poste.get("acces") == groupement.CARRIED and not poste.get("adresse")
+    carried = poste.get("acces") == groupement.UNMANAGED_ACCESS and not poste.get("adresse")
     return None if carried else poste.get("adresse", "")
 
 
-def _write(edited: Edited, values: Mapping[str, Any], slug: str, logins: set[str]) -> dict[str, str]:
+def _write_row(edited: Edited, values: Mapping[str, Any], slug: str, logins: set[str]) -> dict[str, str]:
     """Write a row's values where they belong; gives the columns of what was written, by place in the file."""
-    columns = {name: name for name in (*_PLAIN, "connecteur")} | {"connecteur.adresse": "connecteur", "": "fichier"}
+    columns = {name: name for name in (*_PLAIN_COLUMNS, "connecteur")} | {
+        "connecteur.adresse": "connecteur",
+        "": "fichier",
+    }
 
     def put(path: FieldPath, value: Any, column: str) -> None:
         edited.set(path, value)
         columns[dotted(path)] = column
 
-    for name in _PLAIN:
+    for name in _PLAIN_COLUMNS:
         if name in values:
             put((name,), values[name], name)
     if "connecteur" in values and edited.get(("connecteur",)) is None:
         edited.set(("connecteur",), {"adresse": values["connecteur"], "tdt": "s2low"})
     elif "connecteur" in values:
         put(("connecteur", "adresse"), values["connecteur"], "connecteur")
-    for one in _postes(values):
+    for one in _row_postes(values):
         _write_poste(edited, one, columns, put)
     if "habitants" in values and edited.get(("deliberations",)):
         put(("deliberations", "habitants"), values["habitants"], "habitants")
-    people = {role: _person(edited, values, role, slug, logins, columns) for role in _ROLES}
+    people = {role: _ensure_person(edited, values, role, slug, logins, columns) for role in _ROLES}
     _give_roles(edited, people, columns, put)
     return columns
 
@@ -506,16 +511,16 @@ def _write_poste(edited: Edited, one: Mapping[str, str], columns: dict[str, str]
             if kind in one:
                 put(("postes", place, kind), one[kind], f"{column}.{kind}")
         return
-    address = _address(one)
+    address = _poste_address(one)
     if address == "":
-        fix = f"écrivez {_heading(f'poste{rank}.adresse')} : la fiche existe déjà, et n'a pas ce poste"
-        raise _RowRefused((f"{column}.adresse", "la cellule est vide", fix))
+        fix = f"écrivez {_column_heading(f'poste{rank}.adresse')} : la fiche existe déjà, et n'a pas ce poste"
+        raise _InvalidRowError((f"{column}.adresse", "la cellule est vide", fix))
     lines = groupement.poste_lines(one["nom"], address, one.get("systeme", ""))
     [value] = yaml.safe_load("\n".join(lines))
     edited.append(("postes",), value, lines)
 
 
-def _person(
+def _ensure_person(
     edited: Edited, values: Mapping[str, Any], role: str, slug: str, logins: set[str], columns: dict[str, str]
 ) -> str:
     """Have the person of a role in the commune's accounts; gives the login, "" when the row names nobody."""
@@ -523,7 +528,7 @@ def _person(
     if not given:
         return ""
     if lacking := [f"{role}.{kind}" for kind in ("prenom", "nom") if kind not in given]:
-        raise _RowRefused(
+        raise _InvalidRowError(
             *((one, "la cellule est vide", "écrivez le prénom et le nom de la personne") for one in lacking)
         )
     accounts = edited.get(("comptes",)) or []
@@ -539,7 +544,7 @@ def _person(
             edited.set(("comptes", place, kind), value)
         return str(accounts[place]["identifiant"])
     if "courriel" not in given:
-        raise _RowRefused(
+        raise _InvalidRowError(
             (f"{role}.courriel", "la cellule est vide", "écrivez son adresse électronique professionnelle")
         )
     if login in logins:  # of somebody else in another commune
@@ -566,13 +571,13 @@ def _give_roles(edited: Edited, people: Mapping[str, str], columns: dict[str, st
     columns |= {"parapheur": "maire.nom", "deliberations": "maire.nom", "parapheur.dgs": "dgs.nom"}
 
 
-def _logins(data: Mapping[str, Any]) -> Iterator[str]:
+def _walk_logins(data: Mapping[str, Any]) -> Iterator[str]:
     """Logins of a commune's people, and of those of what it hosts."""
     for one in (data, *data.get("entites", [])):
         yield from (account["identifiant"] for account in one.get("comptes", []))
 
 
-def _of(columns: Mapping[str, str], place: str) -> str:
+def _column_of(columns: Mapping[str, str], place: str) -> str:
     """Column of a place in a commune's file, or of what holds it; the place itself when no column is."""
     parts = re.split(r"(?=[.\[])", place)
     held = ("".join(parts[:count]) for count in range(len(parts), 0, -1))
@@ -580,4 +585,4 @@ def _of(columns: Mapping[str, str], place: str) -> str:
 
 
 def _faults_of(source: Source, columns: Mapping[str, str]) -> list[Fault]:
-    return [(_of(columns, one.field), one.message, one.fix) for one in source.problems]
+    return [(_column_of(columns, one.field), one.message, one.fix) for one in source.problems]

@@ -33,16 +33,18 @@ FIELDS: Mapping[str, str] = {
     "certification_nf461": "certificat NF 461 : numéro et fin, ou « aucun »",
 }
 """Each field, with what it is (French)."""
-LONGEST = 300
+MAX_FIELD_LENGTH = 300
 """Characters of a field."""
 
 
-def given(value: Any) -> dict[str, str]:
+def usable_fields(value: Any) -> dict[str, str]:
     """The fields that are usable; see `problems` for the others."""
     if not isinstance(value, Mapping):
         return {}
     return {
-        name: text.strip() for name, text in value.items() if name in FIELDS and not _wrong(text) and "{{" not in text
+        name: text.strip()
+        for name, text in value.items()
+        if name in FIELDS and not _field_fault(text) and "{{" not in text
     }
 
 
@@ -64,12 +66,12 @@ def problems(value: Any) -> list[Problem]:
     for name, text in value.items():
         if name not in FIELDS:
             found.append(Problem(FILE, None, f"{NAME}.{name}", "champ inconnu", f"champs : {', '.join(FIELDS)}"))
-        elif why := _wrong(text):
+        elif why := _field_fault(text):
             found.append(Problem(FILE, None, f"{NAME}.{name}", why, f"écrivez entre guillemets : {FIELDS[name]}"))
     return found
 
 
-def _wrong(text: Any) -> str:
+def _field_fault(text: Any) -> str:
     if not isinstance(text, str) or not text.strip():
         return "un texte est attendu"
-    return f"plus de {LONGEST} signes" if len(text) > LONGEST else ""
+    return f"plus de {MAX_FIELD_LENGTH} signes" if len(text) > MAX_FIELD_LENGTH else ""

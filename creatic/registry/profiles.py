@@ -68,13 +68,13 @@ def load(file: Path = FILE) -> Mapping[str, Profile]:
         ValueError: a profile waits for one that is not there, or for itself.
     """
     described = yaml.safe_load(file.read_text(encoding="utf-8"))["profils"]
-    found = {name: _read(name, fields) for name, fields in described.items()}
+    found = {name: _read_profile(name, fields) for name, fields in described.items()}
     for profile in found.values():
         if profile.communes not in ("", "services", "toutes"):
             raise ValueError(f"{profile.name}: communes: {profile.communes}")
         if unknown := {*profile.attend} - found.keys():
             raise ValueError(f"{profile.name} waits for {', '.join(sorted(unknown))}, which is no profile")
-    _steps(found)
+    _compute_steps(found)
     return found
 
 
@@ -101,7 +101,7 @@ def step(number: int) -> list[str]:
     before = {name for name, one in load().items() if one.a_part and not one.attend}
     return [
         name
-        for name, place in _steps(load(), before).items()
+        for name, place in _compute_steps(load(), before).items()
         if place == number and not load()[name].banc and not load()[name].a_part
     ]
 
@@ -111,10 +111,10 @@ def place_step(number: int) -> list[str]:
 
     Those of the first wait for no other.
     """
-    return [name for name, step_of in _steps(load()).items() if step_of == number and load()[name].place]
+    return [name for name, step_of in _compute_steps(load()).items() if step_of == number and load()[name].place]
 
 
-def waiting(machines: Mapping[str, str]) -> list[str]:
+def waiting_messages(machines: Mapping[str, str]) -> list[str]:
     """Say, of the machines that a deployment takes, which of them others wait for (French, a line each).
 
     Args:
@@ -139,10 +139,10 @@ def environments(groups: Mapping[str, Sequence[str]]) -> list[str]:
 
 def place(name: str) -> tuple[int, int]:
     """Place of a profile in the deployment of the whole site: its step, then its line in the file."""
-    return _steps(load())[name], list(load()).index(name)
+    return _compute_steps(load())[name], list(load()).index(name)
 
 
-def lacking(services: Iterable[str], groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+def missing_profiles(services: Iterable[str], groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Profiles without a machine that a commune's services need, each with those services.
 
     Args:
@@ -170,13 +170,13 @@ def lacking_text(lacks: Mapping[str, Sequence[str]], file: str) -> tuple[str, st
     )
 
 
-def _read(name: str, fields: dict[str, Any]) -> Profile:
+def _read_profile(name: str, fields: dict[str, Any]) -> Profile:
     lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
     given: dict[str, Any] = {**fields, **lists}
     return Profile(name, **given)
 
 
-def _steps(profiles: Mapping[str, Profile], before: Collection[str] = ()) -> dict[str, int]:
+def _compute_steps(profiles: Mapping[str, Profile], before: Collection[str] = ()) -> dict[str, int]:
     """Step of each profile; those that are there before any step make nobody wait for one."""
     found: dict[str, int] = {}
     while len(found) < len(profiles):

@@ -55,7 +55,7 @@ def update_rounds(
 def update_stopped(rounds: Sequence[Sequence[str]], answers: Mapping[str, Mapping[str, Any]], host: str) -> bool:
     """Whether a machine of the round before this host's did not come back as it was, or was not begun for that."""
     place = next((number for number, machines in enumerate(rounds) if host in machines), 0)
-    return place > 0 and not all(_answered(answers[name], AFTER) for name in rounds[place - 1])
+    return place > 0 and not all(_has_answered(answers[name], AFTER) for name in rounds[place - 1])
 
 
 def chosen(wanted: Sequence[str], servers: Mapping[str, str], communes: Sequence[groupement.Commune]) -> list[str]:
@@ -97,7 +97,7 @@ def chosen(wanted: Sequence[str], servers: Mapping[str, str], communes: Sequence
             f"Machine, profil, commune ou vague inconnus : {', '.join(unknown)}. "
             f"Connus : {', '.join(told)}, les communes et leurs machines"
         )
-    if lost := _unsaved(wanted, servers, communes):
+    if lost := _unsaved_machines(wanted, servers, communes):
         shown = ", ".join(lost[:3]) + (f" et {len(lost) - 3} autres" if len(lost) > 3 else "")
         raise RoundError(
             f"{shown} : l'inventaire n'a aucun serveur de sauvegarde, et une machine qui tient des données n'est pas "
@@ -107,7 +107,9 @@ def chosen(wanted: Sequence[str], servers: Mapping[str, str], communes: Sequence
     return [groups[name] for name in wanted]
 
 
-def _unsaved(wanted: Collection[str], servers: Mapping[str, str], communes: Sequence[groupement.Commune]) -> list[str]:
+def _unsaved_machines(
+    wanted: Collection[str], servers: Mapping[str, str], communes: Sequence[groupement.Commune]
+) -> list[str]:
     """Machines asked for that are to be backed up, when nothing can."""
     if "backup_server" in servers.values():
         return []
@@ -118,7 +120,7 @@ def _unsaved(wanted: Collection[str], servers: Mapping[str, str], communes: Sequ
     return sorted(name for name, names in called.items() if names & saved and (not wanted or names & {*wanted}))
 
 
-def elsewhere(servers: Mapping[str, str]) -> list[str]:
+def left_out_messages(servers: Mapping[str, str]) -> list[str]:
     """Say which machines these rounds leave to another command, and to which.
 
     Args:
@@ -137,7 +139,7 @@ def has_work(state: Mapping[str, Any]) -> bool:
     return any(state[key] for key in ("paquets", "inacheves", "services", "redemarrer"))
 
 
-def _answered(variables: Mapping[str, Any], which: str) -> bool:
+def _has_answered(variables: Mapping[str, Any], which: str) -> bool:
     """Whether the machine answered what was asked; a bad answer is the evidence's to tell, and keeps nobody else."""
     answer = variables.get(which) or {}
     try:
@@ -148,4 +150,4 @@ def _answered(variables: Mapping[str, Any], which: str) -> bool:
 
 
 def _to_do(variables: Mapping[str, Any], *, again: bool) -> bool:
-    return _answered(variables, BEFORE) and (again or has_work(variables[BEFORE]["correctifs"]))
+    return _has_answered(variables, BEFORE) and (again or has_work(variables[BEFORE]["correctifs"]))

@@ -33,7 +33,7 @@ _REACHED = {
     "ansible_user": ("n'est pas un compte", "écrivez un compte en minuscules, par exemple ansible_user: admin"),
 }
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
-_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_SSH_ACCOUNT_PATTERN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 
 def is_others(path: Path) -> bool:
@@ -99,7 +99,7 @@ def refuse_connections(source: Source, root: yaml.Node, *, told: tuple[str, ...]
 
 def _is_good(name: str, text: str) -> bool:
     if name != "ansible_host":
-        return bool((_PORT if name == "ansible_port" else _ACCOUNT).fullmatch(text))
+        return bool((_PORT if name == "ansible_port" else _SSH_ACCOUNT_PATTERN).fullmatch(text))
     try:
         ip.address(text)
     except ValueError:

@@ -26,10 +26,10 @@ from lxml import etree
 MOST_ROWS, MOST_COLUMNS, MOST_TEXT = 5000, 200, 1000
 MOST_BYTES = MOST_XML = 16 << 20
 """Size of a file, and of what an ODS holds once decompressed, bytes."""
-_OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
-_TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
-_TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
-_NUMBERS = ("float", "percentage", "currency")
+_ODF_OFFICE_NAMESPACE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
+_ODF_TABLE_NAMESPACE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
+_ODF_TEXT_NAMESPACE = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
+_ODF_NUMERIC_TYPES = ("float", "percentage", "currency")
 _NOT_SHOWN = ("annotation", "note")
 
 
@@ -55,11 +55,11 @@ def read(path: Path) -> list[Row]:
     if len(raw) > MOST_BYTES:
         raise SheetError(f"{path.name} dépasse {MOST_BYTES >> 20} Mio. À faire : n'y gardez que la liste des communes")
     if raw.startswith(b"PK"):
-        rows = _ods(path.name, raw)
+        rows = _read_ods(path.name, raw)
     elif path.suffix.lower() == ".ods" or raw.startswith((b"\xd0\xcf\x11\xe0", b"<?xml", b"%PDF")):
         raise _no_table(path.name)
     else:
-        rows = _csv(path.name, raw)
+        rows = _read_csv(path.name, raw)
     kept = []
     for row in rows:
         if any(row[1]):
@@ -93,7 +93,7 @@ def _no_table(name: str) -> SheetError:
     )
 
 
-def _csv(name: str, raw: bytes) -> Iterator[Row]:
+def _read_csv(name: str, raw: bytes) -> Iterator[Row]:
     # The last one is Excel's, on a French Windows.
     for encoding in ["utf-16"] if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else ["utf-8-sig", "cp1252"]:
         try:
@@ -114,7 +114,7 @@ def _csv(name: str, raw: bytes) -> Iterator[Row]:
         raise SheetError(f"{name} : ce CSV ne se lit pas ({error}). À faire : enregistrez-le au format ODS") from None
 
 
-def _ods(name: str, raw: bytes) -> Iterator[Row]:
+def _read_ods(name: str, raw: bytes) -> Iterator[Row]:
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive, archive.open("content.xml") as stream:
             content = stream.read(MOST_XML + 1)
@@ -129,37 +129,39 @@ def _ods(name: str, raw: bytes) -> Iterator[Row]:
         root = etree.fromstring(content, parser)
     except etree.XMLSyntaxError:
         raise _no_table(name) from None
-    table = root.find(f"{_OFFICE}body/{_OFFICE}spreadsheet/{_TABLE}table")
+    table = root.find(f"{_ODF_OFFICE_NAMESPACE}body/{_ODF_OFFICE_NAMESPACE}spreadsheet/{_ODF_TABLE_NAMESPACE}table")
     if table is None:
         raise _no_table(name)
     number = 0
-    for row in table.iter(f"{_TABLE}table-row"):
-        cells = [*itertools.islice((text for cell in row for text in _cells(cell)), MOST_COLUMNS)]
-        times = _repeated(row, "number-rows-repeated")
+    for row in table.iter(f"{_ODF_TABLE_NAMESPACE}table-row"):
+        cells = [*itertools.islice((text for cell in row for text in _cell_values(cell)), MOST_COLUMNS)]
+        times = _repeat_count(row, "number-rows-repeated")
         for rank in range(min(times, MOST_ROWS + 1) if any(cells) else 0):
             yield number + rank + 1, cells
         number += times
 
 
-def _cells(cell: etree._Element) -> Iterator[str]:
-    if cell.tag not in (f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"):
+def _cell_values(cell: etree._Element) -> Iterator[str]:
+    if cell.tag not in (f"{_ODF_TABLE_NAMESPACE}table-cell", f"{_ODF_TABLE_NAMESPACE}covered-table-cell"):
         return
-    shown = "\n".join(filter(None, (_shown(one) for one in cell.iterchildren(f"{_TEXT}p"))))
-    if shown and cell.get(f"{_OFFICE}value-type") in _NUMBERS:
-        shown = cell.get(f"{_OFFICE}value") or shown  # whatever the format shows of it
-    yield from [cleaned_text(shown)] * min(_repeated(cell, "number-columns-repeated"), MOST_COLUMNS)
+    shown = "\n".join(filter(None, (_visible_text(one) for one in cell.iterchildren(f"{_ODF_TEXT_NAMESPACE}p"))))
+    if shown and cell.get(f"{_ODF_OFFICE_NAMESPACE}value-type") in _ODF_NUMERIC_TYPES:
+        shown = cell.get(f"{_ODF_OFFICE_NAMESPACE}value") or shown  # whatever the format shows of it
+    yield from [cleaned_text(shown)] * min(_repeat_count(cell, "number-columns-repeated"), MOST_COLUMNS)
 
 
-def _shown(element: etree._Element) -> str:
+def _visible_text(element: etree._Element) -> str:
     parts = [element.text or ""]
     for one in element:
         if isinstance(one.tag, str):
             name = etree.QName(one).localname
-            parts.append(" " if name in ("s", "tab", "line-break") else "" if name in _NOT_SHOWN else _shown(one))
+            parts.append(
+                " " if name in ("s", "tab", "line-break") else "" if name in _NOT_SHOWN else _visible_text(one)
+            )
         parts.append(one.tail or "")
     return "".join(parts)
 
 
-def _repeated(element: etree._Element, name: str) -> int:
-    found = element.get(f"{_TABLE}{name}", "1")
+def _repeat_count(element: etree._Element, name: str) -> int:
+    found = element.get(f"{_ODF_TABLE_NAMESPACE}{name}", "1")
     return int(found) if re.fullmatch("[1-9][0-9]{0,7}", found) else 1

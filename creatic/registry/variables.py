@@ -61,7 +61,7 @@ def uses(top: Path, profile: str) -> list[Use]:
         top: the repository.
         profile: one with tasks, playbooks/profiles/<profile>.yml.
     """
-    return list(_walk(top / "playbooks" / "profiles", f"{profile}.yml", {}, ()))
+    return list(_walk_file(top / "playbooks" / "profiles", f"{profile}.yml", {}, ()))
 
 
 def inner_uses(top: Path, role: str, called: str) -> list[Use]:
@@ -116,7 +116,7 @@ def options(top: Path, role: str, entry: str = "main") -> dict[str, dict[str, An
     return found
 
 
-def _walk(folder: Path, file: str, around: Mapping[str, Any], left: tuple[str, ...]) -> Iterator[Use]:
+def _walk_file(folder: Path, file: str, around: Mapping[str, Any], left: tuple[str, ...]) -> Iterator[Use]:
     def inside(tasks: Sequence[Any], scope: Mapping[str, Any], when: tuple[str, ...]) -> Iterator[Use]:
         for task in tasks:
             given = {**scope, **task.get("vars", {})}
@@ -125,7 +125,7 @@ def _walk(folder: Path, file: str, around: Mapping[str, Any], left: tuple[str, .
             for called in (task[key] for key in _ROLE if key in task):
                 yield Use(called["name"], called.get("tasks_from", "main"), given, conditions)
             for other in (task[key] for key in _TASKS if key in task):
-                yield from _walk(folder, other if isinstance(other, str) else other["file"], given, conditions)
+                yield from _walk_file(folder, other if isinstance(other, str) else other["file"], given, conditions)
             yield from inside(task.get("block", []), given, conditions)
 
     yield from inside(yaml.load((folder / file).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader), around, left)

@@ -20,7 +20,7 @@ Groups = Mapping[str, Sequence[str]]
 HostVars = Mapping[str, Mapping[str, Any]]
 
 CONTROL = "poste-de-commande"
-ARCHIVE_QUOTA_MO = 1_000_000
+DEFAULT_ARCHIVE_QUOTA_MB = 1_000_000
 
 DOORS = ("passerelle", "archivage")
 """Places whose door a commune's connector opens with its certificate, and so proves (tdt-connector proof)."""
@@ -41,7 +41,7 @@ class WiringError(CreaticError, cause="cablage"):
     """The inventory does not say what a role needs; the message (French) names the place and the fix."""
 
 
-def given(hostvars: HostVars, host: str, name: str) -> Any:
+def host_variable(hostvars: HostVars, host: str, name: str) -> Any:
     """Give a variable of another host.
 
     Raises:
@@ -58,12 +58,12 @@ def given(hostvars: HostVars, host: str, name: str) -> Any:
 
 def addresses(groups: Groups, hostvars: HostVars, names: Iterable[str]) -> list[str]:
     """Addresses of the machines of some groups, sorted; a group that is not there has none."""
-    return sorted(given(hostvars, host, "ansible_host") for name in names for host in groups.get(name, ()))
+    return sorted(host_variable(hostvars, host, "ansible_host") for name in names for host in groups.get(name, ()))
 
 
 def url(hostvars: HostVars, host: str) -> str:
     """Address by which others call a server."""
-    return f"https://{given(hostvars, host, 'creatic_names')[0]}"
+    return f"https://{host_variable(hostvars, host, 'creatic_names')[0]}"
 
 
 def connector_gateway(groups: Groups, hostvars: HostVars, commune: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def connector_entities(commune: Mapping[str, Any], secrets: str) -> list[dict[st
 
 
 def _must_have(groups: Groups, services: Iterable[str], file: str, *names: str) -> None:
-    lacks = {name: found for name, found in profiles.lacking(services, groups).items() if name in names}
+    lacks = {name: found for name, found in profiles.missing_profiles(services, groups).items() if name in names}
     if lacks:
         told, fix = profiles.lacking_text(lacks, file)
         raise WiringError(f"{told}. {fix}")
@@ -200,18 +200,18 @@ def passerelle_communes(communes: Iterable[Mapping[str, Any]], bench: bool = Fal
     """The variable passerelle_communes. A test bench settles nothing with anybody (see `formalities`)."""
     return [
         {key: commune[key] for key in ("slug", "nom", "siren", "services", "territoire", "taille")}
-        | {"courriels": chiefs(commune), "publication": _publication(commune)}
-        | {"formalites": bench or _settled(commune.get("formalites", {}))}
+        | {"courriels": chiefs(commune), "publication": _publication_mode(commune)}
+        | {"formalites": bench or _is_settled(commune.get("formalites", {}))}
         | ({"heberge_par": commune["heberge_par"]} if "heberge_par" in commune else {})
         for commune in communes
     ]
 
 
-def _settled(written: Mapping[str, Any]) -> bool:
+def _is_settled(written: Mapping[str, Any]) -> bool:
     return {key for key, one in written.items() if not formalities.is_to_come(one)} >= formalities.TRANSMISSION.keys()
 
 
-def _publication(commune: Mapping[str, Any]) -> str:
+def _publication_mode(commune: Mapping[str, Any]) -> str:
     """How a commune publishes its acts: on line unless its council chose (CGCT, L2131-1); "" when nothing says."""
     given = commune.get("deliberations")
     return str(given.get("publication", {}).get("mode", "electronique")) if given else ""
@@ -238,7 +238,7 @@ def passerelle_servers(
     asked = {service for commune in communes for service in commune["services"]}
     _must_have(groups, asked, "communes/", *services)
     return [
-        {"service": service, "url": url(hostvars, host), "addresses": [given(hostvars, host, "ansible_host")]}
+        {"service": service, "url": url(hostvars, host), "addresses": [host_variable(hostvars, host, "ansible_host")]}
         for service in services
         for host in groups.get(service, ())
     ]
@@ -250,10 +250,10 @@ def archive_nodes(groups: Groups, hostvars: HostVars) -> list[dict[str, Any]]:
     return [
         {
             "name": host,
-            "address": given(hostvars, host, "ansible_host"),
-            "zone": given(hostvars, host, "creatic_zone"),
+            "address": host_variable(hostvars, host, "ansible_host"),
+            "zone": host_variable(hostvars, host, "creatic_zone"),
             "weight": hostvars[host].get(told["part"], 100),
-            "devices": [device["name"] for device in given(hostvars, host, told["disques"])],
+            "devices": [device["name"] for device in host_variable(hostvars, host, told["disques"])],
         }
         for host in sorted(groups.get("archive_node", ()))
     ]
@@ -289,7 +289,7 @@ def archive_accounts(
             "deposants": [f"Connecteur - {entities.organization(commune)}"[:64].strip()],
         }
         | ({"accord": commune["accord_versement"]} if "accord_versement" in commune else {})
-        | ({"signataire": maire} if (maire := _maire(commune)) else {})
+        | ({"signataire": maire} if (maire := _maire_name(commune)) else {})
         | ({"siren_signataire": commune["siren_commune"]} if "siren_commune" in commune else {})
         | ({"heberge_par": commune["heberge_par"]} if "heberge_par" in commune else {})
         | ({"quota_mo": quotas[commune["slug"]]} if commune["slug"] in quotas else {})
@@ -298,7 +298,7 @@ def archive_accounts(
     return found + [dict(one) for one in partners]
 
 
-def _maire(commune: Mapping[str, Any]) -> str:
+def _maire_name(commune: Mapping[str, Any]) -> str:
     """The maire's name, or an entity's président's, from a file; empty when nothing tells it."""
     identifiant = (
         commune.get("parapheur", {}).get("maire", {}).get("titulaire")
@@ -316,7 +316,7 @@ def signers(groups: Groups, hostvars: HostVars, kind: str) -> list[str]:
         kind: `ca` or `crl`.
     """
     name = profiles.load()["parapheur"].dit[kind]
-    found = [given(hostvars, host, name) for host in groups.get("parapheur", ())]
+    found = [host_variable(hostvars, host, name) for host in groups.get("parapheur", ())]
     return sorted({path for files in found for path in files})
 
 
@@ -372,7 +372,7 @@ def backup_machines(
         if name in quotas:
             machine["quota_mo"] = quotas[name]
         elif name in archives:
-            machine["quota_mo"] = ARCHIVE_QUOTA_MO
+            machine["quota_mo"] = DEFAULT_ARCHIVE_QUOTA_MB
         commune = hostvars[name].get("creatic_commune", {}) if name != CONTROL else {}
         if age := ages.get(commune.get("taille", "")):
             machine["age_max_h"] = age

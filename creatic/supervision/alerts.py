@@ -17,12 +17,12 @@ import yaml
 
 from creatic.supervision import figures
 
-SEEN = "creatic:machine_vue"
+SEEN_MACHINE_SERIES = "creatic:machine_vue"
 """Series of the machines that answered once; one that leaves the inventory leaves it."""
 KEEPS_FIRING = "15m"
 """A figure that is away for a moment (a machine that restarts) does not end its alert."""
-_FILE = Path(__file__).with_name("alerts.yml")
-_PLACE = re.compile(r"\{(\w+)\}")
+_ALERTS_FILE = Path(__file__).with_name("alerts.yml")
+_PLACEHOLDER_PATTERN = re.compile(r"\{(\w+)\}")
 _DURATIONS = (
     (r"^1d 0h.*", "1 jour"),
     (r"^1d ([0-9]+)h.*", "1 jour ${1} h"),
@@ -37,7 +37,7 @@ _TARGET = ("machine", "profil", "commune", "commune_nom")
 # As `answers.line` and `figures.quoted` do.
 _HARMLESS = ' | reReplaceAll `[\\pC\\x{2028}\\x{2029}]` `�` | reReplaceAll `[«»]` `"`'
 _HARMLESS += " | reReplaceAll `^(.{120}).+$` `${1}`"
-_WORDS = {
+_ALERT_VALUE_TEMPLATES = {
     "valeur": '{{ printf "%.0f" $value }}',
     # A date of 1970 is none: what it dates never was.
     "age": f"{{{{ if gt $value 1e9 }}}}{figures.NEVER['age']}{{{{ else }}}}{{{{ {_DURATION} }}}}{{{{ end }}}}",
@@ -76,7 +76,7 @@ class Alert:
         found: dict[str, Any] = {"alert": self.name, "expr": self.expression}
         if self.degree != "temoin":
             found |= {"for": f"{minutes if self.minutes is None else self.minutes}m", "keep_firing_for": KEEPS_FIRING}
-        annotations = {"dit": _templated(self.text), "faire": _templated(self.fix)}
+        annotations = {"dit": _to_prometheus_text(self.text), "faire": _to_prometheus_text(self.fix)}
         return found | {"labels": {"degre": self.degree}, "annotations": annotations}
 
 
@@ -96,10 +96,10 @@ def rules_file(minutes: int) -> dict[str, Any]:
         minutes: how long a fault lasts before it is told.
     """
     up = 'max by (job, instance, machine, profil, commune, commune_nom) (up{job="machines"})'
-    answered = f"({up} == 1) or (last_over_time({SEEN}[2d]) and on (machine) {up})"
+    answered = f"({up} == 1) or (last_over_time({SEEN_MACHINE_SERIES}[2d]) and on (machine) {up})"
     return {
         "groups": [
-            {"name": "machines", "interval": "5m", "rules": [{"record": SEEN, "expr": answered}]},
+            {"name": "machines", "interval": "5m", "rules": [{"record": SEEN_MACHINE_SERIES, "expr": answered}]},
             {"name": "alertes", "rules": [one.rule(minutes) for one in alerts()]},
         ]
     }
@@ -115,7 +115,7 @@ def expression(rule: figures.Rule) -> str:
     Raises:
         ValueError: its condition is none.
     """
-    own = [*_TARGET, *(name for name in _made(rule.name).labels if name not in _TARGET)]
+    own = [*_TARGET, *(name for name in _find_made(rule.name).labels if name not in _TARGET)]
     most, least = (f"{word} by ({', '.join(own)})" for word in ("max", "min"))
     one = selector(rule.name, rule.labels)
     if rule.condition == "monte":
@@ -144,13 +144,13 @@ def selector(name: str, labels: Mapping[str, str] | None = None) -> str:
     Args:
         labels: what it bears.
     """
-    profiles = "|".join(sorted(_made(name).profiles))
+    profiles = "|".join(sorted(_find_made(name).profiles))
     pairs = [f'{label}="{text}"' for label, text in (labels or {}).items()] + [f'profil=~"{profiles}"'] * bool(profiles)
     return f"{name}{{{', '.join(pairs)}}}" if pairs else name
 
 
-def _made(name: str) -> figures.Made:
-    return figures.made().get(name, figures.Made())
+def _find_made(name: str) -> figures.FigureSpec:
+    return figures.figure_specs().get(name, figures.FigureSpec())
 
 
 def _of_figures() -> Iterator[Alert]:
@@ -167,13 +167,15 @@ def _of_figures() -> Iterator[Alert]:
 
 
 def _of_series() -> Iterator[Alert]:
-    for one in yaml.safe_load(_FILE.read_text(encoding="utf-8"))["alertes"]:
+    for one in yaml.safe_load(_ALERTS_FILE.read_text(encoding="utf-8"))["alertes"]:
         if "{" in one["faire"]:
             raise ValueError(f"alerts.yml, {one['nom']} : « {one['faire']} » a une place ; elle va dans « dit »")
         degree = "temoin" if one.get("temoin") else "grave" if one.get("grave") else "surveiller"
         yield Alert(one["nom"], one["si"], one["dit"], one["faire"], degree, one.get("pendant"))
 
 
-def _templated(text: str) -> str:
+def _to_prometheus_text(text: str) -> str:
     """A text as Prometheus fills it; a label is quoted as `figures.quoted` does, whatever the machine put there."""
-    return _PLACE.sub(lambda found: _WORDS.get(found[1], f"« {{{{ $labels.{found[1]}{_HARMLESS} }}}} »"), text)
+    return _PLACEHOLDER_PATTERN.sub(
+        lambda found: _ALERT_VALUE_TEMPLATES.get(found[1], f"« {{{{ $labels.{found[1]}{_HARMLESS} }}}} »"), text
+    )

@@ -18,8 +18,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.harmless import line
 
 NEVER = {"age": "le début", "quand": "jamais"}
 """What is said of what never was, by place: « depuis le début », « dernier audit : jamais »."""
-_LINE = re.compile(r"([A-Za-z_:][A-Za-z0-9_:]*)(?:\{(.*)\})? ([^ ]+)(?: [0-9]+)?")
-_LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"(?:,|$)')
+_FIGURE_LINE = re.compile(r"([A-Za-z_:][A-Za-z0-9_:]*)(?:\{(.*)\})? ([^ ]+)(?: [0-9]+)?")
+_FIGURE_LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"(?:,|$)')
 _CONDITION = re.compile(r"(sur|sous|egal|age|reste) ([0-9.]+)|part ([0-9.]+) de (\w+)|(age_de) (\w+)|(monte)")
 Labels = tuple[tuple[str, str], ...]
 
@@ -39,7 +39,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Made:
+class FigureSpec:
     """Whose a figure is: a line of « mesures » in rules.yml.
 
     Attributes:
@@ -94,21 +94,21 @@ class Rule:
             return None
         if share:
             other = others.get((whole, figure.labels), 0)
-            return _shown(100 * value / other) if other and value > float(share) * other else None
+            return _format_values(100 * value / other) if other and value > float(share) * other else None
         if rises:
             more = value - (before if before is not None else value)
-            return _shown(more) if more > 0 else None
+            return _format_values(more) if more > 0 else None
         if word == "reste":
             left = value - now
-            return {**_shown(value), "reste": span(max(left, 0))} if left < float(bound) else None
+            return {**_format_values(value), "reste": span(max(left, 0))} if left < float(bound) else None
         if word == "age" or limit:
             most = float(bound) if bound else others.get((limit, figure.labels), math.inf)
             since = now - value
             said = {"age": span(since), "quand": f"il y a {span(since)}"} if value else NEVER
-            shown = {**_shown(value), **said}
+            shown = {**_format_values(value), **said}
             return shown if since > most else None
         held = {"sur": value > float(bound), "sous": value < float(bound), "egal": value == float(bound)}[word]
-        return {**_shown(value), "duree": span(max(value, 0))} if held else None
+        return {**_format_values(value), "duree": span(max(value, 0))} if held else None
 
 
 def span(seconds: float) -> str:
@@ -119,40 +119,42 @@ def span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _shown(value: float) -> dict[str, str]:
+def _format_values(value: float) -> dict[str, str]:
     return {"valeur": f"{value:.0f}" if abs(value) < 1e15 else "?"}
 
 
 def parse(text: str) -> Iterator[Figure]:
     """Read figures; a line that is none is left out, so that it keeps no other."""
     for line in text.split("\n"):  # what else ends a line elsewhere is in a label, whose end it is not
-        found = _LINE.fullmatch(line)
+        found = _FIGURE_LINE.fullmatch(line)
         if not found:
             continue
         try:
             value = float(found[3])
         except ValueError:
             continue
-        pairs = [(one[1], one[2].replace('\\"', '"').replace("\\\\", "\\")) for one in _LABEL.finditer(found[2] or "")]
+        pairs = [
+            (one[1], one[2].replace('\\"', '"').replace("\\\\", "\\")) for one in _FIGURE_LABEL.finditer(found[2] or "")
+        ]
         if math.isfinite(value):
             yield Figure(found[1], tuple(sorted(pairs)), value)
 
 
 @cache
-def _read() -> Any:
+def _read_rules_file() -> Any:
     return yaml.safe_load(Path(__file__).with_name("rules.yml").read_text(encoding="utf-8"))
 
 
 @cache
-def made() -> Mapping[str, Made]:
+def figure_specs() -> Mapping[str, FigureSpec]:
     """Whose each figure is; one that is not there is nobody's."""
     return {
-        name: Made(frozenset(one.get("par", ())), tuple(one.get("etiquettes", ())))
-        for name, one in _read()["mesures"].items()
+        name: FigureSpec(frozenset(one.get("par", ())), tuple(one.get("etiquettes", ())))
+        for name, one in _read_rules_file()["mesures"].items()
     }
 
 
-def of(profile: str, told: Iterable[Figure]) -> Iterator[Figure]:
+def allowed_figures(profile: str, told: Iterable[Figure]) -> Iterator[Figure]:
     """What a machine of a profile may tell, of what it told: figures that it makes, with their own labels, each once.
 
     Args:
@@ -160,7 +162,7 @@ def of(profile: str, told: Iterable[Figure]) -> Iterator[Figure]:
     """
     seen = set()
     for one in told:
-        if (whose := made().get(one.name)) and whose.by(profile):
+        if (whose := figure_specs().get(one.name)) and whose.by(profile):
             kept = Figure(one.name, tuple(pair for pair in one.labels if pair[0] in whose.labels), one.value)
             if kept not in seen:
                 seen.add(kept)
@@ -174,14 +176,14 @@ def rules() -> tuple[Rule, ...]:
     Raises:
         ValueError: what is to be done has a place, where a machine's word would be in a command; a figure is nobody's.
     """
-    for one in _read()["regles"]:
+    for one in _read_rules_file()["regles"]:
         if "{" in one["faire"]:
             raise ValueError(f"rules.yml, {one['mesure']} : « {one['faire']} » a une place ; elle va dans « dit »")
         name, found = one["mesure"], _CONDITION.fullmatch(one["si"])
         beside = [other for other in (found[4], found[6]) if other] if found else []
-        if lacking := [each for each in (name, *beside) if each not in made()]:
+        if lacking := [each for each in (name, *beside) if each not in figure_specs()]:
             raise ValueError(f"rules.yml, {name} : {lacking[0]} n'est pas dans « mesures »")
-        if any({*one.get("etiquettes", {})} - {*made()[each].labels} for each in (name, *beside)):
+        if any({*one.get("etiquettes", {})} - {*figure_specs()[each].labels} for each in (name, *beside)):
             raise ValueError(f"rules.yml, {name} : ses étiquettes ne sont pas toutes dans « mesures »")
     return tuple(
         Rule(
@@ -193,7 +195,7 @@ def rules() -> tuple[Rule, ...]:
             one.get("grave", False),
             one.get("sauf_zero", False),
         )
-        for one in _read()["regles"]
+        for one in _read_rules_file()["regles"]
     )
 
 
@@ -215,7 +217,7 @@ def judge(figures: Iterable[Figure], before: Mapping[str, float], now: float) ->
             if rule.labels.items() <= labels.items():
                 words = rule.holds(figure, others, before.get(figure.key), now)
                 if words is not None:
-                    told = _fill(rule.text, {name: quoted(text) for name, text in labels.items()} | words)
+                    told = _fill_text(rule.text, {name: quoted(text) for name, text in labels.items()} | words)
                     if "entite" in labels:  # of a CCAS…, by the connector of its commune
                         told = f"{told} ({quoted(labels['entite'])})"
                     yield rule.grave, told, rule.fix
@@ -237,7 +239,7 @@ class _Words(string.Formatter):
         return kwargs.get(field_name, "—"), field_name
 
 
-def _fill(text: str, words: Mapping[str, str]) -> str:
+def _fill_text(text: str, words: Mapping[str, str]) -> str:
     return _Words().vformat(text, (), words)
 
 

@@ -29,11 +29,11 @@ from creatic.evidence import store
 
 FOLDER = "journaux"
 PROGRAM = "/usr/bin/creatic-journaux"
-_MOST = 400
-_NUMBERS = 10**15  # beyond, no day nor disk has so many
-_LARGEST = 64 << 20
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_FILE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\.log\.gz")
+_MAX_MANIFESTS_PER_ANSWER = 400
+_MAX_MANIFEST_NUMBER = 10**15  # beyond, no day nor disk has so many
+_MAX_MANIFESTS_LENGTH = 64 << 20
+_MANIFEST_DIGEST_PATTERN = re.compile(r"[0-9a-f]{64}")
+_JOURNAL_FILE_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\.log\.gz")
 
 
 class JournalError(CreaticError, cause="journal"):
@@ -45,7 +45,7 @@ def sealed_today(home: Path) -> bool:
     return any(run.name[:10] == now().date().isoformat() for run in store.runs(home / FOLDER))
 
 
-def keep(home: Path, operator: str, ask: Callable[[int], str]) -> tuple[Path, str, bool] | None:
+def seal_manifests(home: Path, operator: str, ask: Callable[[int], str]) -> tuple[Path, str, bool] | None:
     """Seal the manifests that no record has yet.
 
     Args:
@@ -64,19 +64,19 @@ def keep(home: Path, operator: str, ask: Callable[[int], str]) -> tuple[Path, st
     if not store.can_sign(home):
         return None
     with store.opened(home, FOLDER, operator) as run, store.closing(home / FOLDER) as finished:
-        last = _last(finished)
-        told = _manifests(ask(last["numero"] - 1 if last else 0))
+        last = _last_sealed(finished)
+        told = _parse_manifests(ask(last["numero"] - 1 if last else 0))
         # The one that was sealed last is asked for again: it must be there as it was.
         follows = last is None or (bool(told) and told[0][1] == last["sha256"])
         if not follows:
-            told = _manifests(ask(0))
+            told = _parse_manifests(ask(0))
         new = told[1:] if last and follows else told
         _check_chain(told)
         if not new and follows:
             return None
         for manifest, _digest, text in new:
             (run.staging / f"manifeste-{manifest['numero']}.json").write_text(text, encoding="utf-8")
-        summaries = [_summary(manifest, digest) for manifest, digest, _text in new]
+        summaries = [_summarize_manifest(manifest, digest) for manifest, digest, _text in new]
         record = {"rupture": not follows, "manifestes": summaries}
         return *run.publish(finished, record, "journaux.html.j2"), not follows
 
@@ -91,7 +91,7 @@ def differences(home: Path, text: str) -> list[str]:
     Raises:
         JournalError: it is no answer of that program.
     """
-    found = _answer(text, "{")
+    found = _parse_answer(text, "{")
     try:
         there = {int(one["numero"]): str(one["sha256"]) for one in found["manifestes"]}
         told = [str(one)[:300] for one in found["fautes"]][:1000]
@@ -116,47 +116,53 @@ def _since_rupture(finished: list[Path]) -> Iterator[dict[str, Any]]:
     yield from kept
 
 
-def _last(finished: list[Path]) -> dict[str, Any] | None:
+def _last_sealed(finished: list[Path]) -> dict[str, Any] | None:
     known = list(_since_rupture(finished))
     return known[-1] if known else None
 
 
-def _answer(text: str, opening: str) -> Any:
+def _parse_answer(text: str, opening: str) -> Any:
     """The JSON of an answer; Ansible's own words may stand before."""
-    if len(text) > _LARGEST:
+    if len(text) > _MAX_MANIFESTS_LENGTH:
         raise JournalError("le collecteur répond démesurément : regardez ce qu'il est devenu")
     lines = [line for line in text.splitlines() if line.startswith(opening) and not line.startswith("[WARNING")]
     try:
-        return answers.said(lines[-1])
+        return answers.parse_json_output(lines[-1])
     except (IndexError, ValueError):
         raise JournalError("le collecteur ne répond pas comme attendu : fab serveurs supervision") from None
 
 
-def _manifests(text: str) -> list[tuple[dict[str, Any], str, str]]:
+def _parse_manifests(text: str) -> list[tuple[dict[str, Any], str, str]]:
     """Manifests, each with its digest and its own text."""
-    listed = _answer(text, "[")
-    if not isinstance(listed, list) or len(listed) > _MOST:
+    listed = _parse_answer(text, "[")
+    if not isinstance(listed, list) or len(listed) > _MAX_MANIFESTS_PER_ANSWER:
         raise JournalError("le collecteur ne donne pas une liste de jours scellés : fab serveurs supervision")
     found = []
     for one in listed:
         try:
-            manifest = answers.said(one)
-            _check(manifest)
+            manifest = answers.parse_json_output(one)
+            _check_manifest(manifest)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise JournalError(f"un manifeste du collecteur n'en est pas un ({error}) : rien n'est scellé") from None
         found.append((manifest, hashlib.sha256(one.encode()).hexdigest(), one))
     return found
 
 
-def _check(manifest: dict[str, Any]) -> None:
+def _check_manifest(manifest: dict[str, Any]) -> None:
     day, before = date.fromisoformat(manifest["jour"]), manifest["precedent"]
-    if not isinstance(manifest["numero"], int) or not 0 < manifest["numero"] < _NUMBERS:
+    if not isinstance(manifest["numero"], int) or not 0 < manifest["numero"] < _MAX_MANIFEST_NUMBER:
         raise ValueError(f"numéro du {day}")
-    if before is not None and not _DIGEST.fullmatch(before["sha256"]):
+    if before is not None and not _MANIFEST_DIGEST_PATTERN.fullmatch(before["sha256"]):
         raise ValueError(f"jour précédent du {day}")
     for file in manifest["fichiers"]:
-        counts = all(isinstance(file[name], int) and 0 <= file[name] < _NUMBERS for name in ("octets", "lignes"))
-        if not (_FILE.fullmatch(file["nom"]) and _DIGEST.fullmatch(file["sha256"]) and counts):
+        counts = all(
+            isinstance(file[name], int) and 0 <= file[name] < _MAX_MANIFEST_NUMBER for name in ("octets", "lignes")
+        )
+        if not (
+            _JOURNAL_FILE_PATTERN.fullmatch(file["nom"])
+            and _MANIFEST_DIGEST_PATTERN.fullmatch(file["sha256"])
+            and counts
+        ):
             raise ValueError(f"fichier du {day}")
 
 
@@ -169,7 +175,7 @@ def _check_chain(told: list[tuple[dict[str, Any], str, str]]) -> None:
             )
 
 
-def _summary(manifest: Mapping[str, Any], digest: str) -> dict[str, Any]:
+def _summarize_manifest(manifest: Mapping[str, Any], digest: str) -> dict[str, Any]:
     files = manifest["fichiers"]
     counts = {name: sum(file[name] for file in files) for name in ("lignes", "octets")}
     return {"numero": manifest["numero"], "jour": manifest["jour"], "sha256": digest, "machines": len(files)} | counts

@@ -15,8 +15,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import answ
 LONGEST = dt.timedelta(days=30)
 """A fault that nobody is told of for longer would be forgotten."""
 _AMTOOL = ["amtool", "--alertmanager.url=http://127.0.0.1:9093"]
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_UNITS = {"j": 1440, "h": 60, "min": 1}
+_SILENCE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MINUTES_BY_UNIT = {"j": 1440, "h": 60, "min": 1}
 
 
 class SilenceError(CreaticError, cause="silence"):
@@ -32,13 +32,13 @@ def minutes(text: str) -> int:
     found = re.fullmatch(r"([1-9][0-9]{0,5})(j|h|min)", text.strip().lower())
     if not found:
         raise SilenceError(f"--duree : « {text} » n'est pas une durée ; attendu : 4h, 90min, 2j")
-    total = int(found[1]) * _UNITS[found[2]]
+    total = int(found[1]) * _MINUTES_BY_UNIT[found[2]]
     if total > LONGEST // dt.timedelta(minutes=1):
         raise SilenceError(f"--duree : « {text} » refusé ; un silence dure {LONGEST.days} jours au plus")
     return total
 
 
-def made(
+def silence_command(
     target: str, lasting: str, reason: str, author: str, communes: Container[str], machines: Container[str]
 ) -> list[str]:
     """The command that silences a commune or a machine, on the supervision.
@@ -74,12 +74,12 @@ def ended(silence: str) -> list[str]:
     Raises:
         SilenceError: this is no identifier of a silence.
     """
-    if not _ID.fullmatch(silence):
+    if not _SILENCE_ID.fullmatch(silence):
         raise SilenceError(f"« {silence} » n'est pas l'identifiant d'un silence : fab supervision.silences les montre")
     return [*_AMTOOL, "silence", "expire", silence]
 
 
-def listed() -> list[str]:
+def list_command() -> list[str]:
     """The command that lists silences."""
     return [*_AMTOOL, "silence", "query", "--output=json"]
 
@@ -95,10 +95,10 @@ def rows(text: str) -> Iterator[tuple[str, str, str, str, str]]:
     """
     start = text.find("[")
     try:
-        found = answers.said(text[start:]) if start >= 0 else None
+        found = answers.parse_json_output(text[start:]) if start >= 0 else None
         known = sorted(found or (), key=lambda one: str(one["endsAt"]))
         yield from [
-            (one["id"], _whom(one["matchers"]), _local(one["endsAt"]), one["createdBy"], one["comment"])
+            (one["id"], _silenced_target(one["matchers"]), _local_time(one["endsAt"]), one["createdBy"], one["comment"])
             for one in known
         ]
     except (ValueError, KeyError, TypeError):
@@ -107,9 +107,9 @@ def rows(text: str) -> Iterator[tuple[str, str, str, str, str]]:
         raise SilenceError("la supervision ne répond pas, ou n'est pas déployée : fab serveurs supervision")
 
 
-def _whom(matchers: Sequence[Any]) -> str:
+def _silenced_target(matchers: Sequence[Any]) -> str:
     return ", ".join(f"{one['name']} {one['value']}" for one in matchers)
 
 
-def _local(moment: str) -> str:
+def _local_time(moment: str) -> str:
     return dt.datetime.fromisoformat(moment).astimezone().strftime("%d/%m/%Y %H:%M")

@@ -12,7 +12,7 @@ from typing import Any
 
 from creatic.registry import profiles
 from creatic.registry.groupement import OUTGOING
-from creatic.registry.wiring import Groups, HostVars, given, url
+from creatic.registry.wiring import Groups, HostVars, host_variable, url
 from creatic.supervision import figures
 
 GROUP = "supervision"
@@ -20,11 +20,11 @@ PORT = 9100
 PROBES = 9115
 """Where the blackbox exporter listens, on the supervision's own loopback (role supervision)."""
 _PKI = "/etc/creatic/pki"
-_OWN = ("__name__", "job", "instance", "machine", "profil")
-_COMMUNE = ("commune", "commune_nom")
+_BASE_LABELS = ("__name__", "job", "instance", "machine", "profil")
+_COMMUNE_LABELS = ("commune", "commune_nom")
 _SAMPLES = {"backup_server": 30_000, "archive_gateway": 10_000, "supervision": 3000, "tdt_connector": 1000}
 """Of those that tell of others: each client of backups, account of the archives, drill, entity that a commune hosts."""
-_SAMPLES_OF_ITS_OWN = 300
+_MAX_DEFAULT_SAMPLES = 300
 
 
 def readers(groups: Groups, hostvars: HostVars) -> list[dict[str, str]]:
@@ -37,7 +37,7 @@ def readers(groups: Groups, hostvars: HostVars) -> list[dict[str, str]]:
         WiringError: one has no address.
     """
     return [
-        {"nom": certified(host), "adresse": given(hostvars, host, "ansible_host")}
+        {"nom": certified(host), "adresse": host_variable(hostvars, host, "ansible_host")}
         for host in sorted(groups.get(GROUP, ()))
     ]
 
@@ -57,12 +57,12 @@ def scrapes(groups: Groups, hostvars: HostVars) -> dict[str, Any]:
     Raises:
         WiringError: a machine has no address.
     """
-    watched = sorted({*_watched(groups, hostvars)} - {*groups.get(OUTGOING, ())})
+    watched = sorted({*_watched_hosts(groups, hostvars)} - {*groups.get(OUTGOING, ())})
     shown = [host for host in watched if hostvars[host].get("base_pages")]
     return {
         "scrape_configs": [
-            *(_scrape(host, hostvars) for host in watched),
-            *(_page(host, hostvars) for host in shown),
+            *(_scrape_machine(host, hostvars) for host in watched),
+            *(_scrape_page(host, hostvars) for host in shown),
         ]
     }
 
@@ -73,14 +73,14 @@ def senders(groups: Groups, hostvars: HostVars) -> dict[str, dict[str, str]]:
     Those that nobody reaches are among them, for they call; PCs are not, which people switch off.
     """
     found = {}
-    for host in sorted(_watched(groups, hostvars)):
+    for host in sorted(_watched_hosts(groups, hostvars)):
         if hostvars[host]["creatic_profil"] != "commune_pc":
             commune = hostvars[host].get("creatic_commune", {})
             found[certified(host)] = {"commune": commune["slug"], "commune_nom": commune["nom"]} if commune else {}
     return found
 
 
-def _watched(groups: Groups, hostvars: HostVars) -> Iterator[str]:
+def _watched_hosts(groups: Groups, hostvars: HostVars) -> Iterator[str]:
     for name, profile in profiles.load().items():
         if not profile.banc:
             for host in groups.get(name, ()):
@@ -89,10 +89,10 @@ def _watched(groups: Groups, hostvars: HostVars) -> Iterator[str]:
                     yield host
 
 
-def _scrape(host: str, hostvars: HostVars) -> dict[str, Any]:
+def _scrape_machine(host: str, hostvars: HostVars) -> dict[str, Any]:
     told = hostvars[host]
     commune = told.get("creatic_commune", {})
-    address = given(hostvars, host, "ansible_host")
+    address = host_variable(hostvars, host, "ansible_host")
     labels = {"job": "machines", "instance": host, "machine": host, "profil": told["creatic_profil"]}
     if commune:
         labels |= {"commune": commune["slug"], "commune_nom": commune["nom"]}
@@ -108,12 +108,14 @@ def _scrape(host: str, hostvars: HostVars) -> dict[str, Any]:
         "static_configs": [
             {"targets": [f"[{address}]:{PORT}" if ":" in address else f"{address}:{PORT}"], "labels": labels}
         ],
-        "sample_limit": _SAMPLES.get(told["creatic_profil"], _SAMPLES_OF_ITS_OWN),
-        "metric_relabel_configs": _kept(told["creatic_profil"], {*_OWN, *(_COMMUNE if commune else ())}),
+        "sample_limit": _SAMPLES.get(told["creatic_profil"], _MAX_DEFAULT_SAMPLES),
+        "metric_relabel_configs": _relabel_rules(
+            told["creatic_profil"], {*_BASE_LABELS, *(_COMMUNE_LABELS if commune else ())}
+        ),
     }
 
 
-def _kept(profile: str, given: set[str]) -> list[dict[str, Any]]:
+def _relabel_rules(profile: str, given: set[str]) -> list[dict[str, Any]]:
     """What is taken of what a machine tells: figures that its profile makes, with the labels that are theirs.
 
     Two samples that are one once other labels are gone are told once (Prometheus drops the second).
@@ -121,7 +123,7 @@ def _kept(profile: str, given: set[str]) -> list[dict[str, Any]]:
     Args:
         given: labels that the inventory gives.
     """
-    mine = {name: one for name, one in figures.made().items() if one.by(profile)}
+    mine = {name: one for name, one in figures.figure_specs().items() if one.by(profile)}
     labels = given.union(*(one.labels for one in mine.values()))
     return [
         {"source_labels": ["__name__"], "regex": "|".join(sorted(mine)), "action": "keep"},
@@ -129,10 +131,10 @@ def _kept(profile: str, given: set[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _page(host: str, hostvars: HostVars) -> dict[str, Any]:
+def _scrape_page(host: str, hostvars: HostVars) -> dict[str, Any]:
     """What a client of a server sees: whether it answers over TLS, under its name, with a certificate that is known."""
     told = hostvars[host]
-    address, shown = given(hostvars, host, "ansible_host"), url(hostvars, host)
+    address, shown = host_variable(hostvars, host, "ansible_host"), url(hostvars, host)
     labels = {"job": "pages", "instance": shown, "machine": host, "profil": told["creatic_profil"]}
     return {
         "job_name": f"{host} page",

@@ -22,12 +22,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sae import export, ocfl, rights, transfer
 from sae.config import Limits
-from sae.elimination import Refused
+from sae.elimination import OperationRefusedError
 from sae.journal import timestamp
 from sae.signature import SignatureError, verify
 from sae.versement import aip, bagit, container, formats, seda
 from sae.versement.description import compare
-from sae.versement.refusal import Refusal
+from sae.versement.refusal import SipRefusedError
 
 from testbed.sae import AGENCY, FILES, PDF, FakeClamd, Gateway, bag, manifest, sip, tar, zipped
 from tests.fuzz.spoilt import DER, XML, asked, bent, refuses, spoilt
@@ -65,7 +65,7 @@ CONTAINERS = [sip(), tar(bag()), zipped({"manifest.xml": manifest(), **FILES}), 
 
 @given(package=spoilt(CONTAINERS))
 def test_containers(package: bytes) -> None:
-    refuses(lambda: read_whole(package), Refusal)
+    refuses(lambda: read_whole(package), SipRefusedError)
 
 
 NAMED = ["manifest.xml", "bagit.txt", "a/bagit.txt", "data/é", "a", "A", "a/", "a/b", "a//b", "./a", ".", "..", "/"]
@@ -89,7 +89,7 @@ def test_tars_of_other_writers(entries: list[tuple[str, bytes, bytes, int]], for
         info.type, info.linkname = kind, name
         info.size = size if kind == b"Z" else len(content)
         package += info.tobuf(form, encoding, "replace") + content.ljust(512, b"\0")
-    refuses(lambda: read_whole(package + bytes(1024)), Refusal)
+    refuses(lambda: read_whole(package + bytes(1024)), SipRefusedError)
 
 
 @given(
@@ -107,7 +107,7 @@ def test_zips_of_other_writers(entries: list[tuple[str, bytes, int]], method: in
             archive.writestr(info, content)
         for info in archive.infolist():
             info.flag_bits, info.extract_version = bits, version
-    refuses(lambda: read_whole(buffer.getvalue()), Refusal)
+    refuses(lambda: read_whole(buffer.getvalue()), SipRefusedError)
 
 
 @given(text=spoilt([manifest(), manifest(FILES, message="é" * 30)], XML))
@@ -115,8 +115,8 @@ def test_manifests(text: bytes) -> None:
     with scratch() as folder:
         path = folder / "manifest.xml"
         path.write_bytes(text)
-        refuses(lambda: seda.read(path, "", SMALL.manifest, AGENCY), Refusal)
-        refuses(lambda: seda.asked(path, SMALL.manifest))
+        refuses(lambda: seda.read(path, "", SMALL.manifest, AGENCY), SipRefusedError)
+        refuses(lambda: seda.read_transfer_identity(path, SMALL.manifest))
         refuses(lambda: rights.declared([text]), ValueError)
 
 
@@ -142,7 +142,7 @@ def test_tags_of_bags(name: str, data: Any) -> None:
     entries[name] = data.draw(spoilt([entries[one] for one in TAGS], FIELDS))
     lines = [f"{hashlib.sha512(entries[one]).hexdigest()}  {one}\n" for one in TAGS]
     entries["tagmanifest-sha512.txt"] = "".join(lines).encode()
-    refuses(lambda: read_whole(tar(entries)), Refusal)
+    refuses(lambda: read_whole(tar(entries)), SipRefusedError)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def test_formats(content: bytes) -> None:
     with scratch() as folder:
         (folder / "x").write_bytes(content)
         member = container.Member("x", folder / "x", len(content), "")
-        refuses(lambda: formats.identify([member], frozenset(), []), Refusal)
+        refuses(lambda: formats.identify([member], frozenset(), []), SipRefusedError)
 
 
 def written(folder: Path) -> dict[str, Any]:
@@ -205,7 +205,7 @@ def test_inventories(data: Any) -> None:
             (folder / "objet" / place / "inventory.json").write_bytes(text)
             noted = f"{hashlib.sha512(text).hexdigest()}  inventory.json\n"
             (folder / "objet" / place / "inventory.json.sha512").write_text(noted)
-        refuses(lambda: export.check(folder / "objet"), export.Damaged)
+        refuses(lambda: export.check(folder / "objet"), export.DamagedArchiveError)
 
 
 @given(data=st.data())
@@ -234,7 +234,7 @@ def test_objects_with_odd_files(data: Any) -> None:
                     os.mkfifo(path)
                 case "gone" if place != top:
                     shutil.rmtree(place)
-        refuses(lambda: export.check(top), export.Damaged)
+        refuses(lambda: export.check(top), export.DamagedArchiveError)
         assert all(str(fault).encode("utf-8") for fault in ocfl.faults(top)[1])
 
 
@@ -246,7 +246,7 @@ REPLY = seda.reply(
 
 @given(text=spoilt([REPLY], XML))
 def test_replies_of_archive_services(text: bytes) -> None:
-    refuses(lambda: transfer._reply(text), Refused)
+    refuses(lambda: transfer._parse_reply(text), OperationRefusedError)
 
 
 @given(text=st.text(max_size=40))

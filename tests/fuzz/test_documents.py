@@ -15,7 +15,7 @@ from reportlab.pdfgen import canvas
 from signature_actes import door, files, pes, qualified
 from signature_actes.check import check_pdf
 from signature_actes.person import Person
-from signature_actes.refusal import Refusal
+from signature_actes.refusal import DocumentRefusedError
 
 from apps.signature.tests.conftest import SIREN, Issuer
 from apps.signature.tests.test_sameness import sign
@@ -59,9 +59,9 @@ def test_documents_at_the_door(content: bytes) -> None:
     with scratch() as folder:
         path = folder / "acte.pdf"
         path.write_bytes(content)
-        refuses(lambda: opened(path), Refusal)
-        refuses(lambda: asyncio.run(qualified.signatures(path)), Refusal)
-        refuses(lambda: door.admit(path, folder / "admis.pdf"), Refusal)
+        refuses(lambda: opened(path), DocumentRefusedError)
+        refuses(lambda: asyncio.run(qualified.signatures(path)), DocumentRefusedError)
+        refuses(lambda: door.admit(path, folder / "admis.pdf"), DocumentRefusedError)
 
 
 @given(content=spoilt([helios.flow(root="F1"), helios.flow(pj="AAAA")], words.XML))
@@ -69,7 +69,7 @@ def test_flows_to_be_signed(content: bytes) -> None:
     with scratch() as folder:
         path = folder / "flux.xml"
         path.write_bytes(content)
-        refuses(lambda: pes.unsigned(path), Refusal)
+        refuses(lambda: pes.unsigned(path), DocumentRefusedError)
 
 
 OFFICE = [
@@ -80,9 +80,9 @@ OFFICE = [
 
 @given(content=spoilt([*DOCUMENTS, *OFFICE], words.PDF))
 def test_files_of_the_site(content: bytes) -> None:
-    refuses(lambda: hidden.revealed(content), hidden.Unfit)
-    refuses(lambda: hidden.for_everybody(content), hidden.Unfit)
-    refuses(lambda: hidden.occulted(DOCUMENTS[0], content), hidden.Unfit)
+    refuses(lambda: hidden.revealed(content), hidden.UnfitDocumentError)
+    refuses(lambda: hidden.for_everybody(content), hidden.UnfitDocumentError)
+    refuses(lambda: hidden.occulted(DOCUMENTS[0], content), hidden.UnfitDocumentError)
     refuses(lambda: pieces.judged(content))
 
 
@@ -104,5 +104,5 @@ def test_signed_documents_that_come_back(data: st.DataObject, signed: tuple[Issu
         given_to_sign, back = folder / "acte.pdf", folder / "signe.pdf"
         given_to_sign.write_bytes(DOCUMENTS[0])
         back.write_bytes(data.draw(spoilt([good, *DOCUMENTS], (*words.PDF, *words.DER))))
-        refuses(lambda: asyncio.run(check_pdf(back, who, issuer.trust, given_to_sign)), Refusal)
-        refuses(lambda: asyncio.run(check_pdf(back, who, issuer.trust)), Refusal)
+        refuses(lambda: asyncio.run(check_pdf(back, who, issuer.trust, given_to_sign)), DocumentRefusedError)
+        refuses(lambda: asyncio.run(check_pdf(back, who, issuer.trust)), DocumentRefusedError)

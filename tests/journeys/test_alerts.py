@@ -123,7 +123,7 @@ HEARD = (
 # As the gateway itself would: the archive is to be kept for a day.
 DELETES = """
 import hashlib, io, time
-from sae.store import Retained
+from sae.store import ObjectRetainedError
 data = b"alertes"
 name = str(time.time())
 said = {"size": len(data), "sha512": hashlib.sha512(data).hexdigest(), "retain_until": int(time.time()) + 86400}
@@ -131,7 +131,7 @@ store.put("sae", "alertes", name, io.BytesIO(data), **said)
 try:
     store.delete("sae", "alertes", name)
     result = ""
-except Retained as error:
+except ObjectRetainedError as error:
     result = str(error)
 """
 

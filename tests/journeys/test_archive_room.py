@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sae.store import Retained
+from sae.store import ObjectRetainedError
 
 from testbed.archive_room import (
     ACCOUNT,
@@ -363,7 +363,7 @@ def test_a_node_back_after_days_does_not_bring_back_what_was_eliminated(client: 
             client.store.delete(ACCOUNT, client.container, "a-eliminer")
             return True
 
-        wait_for(eliminated, "la date à laquelle l'archive s'élimine", every=1, despite=(Retained,))
+        wait_for(eliminated, "la date à laquelle l'archive s'élimine", every=1, despite=(ObjectRetainedError,))
         # Beyond the year during which the others remember, it must not even start.
         node("sae3", "touch -d '-400 days' /var/lib/creatic-archive/vu; systemctl stop creatic-archive-absence")
         started = node("sae3", f"systemctl start {ENABLED} 2>/dev/null; systemctl is-active {ENABLED} || true").split()
@@ -445,7 +445,7 @@ def test_a_wrong_clock_is_told_and_eliminates_nothing(client: Client, certificat
             lambda: f"l'horloge de sae3 parmi les défauts, il y a {faults()}",
         )
         # Its date has passed for that node alone.
-        with pytest.raises(Retained, match="date de fin de conservation n'est pas atteinte"):
+        with pytest.raises(ObjectRetainedError, match="date de fin de conservation n'est pas atteinte"):
             connect(certificate, "sae3").delete(ACCOUNT, client.container, "avant")
         client.check("avant")
         client.put("pendant", os.urandom(20_000))

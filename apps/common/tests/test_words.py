@@ -78,7 +78,7 @@ def test_a_place_is_below_the_folder_that_the_configuration_names() -> None:
     "said",
     [
         "from creatic_agent.french import speak; speak(); print(name)",
-        "from signature_actes import cli; sys.exit(cli._told(lambda: print(name) or 0))",
+        "from signature_actes import cli; sys.exit(cli._run_command(lambda: print(name) or 0))",
     ],
 )
 def test_a_name_that_is_not_utf_8_ends_no_command(said: str) -> None:

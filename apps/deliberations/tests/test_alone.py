@@ -54,14 +54,14 @@ def convening(monkeypatch: pytest.MonkeyPatch) -> Any:
     mail = {"version": 1, "objet": "", "texte": "", "pieces": (), "le": "2026-11-30T08:00:00+00:00"}
     monkeypatch.setattr(found, "commune_of", commune_of)
     monkeypatch.setattr(found, "mails", lambda meeting: (mail,))
-    monkeypatch.setattr(found, "_left", lambda meeting, mail: meeting.moment() and [{"elu": "Anne Petit"}])
+    monkeypatch.setattr(found, "_unsent_members", lambda meeting, mail: meeting.moment() and [{"elu": "Anne Petit"}])
     monkeypatch.setattr(found, "sendings", lambda meeting: [])
     return found
 
 
 def waiting(found: Any, patch: pytest.MonkeyPatch, meetings: list[Meeting]) -> None:
     patch.setattr(found, "folders", lambda: iter([meetings]))
-    patch.setattr(found, "_waiting", iter)
+    patch.setattr(found, "_pending_meetings", iter)
 
 
 def test_convocations_of_others_leave(convening: Any, monkeypatch: pytest.MonkeyPatch, meetings: list[Meeting]) -> None:
@@ -84,7 +84,7 @@ def aftermath(monkeypatch: pytest.MonkeyPatch) -> Any:
     )
     found.put = []
     monkeypatch.setattr(found, "commune_of", commune_of)
-    monkeypatch.setattr(found, "_waited", iter)
+    monkeypatch.setattr(found, "_pending_meetings", iter)
     monkeypatch.setattr(found, "_is_due", lambda meeting, today: True)
     monkeypatch.setattr(found, "publish_list", lambda meeting, today: found.put.append(meeting.commune))
     told = found.deadlines.Deadline(found.deadlines.LIST, TODAY)

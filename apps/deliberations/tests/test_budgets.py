@@ -134,7 +134,7 @@ def test_once_voted_a_budget_is_sealed_and_no_project() -> None:
 def test_a_budget_is_read_as_a_page() -> None:
     shown = budgets.page("bp.xml", make()).decode()
     assert "Budget primitif, exercice 2026" in shown and "450\u202f000,50" in shown
-    with pytest.raises(hidden.Unfit, match="n'est pas un budget"):
+    with pytest.raises(hidden.UnfitDocumentError, match="n'est pas un budget"):
         budgets.page("bp.xml", b"<a/>")
 
 
@@ -151,7 +151,7 @@ def test_whatever_way_it_comes_it_is_judged(monkeypatch: pytest.MonkeyPatch, dec
     watch = test_watch.module(monkeypatch, "watch")
     state = {frozen.STATE: "adopte" if decided else "inscrit"}
     for name, value in {"BadRequest": test_watch.Refusal, "getRequest": lambda: None, "lock": lambda _: None,
-                        "_known": lambda _: state, "keep": lambda _: None}.items():  # fmt: skip # a table
+                        "_last_snapshot": lambda _: state, "keep": lambda _: None}.items():  # fmt: skip # a table
         monkeypatch.setattr(watch, name, value)
     asked: list[bool] = []
 
@@ -161,8 +161,8 @@ def test_whatever_way_it_comes_it_is_judged(monkeypatch: pytest.MonkeyPatch, dec
 
     projet: Any = SimpleNamespace(portal_type="projet", title="BP 2026", budget_problems=wrong)
     with pytest.raises(test_watch.Refusal, match=r"« BP 2026 » : Exer : exercice 2025\."):
-        watch._check(projet, ["budget_xml"])
-    watch._check(projet, ["rapporteur"])
+        watch._check_changes(projet, ["budget_xml"])
+    watch._check_changes(projet, ["rapporteur"])
     assert asked == [decided]
 
 

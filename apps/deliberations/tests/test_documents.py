@@ -25,9 +25,9 @@ LONG = "<p>a</p>" * 25_000
 @pytest.mark.parametrize(("signs", "kept"), [(10, 1), (600_000, 0)])
 def test_a_document_with_heavy_pictures_is_not_kept(monkeypatch: pytest.MonkeyPatch, signs: int, kept: int) -> None:
     monkeypatch.setattr(documents, "page", lambda _kind, **_given: f"<p>Note</p><!--{'x' * signs}-->")
-    documents._drawn.cache_clear()
+    documents._render_cached_pdf.cache_clear()
     assert documents.draw("note").startswith(b"%PDF-")
-    assert documents._drawn.cache_info().currsize == kept
+    assert documents._render_cached_pdf.cache_info().currsize == kept
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_table_of_somebody_s_keeps_its_cells() -> None:
     page = ElementTree.Element("tr")
     for given in ({"colspan": "3", "rowspan": "2"}, {}, {"colspan": "x"}):
         ElementTree.SubElement(page, "td", given)
-    documents._bound(page)
+    documents._limit_spans(page)
     assert [(one.get("colspan"), one.get("rowspan")) for one in page.iter("td")] == [
         ("3", "2"), (None, None), ("1", None)
     ]  # fmt: skip # a table
@@ -91,9 +91,9 @@ def projet(title: str, expose: str) -> SimpleNamespace:
 @pytest.fixture
 def pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Documents of which nothing but the texts counts, drawn in some seconds."""
-    monkeypatch.setattr(documents, "_SECONDS", 4)
+    monkeypatch.setattr(documents, "_DRAWING_CPU_SECONDS", 4)
     monkeypatch.setattr(documents, "page", lambda _kind, **given: "".join(one.expose.raw for one in given["projets"]))
-    documents._drawn.cache_clear()
+    documents._render_cached_pdf.cache_clear()
 
 
 @pytest.mark.parametrize("expose", [LONG, "<div>" * 30_000, "<table><tr><td>" * 3_000 + "a"])
@@ -103,7 +103,7 @@ def test_a_text_without_end_takes_no_time_nor_memory_of_the_site_and_is_named(ex
     before, began = test_pieces.peak(), time.process_time()
     for _again in range(2):  # known the second time
         with pytest.raises(
-            documents.Undrawn, match=r"la note .* « Budget primitif » est trop long .* À faire : joignez"
+            documents.RenderingError, match=r"la note .* « Budget primitif » est trop long .* À faire : joignez"
         ):
             documents.draw("note", projets=united)
     assert time.process_time() - began < 1
@@ -115,12 +115,15 @@ def test_a_text_without_end_takes_no_time_nor_memory_of_the_site_and_is_named(ex
 def test_what_a_busy_machine_does_not_draw_is_drawn_later(monkeypatch: pytest.MonkeyPatch) -> None:
     own = [projet("Voirie", "<p>Une place.</p>")]
     with monkeypatch.context() as busy:
-        busy.setattr(apart, "_WAIT", 0.01)
-        with apart._TURNS.turn("loos", 1), pytest.raises(documents.Undrawn, match="recommencez dans quelques minutes"):
+        busy.setattr(apart, "_QUEUE_TIMEOUT_SECONDS", 0.01)
+        with (
+            apart._READING_TURNS.turn("loos", 1),
+            pytest.raises(documents.RenderingError, match="recommencez dans quelques minutes"),
+        ):
             documents.draw("convocation", projets=own)
-        busy.setattr(documents, "_ELAPSED", 0.01)
-        busy.setattr(apart, "_WAIT", 60)
-        with pytest.raises(documents.Undrawn, match=r"le procès-verbal à temps\. À faire : recommencez"):
+        busy.setattr(documents, "_DRAWING_TIMEOUT_SECONDS", 0.01)
+        busy.setattr(apart, "_QUEUE_TIMEOUT_SECONDS", 60)
+        with pytest.raises(documents.RenderingError, match=r"le procès-verbal à temps\. À faire : recommencez"):
             documents.draw("proces_verbal", projets=own)
     assert documents.draw("convocation", projets=own).startswith(b"%PDF-")
 
@@ -131,7 +134,7 @@ def test_nothing_is_fetched_to_draw_and_a_picture_inside_is_shown(tmp_path: Path
     kept.write_bytes(picture)
     inside = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
     shown = [
-        len(PdfReader(io.BytesIO(documents._drawn(f"<p>é</p><img src='{source}'>"))).pages[0].images)
+        len(PdfReader(io.BytesIO(documents._render_cached_pdf(f"<p>é</p><img src='{source}'>"))).pages[0].images)
         for source in (inside, kept.as_uri(), "http://localhost:9/a.png")
     ]
     assert shown == [1, 0, 0]
@@ -164,8 +167,8 @@ def test_no_way_leads_a_text_without_end_into_a_projet(monkeypatch: pytest.Monke
     watch.BadRequest = type("BadRequest", (Exception,), {})
     watch.getRequest = lambda: None
     own = SimpleNamespace(expose=text("<p>a</p>"), dispositif=text(LONG), title="Budget", creatic_connu={})
-    monkeypatch.setattr(watch, "_fields", lambda _thing: {"dispositif": "Dispositif"})
-    monkeypatch.setattr(watch, "_known", lambda _thing: {})
+    monkeypatch.setattr(watch, "_watched_fields", lambda _thing: {"dispositif": "Dispositif"})
+    monkeypatch.setattr(watch, "_last_snapshot", lambda _thing: {})
     watch._judge_texts(own, ["title", "expose"])  # one that was there before stays
     with pytest.raises(watch.BadRequest, match="« Budget » : Dispositif : ce texte est trop long"):
         watch._judge_texts(own, ["dispositif"])
@@ -187,16 +190,16 @@ class Heavy:
 def test_texts_that_weigh_too_much_together_are_not_even_read(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """Ten projets, each as heavy as one may be, held the memory of the site of all communes, at each look."""
     monkeypatch.setattr(Heavy, "read", 0)
-    monkeypatch.setattr(documents, "_template", lambda: pytest.fail("drawn"))
+    monkeypatch.setattr(documents, "_load_template", lambda: pytest.fail("drawn"))
     united = [SimpleNamespace(title=f"{rank}", expose=Heavy(), dispositif=Heavy()) for rank in range(50)]
-    with pytest.raises(documents.Undrawn, match=r"dépassent ensemble 30 Mo avec leurs images\. À faire : "):
+    with pytest.raises(documents.RenderingError, match=r"dépassent ensemble 30 Mo avec leurs images\. À faire : "):
         documents.page(kind, commune="Loos", projets=united)
     assert Heavy.read == 4
 
 
 @pytest.mark.parametrize(("kind", "count"), [("note", 1), ("deliberation", 1), ("liste", 50), ("convocation", 50)])
 def test_what_weighs_less_or_shows_no_text_is_drawn(monkeypatch: pytest.MonkeyPatch, kind: str, count: int) -> None:
-    monkeypatch.setattr(documents, "_template", lambda: lambda **_given: "<p>é</p>")
+    monkeypatch.setattr(documents, "_load_template", lambda: lambda **_given: "<p>é</p>")
     united = [SimpleNamespace(title="a", expose=Heavy(), dispositif=None) for _rank in range(count)]
     assert documents.page(kind, commune="Loos", projets=united) == "<p>é</p>"
 
@@ -205,8 +208,8 @@ def test_a_meeting_takes_no_more_texts_than_its_note_unites(monkeypatch: pytest.
     watch = test_watch.module(monkeypatch, "watch")
     watch.BadRequest = type("BadRequest", (Exception,), {})
     watch.getRequest = lambda: None
-    monkeypatch.setattr(watch, "_fields", lambda _thing: {"expose": "Exposé"})
-    monkeypatch.setattr(watch, "_known", lambda _thing: {})
+    monkeypatch.setattr(watch, "_watched_fields", lambda _thing: {"expose": "Exposé"})
+    monkeypatch.setattr(watch, "_last_snapshot", lambda _thing: {})
     others = [SimpleNamespace(expose=Heavy(), dispositif=Heavy()) for _rank in range(2)]
     heavy, wordy, light = (
         SimpleNamespace(expose=one, dispositif=None, title="Budget", creatic_connu={})
@@ -221,13 +224,13 @@ def test_a_meeting_takes_no_more_texts_than_its_note_unites(monkeypatch: pytest.
         with pytest.raises(watch.BadRequest, match="« Budget » : Exposé : les textes de cette séance dépassent"):
             watch._judge_texts(own, ["expose"])
         # Of a meeting that was there before: what is made shorter step by step is taken at each.
-        shorter = watch._text(SimpleNamespace(mimeType="text/html", raw=own.expose.raw + "x"))
+        shorter = watch._field_text(SimpleNamespace(mimeType="text/html", raw=own.expose.raw + "x"))
         with monkeypatch.context() as later:
-            later.setattr(watch, "_known", lambda _thing, shorter=shorter: {"expose": shorter})
+            later.setattr(watch, "_last_snapshot", lambda _thing, shorter=shorter: {"expose": shorter})
             watch._judge_texts(own, ["expose"])
-        same = watch._text(SimpleNamespace(mimeType="text/html", raw=own.expose.raw))
+        same = watch._field_text(SimpleNamespace(mimeType="text/html", raw=own.expose.raw))
         with monkeypatch.context() as later, pytest.raises(watch.BadRequest, match="dépassent"):
-            later.setattr(watch, "_known", lambda _thing, same=same: {"expose": same})
+            later.setattr(watch, "_last_snapshot", lambda _thing, same=same: {"expose": same})
             watch._judge_texts(own, ["expose"])
 
 
@@ -241,7 +244,7 @@ def test_a_step_whose_document_is_not_drawn_is_not_taken(monkeypatch: pytest.Mon
     monkeypatch.setattr(lifecycle, "number", lambda *_given: None)
 
     def draw(_kind: str, **_given: object) -> bytes:
-        raise documents.Undrawn("la délibération est trop longue")
+        raise documents.RenderingError("la délibération est trop longue")
 
     monkeypatch.setattr(lifecycle.documents, "draw", draw)
     own = SimpleNamespace(document=None, title="Budget", reindexObject=lambda: None)
@@ -276,11 +279,11 @@ def test_a_draft_of_proces_verbal_that_is_not_drawn_is_named_and_the_others_go(m
 
     def minutes(meeting: SimpleNamespace) -> bytes:
         if meeting is held[0]:
-            raise documents.Undrawn("le texte de « Budget » est trop long. À faire : joignez-le")
+            raise documents.RenderingError("le texte de « Budget » est trop long. À faire : joignez-le")
         return b"%PDF-"
 
     monkeypatch.setattr(aftermath, "minutes", minutes)
-    monkeypatch.setattr(aftermath, "_waited", lambda _folder: held[:2])
+    monkeypatch.setattr(aftermath, "_pending_meetings", lambda _folder: held[:2])
     monkeypatch.setattr(aftermath, "is_closed", lambda _meeting: True)
     monkeypatch.setattr(aftermath, "settled", lambda _meeting: {})
     held[2].aq_parent = None
@@ -295,7 +298,7 @@ def test_minutes_that_are_not_drawn_are_not_settled(monkeypatch: pytest.MonkeyPa
 
     def minutes(_meeting: object, told: object = None) -> bytes:
         assert told
-        raise documents.Undrawn("trop long")
+        raise documents.RenderingError("trop long")
 
     monkeypatch.setattr(aftermath, "minutes", minutes)
     monkeypatch.setattr(aftermath, "settled", lambda _meeting: {})
@@ -310,7 +313,7 @@ def test_minutes_that_are_not_drawn_are_not_settled(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ValueError, match="ses discussions ont changé"):
         page._settle()
     page.request.form["vu"] = page.written()
-    with pytest.raises(documents.Undrawn):
+    with pytest.raises(documents.RenderingError):
         page._settle()
     assert vars(page.context) == {"president": "Anne Petit", "presents": [], "proces_verbal": None}
 
@@ -334,7 +337,7 @@ def test_minutes_that_weigh_too_much_are_said_on_the_page_that_shows_the_rest(mo
     aftermath = test_watch.module(monkeypatch, "aftermath", *beside)
 
     def minutes_page(*_given: object, **_more: object) -> str:
-        raise documents.Undrawn("impossible de mettre en page le procès-verbal : trop lourd. À faire : réduisez")
+        raise documents.RenderingError("impossible de mettre en page le procès-verbal : trop lourd. À faire : réduisez")
 
     monkeypatch.setattr(aftermath, "minutes_page", minutes_page)
     monkeypatch.setattr(aftermath.Aftermath, "may_publish", lambda _page: True)
@@ -364,7 +367,7 @@ def test_a_page_says_why_a_document_is_not_drawn(
     pages = test_watch.module(monkeypatch, "pages", *beside)
 
     def draw() -> bytes:
-        raise documents.Undrawn("impossible de mettre en page la note : trop long. À faire : raccourcissez-la")
+        raise documents.RenderingError("impossible de mettre en page la note : trop long. À faire : raccourcissez-la")
 
     shown = getattr(pages, page)()
     shown.context = SimpleNamespace(portal_type=kind, absolute_url=lambda: "https://deliberations/loos")

@@ -100,7 +100,7 @@ def test_a_paper_that_unfolds_without_end_is_named_takes_nothing_of_the_site_and
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dossier, "SECONDS", 4)
-    monkeypatch.setattr(dossier, "_ALONE", 2)
+    monkeypatch.setattr(dossier, "_PAPER_CPU_SECONDS", 2)
     named = b" ".join(b"%d 0 R" % (4 + rank) for rank in range(40))
     filled = b"[" + b"<</A 1>> " * 90_000 + b"]"
     page = test_pieces.PAGES[1].replace(b"/MediaBox", b"/Annots[<</Type/Annot/A[%s]>>]/MediaBox" % named)

@@ -27,8 +27,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Any:
     found = module(monkeypatch, "publishing", "places", "gestures", "subjects", "watch")
     found.put = []
     monkeypatch.setattr(found, "_put_on_line", lambda projet, what, today: found.put.append(what["objet"]))
-    monkeypatch.setattr(found, "_item", lambda projet: None)
-    monkeypatch.setattr(found, "_publication", lambda projet: None)
+    monkeypatch.setattr(found, "_find_item", lambda projet: None)
+    monkeypatch.setattr(found, "_find_publication", lambda projet: None)
     monkeypatch.setattr(found, "mode", lambda projet: choice.ON_LINE)
     monkeypatch.setattr(found, "goes_on_line", lambda projet: True)
     found.api.content.get_state.side_effect = lambda projet: projet.state

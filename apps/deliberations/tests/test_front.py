@@ -264,8 +264,8 @@ class Asked(dict[str, Any]):
         ("Anonymous User", doors.LARGEST, {"SearchableText": "budget"}, True),
         ("Anonymous User", _MUCH, {}, False),
         ("claire", _MUCH, {}, True),
-        ("claire", 0, {"SearchableText": "a" * (doors.SEARCHED + 1)}, False),
-        ("claire", 0, {"SearchableText": ["a"] * doors.SEARCHED}, False),
+        ("claire", 0, {"SearchableText": "a" * (doors.MAX_SEARCH_LENGTH + 1)}, False),
+        ("claire", 0, {"SearchableText": ["a"] * doors.MAX_SEARCH_LENGTH}, False),
     ],
 )
 def test_neither_much_of_nobody_nor_a_search_without_end(
@@ -287,8 +287,8 @@ def test_neither_much_of_nobody_nor_a_search_without_end(
         ("budget", False),
         ("budget* AND 2026*", False),
         ('"budget" AND ("école*" OR budge?)', False),
-        ("b" * doors.SEARCHED, False),
-        ("b" * (doors.SEARCHED + 1), True),
+        ("b" * doors.MAX_SEARCH_LENGTH, False),
+        ("b" * (doors.MAX_SEARCH_LENGTH + 1), True),
         ("école a" + "*a" * 12 + "*b", True),
         ('"(a*a)*"', True),
         ("*a", True),
@@ -313,7 +313,7 @@ def test_a_search_has_an_end(monkeypatch: pytest.MonkeyPatch, search: str, endle
     for one in pages:
         one.munge_search_term = lambda text: f"{text}*"
     catalogue.with_an_end(object())
-    munged = search if len(search) > doors.SEARCHED else f"{search}*"
+    munged = search if len(search) > doors.MAX_SEARCH_LENGTH else f"{search}*"
     assert [one.munge_search_term(search) for one in pages] == [munged] * 2
     with pytest.raises(TooLong) if endless else contextlib.nullcontext():
         assert parser().parseQuery(search) == f"lu : {search}"

@@ -77,7 +77,7 @@ def test_the_copy_shows_the_same_and_hides_nothing() -> None:
     assert hidden.revealed(copy) == []
     for name in (*NAMES, "secret de Zo"):
         assert name.encode() not in copy
-    kinds = [str(one.get("/Type")) for one in hidden._dictionaries(PdfReader(io.BytesIO(copy)).trailer["/Root"])]
+    kinds = [str(one.get("/Type")) for one in hidden._walk_dictionaries(PdfReader(io.BytesIO(copy)).trailer["/Root"])]
     assert {"/EmbeddedFile", "/Filespec", "/Metadata"}.isdisjoint(kinds)
     assert copy.count(b" obj\n") <= original.count(b" obj\n") - 4, "what is not shown any more left the file"
     shown = [PdfReader(io.BytesIO(one)).pages[0].extract_text() for one in (original, copy)]
@@ -120,15 +120,15 @@ def test_blank_lines_or_a_mark_come_before_a_pdf(before: bytes) -> None:
 def test_a_signed_document_is_left_as_it_is_or_refused() -> None:
     plain = hidden.cleaned(pdf()) + b"% /ByteRange [0 1]"
     assert hidden.cleaned(plain) == plain
-    with pytest.raises(hidden.Unfit, match="signé et cache : auteur : Anne"):
+    with pytest.raises(hidden.UnfitDocumentError, match="signé et cache : auteur : Anne"):
         hidden.cleaned(pdf(Author="Anne") + b"% /ByteRange [0 1]")
-    with pytest.raises(hidden.Unfit, match="on n'occulte pas un document signé"):
+    with pytest.raises(hidden.UnfitDocumentError, match="on n'occulte pas un document signé"):
         hidden.occulted(pdf(), plain)
 
 
 def test_a_name_under_a_black_box_is_seen() -> None:
     original = pdf("Logement de Anne")
-    with pytest.raises(hidden.Unfit, match="s'y lit encore"):
+    with pytest.raises(hidden.UnfitDocumentError, match="s'y lit encore"):
         hidden.occulted(original, pdf("Logement de Anne", Author="x"))
     assert hidden.revealed(hidden.occulted(original, pdf("Logement de [occulte]", Author="Anne"))) == []
 
@@ -142,7 +142,7 @@ def test_a_name_under_a_black_box_is_seen() -> None:
     ],
 )
 def test_what_cannot_be_put_on_line_is_refused_with_its_reason(data: bytes, said: str) -> None:
-    with pytest.raises(hidden.Unfit, match=said):
+    with pytest.raises(hidden.UnfitDocumentError, match=said):
         hidden.cleaned(data)
 
 
@@ -151,7 +151,7 @@ def test_a_locked_document_is_refused() -> None:
     writer.encrypt("secret", algorithm="AES-256")
     written = io.BytesIO()
     writer.write(written)
-    with pytest.raises(hidden.Unfit, match="protégé par un mot de passe"):
+    with pytest.raises(hidden.UnfitDocumentError, match="protégé par un mot de passe"):
         hidden.revealed(written.getvalue())
     assert hidden.revealed(hidden.occulted(written.getvalue(), pdf("Occulte"))) == []  # its copy is not
     assert hidden.revealed(hidden.occulted(b"%PDF-1.4 rien", pdf("Occulte"))) == []
@@ -219,7 +219,7 @@ def test_a_layer_that_is_not_shown_is_told_and_keeps_the_pdf_from_being_publishe
         written = io.BytesIO()
         writer.write(written)
         assert hidden.revealed(written.getvalue()) == ["un calque masqué"] * len(shown)
-    with pytest.raises(hidden.Unfit, match="il reste dans ce PDF : un calque masqué"):
+    with pytest.raises(hidden.UnfitDocumentError, match="il reste dans ce PDF : un calque masqué"):
         hidden.cleaned(written.getvalue())
 
 
@@ -251,7 +251,7 @@ def test_what_a_person_publishes_by_hand_hides_nothing_either() -> None:
     ],
 )
 def test_what_cannot_be_cleaned_is_kept_off_line_with_its_reason(data: bytes, said: str) -> None:
-    with pytest.raises(hidden.Unfit) as refused:
+    with pytest.raises(hidden.UnfitDocumentError) as refused:
         hidden.for_everybody(data)
     assert said in str(refused.value)
     assert "À faire" in str(refused.value)

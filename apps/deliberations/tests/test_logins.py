@@ -37,7 +37,7 @@ def commune(*logins: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("login", ["loos-maire", "loos-dgs", "partie-maire", "passerelle", "admin"])
 def test_a_person_called_as_a_group_or_a_program_gets_nothing(site: Any, portal: Any, login: str) -> None:
-    [kept], said = site._whose(portal, {"communes": [commune(login, "anne.petit")]})
+    [kept], said = site._filter_logins(portal, {"communes": [commune(login, "anne.petit")]})
     assert kept == commune("anne.petit") | {"maire": []}
     assert said == [
         f"compte {login} : cet identifiant est celui d'un groupe ou d'un programme de ce site ; il n'a aucun droit. "
@@ -47,4 +47,4 @@ def test_a_person_called_as_a_group_or_a_program_gets_nothing(site: Any, portal:
 
 def test_others_keep_theirs(site: Any, portal: Any) -> None:
     whole = commune("anne.petit", "jean.le-maire", "dgs")
-    assert site._whose(portal, {"communes": [whole]}) == ([whole], [])
+    assert site._filter_logins(portal, {"communes": [whole]}) == ([whole], [])

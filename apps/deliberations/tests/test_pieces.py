@@ -196,8 +196,8 @@ def test_the_structure_of_a_long_tagged_document_is_not_unfolded() -> None:
 
 
 def test_one_that_waits_too_long_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "_WAIT", 0.01)
-    with apart._TURNS.turn("loos", 1):
+    monkeypatch.setattr(apart, "_QUEUE_TIMEOUT_SECONDS", 0.01)
+    with apart._READING_TURNS.turn("loos", 1):
         assert "recommencez dans quelques minutes" in pieces.problem("plan.pdf", pdf() + b"\n% autre")
     assert pieces.problem("plan.pdf", pdf() + b"\n% autre") == ""
 
@@ -253,10 +253,10 @@ def test_what_is_said_of_a_document_apart_is_what_is_said_of_it_here() -> None:
     assert hidden.revealed(pieces.cleaned(named)) == []
     assert hidden.revealed(pieces.for_everybody(named)) == []
     assert hidden.revealed(pieces.occulted(named, test_hidden.pdf("[occulte]"))) == []
-    with pytest.raises(hidden.Unfit, match="tout le texte de l'original"):
+    with pytest.raises(hidden.UnfitDocumentError, match="tout le texte de l'original"):
         pieces.occulted(named, named)
     for _again in range(2):
-        with pytest.raises(hidden.Unfit, match="mot de passe"):
+        with pytest.raises(hidden.UnfitDocumentError, match="mot de passe"):
             pieces.revealed(locked())
 
 
@@ -274,7 +274,7 @@ def test_files_of_one_commune_that_take_long_never_keep_another_waiting() -> Non
                 began.set()
                 end.wait(20)
                 done.append(whose)
-        except turns.Full:
+        except turns.QueueFullError:
             done.append(f"{whose} : plus de place")
 
     turns_of = turns.Turns(3)
@@ -317,7 +317,7 @@ def test_the_next_is_of_who_was_served_longest_ago() -> None:
 
 def test_a_file_takes_the_turn_of_its_commune() -> None:
     data = pdf() + b"\n% le tour"
-    with ThreadPoolExecutor() as threads, apart._TURNS.turn("loos", 1):
+    with ThreadPoolExecutor() as threads, apart._READING_TURNS.turn("loos", 1):
 
         def ask(whose: str, what: bytes) -> str:
             apart.WHOSE.set(whose)
@@ -325,17 +325,17 @@ def test_a_file_takes_the_turn_of_its_commune() -> None:
 
         second = threads.submit(ask, "loos", data)
         until = time.monotonic() + 20
-        while not apart._TURNS._waiting and time.monotonic() < until:
+        while not apart._READING_TURNS._waiting and time.monotonic() < until:
             time.sleep(0.001)
         assert "recommencez" in threads.submit(ask, "loos", data + b"2").result(20)
         other = threads.submit(ask, "lille", data + b"3")
         until = time.monotonic() + 20
-        while len(apart._TURNS._waiting) < 2 and time.monotonic() < until:
+        while len(apart._READING_TURNS._waiting) < 2 and time.monotonic() < until:
             time.sleep(0.001)
-        assert [one.whose for one in apart._TURNS._waiting] == ["loos", "lille"]
-        assert apart._TURNS._served.get("lille") is None
+        assert [one.whose for one in apart._READING_TURNS._waiting] == ["loos", "lille"]
+        assert apart._READING_TURNS._served.get("lille") is None
     assert (second.result(20), other.result(20)) == ("", "")
-    assert apart._TURNS._served["lille"] < apart._TURNS._served["loos"]
+    assert apart._READING_TURNS._served["lille"] < apart._READING_TURNS._served["loos"]
 
 
 @pytest.mark.parametrize("key", [b"SE", b"Parent"])

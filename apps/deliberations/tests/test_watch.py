@@ -67,7 +67,7 @@ def publication(**more: Any) -> Any:
 def watch(monkeypatch: pytest.MonkeyPatch) -> Any:
     found = module(monkeypatch, "watch")
     for name, value in {"BadRequest": Refusal, "Forbidden": Refusal, "getRequest": lambda: None, "lock": lambda _: None,
-                        "_known": lambda _: {}, "keep": lambda _: None, "_state": lambda _: "private",
+                        "_last_snapshot": lambda _: {}, "keep": lambda _: None, "_workflow_state": lambda _: "private",
                         "is_deliberation": lambda one: getattr(one, "voted", False)}.items():  # fmt: skip # a table
         monkeypatch.setattr(found, name, value)
     return found
@@ -79,18 +79,18 @@ BAD = [b"MZ\x90\x00" + b"x" * 400, test_pieces.archive("[Content_Types].xml"), t
 @pytest.mark.parametrize("data", BAD)
 def test_a_file_of_what_is_published_by_hand_is_judged_where_it_enters(watch: Any, data: bytes) -> None:
     with pytest.raises(Refusal, match=r"ce fichier n'est pas accepté : .* À faire : "):
-        watch._check(publication(file=file(data)), ["file"])
+        watch._check_changes(publication(file=file(data)), ["file"])
     annex = SimpleNamespace(portal_type="File", title="plan", file=file(data), parent=publication())
     with pytest.raises(Refusal, match="ce fichier n'est pas accepté : "):
-        watch._check(annex, ["file"])
+        watch._check_changes(annex, ["file"])
 
 
 def test_what_is_taken_or_not_touched_or_was_voted_is_left_as_it_is(watch: Any) -> None:
-    watch._check(publication(file=file(test_pieces.pdf())), ["file"])
-    watch._check(publication(file=file(BAD[0])), ["title"])  # of before it was judged
-    watch._check(publication(file=None), ["file"])
+    watch._check_changes(publication(file=file(test_pieces.pdf())), ["file"])
+    watch._check_changes(publication(file=file(BAD[0])), ["title"])  # of before it was judged
+    watch._check_changes(publication(file=None), ["file"])
     annex = SimpleNamespace(portal_type="File", title="plan", file=file(BAD[0]), parent=publication(voted=True))
-    watch._check(annex, ["file"])
+    watch._check_changes(annex, ["file"])
 
 
 def test_a_meeting_takes_so_many_items_whatever_way_they_come(watch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,13 +113,13 @@ def test_a_meeting_takes_so_many_items_whatever_way_they_come(watch: Any, monkey
 def test_a_description_is_text(watch: Any, text: str) -> None:
     """The portal's page showed it as HTML: it ran in whoever read what is public, of any commune."""
     with pytest.raises(Refusal, match="sans balise"):
-        watch._check(publication(description=text, file=None), ["description"])
-    watch._check(publication(description=text, file=None), ["title"])  # of before
+        watch._check_changes(publication(description=text, file=None), ["description"])
+    watch._check_changes(publication(description=text, file=None), ["title"])  # of before
 
 
 def test_a_description_says_less_than(watch: Any) -> None:
-    watch._check(publication(description="Marchés < 90 000 €, taux <5 %", file=None), ["description"])
-    watch._check(publication(description=None, file=None), ["description"])
+    watch._check_changes(publication(description="Marchés < 90 000 €, taux <5 %", file=None), ["description"])
+    watch._check_changes(publication(description=None, file=None), ["description"])
 
 
 def test_the_form_that_brings_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from creatic_depots import cli as server
 from creatic_depots import depots, segments
 from creatic_depots.depots import Depot, DepotError
 from creatic_sauvegarde import backup, borg, cli, keys, postgresql, restore, snapshot
-from creatic_sauvegarde.settings import Away, BackupError, Settings
+from creatic_sauvegarde.settings import BackupError, ServerUnavailableError, Settings
 
 from apps.depots.tests.test_depots import CONFIG, ME, Log, entry, identifier, word
 from testbed.patience import allowed
@@ -163,7 +163,7 @@ def test_a_server_that_is_away_is_for_the_next_run(machine: Machine, capsys: pyt
 def test_one_backup_at_a_time(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     lock = machine.settings.state / "verrou"
     lock.touch(0o644)  # of before: an auditor, who could read it, locked it, and its machine saved nothing
-    with backup.alone(machine.settings):
+    with backup.lock_backup(machine.settings):
         assert stat.S_IMODE(lock.stat().st_mode) == 0o600
         assert machine.run("faire") == 75
     assert capsys.readouterr().err == "creatic-sauvegarde : une sauvegarde est déjà en cours\n"
@@ -186,7 +186,7 @@ def test_backups_are_listed(machine: Machine, capsys: pytest.CaptureFixture[str]
     (found,) = borg.archives(machine.settings, "ailleurs")
     assert (machine.asked[1][-1], found["le"].tzinfo) == ("ailleurs", UTC)
     assert str(borg.explain("\n \n")) == "borg a échoué : sans message"
-    assert isinstance(borg.explain("x is not a valid repository. Check repo config."), borg.NoRepository)
+    assert isinstance(borg.explain("x is not a valid repository. Check repo config."), borg.RepositoryNotFoundError)
 
 
 def test_what_borg_remembers_is_forgotten(machine: Machine) -> None:
@@ -341,9 +341,9 @@ def test_a_postgresql_that_does_not_obey_is_told(monkeypatch: pytest.MonkeyPatch
     done = SimpleNamespace(returncode=1, stdout="", stderr="")
     monkeypatch.setattr(postgresql, "subprocess", SimpleNamespace(run=lambda *_command, **_options: done))
     with pytest.raises(BackupError, match=f"^PostgreSQL : il ne veut pas {said}, voir journalctl -u postgresql@17"):
-        postgresql._service(action)
+        postgresql._control_service(action)
     done.returncode = 0
-    postgresql._service(action)
+    postgresql._control_service(action)
 
 
 def test_what_postgresql_complains_of_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,7 +354,7 @@ def test_what_postgresql_complains_of_is_told(monkeypatch: pytest.MonkeyPatch) -
         ("true", "sans message"),
     ):
         with pytest.raises(BackupError, match=rf"^PostgreSQL : raté \({said}\)$"):
-            postgresql._run("sh", "-c", f"{command}; exit 3", told="raté")
+            postgresql._run_program("sh", "-c", f"{command}; exit 3", told="raté")
 
 
 @pytest.mark.parametrize(("days", "kind"), [(None, "full"), (6, "diff"), (8, "full")])
@@ -372,11 +372,11 @@ def test_the_whole_server_is_saved_once_a_week(monkeypatch: pytest.MonkeyPatch, 
             {"type": "diff", "timestamp": {"stop": datetime.now(UTC).timestamp()}, "label": "2D"},
         ]
     )
-    monkeypatch.setattr(postgresql, "_run", lambda *_arguments, told: "essai\n")
+    monkeypatch.setattr(postgresql, "_run_program", lambda *_arguments, told: "essai\n")
     monkeypatch.setattr(
-        postgresql, "_saved", lambda: saved or [{"label": "0F", "type": "diff", "timestamp": {"stop": 0}}]
+        postgresql, "_list_backups", lambda: saved or [{"label": "0F", "type": "diff", "timestamp": {"stop": 0}}]
     )
-    monkeypatch.setattr(postgresql, "_rest", lambda *arguments, told: asked.append(" ".join(arguments)))
+    monkeypatch.setattr(postgresql, "_run_pgbackrest", lambda *arguments, told: asked.append(" ".join(arguments)))
     assert postgresql.save(["essai"]) == ("0F" if days is None else "2D")
     assert asked == [f"backup --type={kind}"]
 
@@ -388,13 +388,13 @@ def test_a_replay_is_waited_for_half_an_hour(monkeypatch: pytest.MonkeyPatch) ->
         now[0] += seconds
 
     monkeypatch.setattr(postgresql, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
-    monkeypatch.setattr(postgresql, "_service", done.append)
-    monkeypatch.setattr(postgresql, "_rest", lambda *arguments, told: done.append(" ".join(arguments)))
-    monkeypatch.setattr(postgresql, "_run", lambda *_arguments, told: "t\n" if now[0] < 3 else "f\n")
+    monkeypatch.setattr(postgresql, "_control_service", done.append)
+    monkeypatch.setattr(postgresql, "_run_pgbackrest", lambda *arguments, told: done.append(" ".join(arguments)))
+    monkeypatch.setattr(postgresql, "_run_program", lambda *_arguments, told: "t\n" if now[0] < 3 else "f\n")
     postgresql.put_back("1F")
     assert done == ["stop", "restore --delta --target-action=promote --set=1F --type=immediate", "start"]
     assert now[0] == pytest.approx(3.0, abs=0.21)
-    monkeypatch.setattr(postgresql, "_run", lambda *_arguments, told: "t\n")
+    monkeypatch.setattr(postgresql, "_run_program", lambda *_arguments, told: "t\n")
     with pytest.raises(BackupError, match=r"^PostgreSQL : il rejoue encore son journal, voir journalctl$"):
         postgresql.put_back("1F")
     assert now[0] == pytest.approx(1803, abs=0.5)
@@ -475,7 +475,7 @@ def test_a_key_has_so_many_sessions_and_leaves_others_theirs(
     said = capsys.readouterr().err
     assert "sessions ouvertes ici. À faire : attendez leur fin" in said
     refused = borg.explain(said)
-    assert isinstance(refused, Away) and "le prochain passage réessaiera" in str(refused)
+    assert isinstance(refused, ServerUnavailableError) and "le prochain passage réessaiera" in str(refused)
     assert host.first_to_go.read_text() == "500"
     tried.clear()  # they ended: it has them again
     host.run("servir", "mairie")

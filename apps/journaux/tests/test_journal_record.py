@@ -64,12 +64,12 @@ def root(home: Path) -> Path:
 
 
 def test_each_day_is_sealed_once_and_verifies(home: Path, collector: Collector) -> None:
-    first = journals.keep(home, "moi@poste", collector.exported)
+    first = journals.seal_manifests(home, "moi@poste", collector.exported)
     assert first and first[1:] == ("", False)
     assert journals.sealed_today(home)
-    assert journals.keep(home, "moi@poste", collector.exported) is None
+    assert journals.seal_manifests(home, "moi@poste", collector.exported) is None
     collector.day("2026-11-28")
-    second = journals.keep(home, "moi@poste", collector.exported)
+    second = journals.seal_manifests(home, "moi@poste", collector.exported)
     assert second and collector.asked == [0, 1, 1]
     days = [[one["jour"] for one in store.facts_of(folder)["manifestes"]] for folder, *_ in (first, second)]
     assert days == [["2026-11-26", "2026-11-27"], ["2026-11-28"]]
@@ -111,13 +111,13 @@ def changed(collector: Collector) -> None:
 def test_what_was_written_again_differs_from_what_was_sealed(
     home: Path, collector: Collector, cheat: Callable[[Collector], None], told: str
 ) -> None:
-    journals.keep(home, "moi@poste", collector.exported)
+    journals.seal_manifests(home, "moi@poste", collector.exported)
     cheat(collector)
     assert told in journals.differences(home, collector.verified())
 
 
 def test_days_that_passed_their_term_are_not_missed(home: Path, collector: Collector) -> None:
-    journals.keep(home, "moi@poste", collector.exported)
+    journals.seal_manifests(home, "moi@poste", collector.exported)
     assert seal.purge(collector.root / "scelles", 1, 1 << 30, TODAY) == 0
     assert journals.differences(home, collector.verified()) == []
 
@@ -126,13 +126,13 @@ def test_days_that_passed_their_term_are_not_missed(home: Path, collector: Colle
 def test_a_collector_made_again_is_said_and_goes_on(
     home: Path, collector: Collector, cheat: Callable[[Collector], None]
 ) -> None:
-    journals.keep(home, "moi@poste", collector.exported)
+    journals.seal_manifests(home, "moi@poste", collector.exported)
     cheat(collector)
     collector.day("2026-11-28")
-    broken = journals.keep(home, "moi@poste", collector.exported)
+    broken = journals.seal_manifests(home, "moi@poste", collector.exported)
     assert broken and broken[2] and store.facts_of(broken[0])["rupture"] is True
     assert "Rupture" in (broken[0] / "rapport.html").read_text(encoding="utf-8")
-    assert journals.keep(home, "moi@poste", collector.exported) is None
+    assert journals.seal_manifests(home, "moi@poste", collector.exported) is None
     assert journals.differences(home, collector.verified()) == []
 
 
@@ -150,7 +150,7 @@ def manifest(**fields: object) -> str:
 ])  # fmt: skip # a case a line
 def test_nonsense_seals_nothing(home: Path, answer: str) -> None:
     with pytest.raises(journals.JournalError) as told:
-        journals.keep(home, "moi@poste", lambda _number: answer)
+        journals.seal_manifests(home, "moi@poste", lambda _number: answer)
     none = answer in ("", "veille | UNREACHABLE!", "[1")
     assert ("le collecteur ne répond pas comme attendu : fab serveurs supervision" in str(told.value)) == none
     assert store.runs(home / journals.FOLDER) == []

@@ -20,10 +20,10 @@ from mayan.apps.authentication_attempts.authentication_classes import LoginAttem
 from rest_framework.authentication import BasicAuthentication
 from rest_framework.exceptions import APIException, AuthenticationFailed, PermissionDenied
 
-_KINDS = (str.islower, str.isupper, str.isdigit, lambda letter: not letter.isalnum())
-_ASKED = 3
+_GED_CHARACTER_KINDS = (str.islower, str.isupper, str.isdigit, lambda letter: not letter.isalnum())
+_MIN_CHARACTER_KINDS = 3
 _HELP = "Le mot de passe mêle au moins trois sortes de caractères : minuscules, majuscules, chiffres, autres signes."
-_OTHER = "Le nouveau mot de passe diffère de l'actuel."
+_UNCHANGED_MESSAGE = "Le nouveau mot de passe diffère de l'actuel."
 # Who is in it has a password of their own. Somebody who lost theirs is taken out of it: mayan_config leaves it alone.
 CHOSEN = "Mots de passe choisis"
 SERVICE = "passerelle"  # a program's account, whose password no person has
@@ -38,7 +38,7 @@ class Mixed:
     """Refuses a password of one or two kinds of characters."""
 
     def validate(self, password: str, user: object = None) -> None:
-        if sum(any(kind(letter) for letter in password) for kind in _KINDS) < _ASKED:
+        if sum(any(kind(letter) for letter in password) for kind in _GED_CHARACTER_KINDS) < _MIN_CHARACTER_KINDS:
             raise ValidationError(_HELP, code="password_not_mixed")
 
     def get_help_text(self) -> str:
@@ -50,10 +50,10 @@ class Other:
 
     def validate(self, password: str, user: Any = None) -> None:
         if user is not None and user.pk and user.check_password(password):
-            raise ValidationError(_OTHER, code="password_not_other")
+            raise ValidationError(_UNCHANGED_MESSAGE, code="password_not_other")
 
     def get_help_text(self) -> str:
-        return _OTHER
+        return _UNCHANGED_MESSAGE
 
 
 def is_service(user: Any) -> bool:
@@ -83,7 +83,7 @@ def older(part: float) -> dt.datetime:
     return timezone.now() - part * dt.timedelta(hours=TOKEN_HOURS)
 
 
-def _hash(user: Any) -> str:
+def _password_hash(user: Any) -> str:
     return str(get_user_model().objects.values_list("password", flat=True).get(pk=user.pk))
 
 
@@ -98,9 +98,9 @@ class ChosenPassword:
             return self._get_response(request)
         if not waits(request.user):
             return self._get_response(request)
-        before = _hash(request.user)
+        before = _password_hash(request.user)
         answer = self._get_response(request)
-        if _hash(request.user) != before:
+        if _password_hash(request.user) != before:
             with guard.ours():
                 Group.objects.get_or_create(name=CHOSEN)[0].user_set.add(request.user)
         return answer
@@ -116,7 +116,7 @@ class _Chosen:
         return found
 
 
-class _NoToken(APIException):
+class _ExpiredTokenError(APIException):
     """What a program asks another token after: 403, which a session gets, says that nothing is to be done."""
 
     status_code = 401
@@ -134,7 +134,7 @@ class Token(_Chosen, LoginAttemptTokenAuthentication):
         try:
             return super().authenticate(request)
         except AuthenticationFailed as error:
-            raise _NoToken(error.detail) from None
+            raise _ExpiredTokenError(error.detail) from None
 
     def authenticate_credentials(self, key: str) -> Any:
         found = super().authenticate_credentials(key.partition(".")[0])

@@ -20,11 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import in_process
 import pypdf
-from creatic_accounts.guard import Kept
+from creatic_accounts.guard import ChangeDeniedError
 from creatic_parapheur import circuit, configuration, registers, seal
 from creatic_parapheur.drafting import find
 from creatic_parapheur.models import Acte, Dossier
-from creatic_parapheur.refusal import Refused
+from creatic_parapheur.refusal import RefusedError
 from django.core.management import call_command
 from django.db import IntegrityError
 from django.test.utils import setup_databases, setup_test_environment
@@ -132,7 +132,7 @@ class Arretes(Mayan):
         self.assertIn("signe invisible", self.refused(CIRCULATION | {"tribunal": "Li\0lle"}))
         for odd in ("", "x", "parapheur:x", "parapheur:\0"):
             self.assertContains(self.page(CIRCULATION, "envoyer", reference=odd), "plus à jour. À faire : rechargez")
-        with mock.patch.object(seal, "check_document", side_effect=Refused("illisible")):
+        with mock.patch.object(seal, "check_document", side_effect=RefusedError("illisible")):
             self.assertIn("illisible", self.refused(CIRCULATION))
         self.assertEqual(self.sent(CIRCULATION).numero, "AR_2026_004")
 
@@ -169,7 +169,7 @@ class Arretes(Mayan):
 
     def test_a_number_stays_when_the_act_is_eliminated(self) -> None:
         made = self.sent(CIRCULATION)
-        with self.assertRaises(Kept), in_process.transaction.atomic():
+        with self.assertRaises(ChangeDeniedError), in_process.transaction.atomic():
             made.acte.delete()
         circuit.let_go(made.document)
         kept = Acte.objects.get()

@@ -186,7 +186,7 @@ class Listed(unittest.TestCase):
             r"file_metadata/drivers", r"quick_labels", r"saved_resultsets", r"log_entries", r"transition_execute",
             r"backend_path", r"themes", r"dashboards", r"sources/<source_id>/(edit|test)", r"keys/", r"assets/$",
         )  # fmt: skip # a table
-        only = {where for _method, where in doors._listed(addresses.TEMPLATES)}
+        only = {where for _method, where in doors._parse_addresses(addresses.TEMPLATES)}
         for role, those in doors.opened().items():
             for method, where in those:
                 odd = [one for one in writes if re.search(one, where) and method not in ("GET", "HEAD")]
@@ -325,7 +325,9 @@ class Rendered(Mayan):
         for model, names in found.items():
             for name in names:
                 for text in self.WRONG:
-                    with self.assertRaisesRegex(guard.Kept, "Mayan en ferait un gabarit", msg=f"{model} {name}"):
+                    with self.assertRaisesRegex(
+                        guard.ChangeDeniedError, "Mayan en ferait un gabarit", msg=f"{model} {name}"
+                    ):
                         templating.keep_plain(model, model(**{name: text}))
                 templating.keep_plain(model, model(**{name: '{"uncompress": "never"}'}))
 
@@ -544,8 +546,10 @@ class Extent(TestCase):
 
     def test_a_document_has_so_many_pages_whatever_it_says(self) -> None:
         converter: Any = ConverterBase.get_converter_class()
-        self.assertEqual(converter(io.BytesIO(endless()), "application/pdf").get_page_count(), extent.MOST)
-        with mock.patch.object(extent, "MOST", 3):
+        self.assertEqual(
+            converter(io.BytesIO(endless()), "application/pdf").get_page_count(), extent.MAX_DOCUMENT_PAGES
+        )
+        with mock.patch.object(extent, "MAX_DOCUMENT_PAGES", 3):
             self.file.page_count_update()
             self.file.versions_new("replace", comment="")
             self.file.versions_new("append", comment="")
@@ -561,7 +565,7 @@ class Extent(TestCase):
             self.assertIsNone(self.file.page_count_update())
 
     def test_pages_are_read_one_after_another_and_nothing_else_is_queued_for_each(self) -> None:
-        with mock.patch.object(extent, "MOST", 3):
+        with mock.patch.object(extent, "MAX_DOCUMENT_PAGES", 3):
             self.file.page_count_update()
             with mock.patch.object(search_tasks.task_index_instance, "run") as indexed:
                 self.file.versions_new("replace", comment="")
@@ -612,8 +616,8 @@ class Bundles(TestCase):
             mock.patch("mayan.apps.views.generics.MultipleObjectFormActionView.view_action"),
         ):
             view.view_action(form=form)
-            DocumentFile.objects.update(size=bundles.MOST + 1)
-            with self.assertRaisesRegex(guard.Kept, "2.0 Go, 2 Go .* moins de documents"):
+            DocumentFile.objects.update(size=bundles.MAX_BUNDLE_BYTES + 1)
+            with self.assertRaisesRegex(guard.ChangeDeniedError, "2.0 Go, 2 Go .* moins de documents"):
                 view.view_action(form=form)
         self.assertEqual(person.download_files.count(), 3, "the last ones")
 
@@ -673,7 +677,10 @@ class Searches(TestCase):
 
     def test_a_search_ends_and_says_what_to_do(self) -> None:
         self.search(self.person)
-        with mock.patch.object(searches, "SECONDS", 0.1), self.assertRaisesRegex(guard.Kept, "moins de mots"):
+        with (
+            mock.patch.object(searches, "SECONDS", 0.1),
+            self.assertRaisesRegex(guard.ChangeDeniedError, "moins de mots"),
+        ):
             self.search(self.person, " ".join(f"mot{rank}" for rank in range(400)))
         self.search(self.person)
 
@@ -682,7 +689,7 @@ class Searches(TestCase):
 
         def meanwhile(interpreter: Any, *given: Any, **named: Any) -> Any:
             with mock.patch.object(SearchInterpreter, "do_resolve", resolve_all):
-                with self.assertRaisesRegex(guard.Kept, "déjà en cours"):
+                with self.assertRaisesRegex(guard.ChangeDeniedError, "déjà en cours"):
                     self.search(self.person)
                 self.search(self.service)
             return resolve_all(interpreter, *given, **named)

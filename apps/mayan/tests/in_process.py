@@ -112,7 +112,7 @@ from creatic_accounts.models import Known
 from creatic_parapheur import circuit, configuration, contracts, seal, signatory
 from creatic_parapheur.management.commands import parapheur_courriels
 from creatic_parapheur.models import Absence, Delegation, Dossier, Geste, Lettre, Piece
-from creatic_parapheur.refusal import Refused
+from creatic_parapheur.refusal import RefusedError
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
@@ -537,7 +537,7 @@ class Identity(Mayan):
             lambda: circuit.approve(account("paul.renard"), dossier, "a_viser", old["vu"]),
             lambda: circuit.refuse(account("paul.renard"), dossier, "Trop cher", "a_viser", old["vu"]),
         ):
-            self.assertRaisesMessage(Refused, "le document a été remplacé", act)
+            self.assertRaisesMessage(RefusedError, "le document a été remplacé", act)
         self.assertEqual(Dossier.objects.get(pk=number).etat, "a_viser")
         browser.post(place, shown(), secure=True)
         self.assertEqual(Dossier.objects.get(pk=number).etat, "a_signer")
@@ -878,7 +878,7 @@ class Entities(Mayan):
         self.assertEqual(managed, ["loos", "loos-ccas"])
         page = self.browser("karim.roux").get("/parapheur/delegations/?commune=loos-ccas", secure=True)
         self.assertContains(page, "un arrêté du président")
-        with self.assertRaises(Refused):
+        with self.assertRaises(RefusedError):
             signatory.delegate(account("paul.renard"), {}, (), "loos-ccas")
 
 
@@ -1028,7 +1028,9 @@ class History(Mayan):
         with mock.patch.object(time, "time_ns", return_value=7):
             first = Dossier.objects.get(pk=self.deposit())
             before = Document.objects.count()
-            known = mock.patch.object(circuit, "_known", side_effect=[None, first])  # both looked at the same moment
+            known = mock.patch.object(
+                circuit, "_find_existing_deposit", side_effect=[None, first]
+            )  # both looked at the same moment
             with mock.patch.object(Document, "delete", noted), known:
                 self.assertEqual(self.deposited("loos", ()).json()["id"], first.pk)
         self.assertEqual((Document.objects.count(), len(tried), len({*tried})), (before, 2, 1))
@@ -1114,7 +1116,7 @@ class History(Mayan):
             if numbers:  # meanwhile, they send another one
                 told.append(self.send("claire.dubois", numbers.pop()))
                 told.append(self.act("anne.petit", 0, "refuser", {"motif": "Une autre"}))
-            raise seal.Refused("non")
+            raise seal.RefusedError("non")
 
         with mock.patch.object(seal, "check_and_seal", check):
             first = self.send("claire.dubois", numbers.pop())
@@ -1225,10 +1227,10 @@ class Signatory(Mayan):
             mock.patch.object(parapheur_courriels, "current", return_value=settings),
             mock.patch.object(parapheur_courriels.EmailMessage, "send", odd),
         ):
-            command._send(parapheur_courriels.ARRIVALS, None)
+            command._send_letters(parapheur_courriels.ARRIVALS, None)
         self.assertIn("corrigez le courriel", command.stderr._out.getvalue())
         self.assertFalse(Dossier.objects.exclude(annonce=models.F("depuis")).exists())
-        never = parapheur_courriels._never
+        never = parapheur_courriels._is_permanent_failure
         self.assertTrue(never(smtplib.SMTPRecipientsRefused({"a@x.test": (550, b"")})))
         self.assertTrue(never(smtplib.SMTPNotSupportedError("SMTPUTF8")))
         self.assertFalse(never(smtplib.SMTPRecipientsRefused({"a@x.test": (450, b"")})))
@@ -1259,7 +1261,7 @@ class Signatory(Mayan):
                 mock.patch.object(parapheur_courriels, "current", return_value=settings),
                 mock.patch.object(parapheur_courriels.EmailMessage, "send", send),
             ):
-                command._send(parapheur_courriels.ARRIVALS, None)
+                command._send_letters(parapheur_courriels.ARRIVALS, None)
             return list(written)
 
         maire, deputy = "claire.dubois@commune.test", "anne.petit@commune.test"
@@ -1323,7 +1325,7 @@ class Signatory(Mayan):
             mock.patch.object(parapheur_courriels, "current", return_value=settings),
             mock.patch.object(parapheur_courriels.circuit, "accounts", return_value=people),
             mock.patch.object(parapheur_courriels.circuit, "to_do", return_value=Dossier.objects.all()),
-            mock.patch.dict(parapheur_courriels.TOLD, echeances=lambda dossiers: dossiers),
+            mock.patch.dict(parapheur_courriels.LETTER_FILTERS, echeances=lambda dossiers: dossiers),
             mock.patch.object(smtplib, "SMTP", Relay),
             self.assertRaises(SystemExit),
         ):
@@ -1431,11 +1433,11 @@ class Signatory(Mayan):
             ("anne.petit", "seuls les rédacteurs, le DGS et le maire"),
             ("ines.morel", "personne : choisissez quelqu'un de la liste"),
         ):
-            with self.assertRaisesRegex(signatory.Refused, words):
+            with self.assertRaisesRegex(signatory.RefusedError, words):
                 signatory.delegate(account(login), self.TOLD)
         one = self.delegation(au=f"{timezone.localdate() + dt.timedelta(days=1)}")
         self.assertEqual((one.saisie_par, one.matieres), ("Karim Roux", "2 6.1"))
-        with self.assertRaisesRegex(signatory.Refused, "seuls les rédacteurs"):
+        with self.assertRaisesRegex(signatory.RefusedError, "seuls les rédacteurs"):
             signatory.withdraw(account("ines.morel"), one.pk)
         told = "sa délégation (arrêté 2026-12) court encore : retirez-la (« Délégations »)"
         self.assertEqual(circuit.held(account("anne.petit")), [told])
@@ -1448,7 +1450,7 @@ class Signatory(Mayan):
             ({"arrete_date": "hier"}, "n'est pas une date"),
             ({"personne": "nadia.moreau"}, "personne : choisissez"),
         ):
-            with self.assertRaisesRegex(signatory.Refused, words):
+            with self.assertRaisesRegex(signatory.RefusedError, words):
                 self.delegation(**change)
         self.assertEqual(Delegation.objects.count(), 1)
         self.assertEqual(self.api("admin", "DELETE", f"/users/{account('anne.petit').pk}/").status_code, 403)
@@ -1600,10 +1602,10 @@ class Contracts(Mayan):
     def test_an_annex_that_cannot_be_read_is_refused_alone(self) -> None:
         dossier = self.contract()
         self.join(dossier, NOTICE)
-        refused = seal.Refused("b.pdf : le PDF est protégé par un mot de passe")
+        refused = seal.RefusedError("b.pdf : le PDF est protégé par un mot de passe")
         with (
             mock.patch.object(seal, "check_document", side_effect=refused),
-            self.assertRaisesRegex(seal.Refused, "mot de passe"),
+            self.assertRaisesRegex(seal.RefusedError, "mot de passe"),
         ):
             contracts.add(account("karim.roux"), dossier, RULES, self.file("b.pdf"))
         self.assertEqual([one.genre for one in dossier.pieces.all()], [NOTICE])
@@ -1613,10 +1615,13 @@ class Contracts(Mayan):
         self.join(dossier, NOTICE)
         with (
             mock.patch.object(circuit, "MAX_BYTES", 3 * len(PDF)),
-            self.assertRaisesRegex(seal.Refused, "c.pdf : avec elle, le dossier dépasserait"),
+            self.assertRaisesRegex(seal.RefusedError, "c.pdf : avec elle, le dossier dépasserait"),
         ):
             self.join(dossier, "autre", "c.pdf", PDF + b"%")
-        with mock.patch.object(contracts, "MOST", 1), self.assertRaisesRegex(seal.Refused, "déjà 1 pièces"):
+        with (
+            mock.patch.object(contracts, "MAX_DOSSIER_PIECES", 1),
+            self.assertRaisesRegex(seal.RefusedError, "déjà 1 pièces"),
+        ):
             self.join(dossier, "autre", "c.pdf", PDF + b"%")
         self.assertEqual(dossier.pieces.count(), 1)
 
@@ -1648,9 +1653,9 @@ class Contracts(Mayan):
         self.assertEqual((last.quoi, last.qui), ("Compléter", "Karim Roux"))
         self.assertEqual(last.note, self.WORKS + f". Pièces jointes : 3. Sans : {DELIBERATION} ; {RULES}")
         self.assertNotIn(dossier, circuit.to_do(account("karim.roux")))
-        with self.assertRaisesRegex(seal.Refused, "n'attend pas de pièces"):
+        with self.assertRaisesRegex(seal.RefusedError, "n'attend pas de pièces"):
             contracts.complete(account("karim.roux"), dossier, contracts.Told(sans_pieces="oui"))
-        with self.assertRaisesRegex(seal.Refused, "la préfecture ne verrait pas cette pièce"):
+        with self.assertRaisesRegex(seal.RefusedError, "la préfecture ne verrait pas cette pièce"):
             self.join(dossier, RULES)
         self.counter(dossier, "tard.pdf", PDF + b"%tard")  # kept, and not sent
         told = self.api("passerelle", "GET", f"/creatic/dossiers/{dossier.pk}/pieces/").json()["results"]
@@ -1759,7 +1764,7 @@ class Contracts(Mayan):
         self.assertIn("Ce contrat n'est pas à transmettre.", shown)
         self.join(there, NOTICE)
         self.assertContains(browser.get(page, secure=True), "public : jointe")
-        with self.assertRaisesRegex(Refused, "seuls les marchés publics et autres contrats"):
+        with self.assertRaisesRegex(RefusedError, "seuls les marchés publics et autres contrats"):
             contracts.describe(account("karim.roux"), Dossier.objects.get(pk=self.deposit()), contracts.Told())
 
     def test_a_lease_ends_without_an_amount_and_a_concession_never_without_a_matter(self) -> None:
@@ -1773,7 +1778,7 @@ class Contracts(Mayan):
         given = {"contrat": "concession", "matiere": "1.2", "montant": "3"}
         done = self.act("karim.roux", concession.pk, "completer", given)
         self.assertEqual(done.status_code, 200)  # R2131-5 lists the pieces of public contracts alone
-        with self.assertRaisesRegex(Refused, "ne changent plus"):
+        with self.assertRaisesRegex(RefusedError, "ne changent plus"):
             contracts.describe(account("karim.roux"), lease, contracts.Told("travaux", "1"))
 
     DATA: ClassVar[dict[str, Any]] = {
@@ -1845,8 +1850,8 @@ class Contracts(Mayan):
 
     def test_a_counter_signature_is_judged_when_it_comes(self) -> None:
         dossier = self.signed()
-        with self.assertRaisesRegex(seal.Refused, "modifié"):
-            self.counter(dossier, side_effect=seal.Refused("le document a été modifié"))
+        with self.assertRaisesRegex(seal.RefusedError, "modifié"):
+            self.counter(dossier, side_effect=seal.RefusedError("le document a été modifié"))
         self.assertFalse(Piece.objects.exists())
         browser = self.browser("karim.roux")
         with mock.patch.object(seal, "check_suppliers", return_value=self.JAN) as check:
@@ -1874,13 +1879,13 @@ class Contracts(Mayan):
         def judge(_name: str, original: Any, _signed: Any) -> seal.Suppliers:
             asked.append(original.read())
             if asked[-1] != PDF:
-                raise seal.Refused("ce n'est pas le document du circuit")
+                raise seal.RefusedError("ce n'est pas le document du circuit")
             return self.JAN
 
         self.assertEqual(self.counter(dossier, side_effect=judge).document, dossier.origine.checksum)
         self.assertEqual(asked, [PDF + b"%scelle", PDF])
-        down = seal.Refused("la vérification ne répond pas", 503)
-        with self.assertRaisesRegex(seal.Refused, "ne répond pas"):
+        down = seal.RefusedError("la vérification ne répond pas", 503)
+        with self.assertRaisesRegex(seal.RefusedError, "ne répond pas"):
             self.counter(dossier, side_effect=[down, self.JAN])
 
     def test_a_counter_signature_of_what_was_corrected_since_says_so(self) -> None:
@@ -1889,7 +1894,7 @@ class Contracts(Mayan):
         piece = self.counter(dossier)
         self.assertFalse(piece.perimee)
         self.act("claire.dubois", dossier.pk, "refuser", {"motif": "Le prix est faux"})
-        with self.assertRaisesRegex(seal.Refused, "pas encore prêt"):
+        with self.assertRaisesRegex(seal.RefusedError, "pas encore prêt"):
             self.counter(dossier, "autre.pdf", PDF + b"%")
         with (
             mock.patch.object(seal, "check_document"),
@@ -1912,7 +1917,7 @@ class Contracts(Mayan):
             Dossier.objects.filter(pk=dossier.pk).update(origine=other, fichier=other)
             return self.JAN
 
-        with self.assertRaisesRegex(seal.Refused, "changé pendant la vérification"):
+        with self.assertRaisesRegex(seal.RefusedError, "changé pendant la vérification"):
             self.counter(dossier, side_effect=meanwhile)
         self.assertFalse(Piece.objects.exists())
 
@@ -1942,7 +1947,7 @@ class Contracts(Mayan):
             ("claire.dubois", dossier, NOTICE, "a.pdf", PDF, "seuls les rédacteurs"),
             ("karim.roux", other, NOTICE, "a.pdf", PDF, "seuls les marchés publics"),
         ):
-            with self.assertRaisesRegex(seal.Refused, words):
+            with self.assertRaisesRegex(seal.RefusedError, words):
                 contracts.add(account(who), where, kind, self.file(name, content))
         self.assertFalse(Piece.objects.exists())
 
@@ -1964,7 +1969,7 @@ class Events(Mayan):
             return text, re.findall(r"^id: (\d+)$", text, re.M)[-1]
 
         text, last = ask()
-        self.assertIn(f"retry: {accounts_api.EVENTS_EVERY * 1000}\n", text)
+        self.assertIn(f"retry: {accounts_api.EVENTS_INTERVAL_SECONDS * 1000}\n", text)
         self.assertNotIn("data:", text)
         from mayan.apps.server_side_events.classes import ServerEventStreamBackend
 

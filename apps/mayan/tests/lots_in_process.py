@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import in_process
 from creatic_parapheur import circuit, configuration, lots, seal
 from creatic_parapheur.models import Demande, Dossier, Lot
-from creatic_parapheur.refusal import Refused
+from creatic_parapheur.refusal import RefusedError
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -300,7 +300,7 @@ class Lots(Mayan):
             raise KeyboardInterrupt
 
         def later(*_given: Any) -> Any:
-            raise Refused("plus tard", 503)
+            raise RefusedError("plus tard", 503)
 
         for one, killed, there in ((acts[0], before, 0), (acts[1], after, 1)):
             with mock.patch.object(circuit, "sign", killed), self.assertRaises(KeyboardInterrupt):
@@ -318,9 +318,9 @@ class Lots(Mayan):
         acts = [self.to_sign(), self.to_sign(), self.to_sign()]
         program = self.opened(*acts)
         program.fetch()
-        with mock.patch.object(lots, "AT_A_TIME", -1):
+        with mock.patch.object(lots, "PREPARATION_TIMEOUT_SECONDS", -1):
             self.assertEqual(program.certify(), {"a_signer": [], "refus": [], "reste": 3})
-        answers = [Refused("plus tard", 503), Refused("abîmé"), {"a_signer": ["AAAA"]}]
+        answers = [RefusedError("plus tard", 503), RefusedError("abîmé"), {"a_signer": ["AAAA"]}]
         with mock.patch.object(seal, "prepare", side_effect=answers):
             told = program.certify()
         self.assertEqual((told["reste"], told["refus"]), (1, [{"dossier": acts[1].pk, "message": "abîmé"}]))
@@ -334,7 +334,7 @@ class Lots(Mayan):
         self.opened(act)
         program = self.opened(act)
         self.assertEqual(Lot.objects.count(), 1, "a person has one")
-        old = timezone.now() - lots.KEPT
+        old = timezone.now() - lots.RETENTION_PERIOD
         Lot.objects.create(personne=account("anne.petit"), fin=old)
         Lot.objects.create(personne=account("paul.renard"), fin=old + dt.timedelta(hours=1))
         program = self.opened(act)
@@ -356,7 +356,7 @@ class Lots(Mayan):
         act = self.to_sign("pes")
         program = self.opened(act)
         program.fetch()
-        with mock.patch.object(circuit, "_place", lambda _dossier: ("Loos", "")):
+        with mock.patch.object(circuit, "_town_hall_place", lambda _dossier: ("Loos", "")):
             told = program.certify()
         self.assertIn("le code postal de la mairie manque", told["refus"][0]["message"])
 

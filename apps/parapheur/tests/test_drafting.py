@@ -11,7 +11,7 @@ import pytest
 import yaml
 from creatic_parapheur import drafting, transmission
 from creatic_parapheur.drafting import Draft, Faulty, Kind, Model, When
-from creatic_parapheur.refusal import Refused
+from creatic_parapheur.refusal import RefusedError
 
 from creatic_agent.configuration import ConfigError
 from creatic_agent.law import Standing
@@ -243,7 +243,7 @@ def test_a_court_of_any_town() -> None:
 
 
 def test_a_model_that_does_not_exist_is_told() -> None:
-    with pytest.raises(Refused, match=r"modele : « \.\./\.\./etc/passwd » n'existe pas") as refused:
+    with pytest.raises(RefusedError, match=r"modele : « \.\./\.\./etc/passwd » n'existe pas") as refused:
         drafting.find("../../etc/passwd")
     assert refused.value.status == 404
 

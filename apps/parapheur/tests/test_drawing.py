@@ -10,7 +10,7 @@ import pypdf
 import pytest
 from creatic_parapheur import drafting, drawing
 from creatic_parapheur.drawing import Whose
-from creatic_parapheur.refusal import Refused
+from creatic_parapheur.refusal import RefusedError
 from signature_actes import door, mentions
 
 from apps.parapheur.tests.test_drafting import CIRCULATION, composed, given
@@ -66,7 +66,7 @@ def test_what_is_not_drawn_says_so_and_gives_its_turn_back(monkeypatch: pytest.M
     for program in ("/nonexistent", "/bin/false", "/bin/true"):
         monkeypatch.setenv("CREATIC_WEASYPRINT", program)
         for _time in range(3):
-            with pytest.raises(Refused, match="ne répond pas, et rien n'a été changé") as refused:
+            with pytest.raises(RefusedError, match="ne répond pas, et rien n'a été changé") as refused:
                 drawing.draw(composed("circulation", CIRCULATION), LOOS)
             assert refused.value.status == 503
 
@@ -76,5 +76,5 @@ def test_what_draws_has_its_share_of_memory_and_no_more(monkeypatch: pytest.Monk
     greedy.write_text("#!/usr/bin/python3\nbytearray(1_500_000_000)\nprint('%PDF-1.7')\n")
     greedy.chmod(0o755)
     monkeypatch.setenv("CREATIC_WEASYPRINT", str(greedy))
-    with pytest.raises(Refused, match="ne répond pas"):
+    with pytest.raises(RefusedError, match="ne répond pas"):
         drawing.draw(composed("circulation", CIRCULATION), LOOS)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from creatic_parapheur import seal
-from creatic_parapheur.refusal import Refused
+from creatic_parapheur.refusal import RefusedError
 
 from testbed.unix import UnixService
 
@@ -83,7 +83,7 @@ def test_a_flow_bears_no_seal(service: Service) -> None:
 
 def test_a_refusal_is_told_as_it_is(service: Service) -> None:
     service.answer = '{"refus": "signé par un autre"}\n'.encode()
-    with pytest.raises(Refused, match=r"^signé par un autre$") as refused:
+    with pytest.raises(RefusedError, match=r"^signé par un autre$") as refused:
         ask()
     assert refused.value.status == 400
 
@@ -91,7 +91,7 @@ def test_a_refusal_is_told_as_it_is(service: Service) -> None:
 @pytest.mark.parametrize("answer", [b"", b"oups\n", b'{"signataire": "x", "serie": "y", "taille": 7}\nscelle'])
 def test_an_answer_that_is_not_whole_changes_nothing(service: Service, answer: bytes) -> None:
     service.answer = answer
-    with pytest.raises(Refused, match=f"^{DOWN}") as refused:
+    with pytest.raises(RefusedError, match=f"^{DOWN}") as refused:
         ask()
     assert refused.value.status == 503
 
@@ -104,7 +104,7 @@ def test_what_is_outdated_in_a_signature_is_kept(service: Service) -> None:
 
 def test_a_service_that_is_down_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREATIC_SCEAU", str(tmp_path / "absent.sock"))
-    with pytest.raises(Refused, match=f"^{DOWN}"):
+    with pytest.raises(RefusedError, match=f"^{DOWN}"):
         ask()
 
 
@@ -121,7 +121,7 @@ def test_a_document_is_checked_and_left_at_its_beginning(service: Service) -> No
     assert seal.check_document("acte.pdf", document, ["Anne Petit", "maire"]) is False
     assert service.request["mentions"] == ["Anne Petit", "maire"]
     service.answer = '{"refus": "le PDF est abîmé"}\n'.encode()
-    with pytest.raises(Refused, match=r"^le PDF est abîmé$"):
+    with pytest.raises(RefusedError, match=r"^le PDF est abîmé$"):
         seal.check_document("acte.pdf", document)
 
 
@@ -133,7 +133,7 @@ def test_a_document_that_was_written_again_comes_back_whole(service: Service) ->
     service.answer = b'{"taille": 0}\n'
     assert seal.check_document("acte.pdf", document, written=(same := io.BytesIO())) and same.getvalue() == b""
     service.answer = b'{"taille": 7}\nnouvel'
-    with pytest.raises(Refused, match=f"^{DOWN}"):
+    with pytest.raises(RefusedError, match=f"^{DOWN}"):
         seal.check_document("acte.pdf", document, written=io.BytesIO())
 
 
@@ -152,7 +152,7 @@ class Taken:
             with places.place(siren):
                 self._settled.set()
                 self._end.wait(20)
-        except Refused as refused:
+        except RefusedError as refused:
             self.told = str(refused)
             self._settled.set()
 
@@ -162,7 +162,7 @@ class Taken:
 
 
 def test_one_commune_never_has_all_the_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seal, "PATIENCE", 0.05)
+    monkeypatch.setattr(seal, "QUEUE_TIMEOUT_SECONDS", 0.05)
     places = seal.Places()
     loos = [Taken(places, "215903600") for _account in range(4)]
     assert [bool(one.told) for one in loos] == [False, False, True, True]
@@ -178,7 +178,7 @@ def test_one_commune_never_has_all_the_places(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_who_waits_has_a_place_once_one_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seal, "PATIENCE", 20)
+    monkeypatch.setattr(seal, "QUEUE_TIMEOUT_SECONDS", 20)
     places = seal.Places()
     held = [Taken(places, "215903600") for _account in range(2)]
     waiting: list[threading.Thread] = []
@@ -194,7 +194,7 @@ def test_who_waits_has_a_place_once_one_is_left(monkeypatch: pytest.MonkeyPatch)
     until = time.monotonic() + 20
     while places._waiting["215903600"] < seal.EACH and time.monotonic() < until:
         time.sleep(0.001)
-    with pytest.raises(Refused, match="d'autres documents de votre commune"), places.place("215903600"):
+    with pytest.raises(RefusedError, match="d'autres documents de votre commune"), places.place("215903600"):
         pass  # nobody's thread is kept by a third who would wait
     for one in held:
         one.leave()
@@ -211,7 +211,7 @@ def waiting(places: seal.Places, asked: list[str]) -> tuple[list[threading.Threa
         try:
             with places.place(siren):
                 told.append("scellé")
-        except Refused as refused:
+        except RefusedError as refused:
             told.append(f"{refused.status} {refused}")
 
     threads = [threading.Thread(target=ask, args=(siren,)) for siren in asked]
@@ -225,7 +225,7 @@ def waiting(places: seal.Places, asked: list[str]) -> tuple[list[threading.Threa
 
 @pytest.mark.parametrize(("threads", "wait"), [("", 2), ("8", 2), ("12", 4), ("4", 0), ("2", 0)])
 def test_communes_together_never_hold_what_pages_need(monkeypatch: pytest.MonkeyPatch, threads: str, wait: int) -> None:
-    monkeypatch.setattr(seal, "PATIENCE", 20)
+    monkeypatch.setattr(seal, "QUEUE_TIMEOUT_SECONDS", 20)
     monkeypatch.delenv("CREATIC_THREADS", raising=False)
     if threads:
         monkeypatch.setenv("CREATIC_THREADS", threads)
@@ -250,7 +250,7 @@ def test_communes_together_never_hold_what_pages_need(monkeypatch: pytest.Monkey
 
 
 def test_a_free_place_is_had_at_once_however_many_wait_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seal, "PATIENCE", 20)
+    monkeypatch.setattr(seal, "QUEUE_TIMEOUT_SECONDS", 20)
     places = seal.Places()
     held = [Taken(places, "215903600") for _account in range(2)]
     asking, told = waiting(places, ["215903600", "215903600"])
@@ -264,10 +264,10 @@ def test_a_free_place_is_had_at_once_however_many_wait_for_another(monkeypatch: 
 
 
 def test_what_is_asked_counts_for_its_commune(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seal, "PATIENCE", 0.05)
+    monkeypatch.setattr(seal, "QUEUE_TIMEOUT_SECONDS", 0.05)
     service.answer = b'{"signataire": "Anne Petit", "serie": "AB", "taille": 0}\n'
     with seal._places.place("215903600"), seal._places.place("215903600"):
-        with pytest.raises(Refused) as refused, seal.asked_by("215903600"):
+        with pytest.raises(RefusedError) as refused, seal.asked_by("215903600"):
             ask()
         assert refused.value.status == 503  # the gateway asks again
         with seal.asked_by("215901067"):
@@ -291,5 +291,5 @@ def test_what_waits_for_a_key_is_prepared_then_finished(service: Service) -> Non
     assert service.request["apart"] == "terminer"
     assert json.loads(service.files.removeprefix(b"origine")) == {"attente": waiting, "signatures": ["BBBB"]}
     service.answer = '{"refus": "le document a changé"}\n'.encode()
-    with pytest.raises(Refused, match=r"^le document a changé$"):
+    with pytest.raises(RefusedError, match=r"^le document a changé$"):
         seal.finish("acte.pdf", read_to_the_end(b"origine"), waiting, ["BBBB"])

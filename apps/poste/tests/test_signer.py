@@ -36,7 +36,7 @@ from reportlab.pdfgen import canvas
 from signature_actes import apart, pes
 from signature_actes.check import check_pdf
 from signature_actes.person import Person
-from signature_actes.refusal import Refusal
+from signature_actes.refusal import DocumentRefusedError
 
 from apps.poste.tests.test_poste import (
     PC,
@@ -76,7 +76,7 @@ class Document:
     title: str
     path: Path
     values: list[bytes] = field(default_factory=list)
-    waiting: apart.Waiting | None = None
+    waiting: apart.PendingDocument | None = None
     state: str = "attente"
 
     @property
@@ -159,7 +159,7 @@ class Site:
         chain = apart.read_chain(self.certificates)
         waiting = [one for one in self.documents if one.waiting is None]
         for one in waiting[: max(2, len(waiting) // 2)]:  # in several answers
-            one.waiting = apart.Waiting.load(apart.prepare(one.path, chain, PLACE).dump())
+            one.waiting = apart.PendingDocument.load(apart.prepare(one.path, chain, PLACE).dump())
         ready = [one for one in self.documents if one.waiting]
         return 200, {
             "a_signer": [
@@ -179,7 +179,7 @@ class Site:
             return 200, {"etat": "recu", "message": ""}
         try:
             apart.finish(one.path, one.target, one.waiting, one.values)
-        except Refusal as refusal:
+        except DocumentRefusedError as refusal:
             one.state = "refuse"
             return 200, {"etat": "refuse", "message": str(refusal)}
         one.state = "signe"

@@ -91,7 +91,7 @@ def test_a_key_on_its_way_to_a_store_stays_in_memory_where_there_is_some(
 
     pair = maker.make("Secrétariat")
     store = nss.Store(tmp_path / "nssdb")
-    monkeypatch.setattr(nss, "_run", run)
+    monkeypatch.setattr(nss, "_run_command", run)
     monkeypatch.setattr(nss.Store, "found", lambda self: [])
     monkeypatch.setattr(nss, "tempfile", SimpleNamespace(TemporaryDirectory=temporary))
     monkeypatch.setattr(nss.Path, "is_dir", lambda self: memory)

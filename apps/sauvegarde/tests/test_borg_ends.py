@@ -130,7 +130,7 @@ def test_a_hook_speaks_for_itself_and_borg_is_translated(
 def test_a_line_too_long_to_be_held_is_told_and_the_next_are_read(
     chosen: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(borg, "_LONGEST", 150)
+    monkeypatch.setattr(borg, "_MAX_LISTING_LINE_BYTES", 150)
     monkeypatch.setattr(borg, "_PYTHON", "/usr/bin/python3")
     for length in (0, 100, 150, 300, 301, 1000):
         long = json.dumps({"path": "a" * length})

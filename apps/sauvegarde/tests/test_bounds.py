@@ -37,16 +37,18 @@ def test_a_list_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     ],
 )
 def test_a_name_is_shown_on_one_line_that_a_terminal_does_not_obey(name: str, told: str) -> None:
-    assert contents.shown(name) == told
+    assert contents.sanitize_text(name) == told
 
 
 def test_refusals_are_all_counted_and_the_first_shown() -> None:
     refusals = contents.Refusals()
-    for rank in range(contents.SHOWN + 2):
+    for rank in range(contents.MAX_SHOWN_REFUSALS + 2):
         refusals.add(f"etc/{rank}", "lien : vers ailleurs" if rank % 2 else "autre")
     lines = refusals.lines()
     assert lines[0] == "refusé : /etc/0 : autre"
-    assert lines[contents.SHOWN - 1].startswith(f"refusé : /etc/{contents.SHOWN - 1} : ")
-    assert lines[contents.SHOWN] == "… et 2 autres"
-    half = (contents.SHOWN + 2) // 2
-    assert sorted(lines[contents.SHOWN + 1 :]) == sorted([f"{contents.SHOWN + 2 - half} × autre", f"{half} × lien"])
+    assert lines[contents.MAX_SHOWN_REFUSALS - 1].startswith(f"refusé : /etc/{contents.MAX_SHOWN_REFUSALS - 1} : ")
+    assert lines[contents.MAX_SHOWN_REFUSALS] == "… et 2 autres"
+    half = (contents.MAX_SHOWN_REFUSALS + 2) // 2
+    assert sorted(lines[contents.MAX_SHOWN_REFUSALS + 1 :]) == sorted(
+        [f"{contents.MAX_SHOWN_REFUSALS + 2 - half} × autre", f"{half} × lien"]
+    )

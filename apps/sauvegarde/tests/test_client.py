@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from creatic_sauvegarde import borg, keys, restore, snapshot
-from creatic_sauvegarde.settings import Away, BackupError, Settings
+from creatic_sauvegarde.settings import BackupError, ServerUnavailableError, Settings
 
 NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="a database is copied as its owner")
@@ -52,11 +52,11 @@ def settings(folder: Path, **item: Any) -> Settings:
 def test_refusals_are_explained(said: str, told: str, again: bool) -> None:
     error = borg.explain(said)
     assert told in str(error)
-    assert isinstance(error, Away) is again
+    assert isinstance(error, ServerUnavailableError) is again
 
 
 def test_a_repository_that_is_not_there_is_no_error() -> None:
-    assert isinstance(borg.explain("Repository /srv/x/depot does not exist."), borg.NoRepository)
+    assert isinstance(borg.explain("Repository /srv/x/depot does not exist."), borg.RepositoryNotFoundError)
 
 
 def made(name: str, before: timedelta) -> dict[str, Any]:

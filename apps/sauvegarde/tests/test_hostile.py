@@ -112,7 +112,7 @@ sys.exit(archiver.main())
             self.borg("create", str(self.folder / "depot::s"), *(paths or ("etc",)))
         try:
             return restore.perform(self.settings, root=self.root)
-        except restore.Incomplete as told:
+        except restore.IncompleteRestoreError as told:
             return told.done
 
     def there(self) -> set[str]:
@@ -136,7 +136,7 @@ def saved(tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Saved
     made = Saved(tmp_path, empty)
     monkeypatch.setattr(Settings, "environment", lambda _self: made._environment)
     (tmp_path / "etat").mkdir()
-    monkeypatch.setattr(contents.Owners, "of", lambda _settings: contents.Owners([made.base]))
+    monkeypatch.setattr(contents.Owners, "from_settings", lambda _settings: contents.Owners([made.base]))
     return made
 
 
@@ -266,9 +266,9 @@ def test_a_link_that_leads_out_through_another_does_not_come_back(saved: Saved) 
 def test_links_of_a_whole_machine_may_be_absolute(tmp_path: Path) -> None:
     settings = Settings("m", "d", [{"paths": ["/etc/creatic"]}], tmp_path, Path("/var/lib/x"), tmp_path)
     judged = contents.Contents(settings, Path("/"))
-    assert judged._stays("etc/creatic/a", "/etc/creatic/b")
-    assert not judged._stays("etc/creatic/a", "/etc/passwd")
-    assert not contents.Contents(settings, tmp_path)._stays("etc/creatic/a", "/etc/creatic/b")
+    assert judged._stays_inside("etc/creatic/a", "/etc/creatic/b")
+    assert not judged._stays_inside("etc/creatic/a", "/etc/passwd")
+    assert not contents.Contents(settings, tmp_path)._stays_inside("etc/creatic/a", "/etc/creatic/b")
 
 
 FILE, FOLDER, LINK = "0o100644", "0o40755", "0o120777"
@@ -415,8 +415,11 @@ def test_the_command_says_it_and_does_not_call_it_a_success(saved: Saved, capsys
     config = str(saved.folder / "cles" / "config.json")
     (saved.folder / "etat").mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli.backup, "alone", lambda _settings: nullcontext())
-        assert cli.main(["--config", config, "restaurer", "--json", "--dans", str(saved.root)]) == cli.REFUSED
+        patch.setattr(cli.backup, "lock_backup", lambda _settings: nullcontext())
+        assert (
+            cli.main(["--config", config, "restaurer", "--json", "--dans", str(saved.root)])
+            == cli.PARTIAL_RESTORE_STATUS
+        )
     out, err = capsys.readouterr()
     assert json.loads(out)["refuses"]["nombre"] == 2
     assert "refusé : /etc/sudoers.d/x : hors de ce qui est déclaré" in err

@@ -47,10 +47,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
                 made.start()
                 stopped.clear()
 
-        monkeypatch.setattr(postgresql, "_service", service)
+        monkeypatch.setattr(postgresql, "_control_service", service)
         made.stop()  # to archive with the environment above
         made.start()
-        postgresql._rest("stanza-create", told="essai")
+        postgresql._run_pgbackrest("stanza-create", told="essai")
         yield made
 
 
@@ -147,7 +147,7 @@ def test_nothing_changes_when_it_cannot(server: Database, capfd: pytest.CaptureF
     assert words(server) == ["a"]
     # A repository that another machine's takes the place of, and one that is damaged.
     postgresql.set_aside()
-    postgresql._service("start")
+    postgresql._control_service("start")
     with pytest.raises(BackupError, match="ne peut pas être remis"):
         postgresql.put_back(label)
     assert words(server) == ["a"]

@@ -21,7 +21,7 @@ class Server:
         self.kept = [
             {"label": f"{kind}-{age}", "type": kind, "timestamp": {"stop": now - age * DAY}} for age, kind in kept
         ]
-        monkeypatch.setattr(postgresql, "_run", self._run)
+        monkeypatch.setattr(postgresql, "_run_program", self._run)
 
     def _run(self, program: str, *arguments: str, told: str) -> str:
         if program == "psql":

@@ -22,7 +22,7 @@ from pyhanko.sign.ades.report import AdESPassed
 from signature_actes import apart, pades, pes, receive, xades
 from signature_actes.check import check_pdf
 from signature_actes.person import Person
-from signature_actes.refusal import Refusal
+from signature_actes.refusal import DocumentRefusedError
 
 from apps.signature.tests.conftest import PEM, SIREN, Issuer, Pair, rsa_key, software
 from apps.signature.tests.test_judges import basic
@@ -56,10 +56,10 @@ def key_signs(pair: Pair, data: bytes) -> bytes:
     return key.sign(data, ec.ECDSA(SHA256()))
 
 
-def prepared(issuer: Issuer, pair: Pair, document: Path) -> apart.Waiting:
+def prepared(issuer: Issuer, pair: Pair, document: Path) -> apart.PendingDocument:
     """What waits, as it was kept and read again."""
     chain = apart.read_chain(texts(issuer, pair))
-    return apart.Waiting.load(apart.prepare(document, chain, PLACE).dump())
+    return apart.PendingDocument.load(apart.prepare(document, chain, PLACE).dump())
 
 
 def signed(issuer: Issuer, pair: Pair, document: Path) -> Path:
@@ -145,7 +145,9 @@ def test_a_signature_of_something_else_or_of_another_key_is_refused(issuer: Issu
         if again.to_sign != waiting.to_sign:  # another lot's: the same document, prepared another time
             wrong.append([key_signs(pair, one) for one in again.to_sign])
         for signatures in wrong:
-            with pytest.raises(Refusal, match="elle n'est pas de ce document, ou pas de la clé de Claire Dubois"):
+            with pytest.raises(
+                DocumentRefusedError, match="elle n'est pas de ce document, ou pas de la clé de Claire Dubois"
+            ):
                 apart.finish(document, tmp_path / "faux", waiting, signatures)
             assert not (tmp_path / "faux").exists()
 
@@ -162,17 +164,17 @@ def test_a_document_that_changed_is_refused(issuer: Issuer, act: Path, tmp_path:
     for document in documents(act, tmp_path):
         waiting = prepared(issuer, pair, document)
         document.write_bytes(document.read_bytes() + b"\n")
-        with pytest.raises(Refusal, match="ce n'est plus le document qui a été préparé"):
+        with pytest.raises(DocumentRefusedError, match="ce n'est plus le document qui a été préparé"):
             apart.finish(document, tmp_path / "faux", waiting, [key_signs(pair, one) for one in waiting.to_sign])
 
 
 def test_only_keys_of_people_s_certificates_are_asked(issuer: Issuer) -> None:
     weak = rsa.generate_private_key(65537, 1024)  # noqa: S505 - it is refused
     small = issuer.person(key=weak)
-    with pytest.raises(Refusal, match="n'est pas d'un type admis"):
+    with pytest.raises(DocumentRefusedError, match="n'est pas d'un type admis"):
         apart.read_chain(texts(issuer, small))
     for odd in ([], [""], ["é"], ["-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]):
-        with pytest.raises(Refusal, match="aucun certificat ne se lit"):
+        with pytest.raises(DocumentRefusedError, match="aucun certificat ne se lit"):
             apart.read_chain(odd)
     pair = by_rsa(issuer)
     assert len(apart.read_chain(texts(issuer, pair))) == 3  # itself once, and what is above
@@ -191,7 +193,7 @@ def test_what_waits_is_small_whatever_the_document(issuer: Issuer, act: Path, wh
         writer.update_container(changed)
         with heavy.open("wb") as output:
             writer.write(output)
-    with pytest.raises(Refusal, match=r"sa signature pèserait [36]\.0 Mo"):
+    with pytest.raises(DocumentRefusedError, match=r"sa signature pèserait [36]\.0 Mo"):
         prepared(issuer, pair, heavy)
 
 

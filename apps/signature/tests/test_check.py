@@ -26,7 +26,7 @@ from signature_actes import pades
 from signature_actes.check import check_pdf
 from signature_actes.limits import TOO_MUCH
 from signature_actes.person import Person, words
-from signature_actes.refusal import Refusal
+from signature_actes.refusal import DocumentRefusedError
 
 from apps.signature.tests.conftest import NOW, SIREN, Issuer, software
 from testbed.patience import allowed
@@ -43,7 +43,7 @@ def signed(issuer: Issuer, act: Path, **options: object) -> Path:
 
 
 def refused(issuer: Issuer, path: Path, words: str, original: Path | None = None, person: Person = CLAIRE) -> None:
-    with pytest.raises(Refusal, match=words) as told:
+    with pytest.raises(DocumentRefusedError, match=words) as told:
         asyncio.run(check_pdf(path, person, issuer.trust, original))
     assert str(told.value).startswith(f"{path.name} : ")
 
@@ -133,7 +133,7 @@ def test_no_change_at_random_passes(issuer: Issuer, act: Path) -> None:
         where = chance.choice([chance.randrange(start), chance.randrange(end, len(whole) - 1)])
         data[where] = (data[where] + chance.randrange(1, 256)) % 256
         path.write_bytes(data)
-        with pytest.raises(Refusal):
+        with pytest.raises(DocumentRefusedError):
             asyncio.run(check_pdf(path, CLAIRE, issuer.trust))
 
 
@@ -248,7 +248,7 @@ def test_a_file_that_is_no_act(issuer: Issuer, act: Path, spoil: Callable[[Path]
     """Neither checked nor signed."""
     spoil(act)
     refused(issuer, act, words)
-    with pytest.raises(Refusal, match=words):
+    with pytest.raises(DocumentRefusedError, match=words):
         asyncio.run(pades.sign(act, act.with_name("signe.pdf"), software(issuer, issuer.person())))
     assert not act.with_name("signe.pdf").exists()
 
@@ -333,7 +333,7 @@ def test_a_process_stops_at_its_bounds(greed: str) -> None:
     code = (
         "from signature_actes import cli, limits\n"
         f"def run():\n    limits.bound(seconds=2)\n    {greed}\n    return 0\n"
-        "raise SystemExit(cli._told(run))"
+        "raise SystemExit(cli._run_command(run))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

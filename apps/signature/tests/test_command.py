@@ -12,7 +12,7 @@ import pytest
 from signature_actes import cli, door
 from signature_actes.check import check_pdf
 from signature_actes.person import Person
-from signature_actes.refusal import Refusal
+from signature_actes.refusal import DocumentRefusedError
 
 from apps.signature.tests.conftest import LIBRARY, SIREN, Issuer, Tokens
 from apps.signature.tests.test_door import form
@@ -190,7 +190,7 @@ def test_a_file_that_asks_too_much_is_told(
     def greedy(_source: Path, _output: Path | None) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(cli, "_document", greedy)
+    monkeypatch.setattr(cli, "_open_document", greedy)
     assert cli.signer([str(act)], config) == 1
     assert "le fichier demande trop de mémoire ou de temps pour être lu" in capfd.readouterr().err
 
@@ -244,7 +244,7 @@ def test_the_limit_is_in_megabytes(
     [
         (RuntimeError("boum"), "deliberation.pdf : ce fichier ne se lit pas ici (RuntimeError). À faire : "),
         (MemoryError(), "le fichier demande trop de mémoire"),
-        (Refusal("raison"), "raison"),
+        (DocumentRefusedError("raison"), "raison"),
     ],
 )
 def test_what_a_hostile_file_does_to_a_parser_is_no_traceback(

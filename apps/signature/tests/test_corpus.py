@@ -13,7 +13,7 @@ from signature_actes import door, pades, structure
 from signature_actes.check import check_pdf
 from signature_actes.files import open_pdf
 from signature_actes.person import Person
-from signature_actes.refusal import Refusal
+from signature_actes.refusal import DocumentRefusedError
 from signature_actes.stamp import LocalUnit
 from tdt_connector import checks
 
@@ -78,7 +78,7 @@ def test_signed_elsewhere_it_is_never_accused(brought: Path, issuer: Issuer) -> 
         pytest.skip(f"ce programme ne signe pas ce fichier ({type(error).__name__})")
     try:
         assert asyncio.run(check_pdf(path, CLAIRE, issuer.trust)).holder == "Claire Dubois"
-    except Refusal as refusal:
+    except DocumentRefusedError as refusal:
         assert "À faire : " in str(refusal)
         assert not any(word in str(refusal) for word in ("modifi", "fauss", "altér"))
 

@@ -14,7 +14,7 @@ from pypdf.generic import BooleanObject, DecodedStreamObject, DictionaryObject, 
 from reportlab.pdfgen import canvas
 from signature_actes import door, receive, structure
 from signature_actes.files import open_pdf
-from signature_actes.refusal import Refusal
+from signature_actes.refusal import DocumentRefusedError
 
 from apps.signature.tests.conftest import Issuer
 from apps.signature.tests.test_receive import ask
@@ -139,11 +139,13 @@ def test_two_documents_in_one_are_none(tmp_path: Path) -> None:
     act = pages(tmp_path / "acte.pdf")
     forged = field(act, tmp_path / "piege.pdf", b"/TU 900 0 R", replacement(act))
     assert OTHER in shown(forged)
-    with pytest.raises(Refusal, match=r"^piege.pdf : d'un logiciel à l'autre, ce PDF ne montre pas le même document"):
+    with pytest.raises(
+        DocumentRefusedError, match=r"^piege.pdf : d'un logiciel à l'autre, ce PDF ne montre pas le même document"
+    ):
         door.admit(forged, tmp_path / "ecrit.pdf")
     # Here the other reader loses the last page's text, which is no accusation either.
     act.write_bytes(entry_off(act.read_bytes()))
-    with pytest.raises(Refusal, match="ne montre pas le même document"):
+    with pytest.raises(DocumentRefusedError, match="ne montre pas le même document"):
         door.admit(act, tmp_path / "encore.pdf")
 
 
@@ -151,7 +153,7 @@ def test_what_is_signed_is_judged_as_it_is(issuer: Issuer, tmp_path: Path) -> No
     act, target = pages(tmp_path / "acte.pdf"), tmp_path / "ecrit.pdf"
     assert not door.admit(sign(issuer, act), target)
     odd = sign(issuer, field(act, tmp_path / "piege.pdf", b"/TU 900 0 R"))
-    with pytest.raises(Refusal, match="n'est pas lisible d'une seule façon"):
+    with pytest.raises(DocumentRefusedError, match="n'est pas lisible d'une seule façon"):
         door.admit(odd, target)
     assert not target.exists()
 
@@ -180,14 +182,14 @@ def locked(path: Path) -> None:
 )
 def test_what_cannot_be_written_again_is_told(tmp_path: Path, make: Callable[[Path], object], words: str) -> None:
     make(tmp_path / "acte.pdf")
-    with pytest.raises(Refusal, match=rf"^acte\.pdf : .*{words}"):
+    with pytest.raises(DocumentRefusedError, match=rf"^acte\.pdf : .*{words}"):
         door.admit(tmp_path / "acte.pdf", tmp_path / "ecrit.pdf")
 
 
 def test_without_qpdf_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     by_pypdf(tmp_path / "acte.pdf", incremental=True)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Refusal, match="installez le paquet qpdf"):
+    with pytest.raises(DocumentRefusedError, match="installez le paquet qpdf"):
         door.admit(tmp_path / "acte.pdf", tmp_path / "ecrit.pdf")
 
 
@@ -293,7 +295,9 @@ def test_a_form_is_drawn(tmp_path: Path, changes: tuple[Change, ...]) -> None:
 )
 def test_a_program_or_a_form_that_says_two_things_is_not_let_in(tmp_path: Path, changes: tuple[Change, ...]) -> None:
     source = form(tmp_path / "acte.pdf", *changes)
-    with pytest.raises(Refusal, match=r"^acte.pdf : ce PDF est un formulaire, ou .* À faire : imprimez-le"):
+    with pytest.raises(
+        DocumentRefusedError, match=r"^acte.pdf : ce PDF est un formulaire, ou .* À faire : imprimez-le"
+    ):
         door.admit(source, tmp_path / "ecrit.pdf")
 
 
@@ -312,14 +316,16 @@ def test_an_action_that_changes_what_is_shown_is_seen_wherever_its_name_stands(
     writer.root_object[NameObject("/OpenAction")] = action
     writer.write(tmp_path / "acte.pdf")
     assert structure.read(tmp_path / "acte.pdf").programs
-    with pytest.raises(Refusal, match=r"^acte.pdf : ce PDF est un formulaire, ou .* À faire : imprimez-le"):
+    with pytest.raises(
+        DocumentRefusedError, match=r"^acte.pdf : ce PDF est un formulaire, ou .* À faire : imprimez-le"
+    ):
         door.admit(tmp_path / "acte.pdf", tmp_path / "ecrit.pdf")
 
 
 def test_a_program_packed_among_other_objects_is_seen(tmp_path: Path) -> None:
     source = form(tmp_path / "source.pdf", run_at_opening)
     subprocess.run(["qpdf", "--object-streams=generate", source, tmp_path / "acte.pdf"], check=True)
-    with pytest.raises(Refusal, match="programme"):
+    with pytest.raises(DocumentRefusedError, match="programme"):
         door.admit(tmp_path / "acte.pdf", tmp_path / "ecrit.pdf")
 
 
@@ -353,7 +359,7 @@ def test_layers_that_some_see_and_others_do_not_are_not_let_in(
     """Who signs on a screen never saw what is read on paper."""
     source, acte = layered(tmp_path / "source.pdf", group, configuration), tmp_path / "acte.pdf"
     subprocess.run(["qpdf", f"--object-streams={packed}", source, acte], check=True)
-    with pytest.raises(Refusal, match=r"^acte.pdf : ce PDF a des calques .* À faire : imprimez-le"):
+    with pytest.raises(DocumentRefusedError, match=r"^acte.pdf : ce PDF a des calques .* À faire : imprimez-le"):
         door.admit(acte, tmp_path / "ecrit.pdf")
     door.admit(acte, tmp_path / "piece.pdf", door.Form.KEPT)
 
@@ -368,12 +374,12 @@ def test_layers_that_everybody_sees_are(tmp_path: Path, group: str, configuratio
 def test_a_signed_form_is_only_a_contract_s(issuer: Issuer, tmp_path: Path) -> None:
     """Nobody writes it again: what a supplier signed stays, an act is exported from its text."""
     signed, target = sign(issuer, form(tmp_path / "acte.pdf")), tmp_path / "ecrit.pdf"
-    with pytest.raises(Refusal, match="est un formulaire"):
+    with pytest.raises(DocumentRefusedError, match="est un formulaire"):
         door.admit(signed, target)
     assert not target.exists()
     assert not door.admit(signed, target, door.Form.SIGNED)
     pretended = form(tmp_path / "faux.pdf", pretend_signed)
-    with pytest.raises(Refusal, match="est un formulaire"):  # bytes are no signature
+    with pytest.raises(DocumentRefusedError, match="est un formulaire"):  # bytes are no signature
         door.admit(pretended, target, door.Form.SIGNED)
     assert not door.admit(form(tmp_path / "piece.pdf", run_at_opening), target, door.Form.KEPT)
     for contract, brought in (("signature", signed), ("piece", tmp_path / "piece.pdf")):

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from pyhanko_certvalidator.errors import ValidationError
 from signature_actes import files, limits, trust
-from signature_actes.refusal import Refusal
+from signature_actes.refusal import DocumentRefusedError
 from signature_actes.trust import Trust, read_certificates
 
 from apps.signature.tests.conftest import NOW, Issuer, dt
@@ -23,7 +23,7 @@ DER = serialization.Encoding.DER
 
 
 def test_what_is_no_file_is_refused() -> None:
-    with pytest.raises(Refusal, match=r"^null : ce n'est pas un fichier$"):
+    with pytest.raises(DocumentRefusedError, match=r"^null : ce n'est pas un fichier$"):
         files.check_size(Path("/dev/null"))
 
 
@@ -34,7 +34,9 @@ def test_a_file_may_be_as_large_as_the_limit(tmp_path: Path) -> None:
     files.check_size(path)
     with path.open("ab") as stream:
         stream.write(b"x")
-    with pytest.raises(Refusal, match=r"^acte.pdf : 150 Mo, 150 Mo au plus\. À faire : réduisez la résolution"):
+    with pytest.raises(
+        DocumentRefusedError, match=r"^acte.pdf : 150 Mo, 150 Mo au plus\. À faire : réduisez la résolution"
+    ):
         files.check_size(path)
 
 
@@ -42,17 +44,20 @@ def test_a_pdf_header_is_within_the_first_kilobyte(tmp_path: Path) -> None:
     path = tmp_path / "acte.pdf"
     for before, words in ((1019, "le PDF est abîmé"), (1020, "ce n'est pas un PDF")):
         path.write_bytes(b" " * before + b"%PDF-1.7")
-        with pytest.raises(Refusal, match=words), files.open_pdf(path):
+        with pytest.raises(DocumentRefusedError, match=words), files.open_pdf(path):
             pass
 
 
 def test_a_new_file_takes_no_other_s_place(tmp_path: Path) -> None:
     target = tmp_path / "signe.pdf"
     target.write_text("celui d'avant")
-    with pytest.raises(Refusal, match=r"^signe.pdf existe déjà\. À faire : déplacez-le"), files.new_file(target):
+    with (
+        pytest.raises(DocumentRefusedError, match=r"^signe.pdf existe déjà\. À faire : déplacez-le"),
+        files.new_file(target),
+    ):
         pytest.fail("nothing is begun")
     target.unlink()
-    with pytest.raises(Refusal, match=r"^signe.pdf existe déjà"), files.new_file(target) as stream:
+    with pytest.raises(DocumentRefusedError, match=r"^signe.pdf existe déjà"), files.new_file(target) as stream:
         stream.write(b"neuf")
         target.write_text("arrivé entre-temps")
     assert target.read_text() == "arrivé entre-temps"
@@ -72,10 +77,16 @@ def test_a_new_file_has_everybody_s_rights_but_those_of_the_umask(tmp_path: Path
 
 def test_a_new_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     target = tmp_path / "absent" / "signe.pdf"
-    with pytest.raises(Refusal, match=r"absent : on ne peut pas y écrire \(il n'existe pas"), files.new_file(target):
+    with (
+        pytest.raises(DocumentRefusedError, match=r"absent : on ne peut pas y écrire \(il n'existe pas"),
+        files.new_file(target),
+    ):
         pytest.fail("nothing is begun")
     target = tmp_path / "signe.pdf"
-    with pytest.raises(Refusal, match=r"^signe.pdf : écriture impossible \(le disque est"), files.new_file(target):
+    with (
+        pytest.raises(DocumentRefusedError, match=r"^signe.pdf : écriture impossible \(le disque est"),
+        files.new_file(target),
+    ):
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == []
 
@@ -86,7 +97,7 @@ def test_a_run_has_a_gigabyte_and_two_minutes(monkeypatch: pytest.MonkeyPatch) -
     before = signal.getsignal(signal.SIGXCPU)
     try:
         limits.bound()
-        with pytest.raises(Refusal, match="le fichier demande trop de mémoire ou de temps"):
+        with pytest.raises(DocumentRefusedError, match="le fichier demande trop de mémoire ou de temps"):
             os.kill(os.getpid(), signal.SIGXCPU)
     finally:
         signal.signal(signal.SIGXCPU, before)
@@ -103,14 +114,14 @@ def test_trust_is_read_in_pem_and_der(issuer: Issuer, tmp_path: Path) -> None:
 
 def test_files_that_hold_no_trust_are_refused(issuer: Issuer, tmp_path: Path) -> None:
     path = tmp_path / "confiance.pem"
-    with pytest.raises(Refusal, match=r"confiance.pem : fichier de confiance illisible \(il n'existe pas"):
+    with pytest.raises(DocumentRefusedError, match=r"confiance.pem : fichier de confiance illisible \(il n'existe pas"):
         read_certificates(path)
     for content in (b"rien", (issuer.folder / "crl.pem").read_bytes()):
         path.write_bytes(content)
-        with pytest.raises(Refusal, match=r"confiance.pem : aucun certificat dans ce fichier$"):
+        with pytest.raises(DocumentRefusedError, match=r"confiance.pem : aucun certificat dans ce fichier$"):
             read_certificates(path)
     path.write_bytes(b"rien")
-    with pytest.raises(Refusal, match=r"confiance.pem : ce n'est pas une liste de révocation$"):
+    with pytest.raises(DocumentRefusedError, match=r"confiance.pem : ce n'est pas une liste de révocation$"):
         Trust.read([issuer.folder / "ca.pem"], [path])
 
 

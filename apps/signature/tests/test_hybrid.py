@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from signature_actes import door, pades, structure
 from signature_actes.check import check_pdf
-from signature_actes.files import Ambiguous, Damaged
+from signature_actes.files import AmbiguousPdfError, DamagedPdfError
 from signature_actes.person import Person
-from signature_actes.refusal import Refusal
+from signature_actes.refusal import DocumentRefusedError
 from signature_actes.stamp import LocalUnit
 
 from apps.signature.tests.conftest import SIREN, Issuer, run, software
@@ -76,7 +76,7 @@ def test_what_is_added_begins_on_a_line_of_its_own(issuer: Issuer, tmp_path: Pat
 def test_altered_it_is_told_as_altered(issuer: Issuer, tmp_path: Path) -> None:
     path = signed_elsewhere(issuer, word(tmp_path / "word.pdf"))
     path.write_bytes(path.read_bytes().replace(b"(Secretariat)", b"(secretariat)"))
-    with pytest.raises(Refusal, match="modifié"):
+    with pytest.raises(DocumentRefusedError, match="modifié"):
         asyncio.run(check_pdf(path, CLAIRE, issuer.trust))
 
 
@@ -117,9 +117,11 @@ CONTRADICTED: dict[str, dict[str, object]] = {
 @pytest.mark.parametrize("what", CONTRADICTED)
 def test_two_tables_that_differ_are_no_document(issuer: Issuer, tmp_path: Path, what: str) -> None:
     path = word(tmp_path / "word.pdf", **CONTRADICTED[what])  # type: ignore[arg-type] # of several types
-    with pytest.raises(structure.Unclear):
+    with pytest.raises(structure.AmbiguousStructureError):
         structure.read(path)
-    with pytest.raises((Ambiguous, Damaged), match=r"n'est pas lisible d'une seule façon|le PDF est abîmé") as told:
+    with pytest.raises(
+        (AmbiguousPdfError, DamagedPdfError), match=r"n'est pas lisible d'une seule façon|le PDF est abîmé"
+    ) as told:
         asyncio.run(pades.sign(path, tmp_path / "signe.pdf", software(issuer, issuer.person())))
     assert "À faire" in str(told.value) and "modifi" not in str(told.value)
     assert not (tmp_path / "signe.pdf").exists()
@@ -127,10 +129,10 @@ def test_two_tables_that_differ_are_no_document(issuer: Issuer, tmp_path: Path, 
 
 def test_signed_elsewhere_two_tables_that_differ_are_told_without_an_accusation(issuer: Issuer, tmp_path: Path) -> None:
     path = signed_elsewhere(issuer, word(tmp_path / "word.pdf", second=moved(4, 6)))
-    with pytest.raises(Refusal, match="n'est pas lisible d'une seule façon") as told:
+    with pytest.raises(DocumentRefusedError, match="n'est pas lisible d'une seule façon") as told:
         asyncio.run(check_pdf(path, CLAIRE, issuer.trust))
     assert "modifi" not in str(told.value) and "fauss" not in str(told.value)
-    with pytest.raises(Refusal, match="n'est pas lisible d'une seule façon"):
+    with pytest.raises(DocumentRefusedError, match="n'est pas lisible d'une seule façon"):
         door.admit(path, tmp_path / "ecrit.pdf")
 
 
@@ -141,5 +143,5 @@ def test_an_object_that_the_second_table_hides_is_not_replaced_unseen(issuer: Is
     ended.write_bytes(source.read_bytes() + b"\r\n")
     forged = appended(ended, tmp_path / "ombre.pdf", {number_of(source, "content"): text("Autre texte")})
     path = sign(issuer, forged)
-    with pytest.raises(Refusal, match="ce n'est pas le document du circuit"):
+    with pytest.raises(DocumentRefusedError, match="ce n'est pas le document du circuit"):
         asyncio.run(check_pdf(path, CLAIRE, issuer.trust, source))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from reportlab.pdfgen import canvas
 from signature_actes import mentions, receive
-from signature_actes.refusal import Refusal
+from signature_actes.refusal import DocumentRefusedError
 
 ANNE = ["Anne-Lise Le Goff", "adjointe au maire", "délégation"]
 
@@ -48,7 +48,7 @@ def test_a_name_and_a_quality_are_found_as_people_write_them(tmp_path: Path, lin
     ],
 )
 def test_what_lacks_is_named(tmp_path: Path, lines: tuple[str, ...], lacks: str) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(DocumentRefusedError) as refused:
         mentions.check(written(tmp_path, *lines), ANNE)
     assert str(refused.value).startswith(f"arrete.pdf : le document ne porte pas {lacks}. Le nom et la qualité de qui")
 

@@ -17,7 +17,7 @@ import pytest
 from signature_actes import cli, door, pades, receive
 from signature_actes.check import check_pdf
 from signature_actes.person import Person
-from signature_actes.refusal import Refusal
+from signature_actes.refusal import DocumentRefusedError
 
 from apps.signature.tests.conftest import SIREN, Issuer, software
 from apps.signature.tests.test_sameness import sign
@@ -58,11 +58,11 @@ def test_without_a_page_there_is_nothing_to_sign(issuer: Issuer, tmp_path: Path,
     path = tmp_path / "acte.pdf"
     path.write_bytes(whole(body))
     words = r"^acte\.pdf : ce PDF n'a pas de page\. À faire : "
-    with pytest.raises(Refusal, match=words):
+    with pytest.raises(DocumentRefusedError, match=words):
         door.admit(path, tmp_path / "ecrit.pdf")
-    with pytest.raises(Refusal, match=words):
+    with pytest.raises(DocumentRefusedError, match=words):
         asyncio.run(pades.sign(path, tmp_path / "signe.pdf", software(issuer, issuer.person())))
-    with pytest.raises(Refusal, match=words):
+    with pytest.raises(DocumentRefusedError, match=words):
         asyncio.run(check_pdf(path, CLAIRE, issuer.trust))
 
 
@@ -73,7 +73,7 @@ def test_what_readers_mend_is_signed_or_told(issuer: Issuer, tmp_path: Path, wha
     ODDITIES[what](path)
     try:
         asyncio.run(pades.sign(path, tmp_path / "signe.pdf", software(issuer, issuer.person())))
-    except Refusal as refusal:
+    except DocumentRefusedError as refusal:
         assert "À faire : " in str(refusal)
 
 
@@ -124,7 +124,7 @@ def test_a_name_from_a_browser_is_never_a_fault(tmp_path: Path, name: str) -> No
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "acte.pdf")
-    with pytest.raises(Refusal, match="ce n'est pas un fichier"):
+    with pytest.raises(DocumentRefusedError, match="ce n'est pas un fichier"):
         door.admit(tmp_path / "acte.pdf", tmp_path / "ecrit.pdf")
 
 
@@ -162,7 +162,7 @@ def test_spoilt_at_random_nothing_ends_in_a_traceback(issuer: Issuer, tmp_path: 
         ):
             try:
                 run()
-            except Refusal as refusal:
+            except DocumentRefusedError as refusal:
                 assert "À faire : " in str(refusal), str(refusal)
                 ends.add(str(refusal)[:40])
         target.unlink(missing_ok=True)

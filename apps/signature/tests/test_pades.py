@@ -17,7 +17,7 @@ from pyhanko.sign.general import SigningError
 from signature_actes import pades, token
 from signature_actes.check import check_pdf
 from signature_actes.person import Person
-from signature_actes.refusal import Refusal
+from signature_actes.refusal import DocumentRefusedError
 from signature_actes.stamp import LocalUnit
 from signature_actes.trust import Trust, read_certificates
 from weasyprint import HTML
@@ -144,7 +144,9 @@ def test_object_streams_pdf_a_and_forms(issuer: Issuer, tmp_path: Path, options:
 def test_no_timestamp_no_seal(issuer: Issuer, act: Path, tmp_path: Path) -> None:
     unit = issuer.tsa()
     (unit / "key.pem").unlink()
-    with pytest.raises(Refusal, match=r"pas d'horodatage : .*cannot load private key.* À faire : relancez"):
+    with pytest.raises(
+        DocumentRefusedError, match=r"pas d'horodatage : .*cannot load private key.* À faire : relancez"
+    ):
         asyncio.run(
             pades.seal(act, tmp_path / "x.pdf", software(issuer, issuer.person()), LocalUnit(unit), issuer.trust)
         )
@@ -155,7 +157,7 @@ def test_a_revoked_seal_seals_nothing(issuer: Issuer, act: Path, tmp_path: Path)
     pair = issuer.person()
     issuer.revoked.append(pair[0])
     issuer.write_crls()
-    with pytest.raises(Refusal, match="est révoqué depuis le"):
+    with pytest.raises(DocumentRefusedError, match="est révoqué depuis le"):
         asyncio.run(pades.seal(act, tmp_path / "x.pdf", software(issuer, pair), LocalUnit(issuer.tsa()), issuer.trust))
     assert not (tmp_path / "x.pdf").exists()
 
@@ -169,7 +171,7 @@ def test_a_certified_document_takes_no_other_signature(issuer: Issuer, act: Path
         signer = signers.PdfSigner(described, software(issuer, issuer.person()))
         asyncio.run(signer.async_sign_pdf(IncrementalPdfFileWriter(stream), output=output))
     expected = r"^certifie.pdf : Claire Dubois a certifié ou verrouillé ce document .* À faire : demandez-lui"
-    with pytest.raises(Refusal, match=expected):
+    with pytest.raises(DocumentRefusedError, match=expected):
         asyncio.run(pades.sign(closed, tmp_path / "x.pdf", software(issuer, issuer.person("Karim Lefèvre"))))
     assert not (tmp_path / "x.pdf").exists()
 
@@ -178,7 +180,9 @@ def test_a_signature_that_does_not_count_is_not_sealed(issuer: Issuer, act: Path
     other = Issuer("inconnue", tmp_path / "autre")
     signed = tmp_path / "signe.pdf"
     asyncio.run(pades.sign(act, signed, software(other, other.person())))
-    with pytest.raises(Refusal, match=r"^une signature déjà présente ne vaut pas : le certificat de Claire Dubois"):
+    with pytest.raises(
+        DocumentRefusedError, match=r"^une signature déjà présente ne vaut pas : le certificat de Claire Dubois"
+    ):
         asyncio.run(
             pades.seal(
                 signed,
@@ -196,7 +200,9 @@ def test_a_key_that_fails_is_told(issuer: Issuer, act: Path, tmp_path: Path, mon
         raise SigningError("la carte est sortie")
 
     monkeypatch.setattr(signers.PdfSigner, "async_sign_pdf", fail)
-    with pytest.raises(Refusal, match=r"^deliberation.pdf : la signature a échoué \(la carte est sortie\)$"):
+    with pytest.raises(
+        DocumentRefusedError, match=r"^deliberation.pdf : la signature a échoué \(la carte est sortie\)$"
+    ):
         asyncio.run(pades.sign(act, tmp_path / "x.pdf", software(issuer, issuer.person())))
     assert not (tmp_path / "x.pdf").exists()
 
@@ -220,20 +226,20 @@ def test_a_key_that_does_not_open_says_why(
     issuer: Issuer, tokens: Tokens, monkeypatch: pytest.MonkeyPatch, error: type[Exception], words: str
 ) -> None:
     key = tokens.make("gondecourt-maire", issuer.person())
-    find = token._token
+    find = token._find_token
 
     def open_with(user_pin: str | None = None) -> Any:
         if user_pin:
             raise error
         return find(key).open()
 
-    monkeypatch.setattr(token, "_token", lambda _key: SimpleNamespace(open=open_with))
-    with pytest.raises(Refusal, match=words), token.signer(key, lambda: "271828"):
+    monkeypatch.setattr(token, "_find_token", lambda _key: SimpleNamespace(open=open_with))
+    with pytest.raises(DocumentRefusedError, match=words), token.signer(key, lambda: "271828"):
         pass
 
 
 def test_the_pin_is_checked_before_anything_is_written(issuer: Issuer, tokens: Tokens, act: Path) -> None:
-    with pytest.raises(Refusal, match=r"code PIN refusé\. Attention : la clé se bloque"):
+    with pytest.raises(DocumentRefusedError, match=r"code PIN refusé\. Attention : la clé se bloque"):
         signed_by_token(issuer, tokens, act, pin="000000")
     assert not act.with_name("signe.pdf").exists()
 
@@ -270,14 +276,14 @@ def test_a_certificate_that_cannot_sign_asks_for_no_pin(
     def pin() -> str:
         raise AssertionError("the PIN was asked for")
 
-    with pytest.raises(Refusal, match=words), token.signer(key, pin):
+    with pytest.raises(DocumentRefusedError, match=words), token.signer(key, pin):
         pass
 
 
 def test_an_absent_token_and_an_absent_library_are_told(tokens: Tokens, tmp_path: Path) -> None:
     from apps.signature.tests.conftest import LIBRARY
 
-    with pytest.raises(Refusal, match=r"la clé « absente » n'est pas là. À faire : branchez-la"):
+    with pytest.raises(DocumentRefusedError, match=r"la clé « absente » n'est pas là. À faire : branchez-la"):
         token.read(token.TokenKey(LIBRARY, "absente"))
-    with pytest.raises(Refusal, match=r"ne répond pas. À faire : installez le logiciel du fabricant"):
+    with pytest.raises(DocumentRefusedError, match=r"ne répond pas. À faire : installez le logiciel du fabricant"):
         token.read(token.TokenKey(tmp_path / "rien.so", "absente"))

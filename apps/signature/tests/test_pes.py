@@ -24,7 +24,7 @@ from signature_actes import flow as flows
 from signature_actes import pes, receive, token, xades
 from signature_actes.limits import MEMORY, TOO_MUCH
 from signature_actes.person import Person
-from signature_actes.refusal import Refusal
+from signature_actes.refusal import DocumentRefusedError
 from signxml import CanonicalizationMethod, DigestAlgorithm, SignatureReference
 from signxml.xades import XAdESSignaturePolicy, XAdESSigner
 from tdt_connector.checks import check_pes
@@ -59,7 +59,7 @@ def checked(issuer: Issuer, path: Path, original: Path | None = None) -> str:
 
 
 def refused(issuer: Issuer, path: Path, words: str, original: Path | None = None) -> str:
-    with pytest.raises(Refusal, match=words) as told:
+    with pytest.raises(DocumentRefusedError, match=words) as told:
         checked(issuer, path, original)
     return str(told.value)
 
@@ -621,7 +621,10 @@ def test_what_other_tools_sign_counts_and_what_is_outdated_is_told(
     xmlsec1_verifies(issuer, path)
     found = asyncio.run(pes.check(path, CLAIRE, issuer.trust, source))
     assert (found.holder, found.remarks) == ("Claire Dubois", remarks)
-    assert receive._checked(path, [{"nom": "Claire Dubois", "siren": SIREN}], issuer.trust, source, True)[3] == remarks
+    assert (
+        receive._check_signed(path, [{"nom": "Claire Dubois", "siren": SIREN}], issuer.trust, source, True)[3]
+        == remarks
+    )
     path.write_bytes(path.read_bytes().replace(b'V="120.00"', b'V="920.00"'))
     assert "À faire : " in refused(issuer, path, "B1 : la signature est abîmée ou fausse", source)
 
@@ -730,14 +733,14 @@ def test_what_is_signed_along_is_a_closed_list_too(
     words: str,
 ) -> None:
     """The signer's own program wrote other properties, and signed them: xmlsec1 finds these signatures good."""
-    canonical = xades._canonical
+    canonical = xades._canonicalize
 
     def changed(element: Any, method: str) -> bytes:
         if etree.QName(element).localname == "SignedProperties":
             change(element)
         return canonical(element, method)
 
-    path = signed_otherwise(issuer, flow(tmp_path), monkeypatch, XADES=version, _canonical=changed)
+    path = signed_otherwise(issuer, flow(tmp_path), monkeypatch, XADES=version, _canonicalize=changed)
     not_admitted(issuer, path, f"B1 : la signature n'est pas admise ici : .*{words}")
 
 
@@ -754,14 +757,14 @@ def test_a_signature_s_parts_are_in_their_order(issuer: Issuer, tmp_path: Path) 
 def test_what_is_signed_is_not_said_to_be_something_else(
     issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    canonical = xades._canonical
+    canonical = xades._canonicalize
 
     def changed(element: Any, method: str) -> bytes:
         if etree.QName(element).localname == "SignedInfo":
             element.find(f"{{{DS}}}Reference").set("Type", kind)
         return canonical(element, method)
 
-    path = signed_otherwise(issuer, flow(tmp_path), monkeypatch, _canonical=changed)
+    path = signed_otherwise(issuer, flow(tmp_path), monkeypatch, _canonicalize=changed)
     refused(issuer, path, "d'un autre type")
 
 
@@ -868,7 +871,7 @@ def test_a_file_that_is_no_flow(issuer: Issuer, tmp_path: Path, content: bytes, 
     path.write_bytes(content)
     told = refused(issuer, path, f"^flux.xml : .*{words}")
     assert "À faire : " in told and "fausse" not in told
-    with pytest.raises(Refusal, match=words):
+    with pytest.raises(DocumentRefusedError, match=words):
         signed(issuer, path)
 
 
@@ -889,13 +892,13 @@ def test_the_bounds(
 
 def test_a_signed_flow_is_not_signed_again(issuer: Issuer, tmp_path: Path) -> None:
     path = signed(issuer, flow(tmp_path))
-    with pytest.raises(Refusal, match="déjà signé"):
+    with pytest.raises(DocumentRefusedError, match="déjà signé"):
         pes.sign(path, tmp_path / "encore.xml", software(issuer, issuer.person()), PLACE)
 
 
 def test_what_would_be_too_large_once_signed_is_not_signed(issuer: Issuer, tmp_path: Path) -> None:
     source = flow(tmp_path)
-    with pytest.raises(Refusal, match=r"signé, le flux ferait 0\.0 Mo, 0 Mo au plus"):
+    with pytest.raises(DocumentRefusedError, match=r"signé, le flux ferait 0\.0 Mo, 0 Mo au plus"):
         pes.sign(source, tmp_path / "x.xml", software(issuer, issuer.person()), PLACE, source.stat().st_size + 100)
     assert not (tmp_path / "x.xml").exists()
 
@@ -907,7 +910,7 @@ def test_what_would_be_too_large_once_signed_is_not_signed(issuer: Issuer, tmp_p
 def test_a_part_without_content_is_not_signed(issuer: Issuer, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "flux.xml"
     path.write_bytes(content)
-    with pytest.raises(Refusal, match="A est vide"):
+    with pytest.raises(DocumentRefusedError, match="A est vide"):
         signed(issuer, path)
 
 
@@ -934,7 +937,7 @@ def test_lack_of_memory_is_not_forgery(issuer: Issuer, tmp_path: Path, monkeypat
     def greedy(*_arguments: object) -> None:
         raise MemoryError
 
-    for module, name in ((flows, "_feed"), (xades, "_read"), (flows.hashlib, "new")):
+    for module, name in ((flows, "_feed_parser"), (xades, "_parse_signature"), (flows.hashlib, "new")):
         with monkeypatch.context() as short:
             short.setattr(module, name, greedy)
             with pytest.raises(MemoryError):
@@ -986,4 +989,4 @@ def test_several_people_may_be_expected(issuer: Issuer, tmp_path: Path) -> None:
     source = flow(tmp_path)
     path = signed(issuer, source)
     people = [{"nom": "Anne Bertrand", "siren": SIREN}, {"nom": "Claire Dubois", "siren": SIREN}]
-    assert receive._checked(path, people, issuer.trust, source, True)[0] == "Claire Dubois"
+    assert receive._check_signed(path, people, issuer.trust, source, True)[0] == "Claire Dubois"

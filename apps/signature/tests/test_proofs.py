@@ -18,7 +18,7 @@ from pyhanko.sign.signers import PdfTimeStamper
 from signature_actes import pades
 from signature_actes.check import check_pdf
 from signature_actes.person import Person
-from signature_actes.refusal import Refusal
+from signature_actes.refusal import DocumentRefusedError
 from signature_actes.stamp import LocalUnit
 
 from apps.signature.tests.conftest import SIREN, Issuer, software
@@ -94,7 +94,7 @@ def test_proofs_and_timestamps_change_nothing(issuer: Issuer, act: Path, shape: 
 
 
 def told(issuer: Issuer, path: Path) -> str:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(DocumentRefusedError) as refused:
         asyncio.run(check_pdf(path, CLAIRE, issuer.trust))
     return str(refused.value)
 

@@ -128,7 +128,7 @@ def test_a_library_that_signs_says_its_name(place: Place, supplier: made.Pair) -
         assert [one["nom"] for one in place.ask("document", place.sign(supplier, made_by))["fournisseurs"]]
     for said in (b"%\x9b31m\n", b"% 9 0 obj\n", b"%startxref 9\n", b"%" + b"x" * 500 + b"\n"):
         made_by.write_bytes(head + said + mark + tail)
-        with pytest.raises(structure.Unclear, match="commentaire"):
+        with pytest.raises(structure.AmbiguousStructureError, match="commentaire"):
             structure.read(made_by)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from signature_actes import pades, pes, receive
 from signature_actes.files import looks_like_xml
-from signature_actes.refusal import Refusal
+from signature_actes.refusal import DocumentRefusedError
 from signature_actes.token import signer
 
 from apps.signature.tests.conftest import LIBRARY, SIREN, Issuer, Tokens, run, software
@@ -198,7 +198,7 @@ def test_what_is_a_flow_and_a_page_is_neither(tmp_path: Path, begins: bytes) -> 
     assert "Autre acte" in run("pdftotext", both, "-")
     told, _none = ask({}, both.read_bytes(), b"", [], "acte.pdf")
     assert told == {"refus": told["refus"]} and "à la fois un PDF et un fichier XML" in told["refus"]
-    with pytest.raises(Refusal, match=r"^acte.pdf : ce fichier est à la fois .* À faire : "):
+    with pytest.raises(DocumentRefusedError, match=r"^acte.pdf : ce fichier est à la fois .* À faire : "):
         looks_like_xml(both)
     told, _none = ask({}, flow(tmp_path).read_bytes(), b"", [])
     assert told == {"taille": 0}

@@ -21,7 +21,7 @@ from reportlab.pdfgen import canvas
 from signature_actes import covering
 from signature_actes.check import check_pdf
 from signature_actes.person import Person
-from signature_actes.refusal import Refusal
+from signature_actes.refusal import DocumentRefusedError
 from signature_actes.sameness import is_signed_copy
 from weasyprint import HTML
 
@@ -36,12 +36,12 @@ def verdict(issuer: Issuer, path: Path, original: Path) -> bool:
     """The signature is good by itself, so that only the comparison can refuse; then what it says."""
     try:
         assert asyncio.run(check_pdf(path, CLAIRE, issuer.trust)).holder == "Claire Dubois"
-    except Refusal as refusal:  # such that it is not even signed by our own program (test_structure.py)
+    except DocumentRefusedError as refusal:  # such that it is not even signed by our own program (test_structure.py)
         assert "n'est pas lisible d'une seule façon" in str(refusal)
         return False
     try:
         asyncio.run(check_pdf(path, CLAIRE, issuer.trust, original))
-    except Refusal as refusal:
+    except DocumentRefusedError as refusal:
         assert "ce n'est pas le document du circuit" in str(refusal)
         return False
     return True
@@ -647,7 +647,7 @@ def stamped(source: Path, target: Path, area: tuple[float, float, float, float])
     with target.open("rb") as stream:
         try:
             return is_signed_copy(target, PdfFileReader(stream), source)
-        except Refusal as refusal:
+        except DocumentRefusedError as refusal:
             assert "le tampon de la signature recouvre ce que porte la page 2" in str(refusal)
             return False
 
@@ -664,7 +664,7 @@ def test_a_stamp_lies_over_no_image_nor_other_stamp(issuer: Issuer, act: Path, t
     assert not stamped(sheet(tmp_path / "image.pdf", image=True), tmp_path / "tampon.pdf", OVER)
     one = visible(issuer, act, tmp_path / "1.pdf", "Maire", (50, 60, 250, 140))
     two = visible(issuer, one, tmp_path / "2.pdf", "Adjoint", (200, 100, 400, 180))
-    with pytest.raises(Refusal, match="recouvre ce que porte la page 1"):
+    with pytest.raises(DocumentRefusedError, match="recouvre ce que porte la page 1"):
         asyncio.run(check_pdf(two, CLAIRE, issuer.trust, one))
 
 
@@ -691,10 +691,10 @@ def test_a_stamp_that_cannot_be_judged_is_refused(tmp_path: Path, monkeypatch: p
     source = sheet(tmp_path / "acte.pdf")
     page = covering.Page(1, (0, 0, 595, 842), 0, [(10.0, 10.0, 20.0, 20.0)])
     covering.check(source, [page])
-    with pytest.raises(Refusal, match="sur plus de 50 pages"):
+    with pytest.raises(DocumentRefusedError, match="sur plus de 50 pages"):
         covering.check(source, [page] * 51)
-    with pytest.raises(Refusal, match="la page 9, qui a reçu un tampon, ne se dessine pas"):
+    with pytest.raises(DocumentRefusedError, match="la page 9, qui a reçu un tampon, ne se dessine pas"):
         covering.check(source, [covering.Page(9, page.box, 0, page.stamps)])
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Refusal, match="poppler-utils"):
+    with pytest.raises(DocumentRefusedError, match="poppler-utils"):
         covering.check(source, [page])

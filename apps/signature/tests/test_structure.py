@@ -21,7 +21,7 @@ from reportlab.pdfgen import canvas
 from signature_actes import pades, structure
 from signature_actes.check import check_pdf
 from signature_actes.person import Person
-from signature_actes.refusal import Refusal
+from signature_actes.refusal import DocumentRefusedError
 from signature_actes.stamp import LocalUnit
 from weasyprint import HTML
 
@@ -35,9 +35,9 @@ LAST = rb"startxref\n\d+\n%%EOF\n\Z"
 
 def refused(issuer: Issuer, path: Path, original: Path) -> str:
     """Why it is; and ours would not sign it."""
-    with pytest.raises(Refusal) as told:
+    with pytest.raises(DocumentRefusedError) as told:
         asyncio.run(check_pdf(path, CLAIRE, issuer.trust, original))
-    with pytest.raises(Refusal, match="À faire"):
+    with pytest.raises(DocumentRefusedError, match="À faire"):
         asyncio.run(pades.sign(path, path.with_name("encore.pdf"), software(issuer, issuer.person())))
     return str(told.value)
 
@@ -205,9 +205,9 @@ def test_what_can_be_read_in_two_ways(issuer: Issuer, act: Path, tmp_path: Path,
         spoilt = re.sub(b"startxref\n%d\n" % start, b"startxref\n%d\n" % (start + shift), spoilt)
         assert first < start
     path.write_bytes(spoilt)
-    with pytest.raises(structure.Unclear):
+    with pytest.raises(structure.AmbiguousStructureError):
         structure.read(path)
-    with pytest.raises(Refusal):
+    with pytest.raises(DocumentRefusedError):
         asyncio.run(pades.sign(path, tmp_path / "signe.pdf", software(issuer, issuer.person())))
     assert not (tmp_path / "signe.pdf").exists()
 
@@ -243,7 +243,7 @@ def test_objects_that_are_packed(act: Path, tmp_path: Path) -> None:
     pairs = b"%d 0 %d 4 " % (free + 2, free + 3)
 
     def unclear(*told: object, **more: bytes) -> str:
-        with pytest.raises(structure.Unclear) as raised:
+        with pytest.raises(structure.AmbiguousStructureError) as raised:
             structure.read(packed(act, target, *told, **more))  # type: ignore[arg-type] # as the function takes them
         return str(raised.value)
 
@@ -279,7 +279,7 @@ def test_a_second_table_for_some_readers(act: Path, tmp_path: Path) -> None:
         number_of(act, "catalog"), start, stream
     )  # fmt: skip
     target.write_bytes(data + table + b"startxref\n%d\n%%%%EOF\n" % len(data))
-    with pytest.raises(structure.Unclear, match="deux tables"):
+    with pytest.raises(structure.AmbiguousStructureError, match="deux tables"):
         structure.read(target)
 
 
@@ -359,7 +359,7 @@ def test_poppler_rebuilds_nothing_that_is_let_through(tmp_path: Path) -> None:
         path.write_bytes(data)
         try:
             structure.read(path)
-        except structure.Unclear:
+        except structure.AmbiguousStructureError:
             continue
         kept += 1
         done = subprocess.run(["pdftotext", path, "-"], capture_output=True, text=True, errors="replace", check=False)
@@ -425,7 +425,7 @@ SEEN = b"BT /F1 10 Tf 10 50 Td (Signe par Claire) Tj ET "
 def test_what_a_stamp_says_is_seen(issuer: Issuer, act: Path, tmp_path: Path, content: bytes, told: str) -> None:
     path = sign(issuer, updated(act, tmp_path / "tampon.pdf", stamp_of(content)))
     if told:
-        with pytest.raises(Refusal, match=told):
+        with pytest.raises(DocumentRefusedError, match=told):
             asyncio.run(check_pdf(path, CLAIRE, issuer.trust, act))
     else:
         assert asyncio.run(check_pdf(path, CLAIRE, issuer.trust, act)).holder == "Claire Dubois"

@@ -15,7 +15,7 @@ from pyhanko.sign.fields import FieldMDPAction, FieldMDPSpec, MDPPerm, SigFieldS
 from signature_actes import door, pades
 from signature_actes.check import check_pdf
 from signature_actes.person import Person
-from signature_actes.refusal import Refusal
+from signature_actes.refusal import DocumentRefusedError
 
 from apps.signature.tests.conftest import SIREN, Issuer, software
 from apps.signature.tests.test_receive import ask
@@ -37,7 +37,7 @@ def signed(issuer: Issuer, source: Path, spec: SigFieldSpec | None = None, **opt
 
 
 def told(issuer: Issuer, path: Path) -> str:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(DocumentRefusedError) as refused:
         asyncio.run(check_pdf(path, CLAIRE, issuer.trust))
     assert "À faire : " in str(refused.value)
     return str(refused.value)
@@ -80,7 +80,7 @@ def test_a_signature_of_a_kind_that_is_not_read_here(issuer: Issuer, act: Path) 
     path.write_bytes(data[:start] + b"3003020105" + data[start + 10 :])
     said = told(issuer, path)
     assert "ne se lit pas ici" in said and not ALTERED.search(said)
-    with pytest.raises(Refusal, match="ne se lit pas ici"):  # before anybody signs
+    with pytest.raises(DocumentRefusedError, match="ne se lit pas ici"):  # before anybody signs
         door.admit(path, act.with_name("ecrit.pdf"))
 
 
@@ -129,7 +129,7 @@ LOCKS: dict[str, Callable[[Issuer, Path], Path]] = {
 def test_a_document_that_nobody_may_sign_below_is_told_at_the_door(issuer: Issuer, act: Path, how: str) -> None:
     path = LOCKS[how](issuer, act)
     assert asyncio.run(check_pdf(path, CLAIRE, issuer.trust)).holder == "Claire Dubois"  # a good signature
-    with pytest.raises(Refusal, match=r"Claire Dubois a certifié ou verrouillé ce document.*À faire"):
+    with pytest.raises(DocumentRefusedError, match=r"Claire Dubois a certifié ou verrouillé ce document.*À faire"):
         door.admit(path, act.with_name("ecrit.pdf"))
     answer, _rest = ask({}, path.read_bytes(), b"", [])
     assert "a certifié ou verrouillé" in answer["refus"]

@@ -15,7 +15,7 @@ from typing import Any
 
 FIGURES = Path("/var/lib/creatic/metrics/postgresql.prom")
 # Its documentation, "The Cumulative Statistics System" and "Preventing Transaction ID Wraparound Failures".
-_ASKED = """\
+_STATISTICS_QUERY = """\
 SELECT json_build_object(
   'connections', (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
   'connections_max', current_setting('max_connections')::int,
@@ -27,7 +27,7 @@ SELECT json_build_object(
   'archived_timestamp_seconds', (SELECT coalesce(extract(epoch FROM last_archived_time), 0) FROM pg_stat_archiver),
   'bytes', (SELECT json_object_agg(datname, pg_database_size(oid)) FROM pg_database WHERE NOT datistemplate))
 """
-_TOLD = {
+_METRIC_HELP = {
     "up": "1 when the server answers.",
     "connections": "Connections of clients.",
     "connections_max": "Connections at most.",
@@ -39,13 +39,23 @@ _TOLD = {
 }
 
 
-def asked(*where: str) -> dict[str, Any] | None:
+def query_server(*where: str) -> dict[str, Any] | None:
     """What the server says; None when it does not answer.
 
     Args:
         where: options of psql(1) that say which server.
     """
-    command = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", *where, "-c", "SET statement_timeout = '30s'", "-c", _ASKED]
+    command = [
+        "psql",
+        "-XAtq",
+        "-v",
+        "ON_ERROR_STOP=1",
+        *where,
+        "-c",
+        "SET statement_timeout = '30s'",
+        "-c",
+        _STATISTICS_QUERY,
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         found = json.loads(done.stdout) if done.returncode == 0 else None
@@ -56,13 +66,13 @@ def asked(*where: str) -> dict[str, Any] | None:
 
 def text(found: dict[str, Any] | None) -> str:
     """The figures, in Prometheus' text format (0.0.4)."""
-    return "".join(_lines({"up": 0} if found is None else {"up": 1, **found}))
+    return "".join(_metric_lines({"up": 0} if found is None else {"up": 1, **found}))
 
 
-def _lines(found: dict[str, Any]) -> Iterator[str]:
+def _metric_lines(found: dict[str, Any]) -> Iterator[str]:
     for key, value in found.items():
         name = f"creatic_postgresql_{key}"
-        yield f"# HELP {name} {_TOLD[key]}\n# TYPE {name} gauge\n"
+        yield f"# HELP {name} {_METRIC_HELP[key]}\n# TYPE {name} gauge\n"
         if isinstance(value, dict):  # databases are named as the accounts of their roles
             yield from (
                 f'{name}{{base="{base}"}} {size}\n' for base, size in sorted(value.items()) if base.isidentifier()
@@ -76,7 +86,7 @@ def main(figures: Path = FIGURES) -> None:
     beside = figures.with_name(f".{figures.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "w") as stream:
-            stream.write(text(asked("-h", "/run/postgresql", "-d", "postgres")))
+            stream.write(text(query_server("-h", "/run/postgresql", "-d", "postgres")))
         beside.replace(figures)
     finally:
         with contextlib.suppress(FileNotFoundError):

@@ -113,16 +113,16 @@ def test_what_is_in_stays_in(gateway: Gateway, sip: Sip) -> None:
     tried = gateway.python(
         f"""
 import io
-from sae.store import AlreadyStored, Retained
+from sae.store import ObjectExistsError, ObjectRetainedError
 result = []
 try:
     store.delete('gondecourt', 'aip', {name!r})
-except Retained as error:
+except ObjectRetainedError as error:
     result.append(str(error))
 try:
     store.put('gondecourt', 'aip', {name!r}, io.BytesIO(b'x'), size=1, sha512='0' * 128, retain_until=2**32,
               metadata={{'sort-final': 'Destroy'}})
-except AlreadyStored as error:
+except ObjectExistsError as error:
     result.append(str(error))
 """
     )
@@ -660,11 +660,11 @@ def test_what_is_kept_for_ever_leaves_by_a_transfer_alone(
         return bool(
             gateway.python(
                 f"""
-from sae.store import Retained
+from sae.store import ObjectRetainedError
 result = True
 try:
     store.delete(*{place!r})
-except Retained:
+except ObjectRetainedError:
     result = False
 """
             )

@@ -244,7 +244,7 @@ def test_a_revocation_cut_short_is_published_by_the_next_run(
         def die(self: SshAuthority) -> None:
             raise KeyboardInterrupt
 
-        cut.setattr(SshAuthority, "_publish", die)
+        cut.setattr(SshAuthority, "_publish_files", die)
         with pytest.raises(KeyboardInterrupt):
             authority.revoke(1, "", "root@poste")
     assert not revoked(authority, file)
@@ -353,8 +353,8 @@ def test_a_key_needs_no_comment(tmp_path: Path) -> None:
 
 def test_what_ssh_keygen_complains_of_is_told(tmp_path: Path) -> None:
     with pytest.raises(AccessError, match=r"^ssh-keygen a échoué : .*absent"):
-        access._keygen("-l", "-f", str(tmp_path / "absent"))
-    assert access._keygen("-l", "-f", str(new_key(tmp_path))).startswith("256 SHA256:")
+        access._run_keygen("-l", "-f", str(tmp_path / "absent"))
+    assert access._run_keygen("-l", "-f", str(new_key(tmp_path))).startswith("256 SHA256:")
 
 
 def test_a_failure_without_a_word_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,7 +366,7 @@ def test_a_failure_without_a_word_is_told_too(monkeypatch: pytest.MonkeyPatch) -
         done = subprocess.CompletedProcess((), 1, stdout, stderr)
         monkeypatch.setattr(access.subprocess, "run", lambda *_command, done=done, **_options: done)
         with pytest.raises(AccessError, match=f"^ssh-keygen a échoué : {said}$"):
-            access._keygen("-l")
+            access._run_keygen("-l")
 
 
 def test_what_is_published_is_read_by_all(authority: SshAuthority) -> None:
@@ -386,7 +386,7 @@ def test_an_authority_is_made_only_when_it_is_asked_for(tmp_path: Path) -> None:
 
 def test_an_authority_made_meanwhile_is_left_as_it_is(authority: SshAuthority) -> None:
     before = authority.key.read_bytes()
-    authority._create()
+    authority._create_keys()
     assert authority.key.read_bytes() == before
 
 

@@ -45,16 +45,16 @@ def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SealKeys:
 
 def test_each_event_is_sealed_once(authority: SshAuthority, key: PublicKey, keys: SealKeys) -> None:
     home = authority.directory.parent
-    assert access_record.keep(home, "moi@poste") is None
+    assert access_record.seal_record(home, "moi@poste") is None
     authority.grant(DEMAND, key)
     authority.grant(DEMAND, key)
-    first = access_record.keep(home, "moi@poste")
+    first = access_record.seal_record(home, "moi@poste")
     assert first and first[1] == ""
     page = (first[0] / "rapport.html").read_text(encoding="utf-8")
     assert "Jeanne &lt;b&gt;" in page and "SHA256:" in page
-    assert access_record.keep(home, "moi@poste") is None
+    assert access_record.seal_record(home, "moi@poste") is None
     authority.revoke(1, "fini", "moi@poste")
-    second = access_record.keep(home, "moi@poste")
+    second = access_record.seal_record(home, "moi@poste")
     assert second and "Révoqué" in (second[0] / "rapport.html").read_text(encoding="utf-8")
     told = [evidence_store.facts_of(folder)["evenements"] for folder, _ in (first, second)]
     assert [len(events) for events in told] == [2, 1]
@@ -75,8 +75,8 @@ def test_what_could_not_be_signed_yet_is_in_the_next_record(
 ) -> None:
     home = authority.directory.parent
     authority.grant(DEMAND, key)
-    assert access_record.keep(home, "moi@poste") is None
+    assert access_record.seal_record(home, "moi@poste") is None
     assert list(authority.directory.glob("2*")) == []
     request.getfixturevalue("keys")
-    kept = access_record.keep(home, "moi@poste")
+    kept = access_record.seal_record(home, "moi@poste")
     assert kept and len(evidence_store.facts_of(kept[0])["evenements"]) == 1

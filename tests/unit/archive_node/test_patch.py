@@ -116,7 +116,7 @@ def test_an_interrupted_patch_of_another_day_starts_again(home: Path) -> None:
     patch.begin("sae1")
     patch.end("sae1", FACTS, room(), NOW, 0)
     patch.record["debut"] = "2026-01-01T00:00:00+00:00"
-    patch._save()
+    patch._save_state()
     assert taken(home).judge(room(), "hier", [], NOW) == list(NODES)
 
 
@@ -284,7 +284,7 @@ def test_a_stop_is_asked_once_then_cuts(tmp_path: Path) -> None:
     sent: list[int] = []
     process: Any = SimpleNamespace(send_signal=sent.append)
     stop = Patch(tmp_path).stop_file
-    with archive_patch._stoppable(tmp_path, process):
+    with archive_patch._stop_on_signal(tmp_path, process):
         signal.raise_signal(signal.SIGTERM)
         assert (stop.exists(), sent) == (True, [])
         assert stop.parent.stat().st_mode & 0o777 == 0o700
@@ -300,8 +300,8 @@ def test_the_journey_is_run_in_a_session_of_its_own(tmp_path: Path) -> None:
 
 def test_what_a_patch_notes_is_closed_to_others(tmp_path: Path) -> None:
     patch = Patch(tmp_path / "poste")
-    patch._save()
+    patch._save_state()
     assert patch.path.parent.stat().st_mode & 0o777 == 0o700
     dry = Patch(tmp_path / "autre", dry=True)
-    dry._save()
+    dry._save_state()
     assert not dry.path.exists()

@@ -286,7 +286,7 @@ def test_a_gateway_without_figures_is_said() -> None:
     [(-5, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "120 min"), (7200, "2 h"), (172799, "48 h"), (172800, "2 j")],
 )
 def test_ages_are_told_in_the_unit_that_reads_best(seconds: float, told: str) -> None:
-    assert archive_room._ago(seconds) == told
+    assert archive_room._elapsed_text(seconds) == told
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_sizes_are_told_in_the_unit_that_reads_best(octets: float, told: str) ->
 
 
 def test_long_lists_are_cut_after_two() -> None:
-    assert [archive_room._few(list("abcd"[:count])) for count in (1, 2, 3, 4)] == [
+    assert [archive_room._short_list(list("abcd"[:count])) for count in (1, 2, 3, 4)] == [
         "a",
         "a, b",
         "a, b et 1 autres",
@@ -316,7 +316,7 @@ def test_long_lists_are_cut_after_two() -> None:
 
 @pytest.mark.parametrize(("skew", "side"), [(5.0, ""), (5.1, "avance"), (-5.0, ""), (-5.1, "retarde")])
 def test_a_clock_is_wrong_beyond_five_seconds(monkeypatch: pytest.MonkeyPatch, skew: float, side: str) -> None:
-    monkeypatch.setattr(archive_room, "_skews", lambda _reports: {"sae2": skew})
+    monkeypatch.setattr(archive_room, "_clock_skews", lambda _reports: {"sae2": skew})
     found = [text for text in told(room()) if "son horloge" in text]
     assert len(found) == (1 if side else 0)
     assert all(f"son horloge {side} de 5 s sur les autres" in text for text in found)

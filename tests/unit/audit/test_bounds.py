@@ -16,7 +16,7 @@ from creatic.audit import scap, sources
 from creatic.audit.controls import Control
 from creatic.audit.follow import Follower
 from creatic.audit.oscal import assessment_results
-from creatic.audit.page import _share, report
+from creatic.audit.page import _verdict_share, report
 from creatic.audit.sources import AuditError, Rule, read_arf
 from creatic.audit.verdict import findings, judge_machine
 
@@ -233,5 +233,5 @@ def test_the_page_says_why_a_test_of_no_control_failed() -> None:
 
 
 def test_the_parts_of_a_bar_are_hundredths_of_all_even_of_none() -> None:
-    assert _share(1, {"conforme": 1, "ecart": 3}) == "25.00"
-    assert _share(0, {}) == "0.00"
+    assert _verdict_share(1, {"conforme": 1, "ecart": 3}) == "25.00"
+    assert _verdict_share(0, {}) == "0.00"

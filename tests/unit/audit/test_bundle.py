@@ -234,7 +234,7 @@ def test_an_interrupted_audit_keeps_what_was_found_and_says_what_is_missing(
         return [check("test_a", host=hosts[0])]
 
     monkeypatch.setattr(audit, "look", look)
-    monkeypatch.setattr(audit, "_tests", tests)
+    monkeypatch.setattr(audit, "_run_profile_tests", tests)
     results, folder = audit.perform()
     assert evidence_store.verify_one(folder, keys.root).intact
     assert "Ctrl-C" in said[-1] and not (folder / "machines" / "attendue").exists()
@@ -268,7 +268,7 @@ def test_a_profile_names_its_tests_that_failed(home: Path, monkeypatch: pytest.M
         check("test_a", "echec", "x", "assert 1 == 2"),
         *(check(f"test_{n}", "echec", "x", "y" * 300) for n in range(11)),
     ]
-    monkeypatch.setattr(audit, "_tests", lambda *_given: [*bad, check("test_b", host="x")])
+    monkeypatch.setattr(audit, "_run_profile_tests", lambda *_given: [*bad, check("test_b", host="x")])
     audit.test([target("x")])
     assert said[-12].startswith("   ✗ tdt_connector") and "1 réussi, 12 échecs" in said[-12]
     assert said[-11] == "     ✗ x : R68 Mots de passe, test_a : assert 1 == 2"

@@ -90,7 +90,7 @@ def test_a_flood_is_not_read_and_a_drip_has_an_end(ssh: Path, monkeypatch: pytes
     (ssh / "x").write_text("exec cat /dev/zero\n", encoding="utf-8")
     found = fetch.fetch(reached("x"))
     assert isinstance(found, bytes) and len(found) == releves.LARGEST + 1
-    monkeypatch.setattr(fetch, "_SECONDS", 0.2)
+    monkeypatch.setattr(fetch, "_FETCH_TIMEOUT_SECONDS", 0.2)
     (ssh / "x").write_text("exec sleep 60\n", encoding="utf-8")
     start = time.monotonic()
     assert fetch.fetch(reached("x")) == "elle ne répond pas en 0.2 s"
@@ -249,7 +249,7 @@ def test_the_next_audit_knows_what_was_kept(fleet: Fleet) -> None:
 
 
 def test_no_more_are_looked_at_than_an_audit_can(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_run, "OUTSIDE", 2)
+    monkeypatch.setattr(audit_run, "MAX_REMOTE_MACHINES", 2)
     for number in range(4):
         fleet.add(f"nouvelle{number}", f'echo "{NOTHING}" >&2; exit 1')
     results, _folder = fleet.audit([])

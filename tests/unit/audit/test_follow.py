@@ -17,7 +17,7 @@ def test_what_would_change_is_kept_and_counted() -> None:
     follower.done("a", "Base | Ensure", told, changed=True, hidden=False)
     follower.done("a", "Base | Secret", told, changed=True, hidden=True)
     follower.done("a", "Base | Same", told, changed=False, hidden=False)
-    follower.seen("b")
+    follower.note_seen("b")
     text, drifted = follower.end()
     assert text.startswith("   comparaison de 2 machines : 1 en dérive (") and drifted == 1
     shown, secret = follower.hosts["a"]["derive"]

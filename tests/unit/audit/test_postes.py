@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.action.audit_plan import carried
+from ansible_collections.cdg59.creatic.plugins.action.audit_plan import unmanaged_pcs
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request, load_certificate
 from creatic_enrolement.store import Store
 from cryptography.hazmat.primitives import hashes
@@ -112,8 +112,8 @@ class Bench:
         if self.away:
             raise FleetError("le guichet ne répond pas")
 
-    def found(self, names: Iterable[str] = (NAME, OTHER)) -> dict[str, postes.Known]:
-        kept = postes.Kept(self.home / postes.FOLDER)
+    def found(self, names: Iterable[str] = (NAME, OTHER)) -> dict[str, postes.KnownFacts]:
+        kept = postes.FactsStore(self.home / postes.FOLDER)
         return postes.gather(dict.fromkeys(names, SIREN), self.home / "pki", self.brought, kept, self.now)
 
     def said(self, name: str = NAME) -> tuple[str, str]:
@@ -271,22 +271,24 @@ def test_silence_is_told_with_its_age_and_a_door_that_is_away_too(bench: Bench) 
     bench.now += dt.timedelta(days=9)
     state, reason = bench.said()
     assert state == postes.SILENT and "9 jours" in reason
-    told = postes.told(bench.found()[NAME], "minimal", lambda _name: None, bench.now)
+    told = postes.describe_pc(bench.found()[NAME], "minimal", lambda _name: None, bench.now)
     assert {one["verdict"] for one in told["mesures"].values()} == {NON_VERIFIE}
     assert told["releve"]["age_s"] == 9 * 86400
 
 
 def test_without_an_authority_each_pc_says_why(tmp_path: Path) -> None:
-    found = postes.gather({NAME: SIREN}, tmp_path, lambda: (), postes.Kept(tmp_path / "x"), dt.datetime.now(dt.UTC))
+    found = postes.gather(
+        {NAME: SIREN}, tmp_path, lambda: (), postes.FactsStore(tmp_path / "x"), dt.datetime.now(dt.UTC)
+    )
     assert found[NAME].state == postes.AWAY and "autorité" in found[NAME].reason
 
 
 # -- measures ------------------------------------------------------------------------------------------
 
 
-def known(facts: Any = None) -> postes.Known:
+def known(facts: Any = None) -> postes.KnownFacts:
     told = {"fait": "2026-12-02T09:00:00Z", "numero": 1, "nom": "PC", "constats": GOOD | (facts or {})}
-    return postes.Known(postes.JUDGED, "", postes.Facts(b"", told, "0" * 64, ""))
+    return postes.KnownFacts(postes.JUDGED, "", postes.Facts(b"", told, "0" * 64, ""))
 
 
 NOW = dt.datetime(2026, 12, 2, 10, tzinfo=dt.UTC)
@@ -319,22 +321,22 @@ OLD = {"famille": "windows", "nom": "Windows 10 Pro", "version": "22H2", "editio
 )
 def test_each_measure_is_judged_by_what_was_read(measure: str, value: Any, verdict: str, words: str) -> None:
     level = "intermediary"
-    told = postes.told(known({measure: {"valeur": value}}), level, lambda _name: None, NOW)["mesures"]
+    told = postes.describe_pc(known({measure: {"valeur": value}}), level, lambda _name: None, NOW)["mesures"]
     assert told[measure]["verdict"] == verdict and words in told[measure]["dit"]
     assert {one["verdict"] for name, one in told.items() if name != measure} == {CONFORME}
-    unread = postes.told(known({measure: {"non_lu": "Wine\x07"}}), level, lambda _name: None, NOW)["mesures"]
+    unread = postes.describe_pc(known({measure: {"non_lu": "Wine\x07"}}), level, lambda _name: None, NOW)["mesures"]
     assert unread[measure]["verdict"] == NON_VERIFIE and unread[measure]["dit"].startswith("non lu")
 
 
 def test_an_authority_that_lacks_is_the_certificates_fault() -> None:
     lacks = {"autorites": {"valeur": {"posees": 1, "absentes": ["autorité « Racine » (Root)"]}}}
-    told = postes.told(known(lacks), "minimal", lambda _name: None, NOW)["mesures"]["certificats"]
+    told = postes.describe_pc(known(lacks), "minimal", lambda _name: None, NOW)["mesures"]["certificats"]
     assert told["verdict"] == NON_CONFORME and "Racine" in told["dit"]
 
 
 def test_a_level_asks_for_its_own_and_those_below() -> None:
     every = postes.measures()
-    small, large = ({one.nom for one in every.asked(level)} for level in ("minimal", "enhanced"))
+    small, large = ({one.nom for one in every.level_measures(level)} for level in ("minimal", "enhanced"))
     assert small < large == {one.nom for one in every.measures} and "chiffrement" in large - small
     assert all(one.fonde and every.sources[one.sources[0]]["date"] for one in every.measures)
 
@@ -346,7 +348,7 @@ def test_a_level_asks_for_its_own_and_those_below() -> None:
 )  # fmt: skip # a case a line
 def test_a_wrong_file_is_refused_with_its_field(tmp_path: Path, old: str, new: str, words: str) -> None:
     file = tmp_path / "postes.yml"
-    file.write_text(postes._FILE.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    file.write_text(postes._MEASURES_FILE.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
     with pytest.raises(postes.MeasuresError, match=r"postes\.yml") as error:
         postes.measures(file)
     assert words in str(error.value)
@@ -355,9 +357,9 @@ def test_a_wrong_file_is_refused_with_its_field(tmp_path: Path, old: str, new: s
 # -- in an audit ---------------------------------------------------------------------------------------
 
 
-def results(pc: postes.Known, waiver: Any = None) -> dict[str, Any]:
+def results(pc: postes.KnownFacts, waiver: Any = None) -> dict[str, Any]:
     windows = target(NAME, profile="commune_pc", system="windows", level="minimal")
-    told = postes.told(pc, "minimal", lambda name: waiver if name == "poste_smb1" else None, NOW)
+    told = postes.describe_pc(pc, "minimal", lambda name: waiver if name == "poste_smb1" else None, NOW)
     found = verdict.assess([verdict.Found(windows, poste=told)], Catalogue([]))
     return found | {"postes": postes.summary(found["machines"])}
 
@@ -374,7 +376,7 @@ def test_a_pc_weighs_in_the_audit_as_a_machine_does() -> None:
     assert measure["machines"][NAME]["verdict"] == DEROGATION
     silent = results(dataclasses.replace(bad, state=postes.SILENT))
     assert silent["verdict"]["machines_non_auditees"] == [NAME] and silent["verdict"]["ecarts"] == 0
-    never = results(postes.Known(postes.NEVER, "aucun constat"))
+    never = results(postes.KnownFacts(postes.NEVER, "aucun constat"))
     assert never["verdict"]["conforme"]
 
 
@@ -383,9 +385,9 @@ def test_hostile_texts_are_shown_as_text_and_silence_too() -> None:
     bad = known({"systeme": {"valeur": OLD | {"nom": script}}, "antivirus": {"non_lu": script}})
     windows = target(NAME, profile="commune_pc", system="windows", level="minimal")
     mute = target(OTHER, profile="commune_pc", system="windows", level="minimal")
-    silent = postes.Known(postes.SILENT, f"ses derniers constats ont 9 jours {script}", bad.facts)
+    silent = postes.KnownFacts(postes.SILENT, f"ses derniers constats ont 9 jours {script}", bad.facts)
     found = [
-        verdict.Found(one, poste=postes.told(what, "minimal", lambda _name: None, NOW))
+        verdict.Found(one, poste=postes.describe_pc(what, "minimal", lambda _name: None, NOW))
         for one, what in ((windows, bad), (mute, silent))
     ]
     results = results_of(found, Catalogue([]))
@@ -433,12 +435,12 @@ def test_pcs_that_nobody_reaches_are_audited_with_all_of_their_commune() -> None
     own = {"creatic_commune": commune, "creatic_postes_portes": CARRIED}
     hostvars = {"gondecourt-connecteur": own, "gondecourt-pc": own, "guichet": {}}
     groups = {"commune_gondecourt": ["gondecourt-connecteur", "gondecourt-pc"], "guichet": ["guichet"]}
-    [found] = carried(hostvars, hostvars, groups, "")
+    [found] = unmanaged_pcs(hostvars, hostvars, groups, "")
     assert (found.name, found.profile, found.level, found.door) == (
         "gondecourt-pc-accueil", postes.PROFILE, "minimal", (),
     )  # fmt: skip # a record
     assert found.system != "debian", "no relevé is asked of it"
     assert found.commune["siren"] == "215902669"
-    assert carried(["gondecourt-connecteur", "guichet"], hostvars, groups, "") == []
-    [at] = carried(hostvars, hostvars, groups, "high")
+    assert unmanaged_pcs(["gondecourt-connecteur", "guichet"], hostvars, groups, "") == []
+    [at] = unmanaged_pcs(hostvars, hostvars, groups, "high")
     assert at.level == "high"

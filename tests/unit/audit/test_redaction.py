@@ -287,7 +287,7 @@ def audited(home: Path, written: Sequence[str | None], monkeypatch: pytest.Monke
             Path(command[command.index("--junitxml") + 1]).write_text(text, encoding="utf-8")
         return SimpleNamespace(returncode=1 if text is not None else -9, stdout="", stderr="")
 
-    monkeypatch.setattr(audit, "_run", run)
+    monkeypatch.setattr(audit, "_run_command", run)
     audit.test([target(name) for name in names])
     return audit.checks
 
@@ -310,7 +310,7 @@ def test_tests_that_are_interrupted_leave_nothing_unmasked(home: Path, monkeypat
         Path(command[command.index("--junitxml") + 1]).write_text("canary", encoding="utf-8")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(audit, "_run", run)
+    monkeypatch.setattr(audit, "_run_command", run)
     with pytest.raises(KeyboardInterrupt):
         audit.test([target("a")])
     assert (audit.staging / "junit").is_dir() and not [*home.rglob("junit/*")]
@@ -329,7 +329,7 @@ def test_a_machine_whose_tests_break_is_told(home: Path, monkeypatch: pytest.Mon
     order = audit_run.Order(REPO, REPO / "inventories" / "lab", home, "", "", Catalogue([]), [])
     audit = audit_run.Audit(order, lambda _text: None)
     broken = SimpleNamespace(returncode=3, stdout="", stderr="INTERNALERROR token: canary")
-    monkeypatch.setattr(audit, "_run", lambda *_arguments, **_options: broken)
+    monkeypatch.setattr(audit, "_run_command", lambda *_arguments, **_options: broken)
     audit.test([target("a")])
     assert audit.checks == []
     report = collected()

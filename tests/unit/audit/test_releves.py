@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from creatic.audit import content, releves
 from creatic.audit.content import Content
-from creatic.audit.releves import HostKeys, Kept
+from creatic.audit.releves import HostKeys, ReleveStore
 from creatic.audit.scap import DATA_STREAM_SHA256
 from creatic.audit.sources import AuditError, Rule
 from creatic.audit.verdict import Found, assess
@@ -97,12 +97,12 @@ def sender() -> Sender:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Kept:
-    return Kept(tmp_path / "releves")
+def kept(tmp_path: Path) -> ReleveStore:
+    return ReleveStore(tmp_path / "releves")
 
 
 @pytest.fixture
-def find(sender: Sender, kept: Kept) -> Callable[..., Found]:
+def find(sender: Sender, kept: ReleveStore) -> Callable[..., Found]:
     """What an audit makes of what was fetched of a machine."""
 
     def found(fetched: bytes | str, now: dt.datetime = NOW, keys: set[bytes] | None = None, **more: Any) -> Found:
@@ -290,17 +290,17 @@ def test_a_silent_fleet_is_told_once() -> None:
     assert releves.silent_fleet([], []) == ""
 
 
-def test_what_is_kept_and_damaged_is_forgotten(kept: Kept, find: Callable[..., Found], sender: Sender) -> None:
+def test_what_is_kept_and_damaged_is_forgotten(kept: ReleveStore, find: Callable[..., Found], sender: Sender) -> None:
     find(sender.sends(told()))
     assert kept.last("gondecourt-connecteur") is not None
     kept.forget_others(["gondecourt-connecteur", "wavrin-pc"])
-    path = kept._path("gondecourt-connecteur")
+    path = kept._releve_path("gondecourt-connecteur")
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("intermediary", "minimal"), encoding="utf-8")
     assert kept.last("gondecourt-connecteur") is None
     kept.forget_others([])
     assert not path.exists()
-    assert kept._path("../x").parent == kept._path("x").parent
+    assert kept._releve_path("../x").parent == kept._releve_path("x").parent
 
 
 # -- keys --------------------------------------------------------------------------------------------------------------
@@ -326,11 +326,11 @@ def test_known_hosts_is_read_as_ssh_does(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     keys = HostKeys(file)
-    assert keys.of("10.0.0.1") == keys.of("pc.exemple.fr") == {one.public}
-    assert (keys.of("10.0.0.2"), keys.of("10.0.0.2", 2222)) == (set(), {two.public})
-    assert keys.of("10.0.0.3") == {three.public}
-    assert keys.of("10.0.0.4") == keys.of("10.0.0.8") == keys.of("10.0.0.9") == set()
-    assert HostKeys(tmp_path / "absent").of("10.0.0.1") == set()
+    assert keys.keys_of("10.0.0.1") == keys.keys_of("pc.exemple.fr") == {one.public}
+    assert (keys.keys_of("10.0.0.2"), keys.keys_of("10.0.0.2", 2222)) == (set(), {two.public})
+    assert keys.keys_of("10.0.0.3") == {three.public}
+    assert keys.keys_of("10.0.0.4") == keys.keys_of("10.0.0.8") == keys.keys_of("10.0.0.9") == set()
+    assert HostKeys(tmp_path / "absent").keys_of("10.0.0.1") == set()
 
 
 def test_what_an_agent_signs_is_what_is_verified_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +344,7 @@ def test_what_an_agent_signs_is_what_is_verified_here(tmp_path: Path, monkeypatc
     monkeypatch.setattr(agent, "patches", lambda: told()["correctifs"])
     monkeypatch.setattr(agent, "_openscap", lambda _settings: told()["openscap"])
     public = base64.b64decode(key.with_suffix(".pub").read_text(encoding="utf-8").split()[1])
-    kept, now = Kept(tmp_path / "releves"), dt.datetime.now(dt.UTC)
+    kept, now = ReleveStore(tmp_path / "releves"), dt.datetime.now(dt.UTC)
     for _rank in range(3):
         assert agent.make(settings) == {}
         raw = (tmp_path / agent.RELEVE).read_bytes()
@@ -405,7 +405,7 @@ def heavy(name: str) -> dict[str, Any]:
     return one
 
 
-def test_the_control_node_verifies_and_judges_a_fleet_for_little(kept: Kept, record_property: Any) -> None:
+def test_the_control_node_verifies_and_judges_a_fleet_for_little(kept: ReleveStore, record_property: Any) -> None:
     asked = Content(
         "anssi_bp28_intermediary", {n: Rule(n, "", controls=("R9",)) for n in heavy("")["openscap"]["regles"]}
     )

@@ -48,7 +48,7 @@ def test_the_figures_are_those_of_the_last_drill_of_each_machine(tmp_path: Path)
     drilled(tmp_path, "2026-11-26T010000Z", "mairie", True)
     drilled(tmp_path, "2026-11-26T020000Z", backup_drill.CONTROL, False)
     drilled(tmp_path, ".en-cours-2026-11-26T030000Z", "mairie", False)
-    backup_drill._publish(tmp_path)
+    backup_drill._publish_metrics(tmp_path)
     text = (tmp_path / "metriques" / "exercices.prom").read_text(encoding="utf-8")
     assert 'creatic_drill_good{client="mairie"} 1\n' in text
     assert 'creatic_drill_rpo_seconds{client="mairie"} 60\n' in text
@@ -61,7 +61,7 @@ def test_drills_are_sealed_one_after_the_other(tmp_path: Path, monkeypatch: pyte
     keys = make_authority(tmp_path / "autorite")
     monkeypatch.setattr(evidence_store, "seal_keys", lambda _home: keys)
     monkeypatch.setattr(backup_drill, "read_inventory", lambda *_: inventory())
-    for name, done in (("_inventory", None), ("_restore", False), ("_destroy", "")):
+    for name, done in (("_write_inventory", None), ("_restore_machine", False), ("_reset_machine", "")):
         monkeypatch.setattr(backup_drill.Drill, name, lambda *_, done=done: done)
     home = tmp_path / "etat"
     (home / "sauvegardes" / "mairie").mkdir(parents=True)
@@ -167,8 +167,8 @@ class Played:
                 raise KeyboardInterrupt
             return True
 
-        monkeypatch.setattr(backup_drill.Drill, "_play", play)
-        monkeypatch.setattr(backup_drill.Drill, "_test", lambda *_: None)
+        monkeypatch.setattr(backup_drill.Drill, "_run_playbook", play)
+        monkeypatch.setattr(backup_drill.Drill, "_test_machine", lambda *_: None)
         monkeypatch.setattr(backup_drill, "tests", lambda _report: {"reussis": 3, "echoues": []})
         self.home = saved(tmp_path / "etat")
         self.order = backup_drill.Order(tmp_path, source, self.home, "tdt_connector")
@@ -217,7 +217,7 @@ def test_an_interrupted_drill_leaves_no_data_and_is_taken_up(tmp_path: Path, mon
 
 def test_nothing_is_made_bare_that_was_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     played = Played(tmp_path, monkeypatch)
-    monkeypatch.setattr(backup_drill.Drill, "_restore", lambda *_: False)
+    monkeypatch.setattr(backup_drill.Drill, "_restore_machine", lambda *_: False)
     assert played.perform()["reussi"] is False
     assert played.told == []
 
@@ -262,7 +262,7 @@ def test_ansible_takes_the_inventory_of_a_drill_and_evaluates_no_text_of_a_commu
     told = drill.hostvars[drill.host]["creatic_commune"]
     assert isinstance(told["nom"], listing.Text)
     told["nom"] = listing.Text("{{ 7 * 7 }}")
-    folder = drill._inventory()
+    folder = drill._write_inventory()
     asked = "{{ [creatic_commune.nom, vu, creatic_pki_dir, ansible_host] | to_json }}"
     done = subprocess.run(
         ["ansible", "-i", folder, backup_drill.MACHINE, "-m", "ansible.builtin.debug", "-a", f"msg={asked}"],

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from creatic.backup import move
-from creatic.backup.move import MoveRefused, depart
+from creatic.backup.move import MoveRefusedError, depart
 from creatic.evidence import history
 from creatic.evidence.history import Note
 from creatic.evidence.store import lock_commune
 from creatic.registry import environment
-from creatic.registry.environment import EnvironmentRefused
+from creatic.registry.environment import InvalidEnvironmentError
 
 
 @pytest.fixture
@@ -43,7 +43,9 @@ def test_closed_after_its_last_backup_and_says_where_it_went(home: Path, tmp_pat
 
     depart(home, "poste2.cdg59.fr", "camille sur poste1", save)
     assert seen == [False], "what is saved is open: it is what comes back"
-    with pytest.raises(EnvironmentRefused, match=r"a déménagé vers « poste2.cdg59.fr » le .* \(camille sur poste1\)"):
+    with pytest.raises(
+        InvalidEnvironmentError, match=r"a déménagé vers « poste2.cdg59.fr » le .* \(camille sur poste1\)"
+    ):
         claimed(home, tmp_path)
     (home / environment.MOVED).unlink()
     assert claimed(home, tmp_path) == ""
@@ -52,19 +54,19 @@ def test_closed_after_its_last_backup_and_says_where_it_went(home: Path, tmp_pat
 @pytest.mark.parametrize("content", ["", "[]", "{}", "\x00"])
 def test_a_mark_that_cannot_be_read_closes_all_the_same(home: Path, tmp_path: Path, content: str) -> None:
     (home / environment.MOVED).write_text(content)
-    with pytest.raises(EnvironmentRefused, match="a déménagé"):
+    with pytest.raises(InvalidEnvironmentError, match="a déménagé"):
         claimed(home, tmp_path)
 
 
 @pytest.mark.parametrize("towards", ["", "  ", "a\nb", "x" * 101])
 def test_a_name_that_is_none_is_refused(home: Path, towards: str) -> None:
-    with pytest.raises(MoveRefused, match="--vers"):
+    with pytest.raises(MoveRefusedError, match="--vers"):
         depart(home, towards, "camille", lambda: True)
     assert not (home / environment.MOVED).exists()
 
 
 def test_a_backup_that_fails_closes_nothing(home: Path, tmp_path: Path) -> None:
-    with pytest.raises(MoveRefused, match="reste ouvert"):
+    with pytest.raises(MoveRefusedError, match="reste ouvert"):
         depart(home, "poste2", "camille", lambda: False)
     assert not (home / environment.MOVED).exists()
 
@@ -81,13 +83,13 @@ def _done(home: Path) -> bool:
 
 def test_another_command_is_waited_for(home: Path) -> None:
     _begun(home)
-    with pytest.raises(MoveRefused, match=r"« fab pki.revoquer --hote x » \(.*\) est en cours"):
+    with pytest.raises(MoveRefusedError, match=r"« fab pki.revoquer --hote x » \(.*\) est en cours"):
         depart(home, "poste2", "camille", lambda: pytest.fail("nothing is saved"))
 
 
 @pytest.mark.parametrize("meanwhile", [_begun, _done])
 def test_what_was_done_during_the_backup_asks_for_another(home: Path, meanwhile: Callable[[Path], bool]) -> None:
-    with pytest.raises(MoveRefused, match="pendant la sauvegarde"):
+    with pytest.raises(MoveRefusedError, match="pendant la sauvegarde"):
         depart(home, "poste2", "camille", lambda: meanwhile(home))
     assert not (home / environment.MOVED).exists()
 
@@ -101,7 +103,7 @@ def test_a_playbook_that_holds_a_lock_is_waited_for(home: Path, when: str) -> No
         return True
 
     assert when == "during" or deployed()
-    with pytest.raises(MoveRefused, match=r"verrou « loos » .*lancé par lea@poste1 .*reste ouvert"):
+    with pytest.raises(MoveRefusedError, match=r"verrou « loos » .*lancé par lea@poste1 .*reste ouvert"):
         depart(home, "poste2", "camille", deployed)
     assert not (home / environment.MOVED).exists()
     (home / "verrous" / "loos.json").unlink()
@@ -121,7 +123,7 @@ def test_a_control_node_that_came_from_a_backup_can_move_in_turn(home: Path, com
 
 def test_two_who_move_it_at_once_are_told(home: Path) -> None:
     Note(home, ["fab", "sauvegarde.demenager", "--vers", "poste3"])
-    with pytest.raises(MoveRefused, match="est en cours"):
+    with pytest.raises(MoveRefusedError, match="est en cours"):
         depart(home, "poste2", "camille", lambda: True)
 
 

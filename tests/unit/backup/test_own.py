@@ -84,6 +84,6 @@ def test_what_makes_it_is_renewed_first_and_one_of_before_saves_all_the_same(
     monkeypatch.setattr(common, "must_have", lambda _profile: None)
     monkeypatch.setattr(common, "home", lambda: tmp_path)
     monkeypatch.setattr(common, "answer", answer)
-    assert exploitation._save(SimpleNamespace(run=run)) == "Sauvegarde poste : True"
+    assert exploitation._save_control_node(SimpleNamespace(run=run)) == "Sauvegarde poste : True"
     assert asked == ["ansible-playbook playbooks/journeys/own_backup.yml", f"{program} faire"]
     assert ("n'a pu être mis à jour" in capsys.readouterr().err) is not renewed

@@ -6,16 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.plugin_utils.kept import Kept
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.kept import FileCache
 
 
 @pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FileCache:
     monkeypatch.setenv("HOME", str(tmp_path))
-    return Kept("essai")
+    return FileCache("essai")
 
 
-def test_what_is_put_comes_back_and_is_closed_to_others(kept: Kept) -> None:
+def test_what_is_put_comes_back_and_is_closed_to_others(kept: FileCache) -> None:
     assert (kept.get("un"), kept.names()) == (None, [])
     kept.put("un", b"contenu")
     kept.put("vide", b"")
@@ -24,7 +24,7 @@ def test_what_is_put_comes_back_and_is_closed_to_others(kept: Kept) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"short", b"\0" * 32 + b"contenu"])
-def test_what_is_not_whole_is_not_there_until_it_is_put_again(kept: Kept, damage: bytes) -> None:
+def test_what_is_not_whole_is_not_there_until_it_is_put_again(kept: FileCache, damage: bytes) -> None:
     kept.put("un", b"contenu")
     (kept.folder / "un").write_bytes(damage)
     assert kept.get("un") is None
@@ -32,7 +32,7 @@ def test_what_is_not_whole_is_not_there_until_it_is_put_again(kept: Kept, damage
     assert kept.get("un") == b"contenu"
 
 
-def test_nothing_is_taken_from_nor_put_in_a_folder_of_others(kept: Kept) -> None:
+def test_nothing_is_taken_from_nor_put_in_a_folder_of_others(kept: FileCache) -> None:
     kept.put("un", b"contenu")
     os.chown(kept.folder, 1, 1)
     kept.put("deux", b"contenu")
@@ -46,7 +46,7 @@ def test_nothing_is_taken_from_nor_put_in_a_folder_of_others(kept: Kept) -> None
     assert [path.name for path in kept.folder.with_name("ailleurs").iterdir()] == ["un"]
 
 
-def test_what_others_may_have_put_is_not_taken_and_goes_when_something_is_put(kept: Kept) -> None:
+def test_what_others_may_have_put_is_not_taken_and_goes_when_something_is_put(kept: FileCache) -> None:
     kept.put("un", b"contenu")
     kept.folder.chmod(0o755)
     assert (kept.get("un"), kept.names()) == (None, [])
@@ -54,7 +54,7 @@ def test_what_others_may_have_put_is_not_taken_and_goes_when_something_is_put(ke
     assert kept.names() == ["deux"]
 
 
-def test_what_nobody_asked_for_during_a_week_is_deleted(kept: Kept) -> None:
+def test_what_nobody_asked_for_during_a_week_is_deleted(kept: FileCache) -> None:
     days = {"vieux": 8, "lu": 8, "jeune": 6}
     for name in days:
         kept.put(name, b"contenu")
@@ -66,7 +66,7 @@ def test_what_nobody_asked_for_during_a_week_is_deleted(kept: Kept) -> None:
     assert sorted(kept.names()) == ["jeune", "lu", "neuf"]
 
 
-def test_what_cannot_be_kept_stops_nobody(kept: Kept) -> None:
+def test_what_cannot_be_kept_stops_nobody(kept: FileCache) -> None:
     kept.folder.parent.mkdir(parents=True)
     kept.folder.write_text("a file stands there")
     kept.put("un", b"contenu")

@@ -21,7 +21,7 @@ def test_a_provider_s_file_that_expired_keeps_no_other_commune(
     expired = Problem("communes/loos.yml", None, "connecteur.certificat.fichier", "le certificat a expiré", "remplacez")
     looked = SimpleNamespace(run=list, communes=communes, unreadable=False)
     monkeypatch.setattr(needs, "Inspection", lambda *_given: looked)
-    monkeypatch.setattr(needs, "ask", lambda *_given, **_more: ([], tmp_path, None))
+    monkeypatch.setattr(needs, "inspect_needs", lambda *_given, **_more: ([], tmp_path, None))
     monkeypatch.setattr(needs, "absent", lambda *_given: [])
     monkeypatch.setattr(needs, "providers_files", lambda some, _folder: [expired] if communes[0] in some else [])
     monkeypatch.setattr(needs.formalities, "problems", lambda *_given, **_more: [])
@@ -47,7 +47,7 @@ def test_a_formality_of_one_commune_keeps_no_other(
     lille = SimpleNamespace(slug="lille", data={"siren": "4", "postes": []})
     looked = SimpleNamespace(run=list, communes=[loos, bergues, lille], unreadable=False)
     monkeypatch.setattr(needs, "Inspection", lambda *_given: looked)
-    monkeypatch.setattr(needs, "ask", lambda *_given, **_more: ([], None, None))
+    monkeypatch.setattr(needs, "inspect_needs", lambda *_given, **_more: ([], None, None))
     monkeypatch.setattr(needs, "absent", lambda *_given: [])
     monkeypatch.setattr(common, "chosen", lambda: SimpleNamespace(folder=tmp_path))
     common.checked(["loos", "bergues", "lille"])
@@ -61,6 +61,6 @@ def test_a_formality_of_one_commune_keeps_no_other(
         with pytest.raises(Exit, match="formalites"):
             common.checked(none)
     shared = Problem("communes/loos.yml", None, "siren", "le SIREN est celui du groupement", "corrigez")
-    monkeypatch.setattr(needs, "ask", lambda *_given, **_more: ([shared], None, None))
+    monkeypatch.setattr(needs, "inspect_needs", lambda *_given, **_more: ([shared], None, None))
     with pytest.raises(Exit, match="celui du groupement"):  # servers would be given it, with the others
         common.checked(["loos", "lille"])

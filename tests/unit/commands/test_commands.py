@@ -310,12 +310,15 @@ def test_a_machine_that_somebody_deploys_is_not_touched_and_no_turn_is_kept(
 ) -> None:
     monkeypatch.setattr(common, "home", lambda: tmp_path)
     locks = tmp_path / "verrous"
-    with exploitation._held(["loos", "serveur-sae1"]):
+    with exploitation._hold_locks(["loos", "serveur-sae1"]):
         assert store.lock_holder(locks, "loos") and store.lock_holder(locks, "serveur-sae1")
     assert not store.lock_holder(locks, "loos") and not store.lock_holder(locks, "serveur-sae1")
     with subprocess.Popen(["sleep", "60"]) as other:
         store.lock_commune(locks, "serveur-sae1", other.pid, "bob@mairie")
-        with pytest.raises(Exit, match=r"bob@mairie.*Rien n'est fait"), exploitation._held(["loos", "serveur-sae1"]):
+        with (
+            pytest.raises(Exit, match=r"bob@mairie.*Rien n'est fait"),
+            exploitation._hold_locks(["loos", "serveur-sae1"]),
+        ):
             pytest.fail("it was done all the same")
         assert not store.lock_holder(locks, "loos") and store.lock_holder(locks, "serveur-sae1")
         other.kill()

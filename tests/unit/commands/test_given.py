@@ -94,13 +94,13 @@ def test_no_word_that_goes_to_a_machine_is_a_template() -> None:
 
 def test_ansible_takes_what_is_given_so_as_it_is_written(tmp_path: Path) -> None:
     told = {"texte": TEMPLATE, "liste": ["{{ 7 * 7 }}", 3, True], "groupe": {"x": "{% if true %}y{% endif %}"}}
-    assert listing.read(listing.given(told)) == told
-    (tmp_path / "donne.json").write_text(listing.given({"fichier": TEMPLATE}), encoding="utf-8")
+    assert listing.read(listing.to_extra_vars(told)) == told
+    (tmp_path / "donne.json").write_text(listing.to_extra_vars({"fichier": TEMPLATE}), encoding="utf-8")
     shown = "{{ [texte, liste, groupe, fichier] | to_json | b64encode }}"
-    given = ("-e", listing.given(told), "-e", f"@{tmp_path / 'donne.json'}")
+    given = ("-e", listing.to_extra_vars(told), "-e", f"@{tmp_path / 'donne.json'}")
     for module, argument, wanted in (
         ("debug", f"msg={shown}", [*told.values(), TEMPLATE]),
-        ("command", listing.given({"argv": ["printf", "%s", TEMPLATE]}), TEMPLATE),
+        ("command", listing.to_extra_vars({"argv": ["printf", "%s", TEMPLATE]}), TEMPLATE),
     ):
         done = subprocess.run(
             ["ansible", "-i", "localhost,", "localhost", "-c", "local", "-m", f"ansible.builtin.{module}",

@@ -127,7 +127,7 @@ def test_what_lasts_is_told_in_french(journey: Journey) -> None:
     journey.play("Copie des sceaux")
     asked = [SimpleNamespace(_uuid="1", get_name=lambda: "Nothing | Known", _role=None)]
     asked.append(SimpleNamespace(_uuid="2", get_name=lambda: "x", _role=SimpleNamespace(get_name=lambda: "plone")))
-    assert [journey.callback._waited("sae1", one).text for one in asked] == [
+    assert [journey.callback._describe_wait("sae1", one).text for one in asked] == [
         "Copie des sceaux",
         "délibérations (Plone)",
     ]

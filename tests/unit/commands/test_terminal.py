@@ -34,7 +34,7 @@ def test_a_cell_is_a_text(word: str, capsys: pytest.CaptureFixture[str]) -> None
     shown = capsys.readouterr().out
     assert harmless.text(word) in shown and "[x]" in shown
     assert shown.replace("\n", "").isprintable()
-    assert harmless.text(word) in grid.drawn(80, color=False)
+    assert harmless.text(word) in grid.render_text(80, color=False)
 
 
 @pytest.mark.parametrize("word", HOSTILE)
@@ -64,7 +64,7 @@ def test_what_a_run_tells_of_a_machine_moves_no_terminal(name: str) -> None:
     said: list[str] = []
     plugin._display = SimpleNamespace(display=lambda text, **_given: said.append(text))
     for word in HOSTILE:
-        plugin._say(f"anor-pc : {word}")
+        plugin._print_line(f"anor-pc : {word}")
     assert len(said) == len(HOSTILE) and all(one.isprintable() for one in said)
 
 
@@ -80,8 +80,8 @@ def test_every_character_is_let_through_or_shown_as_something() -> None:
     for code in range(0x110000):
         one = chr(code)
         told = harmless.line(one)
-        assert told in {one, harmless.SHOWN}
-        assert (told == one) == (one.isprintable() or harmless._fit(one)), hex(code)
+        assert told in {one, harmless.REPLACEMENT_CHARACTER}
+        assert (told == one) == (one.isprintable() or harmless._is_printable(one)), hex(code)
         if not one.isprintable() and told == one:  # a space that is not the keyboard's
             assert one.isspace(), hex(code)
     assert harmless.text("a\tb\nc\r\nd\re") == "a\tb\nc\nd�e" == answers.clean("a\tb\nc\r\nd\re")

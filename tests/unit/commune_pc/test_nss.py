@@ -113,7 +113,7 @@ def test_a_renewed_certificate_replaces_the_old_one_and_its_key(tmp_path: Path, 
 def test_a_trust_which_was_taken_away_is_given_back(tmp_path: Path, maker: Maker) -> None:
     nss.converge(tmp_path, maker.root.pem, [])
     store = stores(tmp_path)[0]
-    nss._checked("essai", ["certutil", "-M", *store._database, "-n", "Racine d'essai", "-t", ",,"])
+    nss._run_checked("essai", ["certutil", "-M", *store._database_option, "-n", "Racine d'essai", "-t", ",,"])
     assert nss.converge(tmp_path, maker.root.pem, [])["changes"] == [f"{store.folder} : autorité « Racine d'essai »"]
     assert store.found()[0].trust == "C,,"
 
@@ -165,17 +165,17 @@ def test_an_unknown_account_is_refused() -> None:
 
 
 def test_what_a_tool_complains_of_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert nss._checked("essai", ["sh", "-c", "cat; echo plainte >&2"], "texte") == "texte"
+    assert nss._run_checked("essai", ["sh", "-c", "cat; echo plainte >&2"], "texte") == "texte"
     for command, said in (
         ("echo un >&2; echo deux >&2; echo dit; exit 3", "deux"),
         ("echo dit; exit 3", "dit"),
         ("exit 3", "3"),
     ):
         with pytest.raises(nss.NssError, match=rf"^essai : refusé par sh \({said}\)$"):
-            nss._checked("essai", ["sh", "-c", command])
+            nss._run_checked("essai", ["sh", "-c", command])
     monkeypatch.setattr(nss, "TOOL_TIMEOUT", 0.2)
     with pytest.raises(nss.NssError, match=r"^essai : sleep n'a pas répondu en 0.2 s$"):
-        nss._checked("essai", ["sleep", "9"])
+        nss._run_checked("essai", ["sleep", "9"])
 
 
 def test_who_may_be_a_client(maker: Maker) -> None:
@@ -235,7 +235,7 @@ def test_a_token_is_asked_alone(maker: Maker, tmp_path: Path, monkeypatch: pytes
         asked.append(command)
         return maker.root.pem if "-a" in command else LISTING
 
-    monkeypatch.setattr(nss, "_checked", checked)
+    monkeypatch.setattr(nss, "_run_checked", checked)
     store = nss.Store(tmp_path)
     assert store.found("maire") == []
     (tmp_path / "cert9.db").touch()
@@ -276,7 +276,7 @@ def test_the_authorities_above_an_identity_are_given_to_each_store(
 
 def test_a_module_is_declared_once_and_again_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
-    monkeypatch.setattr(nss, "_checked", lambda _what, command: asked.append(command))
+    monkeypatch.setattr(nss, "_run_checked", lambda _what, command: asked.append(command))
     store = nss.Store(tmp_path)
     store.ensure_module("maire", "/lib/a.so")
     assert [command[4] for command in asked] == ["-add"]
@@ -342,5 +342,5 @@ def test_root_becomes_the_account_wholly(
             chdir=asked.append,
         ),
     )
-    assert account._answer(entry, lambda: "fait") == {"result": "fait"}
+    assert account._run_as_account(entry, lambda: "fait") == {"result": "fait"}
     assert asked == [*became, 0o077, str(tmp_path)]

@@ -111,7 +111,7 @@ def test_a_file_that_lasts_longer_takes_the_place_of_another(folder: Path) -> No
     plan = planned(folder)
     received.carry_out(plan, put)
     assert (put / "a.p12").read_bytes() == (folder / "new.p12").read_bytes()
-    assert received.lacking(loos(), put) == [
+    assert received.missing_places(loos(), put) == [
         "communes/loos.yml, connecteur.certificat : c.p12 manque encore.",
         "communes/loos.yml, entites[0].connecteur.certificat : ccas.p12 manque encore.",
     ]

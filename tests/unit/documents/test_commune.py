@@ -470,7 +470,7 @@ LONG = "Saint-Remy-en-Bouzemont-Saint-Genest-et-Isson-sur-la-Longue-Vallée"
 def test_it_takes_two_pages_of_paper(of: Commune, verdicts: dict[str, str], tmp_path: Path) -> None:
     told = TOLD | {"astreinte": "x" * 200, "representant": "Dominique Lefebvre-Vandenbossche, président du groupement"}
     found = results(of, verdicts)
-    for one, state in zip(found["machines"][:3] if of.data["postes"][3:] else (), page._UNSEEN, strict=False):
+    for one, state in zip(found["machines"][:3] if of.data["postes"][3:] else (), page._UNSEEN_REASONS, strict=False):
         one["etat"] = state or "hors_portee"
     page.write_pdf(drawn(of, found, creatic_documents=told), tmp_path / "page.pdf")
     pages = pypdf.PdfReader(tmp_path / "page.pdf").pages
@@ -491,11 +491,11 @@ def test_the_last_audit_that_looked_at_the_commune_counts(tmp_path: Path) -> Non
     elsewhere = results(of) | {"machines": [machine("loos-connecteur", "tdt_connector", None)]}
     record(tmp_path, "2026-10-31T040000Z", elsewhere | {"fin": "2026-10-31T05:00:00+00:00"})
     last = record(tmp_path, "2026-11-01T040000Z", elsewhere | {"fin": "2026-11-01T05:00:00+00:00"})
-    assert asked._run() == last  # for want of a better one
+    assert asked._audit_folder() == last  # for want of a better one
     mine = record(tmp_path, "2026-11-02T040000Z", results(of, fin="2026-11-02T05:00:00+00:00"))
     record(tmp_path, "2026-11-03T040000Z", elsewhere | {"fin": "2026-11-03T05:00:00+00:00"})
     (record(tmp_path, "2026-11-04T040000Z", {}) / store.AUDIT).write_text("[]")
-    assert asked._run() == mine
+    assert asked._audit_folder() == mine
 
 
 def test_the_page_is_sealed_and_an_audit_that_was_changed_is_refused(tmp_path: Path, keys: SealKeys) -> None:

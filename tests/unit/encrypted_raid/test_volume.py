@@ -123,7 +123,7 @@ def volume(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, disks: list[Disk], *, new_key: bool = False, check: bool = False
 ) -> Volume:
     found = {disk.path: disk for disk in disks}
-    monkeypatch.setattr(Volume, "_look", lambda _self, path: found[path])
+    monkeypatch.setattr(Volume, "_inspect_disk", lambda _self, path: found[path])
     return Volume("d1", list(found), MOUNT, b"the key", "/secrets/d1.cle", new_key, check, machine.root, machine)
 
 
@@ -249,7 +249,7 @@ def test_what_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("names", [["D1"], ["../d1"], ["d1", "d1"], [""], ["a" * 17]])
 def test_bad_names_are_refused(names: list[str]) -> None:
     with pytest.raises(AnsibleActionFail, match="encrypted_raid_volumes"):
-        ActionModule._names({"volumes": [{"name": name} for name in names]})
+        ActionModule._volume_names({"volumes": [{"name": name} for name in names]})
 
 
 def test_a_folder_of_keys_may_be_made_by_several_volumes(tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_a_key_that_would_be_written_on_the_host_is_not_sent(play: Play) -> None
 
 
 def look(machine: Machine, path: Path) -> Disk:
-    return Volume("d1", [str(path)], "", b"", "", False, False, machine.root, machine)._look(str(path))
+    return Volume("d1", [str(path)], "", b"", "", False, False, machine.root, machine)._inspect_disk(str(path))
 
 
 @pytest.fixture
@@ -435,7 +435,7 @@ def test_a_new_volume_is_made_from_end_to_end(machine: Machine, monkeypatch: pyt
     machine.answers["cryptsetup isLuks"] = (1, "")
     monkeypatch.setattr(encrypted_raid.shutil, "which", lambda tool: tool)
     looks = [Disk("/dev/a"), Disk("/dev/b"), member("/dev/a")]
-    monkeypatch.setattr(Volume, "_look", lambda _self, _path: looks.pop(0))
+    monkeypatch.setattr(Volume, "_inspect_disk", lambda _self, _path: looks.pop(0))
     made = Volume("d1", ["/dev/a", "/dev/b"], "", b"the key", "", True, False, machine.root, machine)
     made.ensure()
     assert [" ".join(line.split()[:2]) for line in machine.changed()] == [
@@ -523,7 +523,7 @@ def test_what_is_odd_about_the_members_is_said(
         path.touch()
     found = volume(machine, monkeypatch, [member(str(sick)), member(str(aside))])
     monkeypatch.setattr(
-        Volume, "_members", lambda _self, _device: {str(sick): "faulty", "/dev/z": "in_sync", "/dev/y": "faulty"}
+        Volume, "_array_members", lambda _self, _device: {str(sick): "faulty", "/dev/z": "in_sync", "/dev/y": "faulty"}
     )
     found.ensure()
     assert found.warnings[0] == "/dev/z fait partie du volume d1 sans être dans la liste de ses disques" or (
@@ -598,6 +598,6 @@ def test_commands_of_the_host_get_the_key_on_their_input(monkeypatch: pytest.Mon
     monkeypatch.setenv("LC_ALL", "fr_FR.UTF-8")
     done = encrypted_raid.run(["sh", "-c", "cat; echo $LC_ALL >&2; exit 3"], b"cle")
     assert (done.returncode, done.stdout, done.stderr) == (3, b"cle", b"C\n")
-    assert encrypted_raid._said(done) == "C"
-    assert encrypted_raid._said(encrypted_raid.run(["sh", "-c", "echo dit; exit 1"])) == "dit"
-    assert encrypted_raid._said(encrypted_raid.run(["false"])) == "code 1"
+    assert encrypted_raid._error_output(done) == "C"
+    assert encrypted_raid._error_output(encrypted_raid.run(["sh", "-c", "echo dit; exit 1"])) == "dit"
+    assert encrypted_raid._error_output(encrypted_raid.run(["false"])) == "code 1"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from creatic.registry import environment
-from creatic.registry.environment import EnvironmentRefused
+from creatic.registry.environment import InvalidEnvironmentError
 
 
 def inventory(folder: Path, settings: str = "creatic_env: production\n") -> Path:
@@ -30,7 +30,7 @@ def top(tmp_path: Path) -> Path:
 
 
 def test_without_a_choice_there_is_no_environment(top: Path) -> None:
-    with pytest.raises(EnvironmentRefused) as refused:
+    with pytest.raises(InvalidEnvironmentError) as refused:
         environment.chosen(top, {})
     assert str(refused.value) == (
         "Aucun environnement n'est choisi, rien n'est lancé. À faire, une fois : fab environnement DOSSIER (ou, pour "
@@ -66,7 +66,7 @@ def test_what_is_chosen_may_be_named_from_the_current_folder(top: Path, monkeypa
 
 def test_a_bad_choice_keeps_the_one_before(top: Path) -> None:
     environment.choose(top, "inventories/production")
-    with pytest.raises(EnvironmentRefused, match="« inventories/prod » n'existe pas"):
+    with pytest.raises(InvalidEnvironmentError, match="« inventories/prod » n'existe pas"):
         environment.choose(top, "inventories/prod")
     assert environment.chosen(top, {}).name == "production"
 
@@ -74,7 +74,7 @@ def test_a_bad_choice_keeps_the_one_before(top: Path) -> None:
 def test_what_is_not_a_link_of_ours_is_left_alone(top: Path) -> None:
     (top / environment.LINK).mkdir()
     for act in (lambda: environment.choose(top, "inventories/lab"), lambda: environment.chosen(top, {})):
-        with pytest.raises(EnvironmentRefused, match="n'est pas un lien fait par fab environnement"):
+        with pytest.raises(InvalidEnvironmentError, match="n'est pas un lien fait par fab environnement"):
             act()
     assert (top / environment.LINK).is_dir()
 
@@ -112,7 +112,7 @@ def test_a_choice_that_went_bad_is_refused_with_its_fix(
     if not by_variable:
         environment.choose(top, "inventories/x")
     harm(top / "inventories")
-    with pytest.raises(EnvironmentRefused, match=said) as refused:
+    with pytest.raises(InvalidEnvironmentError, match=said) as refused:
         environment.chosen(top, {"CREATIC_INVENTORY": "inventories/x"} if by_variable else {})
     fix = "corrigez la variable" if by_variable else "fab environnement DOSSIER"
     assert fix in str(refused.value) or "écrivez dans group_vars/all.yml" in str(refused.value)
@@ -129,13 +129,13 @@ def test_a_choice_that_went_bad_is_refused_with_its_fix(
 )
 def test_a_variable_that_names_no_folder_is_refused(top: Path, given: str, said: str) -> None:
     environment.choose(top, "inventories/lab")
-    with pytest.raises(EnvironmentRefused, match=said):
+    with pytest.raises(InvalidEnvironmentError, match=said):
         environment.chosen(top, {"CREATIC_INVENTORY": given})
 
 
 def test_a_folder_closed_to_the_account_is_told(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_arguments: False)  # root may read everything
-    with pytest.raises(EnvironmentRefused, match="« inventories/lab » est fermé au compte « "):
+    with pytest.raises(InvalidEnvironmentError, match="« inventories/lab » est fermé au compte « "):
         environment.chosen(top, {"CREATIC_INVENTORY": "inventories/lab"})
 
 
@@ -159,7 +159,7 @@ def test_a_folder_closed_to_the_account_is_told(top: Path, monkeypatch: pytest.M
 def test_a_settings_file_without_a_name_is_refused(top: Path, settings: str, said: str) -> None:
     path = top / "inventories" / "production" / "group_vars" / "all.yml"
     path.write_text(settings, encoding="latin-1")
-    with pytest.raises(EnvironmentRefused) as refused:
+    with pytest.raises(InvalidEnvironmentError) as refused:
         environment.choose(top, "inventories/production")
     assert f"inventories/production/group_vars/all.yml{said}" in str(refused.value) or said in str(refused.value)
 
@@ -206,11 +206,11 @@ def test_the_state_of_another_environment_is_refused(top: Path, tmp_path: Path) 
     home.mkdir()
     environment.claim(home, "production", top / "inventories" / "production")
     with pytest.raises(
-        EnvironmentRefused, match=r"environnement « production » .*, et non de « lab » \(inventaire lab\)"
+        InvalidEnvironmentError, match=r"environnement « production » .*, et non de « lab » \(inventaire lab\)"
     ):
         environment.claim(home, "lab", top / "inventories" / "lab")
     copied = inventory(tmp_path / "copie")  # whose name nobody changed
-    with pytest.raises(EnvironmentRefused, match=rf"\(inventaire copie\).*supprimez {home}/environnement"):
+    with pytest.raises(InvalidEnvironmentError, match=rf"\(inventaire copie\).*supprimez {home}/environnement"):
         environment.claim(home, "production", copied, write=False)
     assert json.loads((home / "environnement").read_text()) == {
         "environnement": "production",
@@ -231,19 +231,19 @@ def test_an_inventory_made_of_links_is_the_one_it_stands_for(top: Path, tmp_path
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"environnement": "production"}', "\xff"])
 def test_a_name_that_cannot_be_read_is_told(top: Path, tmp_path: Path, content: str) -> None:
     (tmp_path / "environnement").write_text(content, encoding="latin-1")
-    with pytest.raises(EnvironmentRefused, match="ne dit pas de quel environnement est cet état"):
+    with pytest.raises(InvalidEnvironmentError, match="ne dit pas de quel environnement est cet état"):
         environment.claim(tmp_path, "production", top / "inventories" / "production")
 
 
 def test_a_state_that_cannot_serve_is_told(top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, home = top / "inventories" / "production", tmp_path / "etat"
     home.write_text("")
-    with pytest.raises(EnvironmentRefused, match="etat ne peut pas servir de dossier d'état"):
+    with pytest.raises(InvalidEnvironmentError, match="etat ne peut pas servir de dossier d'état"):
         environment.claim(home, "production", folder)
     home.unlink()
     (home / "pki").mkdir(parents=True)
     monkeypatch.setattr(os, "access", lambda path, _mode: Path(path).name != "pki")
-    with pytest.raises(EnvironmentRefused, match=rf"^{home}/pki : accès refusé au compte « .*CREATIC_HOME"):
+    with pytest.raises(InvalidEnvironmentError, match=rf"^{home}/pki : accès refusé au compte « .*CREATIC_HOME"):
         environment.claim(home, "production", folder)
     assert not (home / "environnement").exists()
 

@@ -201,7 +201,7 @@ def test_a_commune_is_for_others_once_its_last_machine_is_done(tmp_path: Path) -
     assert left() == ["gondecourt"]
     run.ok(CONNECTOR.name, uuid=LAST)
     assert left() == []
-    assert "Menées à leur fin, échecs compris : 4 machines sur 4." in run.callback._left()
+    assert "Menées à leur fin, échecs compris : 4 machines sur 4." in run.callback._interruption_message()
 
 
 def proven_ready(rollout: Rollout) -> dict[str, Any]:
@@ -355,17 +355,17 @@ def test_check_mode_writes_nothing(tmp_path: Path) -> None:
 def test_an_interruption_leaves_nothing(rollout: Rollout, capsys: pytest.CaptureFixture[str]) -> None:
     lock_commune(rollout.home / "verrous", "gondecourt", rollout.callback._pid, "alice")
     checked(rollout)
-    rollout.callback._interrupted()
+    rollout.callback._handle_interruption()
     assert [path.name for path in (rollout.home / "evidence").iterdir()] == [".verrou"]
     assert not (rollout.home / "verrous" / "gondecourt.json").exists()
     assert "aucune preuve n'est écrite, ses verrous sont levés" in capsys.readouterr().err
 
 
 def test_an_interruption_says_which_machines_are_left_as_they_are(rollout: Rollout) -> None:
-    assert "restent" not in rollout.callback._left()
+    assert "restent" not in rollout.callback._interruption_message()
     rollout.play("deploiement")
     rollout.ok(PC.name)
-    assert rollout.callback._left() == (
+    assert rollout.callback._interruption_message() == (
         "Interrompu : ce qui est fait reste fait.\n"
         f"Déjà commencées, elles restent comme elles sont : {PC.name}.\n"
         "À faire : relancez la même commande, elle reprend."

@@ -68,8 +68,8 @@ def test_the_table_says_what_is_missing(follower: Follower) -> None:
 def test_communes_that_nobody_reaches_are_not_counted_by_a_state_that_does_not_know_them() -> None:
     """Their reports are: the line said « prêtes 1 / 2 » above a table where both were."""
     state = {"loos": {"equipee": True, "prete": True}, "bergues": {"equipee": False, "prete": False}}
-    assert follow.standing(state, {"bergues"}) == (
+    assert follow.readiness_summary(state, {"bergues"}) == (
         "Groupement, dernier état connu : équipées 1 / 1, prêtes 1 / 1, sans compter 1 en accès sortant "
         "(fab flotte.etat)."
     )
-    assert follow.standing(state, ()).endswith("équipées 1 / 2, prêtes 1 / 2.")
+    assert follow.readiness_summary(state, ()).endswith("équipées 1 / 2, prêtes 1 / 2.")

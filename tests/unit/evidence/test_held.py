@@ -64,7 +64,7 @@ def deploy(home: Path, communes: list[Commune], lost: tuple[str, ...] = (), **pr
             run.ok(name, creatic_proof={"preuves": made})
         run.ok(name, creatic_proof={"preuves": [GOOD]})
     run.end(tuple(name for name, made in proofs.items() if any(one["verdict"] == "echec" for one in made)), lost)
-    return held.known(home)
+    return held.known_places(home)
 
 
 def proven(known: Any) -> dict[str, dict[str, bool]]:
@@ -101,7 +101,7 @@ def test_a_server_that_is_lost_proves_nothing_and_what_another_run_held_changes_
     run.play("controles")
     run.failed("documents", "un déploiement de documents est déjà en cours", creatic_lock_refused=True)
     run.end(("documents",))
-    assert held.known(tmp_path) == good
+    assert held.known_places(tmp_path) == good
     run = Servers(tmp_path, {"documents": "ged"})
     run.callback.communes = [HEM]
     assert run.callback.follower is not None
@@ -109,7 +109,7 @@ def test_a_server_that_is_lost_proves_nothing_and_what_another_run_held_changes_
     run.play("deploiement")
     run.ok("documents")
     run.end()
-    assert held.known(tmp_path) == good
+    assert held.known_places(tmp_path) == good
     lost = deploy(tmp_path, [HEM], lost=("documents",))
     assert proven(lost) == {"hem": {"ged": False}} and "ne répond pas" in lost["hem"]["ged"]["manques"][0]["raison"]
 
@@ -120,13 +120,13 @@ def test_the_latest_of_a_rollout_and_of_a_deployment_is_known(
     clock = (now() + number * dt.timedelta(seconds=1) for number in itertools.count())
     for module in (follow, servers):
         monkeypatch.setattr(module, "now", lambda: next(clock))  # runs that end in one second are told apart by nothing
-    assert held.known(tmp_path) == {}
+    assert held.known_places(tmp_path) == {}
     assert proven(deploy(tmp_path, [HEM], documents=[own("hem")])) == {"hem": {"ged": True}}
     run = new_run("2026-11-25T010504Z", outgoing=frozenset({"hem"}))
     run.hosts["documents"] = HostRun(rolled_out=True, proofs=[own("hem", "echec")])
     outcome = play(tmp_path / "evidence", run, [HEM], keys)
     assert outcome.folder is not None and not outcome.reports["hem"]["prete"]
-    assert proven(held.known(tmp_path)) == {"hem": {"ged": False}}
+    assert proven(held.known_places(tmp_path)) == {"hem": {"ged": False}}
     assert proven(deploy(tmp_path, [HEM], documents=[own("hem")])) == {"hem": {"ged": True}}
     # A run that was not asked for it says nothing of it.
     other = new_run("2026-11-26T010504Z")
@@ -134,7 +134,7 @@ def test_the_latest_of_a_rollout_and_of_a_deployment_is_known(
     assert play(tmp_path / "evidence", other, [HEM], keys).folder is None
     for file in (*tmp_path.glob("serveurs/2*/places.json"), *tmp_path.glob("evidence/2*/etat.json")):
         file.write_text("{")  # half-written, or damaged: nothing is proven by it, and nothing stops
-    assert held.known(tmp_path) == {}
+    assert held.known_places(tmp_path) == {}
 
 
 def test_a_server_answers_for_a_region_at_once() -> None:

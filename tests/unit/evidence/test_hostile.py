@@ -142,7 +142,7 @@ def callback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callba
     made._display = SimpleNamespace(display=lambda _text, color=None: None)
     made.begin(tmp_path, COMMUNES, [host.name for place in COMMUNES for host in place.hosts], "", False)
     yield made
-    atexit.unregister(made._interrupted)
+    atexit.unregister(made._handle_interruption)
 
 
 def heard(host: str, **content: Any) -> SimpleNamespace:

@@ -28,7 +28,7 @@ class Terminal(io.RawIOBase):
         return len(data)
 
 sys.stderr = io.TextIOWrapper(io.BufferedWriter(Terminal()), write_through=True)
-interruption.told(lambda: "Interrompu.")
+interruption.announce_interruption(lambda: "Interrompu.")
 try:
     sys.stderr.write("un")
     sys.stderr.flush()

@@ -18,7 +18,7 @@ from unittest.mock import MagicMock
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.action import proof as action
-from ansible_collections.cdg59.creatic.plugins.action.proof import FilesRefused, keep_files
+from ansible_collections.cdg59.creatic.plugins.action.proof import RefusedFilesError, keep_files
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.proof import (
     MAX_FILE,
     MAX_FILES,
@@ -391,7 +391,7 @@ def test_what_a_browser_would_run_or_choke_on_is_not_kept(
     ],
 )
 def test_a_file_that_is_not_sent_as_asked_keeps_no_other_out(tmp_path: Path, item: Any) -> None:
-    with pytest.raises(FilesRefused, match=r"illisible|modifié") as caught:
+    with pytest.raises(RefusedFilesError, match=r"illisible|modifié") as caught:
         keep_files(tmp_path / "run", "pc", [item, sent("bonne.png", png())])
     assert [one["chemin"] for one in caught.value.kept] == ["pc/bonne.png"]
 
@@ -404,10 +404,10 @@ def test_a_picture_of_too_many_points_is_refused(tmp_path: Path) -> None:
 
 
 def test_too_many_files_and_twice_one_name_are_told(tmp_path: Path) -> None:
-    with pytest.raises(FilesRefused, match="31 fichiers, 30 au plus") as caught:
+    with pytest.raises(RefusedFilesError, match="31 fichiers, 30 au plus") as caught:
         keep_files(tmp_path, "pc", [sent(f"{n}.png", png()) for n in range(31)])
     assert len(caught.value.kept) == MAX_FILES
-    with pytest.raises(FilesRefused, match=r"A.png : deux fichiers de ce nom"):
+    with pytest.raises(RefusedFilesError, match=r"A.png : deux fichiers de ce nom"):
         keep_files(tmp_path / "run", "pc", [sent("a.png", png()), sent("A.png", png(2))])
     assert (tmp_path / "run" / "a.png").read_bytes() == png()
 

@@ -271,11 +271,11 @@ def test_servers_alone_are_asked_for_a_commune_that_nobody_reaches(project: Proj
     shown = {one["cle"]: one["etat"] for one in report["services"]}
     assert (shown["parapheur"], shown["ged"], shown["deliberations"]) == ("prouve", "prouve", "non_verifie")
     assert {host["etat"] for host in report["hotes"]} == {"non_vise"} and not report["prete"]
-    assert {*held.known(project.home)["gondecourt"]} == {"parapheur", "ged"}
+    assert {*held.known_places(project.home)["gondecourt"]} == {"parapheur", "ged"}
     # Nothing of it is taken for granted where nothing was asked.
     (lost, told) = project.run(limit="documents", places_sortantes=["commune_gondecourt"], lost=["documents"])
     assert lost != 0 and "injoignable" in told
-    known = held.known(project.home)["gondecourt"]
+    known = held.known_places(project.home)["gondecourt"]
     assert known["parapheur"]["prouve"] and not known["ged"]["prouve"]
     assert all(one.intact for one in verify_all(project.evidence, seal_keys(project.home).root).values())
 

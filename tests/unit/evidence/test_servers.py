@@ -91,7 +91,11 @@ def test_the_next_run_says_how_long_each_step_took(
             host = SimpleNamespace(get_name=lambda name=name: name)
             run.callback.v2_runner_on_start(host, task(step))
             told.append(
-                (name, run.callback._waited(name, task(step)).text, run.callback._waited(name, task(step)).last)
+                (
+                    name,
+                    run.callback._describe_wait(name, task(step)).text,
+                    run.callback._describe_wait(name, task(step)).last,
+                )
             )
             run.failed(name, "plein") if name in failed else run.ok(name)
         run.play("preuves")

@@ -20,8 +20,8 @@ from creatic.evidence.follow import Outcome, close_run, readiness
 from creatic.evidence.rollout import Commune, HostRun
 from creatic.evidence.seal import SEAL_FILES, SealKeys
 from creatic.evidence.store import (
+    AlreadyLockedError,
     EvidenceError,
-    LockRefused,
     lock_commune,
     lock_holder,
     open_run,
@@ -242,7 +242,7 @@ def test_a_second_rollout_is_refused_and_told_who_when_and_which_process(tmp_pat
     other.start()
     try:
         assert ready.wait(allowed(60))
-        with pytest.raises(LockRefused, match=rf"bob@mairie \(processus {other.pid} sur .+\), le \d"):
+        with pytest.raises(AlreadyLockedError, match=rf"bob@mairie \(processus {other.pid} sur .+\), le \d"):
             lock_commune(tmp_path, "gondecourt", os.getpid(), "alice")
         lock_commune(tmp_path, "avesnes-les-aubert", os.getpid(), "alice")
     finally:
@@ -266,7 +266,7 @@ def test_the_lock_of_another_machine_is_respected(tmp_path: Path) -> None:
     path = tmp_path / "gondecourt.json"
     holder = json.loads(path.read_text(encoding="utf-8")) | {"machine": "poste-2", "pid": 1}
     path.write_text(json.dumps(holder), encoding="utf-8")
-    with pytest.raises(LockRefused, match="sur poste-2"):
+    with pytest.raises(AlreadyLockedError, match="sur poste-2"):
         lock_commune(tmp_path, "gondecourt", os.getpid(), "alice")
 
 
@@ -289,9 +289,9 @@ def test_a_lock_says_what_it_is_for_and_who_has_it(tmp_path: Path) -> None:
     lock_commune(tmp_path, "cle", os.getppid(), "bob")
     who = rf"lancé par bob \(processus {os.getppid()} sur {re.escape(socket.gethostname())}\)"
     assert re.fullmatch(rf"{who}, le (1er|\d\d?) \w+ 20\d\d à .+", lock_holder(tmp_path, "cle"))
-    with pytest.raises(LockRefused, match=r"^un renouvellement est déjà en cours, lancé par bob \("):
+    with pytest.raises(AlreadyLockedError, match=r"^un renouvellement est déjà en cours, lancé par bob \("):
         lock_commune(tmp_path, "cle", os.getpid(), "alice", "un renouvellement")
-    with pytest.raises(LockRefused, match=r"^un déploiement de cle est déjà en cours, lancé par bob \("):
+    with pytest.raises(AlreadyLockedError, match=r"^un déploiement de cle est déjà en cours, lancé par bob \("):
         lock_commune(tmp_path, "cle", os.getpid(), "alice")
     path = tmp_path / "cle.json"
     holder = json.loads(path.read_text(encoding="utf-8"))

@@ -134,7 +134,7 @@ def test_what_an_interrupted_run_began_is_proved_by_the_next(tmp_path: Path) -> 
     run.looked("gondecourt-pc", PENDING)
     run.play("correctifs")
     run.ok("gondecourt-pc", "Updates | Ensure an interrupted installation is finished")
-    run.callback._interrupted()
+    run.callback._handle_interruption()
     assert not list(tmp_path.glob("correctifs/2*")) and updates.unproved(tmp_path) == ["gondecourt-pc"]
     run = Updates(tmp_path)
     run.play("controles")

@@ -214,7 +214,7 @@ def test_a_folder_is_closed_until_its_rights_are_set(tmp_path: Path, monkeypatch
         seen.append(path.stat().st_mode & 0o7777)
         return []
 
-    monkeypatch.setattr(file_set, "_attributes", attributes)
+    monkeypatch.setattr(file_set, "_set_attributes", attributes)
     apply([entry(tmp_path / "d", state="directory")])
     assert seen == [0o700]
 

@@ -96,7 +96,11 @@ def known(request: pytest.FixtureRequest) -> Known:
     profile = {host: name for name in profiles.load() for host in inventory.get(name, {}).get("hosts", [])}
     windows = {one.name for one in found if not any(rule["name"] == flows.SSH for rule in one.rules)}
     wiring = flows.Wiring(inventory)
-    rulesets = {one.name: render(*wiring.of(profile[one.name], one.name)) for one in found if one.name not in windows}
+    rulesets = {
+        one.name: render(*wiring.firewall_inputs(profile[one.name], one.name))
+        for one in found
+        if one.name not in windows
+    }
     return Known(found, rulesets, flows.flows(found))
 
 
@@ -262,7 +266,7 @@ def test_the_program_that_tries_says_what_answers() -> None:
 
 def test_a_pc_that_nobody_reaches_has_its_row_and_tries_nothing() -> None:
     communes = groupement.load(TOP / "inventories/example")
-    [pc] = flows._carried(communes)
+    [pc] = flows._unhosted_pcs(communes)
     assert (pc.name, pc.address, pc.site, pc.is_reached) == (
         "bouvines-pc-accueil", flows.ITS_NETWORK, "Bouvines", False,
     )  # fmt: skip # a record

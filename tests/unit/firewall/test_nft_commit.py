@@ -440,18 +440,18 @@ def test_a_kernel_without_nftables_gets_the_file_alone(etc: Path, machine: Machi
 
     wanted = firewall(etc, machine, RULE)
     wanted.run = no_nftables
-    assert wanted.keep(check=True)
+    assert wanted.write_file_only(check=True)
     assert not (etc / "nftables.conf").exists()
-    assert wanted.keep(check=False)
+    assert wanted.write_file_only(check=False)
     assert (etc / "nftables.conf").read_text() == wanted.text()
-    assert wanted.keep(check=False) == []
+    assert wanted.write_file_only(check=False) == []
     # The same text, where there is a kernel for it.
     assert machine(["nft", "-f", str(etc / "nftables.conf")]).returncode == 0
 
 
 def test_a_kernel_with_nftables_must_filter(etc: Path, machine: Machine) -> None:
     with pytest.raises(NftError, match="sait filtrer : retirez firewall_load"):
-        firewall(etc, machine, RULE).keep(check=False)
+        firewall(etc, machine, RULE).write_file_only(check=False)
     assert not (etc / "nftables.conf").exists()
 
 
@@ -476,7 +476,7 @@ def test_everybody_reads_the_rules_and_root_alone_writes_them(etc: Path, machine
     assert "ExecStop=-/usr/sbin/nft delete table inet creatic\n" in drop_in.read_text()
     (etc / "nftables.conf").unlink()
     refuse(wanted, machine, "unshare")
-    wanted.keep(check=False)
+    wanted.write_file_only(check=False)
     assert (etc / "nftables.conf").stat().st_mode & 0o777 == 0o755
 
 

@@ -18,7 +18,7 @@ from ansible_collections.cdg59.creatic.plugins.filter.firewall import FilterModu
 
 from creatic.audit.run import profiles
 from creatic.check.flows import ruleset
-from creatic.firewall.rules import EACH, EACH_OF_HERE, closed, problems, render
+from creatic.firewall.rules import EACH, MAX_LOCAL_CONNECTIONS, closed, problems, render
 from creatic.registry import listing
 
 TOP = Path(__file__).parents[3]
@@ -226,7 +226,7 @@ for uid in (59001, 59002, 999, 61184, 0):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     # Each account of a person has its own; programs of the machine, of fixed or dynamic accounts, are not bounded.
-    assert done.stdout.split() == [str(EACH_OF_HERE), str(EACH_OF_HERE), "40", "40", "40"]
+    assert done.stdout.split() == [str(MAX_LOCAL_CONNECTIONS), str(MAX_LOCAL_CONNECTIONS), "40", "40", "40"]
 
 
 @pytest.mark.parametrize(

@@ -50,15 +50,15 @@ def site(tmp_path: Path, authority: Issuer) -> Site:
     return Site(tmp_path, authority)
 
 
-def standing(site: Site, told: dict[str, Any], record: dict[str, Any] = RECORD) -> waves.Standing:
+def standing(site: Site, told: dict[str, Any], record: dict[str, Any] = RECORD) -> waves.MachineState:
     """Where the machine is, by a door that says that it saw it, and gave it everything."""
     now = dt.datetime.now(dt.UTC)
     row = {"nom": NAME, "vue": now.isoformat(), "donnee": 99, "dernier": told | {"recu": now.isoformat()}}
     try:
-        row["dernier"] = attested.heard(NAME, told, site.keys) | {"recu": now.isoformat()}
-    except attested.Unheard as error:
+        row["dernier"] = attested.verify_report(NAME, told, site.keys) | {"recu": now.isoformat()}
+    except attested.UnverifiedReportError as error:
         row |= {"dernier": None, "refus": str(error)}
-    return waves.standing(NAME, record | {"identite": attested.identity(record)}, row, now)
+    return waves.machine_state(NAME, record | {"identite": attested.identity(record)}, row, now)
 
 
 def test_a_report_that_the_machine_signed_of_what_it_was_given_counts(site: Site) -> None:

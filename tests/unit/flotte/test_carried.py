@@ -17,7 +17,7 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from creatic.audit import releves
 from creatic.audit.content import Content
-from creatic.audit.releves import HostKeys, Kept
+from creatic.audit.releves import HostKeys, ReleveStore
 from creatic.audit.sources import Rule
 from creatic.audit.verdict import Found
 from creatic.fleet import attested, carried
@@ -40,7 +40,7 @@ class Site:
 
     def __init__(self, folder: Path, door: Door, authority: Authority, publisher: Publisher, url: str) -> None:
         self.door, self._authority, self.url = door, authority, url
-        self.kept, self.fleet = Kept(folder / "releves"), folder / "flotte"
+        self.kept, self.fleet = ReleveStore(folder / "releves"), folder / "flotte"
         self.fleet.mkdir()
         signers = publisher.signer.signers
         self.machines = {name: Machine(folder / name, authority, signers, name) for name in (NAME, OTHER)}
@@ -77,7 +77,7 @@ class Site:
             return [load_pem_x509_certificate((self._authority.folder / name / "cert.pem").read_bytes()).public_key()]
 
         rows = {row["nom"]: row for row in self.door.listing()["machines"]}
-        return {name: {"dernier": attested.heard(name, row["dernier"], keys)} for name, row in rows.items()}
+        return {name: {"dernier": attested.verify_report(name, row["dernier"], keys)} for name, row in rows.items()}
 
     def judged(self) -> dict[str, Found]:
         """What an audit makes of what the door gives now."""
@@ -85,7 +85,7 @@ class Site:
         keys = HostKeys(self.fleet / carried.HOSTS)
         now = dt.datetime.now(dt.UTC)
         return {
-            name: releves.finding(target(name, outgoing=True), raw or "rien", keys.of(name), self.kept, ASKED, now)
+            name: releves.finding(target(name, outgoing=True), raw or "rien", keys.keys_of(name), self.kept, ASKED, now)
             for name, raw in carried.brought([*self.machines], self.ask)
         }
 

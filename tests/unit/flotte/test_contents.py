@@ -113,7 +113,7 @@ def test_a_machine_gets_its_commune_and_nothing_of_another(inventory: Path, home
 
 
 def test_what_its_role_needs_is_worked_out(inventory: Path, home: Path) -> None:
-    told = contents.of(inventory, TOP, ["loos-connecteur"])["loos-connecteur"]["variables"]
+    told = contents.machine_contents(inventory, TOP, ["loos-connecteur"])["loos-connecteur"]["variables"]
     assert told["tdt_connector_siren"] == told["creatic_commune"]["siren"]
     assert told["tdt_connector_url"].startswith("https://")
     services = told["creatic_commune"]["services"]
@@ -165,7 +165,7 @@ def test_a_machine_that_the_backup_server_knows_is_told_to_begin(inventory: Path
         (place / "sequestre.p7m").write_text(f"SEQUESTRE-DE-{name}")
         (place / "cle.pub").write_text("ssh-ed25519 AAAA")
     (home / "sauvegardes/loos-connecteur/inscrit").write_text("sauvegarde1")
-    told = contents.of(inventory, TOP, ["loos-connecteur", "bergues-connecteur"])
+    told = contents.machine_contents(inventory, TOP, ["loos-connecteur", "bergues-connecteur"])
     given = [key for key in told["loos-connecteur"]["fichiers"] if key.startswith("etat/sauvegardes/")]
     assert given == [f"etat/sauvegardes/loos-connecteur/{one}" for one in ("inscrit", "sequestre.p7m")]
     assert not [key for key in told["bergues-connecteur"]["fichiers"] if "sauvegardes" in key]
@@ -176,7 +176,10 @@ def test_a_machine_that_the_backup_server_knows_is_told_to_begin(inventory: Path
 def test_the_port_of_ssh_goes_along(inventory: Path, home: Path) -> None:
     file = inventory / "group_vars/tdt_connector.yml"
     file.write_text(f"{file.read_text() if file.exists() else '---'}\nansible_port: 2222\n")
-    assert contents.of(inventory, TOP, ["loos-connecteur"])["loos-connecteur"]["variables"]["ansible_port"] == 2222
+    assert (
+        contents.machine_contents(inventory, TOP, ["loos-connecteur"])["loos-connecteur"]["variables"]["ansible_port"]
+        == 2222
+    )
 
 
 def test_a_commune_cannot_have_the_secrets_of_the_groupement(inventory: Path, home: Path) -> None:
@@ -194,13 +197,13 @@ def test_a_commune_cannot_have_the_secrets_of_the_groupement(inventory: Path, ho
     if groupement.check(inventory):
         return  # the file itself is refused
     with pytest.raises(FleetError, match="n'est pas un secret de commune"):
-        contents.of(inventory, TOP, ["loos-connecteur"])
+        contents.machine_contents(inventory, TOP, ["loos-connecteur"])
 
 
 def test_a_machine_s_ansible_evaluates_nothing_of_what_it_is_told(tmp_path: Path) -> None:
     """All was worked out on the control node: what looks like a template in extra variables is a text."""
     told = {"creatic_commune": {"nom": "{{ 7 * 7 }}", "elus": ["{% if 1 %}x{% endif %}", "Anne"]}, "dit": "x"}
-    found = assemble._archive("pc", {"groupes": [], "variables": told, "fichiers": {}}, {})
+    found = assemble._build_archive("pc", {"groupes": [], "variables": told, "fichiers": {}}, {})
     (tmp_path / "variables.json").write_bytes(_unpacked(found)["variables.json"])
     loader = DataLoader()
     known = loader.load_from_file(str(tmp_path / "variables.json"), trusted_as_template=True)  # as -e @FILE does
@@ -227,7 +230,7 @@ def test_a_neighbour_s_file_is_published_to_nobody_else(inventory: Path, home: P
         provider.deliver(home / "secrets", file, f"{file}.pass", NEIGHBOUR)
         _takes(inventory, fichier=file, secret=f"{file}.pass")
         with pytest.raises(FleetError, match=rf"est au SIREN {NEIGHBOUR}, et non à celui de qui l'emploie"):
-            contents.of(inventory, TOP, ["loos-pc-assemblees"])
+            contents.machine_contents(inventory, TOP, ["loos-pc-assemblees"])
 
 
 @pytest.mark.parametrize("spoil", ["it does not open", "it is a link", "its password is a link", "it names nobody"])
@@ -243,7 +246,7 @@ def test_what_is_not_proven_to_be_its_own_is_refused(inventory: Path, home: Path
         one.rename(tmp_path / "ailleurs")
         one.symlink_to(tmp_path / "ailleurs")
     with pytest.raises(FleetError, match="Rien n'est publié"):
-        contents.of(inventory, TOP, ["loos-pc-assemblees"])
+        contents.machine_contents(inventory, TOP, ["loos-pc-assemblees"])
 
 
 @pytest.mark.costly
@@ -273,7 +276,7 @@ def test_no_text_of_a_commune_s_file_has_a_file_published(inventory: Path, home:
             _takes(spoilt, **{field: text})
             if groupement.check(spoilt):
                 continue  # the file itself is refused
-            told = contents.of(spoilt, TOP, ["loos-pc-assemblees"])["loos-pc-assemblees"]
+            told = contents.machine_contents(spoilt, TOP, ["loos-pc-assemblees"])["loos-pc-assemblees"]
             assert not [one for one in told["fichiers"] if "ssh" in one or "titulaires" in one], field
 
 
@@ -286,20 +289,20 @@ def test_those_who_open_the_escrow_are_given_as_certificates_alone(
     pem = next((home / "pki/publie/autorites").glob("*.pem")).read_text()
     for name in ("camille", "dominique"):
         (home / f"titulaires/{name}.pem").write_text(pem)
-    told = contents.of(inventory, TOP, ["loos-connecteur"])["loos-connecteur"]["fichiers"]
+    told = contents.machine_contents(inventory, TOP, ["loos-connecteur"])["loos-connecteur"]["fichiers"]
     assert {one for one in told if "titulaires" in one} == {
         "etat/titulaires/camille.pem", "etat/titulaires/dominique.pem",
     }  # fmt: skip # two of them
     key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
     (home / "titulaires/camille.pem").write_text(content if "CLE" in content else f"{pem}\n{key}")
     with pytest.raises(FleetError, match="n'est pas un certificat"):
-        contents.of(inventory, TOP, ["loos-connecteur"])
+        contents.machine_contents(inventory, TOP, ["loos-connecteur"])
 
 
 def test_an_inventory_that_cannot_be_read_publishes_nothing(inventory: Path, home: Path) -> None:
     (inventory / "servers.yml").write_text("all: [")
     with pytest.raises(FleetError, match="Ansible ne peut pas le lire"):
-        contents.of(inventory, TOP, ["loos-connecteur"])
+        contents.machine_contents(inventory, TOP, ["loos-connecteur"])
 
 
 def test_the_code_is_the_same_bytes_without_what_no_machine_needs() -> None:
@@ -459,7 +462,7 @@ def test_a_machine_whose_name_was_another_commune_s_gets_none_of_its_certificate
     own = present.new_key()
     authority.issue(present.csr(own), present, Owner(host, "loos"))
     said = _asked_by(own, tmp_path, theirs.csr(theirs.new_key()), "sae", host)
-    assert extract.lacking(authority, host, said) == {"sae"}
+    assert extract.missing_certificates(authority, host, said) == {"sae"}
     assert extract.renew(authority, host, said) == []
     # What the inventory gives it is its own.
     given = replace(theirs, common_name="Connecteur - Loos", organization="Commune de Loos", siren="215903469")
@@ -499,7 +502,7 @@ def test_machines_of_long_names_bear_names_of_their_own_which_the_door_reads_ali
 
 
 def test_every_kind_of_certificate_that_its_roles_ask_for_is_known(inventory: Path, home: Path) -> None:
-    told = contents.of(inventory, TOP, ["loos-connecteur", "loos-pc-assemblees"])
+    told = contents.machine_contents(inventory, TOP, ["loos-connecteur", "loos-pc-assemblees"])
     for name, kinds in (("loos-connecteur", {"flotte", "journaux"}), ("loos-pc-assemblees", {"flotte", "journaux"})):
         found = {one["name"]: Request.from_dict(one) for one in told[name]["certificats"]}
         assert kinds <= found.keys() and "metriques" not in found  # nobody comes and asks it
@@ -516,7 +519,7 @@ class Asking:
     def __init__(self, known: dict[str, waves.Machine], asked: dict[str, dict[str, str]]) -> None:
         self.machines, self._asked = known, asked
 
-    def asked(self) -> dict[str, dict[str, str]]:
+    def requested_certificates(self) -> dict[str, dict[str, str]]:
         """CSR by name of certificate, by machine."""
         return self._asked
 
@@ -571,7 +574,7 @@ def test_one_certificate_that_the_authority_refuses_keeps_no_other_waiting(
         sae.to_dict(),
         {**sae.to_dict(), "name": "tdt", "siren": "1"},
     ]
-    monkeypatch.setattr(contents, "of", lambda *_given: {host: {"certificats": kinds}})
+    monkeypatch.setattr(contents, "machine_contents", lambda *_given: {host: {"certificats": kinds}})
     said: dict[str, str] = {}
     for name, request, key in (("flotte", flotte, new), ("agent", agent, new), ("sae", sae, sae.new_key())):
         said |= _asked_by(own, tmp_path, request.csr(key), name, host)

@@ -23,10 +23,10 @@ def test_what_ssh_met_is_said(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         with pytest.raises(FleetError, match="refuse la connexion SSH"):
-            Door(TOP, _inventory(tmp_path, f"ansible_host: 127.0.0.1, ansible_port: {port}")).ask()
+            Door(TOP, _inventory(tmp_path, f"ansible_host: 127.0.0.1, ansible_port: {port}")).read_status()
 
 
 def test_a_host_without_the_door_is_told_what_deploys_it(tmp_path: Path) -> None:
     local = "ansible_connection: local, ansible_become: false, ansible_become_exe: /nulle/part"
     with pytest.raises(FleetError, match="fab serveurs guichet"):
-        Door(TOP, _inventory(tmp_path, local)).ask()
+        Door(TOP, _inventory(tmp_path, local)).read_status()

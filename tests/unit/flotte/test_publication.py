@@ -432,7 +432,7 @@ def test_a_refusal_counts_against_the_version_that_was_there(
 ) -> None:
     last = {"genre": "refus", "version": 1, "texte": "horloge fausse", "recu": heard.isoformat(timespec="seconds")}
     row = {"vue": (OPENED + HOUR).isoformat(), "dernier": last, "donnee": 1}
-    told = waves.standing("loos-pc", record, row, OPENED + HOUR)
+    told = waves.machine_state("loos-pc", record, row, OPENED + HOUR)
     assert (told.state, told.version, told.reason, told.failed) == (waves.BLOCKED, 1, "horloge fausse", failed)
 
 

@@ -146,7 +146,7 @@ def command(tmp_path: Path, keys: SealKeys, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(common, "known_communes", lambda: made.known)
     monkeypatch.setattr(common, "checked", lambda _slugs: None)
     monkeypatch.setattr(common, "watch", lambda _context: None)
-    monkeypatch.setattr(technicien, "_aimed", lambda slugs, _limit, _maybe: ",".join(slugs))
+    monkeypatch.setattr(technicien, "_rollout_limit", lambda slugs, _limit, _maybe: ",".join(slugs))
     monkeypatch.setattr(common, "playbook", made.playbook)
     monkeypatch.setattr(common.fleet_bundle, "digest", lambda _top, _inventory: made.content)
     monkeypatch.setattr(common.needs, "servers", lambda _inventory, _top: {})  # no door

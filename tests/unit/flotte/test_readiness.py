@@ -14,7 +14,7 @@ from creatic_guichet.store import Store
 
 from creatic.evidence import follow
 from creatic.fleet import readiness, waves
-from creatic.fleet.waves import Standing
+from creatic.fleet.waves import MachineState
 from creatic.morning import outgoing, screen
 from creatic.morning.screen import Morning
 from creatic.registry import groupement
@@ -39,7 +39,7 @@ class Loos:
         self.commune.data["services"] = ["teletransmission"]
         self.siren = str(self.commune.data["siren"])
         names = [host.name for host in self.commune.hosts()]
-        self.standings = {name: Standing(name, waves.UP_TO_DATE, 12) for name in names}
+        self.standings = {name: MachineState(name, waves.UP_TO_DATE, 12) for name in names}
         self.proofs: dict[str, Any] = {name: self.proof(name) for name in names}
         self.servers: dict[str, str] = {}
         self.held: dict[str, Any] = {}
@@ -122,7 +122,7 @@ def test_a_machine_that_reports_good_and_is_not(loos: Loos) -> None:
         assert words in loos.why()
     loos.proofs[HOST] = good
     never_given = "elle dit avoir la version 13, que le guichet ne lui a jamais donnée"
-    loos.standings[HOST] = Standing(HOST, waves.BLOCKED, 13, never_given, failed=True)
+    loos.standings[HOST] = MachineState(HOST, waves.BLOCKED, 13, never_given, failed=True)
     assert never_given in loos.why()
 
 
@@ -131,14 +131,14 @@ def test_old_proofs_and_silent_machines_are_told_as_such(loos: Loos) -> None:
     assert "preuve périmée : elle est du 25/10/2026" in loos.why()
     assert "prouvée il y a 35 j" in loos.judged()["commune"]["nom"]
     loos.proofs[HOST] = loos.proof(HOST)
-    loos.standings[HOST] = Standing(HOST, waves.LATE, 12, "vue pour la dernière fois le 28/11/2026")
+    loos.standings[HOST] = MachineState(HOST, waves.LATE, 12, "vue pour la dernière fois le 28/11/2026")
     assert "injoignable" in (told := loos.why()) and "en retard (vue pour la dernière fois le 28/11/2026)" in told
-    loos.standings[HOST] = Standing(HOST, waves.UP_TO_DATE, 12)
+    loos.standings[HOST] = MachineState(HOST, waves.UP_TO_DATE, 12)
     pc = next(name for name in loos.proofs if name != HOST)
-    loos.standings[pc] = Standing(pc, waves.LATE, 12, "éteint")
+    loos.standings[pc] = MachineState(pc, waves.LATE, 12, "éteint")
     assert loos.judged()["prete"]  # people switch PCs off
     del loos.proofs[pc]
-    loos.standings[pc] = Standing(pc, waves.NEVER, 0)
+    loos.standings[pc] = MachineState(pc, waves.NEVER, 0)
     assert "jamais vue" in loos.why()
     loos.proofs, loos.standings = {}, {}
     assert "rien reçu" in loos.judged()["commune"]["nom"] and loos.why()

@@ -29,7 +29,7 @@ RECORD = {
 )
 def test_states_agree_with_their_number(state: str, said: list[str]) -> None:
     for number, text in enumerate(said, 1):
-        told = waves.sentences(None, [waves.Standing(f"m{rank}", state, 0) for rank in range(number)], [])
+        told = waves.sentences(None, [waves.MachineState(f"m{rank}", state, 0) for rank in range(number)], [])
         assert f"Machines : {text}" in told
 
 

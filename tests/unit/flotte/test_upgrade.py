@@ -80,7 +80,7 @@ def test_a_server_has_the_version_of_the_last_run_that_proved_it_and_met_that_of
     ran("commit a", relais=True, documents=True, sae1=True, disparue=True)
     ran("commit b", relais=True, documents=False, sae1=None, seconds=90)
     ran("commit c", relais=True, restriction="lancé avec --tags : une partie des tâches n'a pas été faite")
-    found = {one.name: one for one in upgrade.known(tmp_path, SERVERS)}
+    found = {one.name: one for one in upgrade.list_servers(tmp_path, SERVERS)}
     assert {name: (one.code, one.met) for name, one in found.items() if one.met} == {
         "relais": ("commit b", "commit c"),
         "documents": ("commit a", "commit b"),
@@ -90,7 +90,7 @@ def test_a_server_has_the_version_of_the_last_run_that_proved_it_and_met_that_of
 
 
 def test_servers_go_by_the_steps_of_the_site(tmp_path: Path) -> None:
-    order = [[one.name for one in step] for step in upgrade.steps(upgrade.known(tmp_path, SERVERS))]
+    order = [[one.name for one in step] for step in upgrade.steps(upgrade.list_servers(tmp_path, SERVERS))]
     assert order == [["sae1", "sae2"], ["documents"], ["versement", "relais"], ["sauvegarde"]]
     place = {SERVERS[name]: number for number, names in enumerate(order) for name in names}
     for name, number in place.items():
@@ -200,7 +200,7 @@ def test_an_interrupted_upgrade_goes_on_and_keeps_the_backup_of_what_was_changed
     second = commit(top, **{"CHANGELOG.md": NEW})
     relais, ged = Machine("relais", "passerelle", first, first), Machine("documents", "ged", first, first)
     under_way = upgrade.Upgrade(tmp_path)
-    with under_way.alone("lea@poste"):
+    with under_way.hold_lock("lea@poste"):
         under_way.begin(second, [ged, relais], "lea@poste")
         assert under_way.to_save(["documents", "relais"]) == ["documents", "relais"]
         under_way.saved({"documents": "d-1", "relais": "r-1", "poste-de-commande": "p-1"})
@@ -260,8 +260,10 @@ def test_two_people_do_not_pass_at_once(tmp_path: Path) -> None:
     with subprocess.Popen(["python3", "-c", script], stdin=-1, stdout=-1, text=True) as other:
         assert other.stdout and other.stdin and other.stdout.readline() == "go\n"
         store.lock_commune(tmp_path / "verrous", upgrade.LOCK, other.pid, "lea@poste", "un passage")
-        refused = pytest.raises(store.LockRefused, match=r"nouvelle version est déjà en cours, lancé par lea@poste")
-        with refused, upgrade.Upgrade(tmp_path).alone("camille@poste"):
+        refused = pytest.raises(
+            store.AlreadyLockedError, match=r"nouvelle version est déjà en cours, lancé par lea@poste"
+        )
+        with refused, upgrade.Upgrade(tmp_path).hold_lock("camille@poste"):
             raise AssertionError
         other.stdin.close()
 

@@ -76,7 +76,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     def saved(_context: Context) -> str:
         return "Sauvegarde poste-1 : 3 fichiers"
 
-    for name, one in {"_save": saved, "_depots": made.depots, "_deploy": made.deploy}.items():
+    doubles = {"_save_control_node": saved, "_backup_repositories": made.depots, "_deploy_servers": made.deploy}
+    for name, one in doubles.items():
         monkeypatch.setattr(exploitation, name, one)
     return made
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, GuardError, run, said
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, GuardError, failure_message, run
 
 from .conftest import Systemd
 
@@ -187,5 +187,5 @@ def test_nobody_else_reads_what_waits(guard: Guard, save: Callable[[Path], str])
 def test_of_a_long_complaint_the_end_is_told() -> None:
     done = run(["/bin/sh", "-c", "seq 6 >&2; echo dit; exit 1"])
     assert done.returncode == 1
-    assert said(done) == "3 / 4 / 5 / 6"
-    assert said(run(["/bin/sh", "-c", "echo dit; exit 1"])) == "dit"
+    assert failure_message(done) == "3 / 4 / 5 / 6"
+    assert failure_message(run(["/bin/sh", "-c", "echo dit; exit 1"])) == "dit"

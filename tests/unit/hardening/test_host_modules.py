@@ -328,7 +328,7 @@ def test_permissions_of_what_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     commands = Commands()
     monkeypatch.setattr(permission_set, "run", commands)
     monkeypatch.setattr(permission_set, "OVERRIDES", tmp_path / "statoverride")
-    monkeypatch.setattr(permission_set, "_ids", lambda *_given: (tmp_path.stat().st_uid, tmp_path.stat().st_gid))
+    monkeypatch.setattr(permission_set, "_owner_ids", lambda *_given: (tmp_path.stat().st_uid, tmp_path.stat().st_gid))
     for name in ("a.key", "b.key"):
         (tmp_path / name).write_text("")
         (tmp_path / name).chmod(0o644)

@@ -70,7 +70,7 @@ def test_its_machines_are_wired(example: dict[str, Any]) -> None:
     groups = {name: one.get("hosts", []) for name, one in example.items()} | {"all": sorted(hostvars)}
     for host in groups["tdt_connector"]:
         commune = hostvars[host]["creatic_commune"]
-        assert profiles.lacking(commune["services"], groups) == {}
+        assert profiles.missing_profiles(commune["services"], groups) == {}
         gateway = wiring.connector_gateway(groups, hostvars, commune)
         assert bool(gateway) == bool({"parapheur", "deliberations"} & {*commune["services"]})
         deposit = hostvars[host]["creatic_archive_versement"]

@@ -63,7 +63,7 @@ def test_what_is_wrong_is_told(tmp_path: Path, lines: list[Any], said: str) -> N
 
 
 def test_the_gravest_and_the_largest_come_first(tmp_path: Path) -> None:
-    found = formats.held(
+    found = formats.judge_holdings(
         [
             counted("a", "fmt/95", 10),
             counted("b", "fmt/95", 2_500_000),

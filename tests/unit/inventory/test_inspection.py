@@ -470,7 +470,7 @@ def test_files_variables_and_providers_files_are_told_together(folder: Path) -> 
 
 
 def test_a_commune_s_formalities_keep_no_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(needs, "ask", lambda *_given, **_more: ([], None, None))
+    monkeypatch.setattr(needs, "inspect_needs", lambda *_given, **_more: ([], None, None))
     with (folder / "communes/gondecourt.yml").open("a") as file:
         file.write('formalites:\n  deliberation: {date: "2026-03-02", document: perdue.pdf}\n')
     for wanted in (["gondecourt"], None):
@@ -511,7 +511,7 @@ def lacks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     )
     change(folder / "group_vars/all.yml", "  delegue: Nora", "  delege: Nora")
     change(folder / "group_vars/all.yml", "action: conserver", "action: jeter")
-    found, secrets, _pki = needs.ask(folder, TOP)
+    found, secrets, _pki = needs.inspect_needs(folder, TOP)
     assert secrets and secrets.name == "secrets"
     return [str(problem) for problem in found]
 
@@ -564,7 +564,7 @@ def misshapen(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     change(servers, "[passerelle.creatic.test]", "[10.59.0.43]")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CREATIC_HOME", str(state))
-        told = [str(problem) for problem in needs.ask(folder, TOP)[0]]
+        told = [str(problem) for problem in needs.inspect_needs(folder, TOP)[0]]
     return [line for line in told if str(state) not in line]  # of files that no lab has made there
 
 
@@ -600,7 +600,7 @@ def test_a_variable_is_told_once_for_all_machines(lacks: list[str]) -> None:
 
 def test_an_inventory_that_ansible_refuses_is_told_as_such(folder: Path) -> None:
     (folder / "servers.yml").write_text("all: {hosts: [a]}\n")
-    found, secrets, _pki = needs.ask(folder, TOP)
+    found, secrets, _pki = needs.inspect_needs(folder, TOP)
     assert secrets is None and "Ansible ne peut pas le lire" in str(found[0])
 
 
@@ -625,7 +625,7 @@ def test_a_damaged_line_of_known_hosts_is_nobody_s(tmp_path: Path) -> None:
 
 
 def test_what_lacks_is_not_asked_of_files_that_are_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(needs, "ask", lambda *_given, **_more: pytest.fail("Ansible is asked"))
+    monkeypatch.setattr(needs, "inspect_needs", lambda *_given, **_more: pytest.fail("Ansible is asked"))
     (folder / "servers.yml").write_text("all: [\n")
     told = [str(problem) for problem in needs.check(folder, TOP)]
     assert [line for line in told if line.startswith("servers.yml, ligne 1 : erreur de syntaxe YAML")]
@@ -635,12 +635,12 @@ def test_what_lacks_is_not_asked_of_files_that_are_not_read(folder: Path, monkey
 def test_an_inventory_without_its_name_is_told_with_all_its_other_faults(folder: Path) -> None:
     change(folder / "group_vars/all.yml", "creatic_env: lab", "creatic_environ: lab")
     change(folder / "communes/gondecourt.yml", "vague:", "vage:")
-    with pytest.raises(environment.SettingsRefused) as refused:
+    with pytest.raises(environment.MissingEnvironmentNameError) as refused:
         environment.chosen(TOP, {"CREATIC_INVENTORY": str(folder)})
     told = [str(problem) for problem in needs.unnamed(refused.value, TOP)]
     assert told[0].startswith("group_vars/all.yml, creatic_env : champ absent. À faire : écrivez dans group_vars")
     assert [line for line in told if line.startswith("communes/gondecourt.yml, ligne")]
     (folder / "group_vars/all.yml").write_text("creatic_env: [\n")
-    with pytest.raises(environment.SettingsRefused) as refused:
+    with pytest.raises(environment.MissingEnvironmentNameError) as refused:
         environment.chosen(TOP, {"CREATIC_INVENTORY": str(folder)})
     assert len([one for one in needs.unnamed(refused.value, TOP) if one.file == "group_vars/all.yml"]) == 1

@@ -45,7 +45,7 @@ def site() -> Iterator[str]:
 
 def tried(monkeypatch: pytest.MonkeyPatch, **hosts: dict[str, Any]) -> tuple[list[str], list[str]]:
     """What is said of these machines alone; whether packages can be had here is another matter."""
-    monkeypatch.setattr(outside, "_packages", lambda: iter(()))
+    monkeypatch.setattr(outside, "_package_trials", lambda: iter(()))
     known = [Machine(name, "", "", (), is_reached=own.pop("reached", True)) for name, own in hosts.items()]
     return outside.unmet(outside.trials({"_meta": {"hostvars": hosts}}, known))
 
@@ -100,13 +100,13 @@ def test_each_thing_that_lacks_is_told_with_its_fix(monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_a_site_is_there_unless_it_says_that_it_is_not(site: str, path: str, said: str) -> None:
-    assert outside._answered(site + path, urllib.request.build_opener()) == said
+    assert outside._try_site(site + path, urllib.request.build_opener()) == said
 
 
 def test_a_site_that_is_away_says_why(closed: int) -> None:
     opener = urllib.request.build_opener()
-    assert "pas de réponse" in outside._answered(f"http://127.0.0.1:{closed}/", opener)
-    assert outside._answered("http://nulle.invalid/", opener) == outside._UNNAMED
+    assert "pas de réponse" in outside._try_site(f"http://127.0.0.1:{closed}/", opener)
+    assert outside._try_site("http://nulle.invalid/", opener) == outside._UNNAMED
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_what_is_no_answer_is_one_site_s_fault(answer: bytes) -> None:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        said = outside._answered(f"http://127.0.0.1:{server.getsockname()[1]}/", urllib.request.build_opener())
+        said = outside._try_site(f"http://127.0.0.1:{server.getsockname()[1]}/", urllib.request.build_opener())
         thread.join()
     assert "pas de réponse" in said
     assert len(said) < 200
@@ -140,7 +140,7 @@ def test_what_is_no_answer_is_one_site_s_fault(answer: bytes) -> None:
 def test_packages_are_asked_where_this_machine_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "https://lea:secret@miroir.invalid/simple/")
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", "https://npm.invalid/")
-    *debian, python, npm = outside._packages()
+    *debian, python, npm = outside._package_trials()
     assert (python.what, npm.what) == (
         "paquets de Python (https://miroir.invalid/simple/)",
         "paquets de npm (https://npm.invalid/)",

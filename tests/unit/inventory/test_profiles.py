@@ -113,8 +113,8 @@ def test_a_profile_that_waits_comes_a_step_later() -> None:
 
 def test_who_waits_for_whom_is_said_of_the_machines_that_are_deployed() -> None:
     machines = {"relais": "passerelle", "documents": "ged", "signatures": "parapheur", "versement": "archive_gateway"}
-    assert profiles.waiting(machines) == ["relais attend documents, signatures"]
-    assert profiles.waiting({"relais": "passerelle", "ailleurs": ""}) == []
+    assert profiles.waiting_messages(machines) == ["relais attend documents, signatures"]
+    assert profiles.waiting_messages({"relais": "passerelle", "ailleurs": ""}) == []
 
 
 def test_what_the_control_node_makes_is_asked_once_for_the_machines_that_there_are() -> None:
@@ -173,7 +173,7 @@ def test_each_environment_of_a_profile_can_be_made_ahead_and_is_made_by_its_role
 def test_a_service_needs_its_machines(
     services: list[str], groups: dict[str, list[str]], lacks: dict[str, list[str]]
 ) -> None:
-    assert profiles.lacking(services, groups) == lacks
+    assert profiles.missing_profiles(services, groups) == lacks
 
 
 def test_what_lacks_is_told_with_its_fix() -> None:

@@ -171,7 +171,7 @@ def test_an_inventory_s_are_told_together_with_its_file_and_its_machines(
         assert old in text
         (folder / file).write_text(text.replace(old, new))
     monkeypatch.setenv("CREATIC_HOME", str(tmp_path / "état"))
-    found = [str(problem) for problem in needs.ask(folder, TOP, doors=False)[0]]
+    found = [str(problem) for problem in needs.inspect_needs(folder, TOP, doors=False)[0]]
     assert sum("est chiffrée (!vault) et rien ne la déchiffre ici (" in one for one in found) == 1, found
     for said in (
         "servers.yml, encrypted_raid_volumes : le disque « /dev/sda » n'est pas nommé par un nom qui ne change pas : "

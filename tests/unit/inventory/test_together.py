@@ -119,7 +119,9 @@ def test_the_groupement_s_siren_is_no_commune_s_wherever_it_is_written(tmp_path:
         (folder / "group_vars/all").mkdir()
         (folder / "group_vars" / place).write_text(content, encoding="utf-8")
     changed(LOOS, '"215903600"', '"285900015"')(folder)
-    told = [str(one) for one in needs.ask(folder, TOP, doors=False)[0] if "celui du groupement" in one.message]
+    told = [
+        str(one) for one in needs.inspect_needs(folder, TOP, doors=False)[0] if "celui du groupement" in one.message
+    ]
     assert told == [
         "communes/loos.yml, siren : le SIREN « 285900015 » est celui du groupement (creatic_groupement_siren). À "
         "faire : corrigez celui des deux qui se trompe : chacun a le sien.",

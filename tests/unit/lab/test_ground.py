@@ -61,5 +61,5 @@ def test_a_machine_that_reboots_starts_none_of_another_lab(tmp_path: Path) -> No
     podman = tmp_path / "podman"
     podman.write_text(PODMAN)
     podman.chmod(0o755)
-    subprocess.run(["sh", "-ceu", machines.POWER, "sh", str(machines.REBOOTED), str(podman)], check=True)
+    subprocess.run(["sh", "-ceu", machines.POWER, "sh", str(machines.REBOOT_EXIT_STATUS), str(podman)], check=True)
     assert (tmp_path / "started").read_text().splitlines() == ["ici"]

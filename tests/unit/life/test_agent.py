@@ -82,14 +82,14 @@ def test_who_is_meant() -> None:
 
 def test_who_is_out_of_the_file_is_known_by_the_applications() -> None:
     gone = life.Agent("paul.renard", "", "loos")
-    assert life.known(gone, {"ged": ACCOUNT, "parapheur": ACCOUNT | {"nom": ""}}).name == "Paul Renard"
-    assert life.known(gone, {}).name == ""
+    assert life.complete_agent(gone, {"ged": ACCOUNT, "parapheur": ACCOUNT | {"nom": ""}}).name == "Paul Renard"
+    assert life.complete_agent(gone, {}).name == ""
     with pytest.raises(life.DepartureError, match=r"son compte \(GED\) est de la commune wavrin, pas de loos"):
-        life.known(gone, {"ged": ACCOUNT | {"commune": "wavrin"}})
+        life.complete_agent(gone, {"ged": ACCOUNT | {"commune": "wavrin"}})
 
 
 def test_each_place_that_names_them_is_told_with_what_to_write() -> None:
-    told = life.named(commune(), life.Agent("paul.renard", "Paul Renard", "loos"))
+    told = life.list_file_mentions(commune(), life.Agent("paul.renard", "Paul Renard", "loos"))
     places = [line.partition(" : ")[0] for line in told]
     assert places == [
         "communes/loos.yml, postes[0].certificats[0].titulaire",
@@ -103,8 +103,8 @@ def test_each_place_that_names_them_is_told_with_what_to_write() -> None:
     assert told[1].endswith("faites-le aussi révoquer par son prestataire")
     assert told[2].endswith("supprimez cette personne")
     assert told[5].endswith("mettez l'identifiant de qui lui succède, à la place de « paul.renard »")
-    assert life.named(Commune("loos", LEFT, "059"), life.Agent("paul.renard", "Paul Renard", "loos")) == []
-    mayor = life.named(commune(), life.Agent("claire.dubois", "Claire Dubois", "loos"))
+    assert life.list_file_mentions(Commune("loos", LEFT, "059"), life.Agent("paul.renard", "Paul Renard", "loos")) == []
+    mayor = life.list_file_mentions(commune(), life.Agent("claire.dubois", "Claire Dubois", "loos"))
     assert any(line.startswith("communes/loos.yml, deliberations.maire : mettez") for line in mayor)
 
 
@@ -121,7 +121,7 @@ def test_an_agent_of_a_ccas_is_one_of_its_commune(tmp_path: Path) -> None:
     hosting = commune(entites=[ccas])
     found = life.find([hosting, OTHER], "loos", "Odile Faure")
     assert found == life.Agent("odile.faure", "Odile Faure", "loos")
-    told = {line.partition(" : ")[0]: line.partition(" : ")[2] for line in life.named(hosting, found)}
+    told = {line.partition(" : ")[0]: line.partition(" : ")[2] for line in life.list_file_mentions(hosting, found)}
     assert {place.removeprefix("communes/loos.yml, entites[0].") for place in told} == {
         "comptes[0].identifiant",
         "president.suppleants[0]",
@@ -130,7 +130,7 @@ def test_an_agent_of_a_ccas_is_one_of_its_commune(tmp_path: Path) -> None:
         "deliberations.dgs[0]",
     }
     assert told["communes/loos.yml, entites[0].comptes[0].identifiant"] == "supprimez cette personne"
-    paul = life.named(hosting, life.Agent("paul.renard", "Paul Renard", "loos"))
+    paul = life.list_file_mentions(hosting, life.Agent("paul.renard", "Paul Renard", "loos"))
     assert any(line.startswith("communes/loos.yml, entites[0].parapheur.redacteurs[1] : retirez") for line in paul)
     [seat] = life.mentioned(hosting, tmp_path, found)
     assert seat.startswith("communes/loos.yml, entites[0].deliberations.elus : Odile Faure siège au conseil")
@@ -268,8 +268,10 @@ def test_files_that_another_s_certificate_is_in_are_another_s(tmp_path: Path) ->
     made = Authority(tmp_path / "autorite", "groupement de test").issue("paul", siren="215903337")
     shutil.copytree(made, tmp_path / "personnes" / "paul-renard" / "current")
     cert = x509.load_pem_x509_certificate((tmp_path / "personnes/paul-renard/current/cert.pem").read_bytes())
-    assert files.of(tmp_path, [row("AA")]) == []
-    assert files.of(tmp_path, [row("AA"), row(f"{cert.serial_number:X}")]) == [tmp_path / "personnes" / "paul-renard"]
+    assert files.certificate_files(tmp_path, [row("AA")]) == []
+    assert files.certificate_files(tmp_path, [row("AA"), row(f"{cert.serial_number:X}")]) == [
+        tmp_path / "personnes" / "paul-renard"
+    ]
 
 
 @pytest.mark.parametrize("step", ["journeys/revoke_certificate.yml", "site.yml"])
@@ -284,9 +286,9 @@ def test_a_departure_that_is_cut_goes_on(site: Site, step: str) -> None:
 
 
 def test_what_is_cut_before_the_record_gets_it(site: Site) -> None:
-    site.departure(LEFT)._close("moi@poste")
+    site.departure(LEFT)._close_accounts("moi@poste")
     departure = site.departure(LEFT)
-    assert departure.before.left() == [] and departure.over is None
+    assert departure.before.remaining_items() == [] and departure.over is None
     done, _folder, _unsealed = departure.perform("moi@poste")
     assert done == ["certificat n° AA (paul-renard) : révoqué", "certificat n° DD (paul-renard) : révoqué"]
 
@@ -323,7 +325,7 @@ def test_a_name_whose_accents_are_written_apart_keeps_no_certificate_in_force(
     found = life.find([hosting], "loos", "Zoé Léger")
     assert found.login == "zoe.leger"
     assert [one["serie"] for one in life.holdings(site.home, hosting, found, {}).certificates] == ["EE"]
-    assert any("certificats[0].titulaire" in line for line in life.named(hosting, found))
+    assert any("certificats[0].titulaire" in line for line in life.list_file_mentions(hosting, found))
     twin = commune(comptes=[theirs, theirs | {"identifiant": "z.leger", "prenom": "Zoé", "nom": "Léger"}])
     assert life.holdings(site.home, twin, found, {}).certificates == []
 
@@ -347,7 +349,9 @@ def test_a_deployment_that_goes_on_is_waited_for(site: Site) -> None:
     holder = store.owner(1, "elle@poste")
     (site.home / "verrous").mkdir()
     store.write_json(site.home / "verrous" / "serveur-signatures.json", holder)
-    with pytest.raises(store.LockRefused, match="un déploiement de signatures est déjà en cours, lancé par elle@poste"):
+    with pytest.raises(
+        store.AlreadyLockedError, match="un déploiement de signatures est déjà en cours, lancé par elle@poste"
+    ):
         site.departure(LEFT).perform("moi@poste")
     assert site.played == []
 

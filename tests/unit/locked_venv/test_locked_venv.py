@@ -120,7 +120,7 @@ def test_code_of_packages_gets_no_passphrase(tmp_path: Path, monkeypatch: pytest
     for name, value in KEPT.items() | {(name, "canary") for name in SECRETS}:
         monkeypatch.setenv(name, value)
     seen = tmp_path / "seen"
-    locked_venv._run(["sh", "-c", f"env > {seen}"], {"GIVEN": "1"})
+    locked_venv._run_command(["sh", "-c", f"env > {seen}"], {"GIVEN": "1"})
     told = dict(line.split("=", 1) for line in seen.read_text().splitlines() if "=" in line)
     assert "canary" not in told.values()
     assert told.items() >= (KEPT | {"GIVEN": "1"}).items()
@@ -140,7 +140,7 @@ def test_a_whole_environment_is_made_without_them(
 
     monkeypatch.setattr(locked_venv.subprocess, "run", run)
     wanted.requirements.write_text("a==1\nb==2\nc==3\n")
-    locked_venv._make(dataclasses.replace(wanted, assets_lock=None), tmp_path, {"NPM_REGISTRY": "r"})
+    locked_venv._build_bundle(dataclasses.replace(wanted, assets_lock=None), tmp_path, {"NPM_REGISTRY": "r"})
     assert len(started) >= 8
     assert all("CREATIC_PKI_RACINE" not in one for one in started)
     assert [one["NPM_REGISTRY"] for one in started if "NPM_REGISTRY" in one] == ["r"]
@@ -172,13 +172,13 @@ SERVER = "requests.exceptions.HTTPError: 503 Server Error: Service Unavailable f
 )
 def test_what_could_not_be_fetched_is_told_in_french_and_no_traceback(said: str, told: str) -> None:
     with pytest.raises(LockedVenvError) as refused:
-        locked_venv._run(["sh", "-c", 'printf %s "$SAID" >&2; exit 1'], {"SAID": said})
+        locked_venv._run_command(["sh", "-c", 'printf %s "$SAID" >&2; exit 1'], {"SAID": said})
     assert str(refused.value).startswith(told) and "Errno" not in str(refused.value)
 
 
 def test_what_is_not_known_is_told_as_it_is() -> None:
     with pytest.raises(LockedVenvError, match=r"a échoué :\nno wheel for you\nÀ faire : vérifiez la place"):
-        locked_venv._run(["sh", "-c", "echo no wheel for you; exit 1"])
+        locked_venv._run_command(["sh", "-c", "echo no wheel for you; exit 1"])
 
 
 def test_a_name_that_does_not_resolve_is_told_before_anything_is_made(

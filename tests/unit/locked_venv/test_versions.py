@@ -81,7 +81,7 @@ class Asked:
 
     def call(self, name: str, bundle: str = "", *, data: bool = True, check: bool = False) -> dict[str, Any]:
         params = {"root": str(self.root), "name": name, "bundle": bundle or None, "holds_data": data}
-        return module._install(SimpleNamespace(params=params, check_mode=check))
+        return module._install_venv(SimpleNamespace(params=params, check_mode=check))
 
 
 def test_the_backup_comes_before_the_new_version_and_the_old_one_stays(

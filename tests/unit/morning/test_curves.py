@@ -54,9 +54,9 @@ def test_acts_of_an_entity_are_counted_with_its_communes(tmp_path: Path) -> None
 
 
 def test_nothing_is_known_before_two_mornings(tmp_path: Path) -> None:
-    assert curves.acts(tmp_path, {}, TODAY)[0].known == []
+    assert curves.acts(tmp_path, {}, TODAY)[0].known_values == []
     mornings(tmp_path, j28={"a": 3})
-    assert curves.acts(tmp_path, {"a": "loos"}, TODAY)[0].known == []
+    assert curves.acts(tmp_path, {"a": "loos"}, TODAY)[0].known_values == []
 
 
 @pytest.mark.parametrize(("most", "top"), [(0, 1), (1, 1), (3, 5), (10, 10), (11, 20), (499, 500), (501, 1000)])
@@ -67,4 +67,4 @@ def test_its_axis_ends_at_a_round_number(most: float, top: float) -> None:
 def test_a_line_is_cut_where_nothing_is_known() -> None:
     one = curves.Curve("t", "u", [("a", 0), ("b", 10), ("c", None), ("d", 5), ("e", None)], bars=False)
     assert one.lines(400, 100) == ["0.0,100.0 100.0,0.0", "300.0,50.0 300.0,50.0"]
-    assert [left for left, _, _ in one.drawn(500, 100)] == [0, 100, 300]
+    assert [left for left, _, _ in one.bar_rectangles(500, 100)] == [0, 100, 300]

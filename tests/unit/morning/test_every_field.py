@@ -38,7 +38,9 @@ UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e
 SINKS = ("texte", "remede", "terminal", "page", "page de la commune")
 """Where people read it."""
 RULES = figures.rules()
-LABELS = [(rule, label) for rule in RULES for label in figures.made()[rule.name].labels if label not in rule.labels]
+LABELS = [
+    (rule, label) for rule in RULES for label in figures.figure_specs()[rule.name].labels if label not in rule.labels
+]
 ASKED = ("unites", "disques", "illisibles", "raison")
 """Texts of an answer, beside its figures; numbers are below."""
 NUMBERS = ("maintenant", "plein", "a_l_heure", "redemarrage")
@@ -66,12 +68,12 @@ def held(rule: figures.Rule) -> tuple[float, str]:
 
 def told(rule: figures.Rule, label: str, word: str) -> Iterator[tuple[bool, str, str]]:
     """What a rule says of a figure of which a label is that word."""
-    labels = dict.fromkeys(figures.made()[rule.name].labels, "x") | dict(rule.labels) | {label: word}
+    labels = dict.fromkeys(figures.figure_specs()[rule.name].labels, "x") | dict(rule.labels) | {label: word}
     inner = ",".join(f'{name}="{escaped(text)}"' for name, text in labels.items())
     value, other = held(rule)
     text = f"{rule.name}{{{inner}}} {value}\n" + (f"{other}{{{inner}}} 2\n" if other else "")
-    profile = min(figures.made()[rule.name].profiles, default="")
-    found = list(figures.of(profile, figures.parse(text)))
+    profile = min(figures.figure_specs()[rule.name].profiles, default="")
+    found = list(figures.allowed_figures(profile, figures.parse(text)))
     before = {one.key: 0.0 for one in found}
     yield from figures.judge(found, before, MOMENT.timestamp())
 
@@ -124,7 +126,9 @@ def harmless_everywhere(seen: dict[str, str], word: str) -> None:
         assert "1337" not in text.replace("echo 1337", ""), place
         assert "<script>alert" not in text or not place.startswith("page"), place
     assert "\n" not in seen["texte"] + seen["remede"]
-    assert not any(part in seen["remede"] for part in ("curl", "1337", "passwd", "script", harmless.SHOWN))
+    assert not any(
+        part in seen["remede"] for part in ("curl", "1337", "passwd", "script", harmless.REPLACEMENT_CHARACTER)
+    )
 
 
 def test_every_field_of_a_machine_is_looked_at() -> None:
@@ -173,12 +177,12 @@ def test_a_number_that_is_none_is_refused_where_it_enters(field: str, word: Any,
 def test_what_a_machine_signs_arrives_as_text(
     word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attested, "_signed", lambda *_given: True)
+    monkeypatch.setattr(attested, "_is_signed", lambda *_given: True)
     said = {"quoi": attested.KIND, "machine": "anor-pc", "version": 1, "posee": False, "genre": "echec", "texte": word}
     said |= {"identite": "", "preuves": "", "fin": MOMENT.isoformat()}
-    row = attested.heard("anor-pc", {"signe": json.dumps(said), "signature": "x"}, lambda _name: [1])
+    row = attested.verify_report("anor-pc", {"signe": json.dumps(said), "signature": "x"}, lambda _name: [1])
     seen = {"nom": "anor-pc", "vue": MOMENT.isoformat(), "donnee": 1, "dernier": row | {"recu": MOMENT.isoformat()}}
-    one = waves.standing("anor-pc", None, seen, MOMENT)
+    one = waves.machine_state("anor-pc", None, seen, MOMENT)
     assert word in str(one) or "\n" not in str(one)
     morning = screen.Morning(MOMENT, communes=COMMUNES)
     machine = waves.Machine("anor-pc", "anor", "215900000", "commune_pc", "a", "petite", 1)

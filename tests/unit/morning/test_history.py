@@ -39,13 +39,13 @@ def test_what_a_record_says_is_read_once(home: Path, monkeypatch: pytest.MonkeyP
     before = history.read(home, WHO)
     record(home, "evidence", "2026-11-28T060000Z", {"communes": ["loos"]}, loos=proof(prete=True))
     asked: list[str] = []
-    real = history._told
+    real = history._record_facts
 
     def told(kind: str, run: Path) -> dict[str, Any] | None:
         asked.append(run.name)
         return real(kind, run)
 
-    monkeypatch.setattr(history, "_told", told)
+    monkeypatch.setattr(history, "_record_facts", told)
     after = history.read(home, WHO)
     assert asked == ["2026-11-28T060000Z"]
     assert after["gondecourt"] == before["gondecourt"] and after["loos"][1:] == before["loos"]

@@ -12,7 +12,7 @@ import pytest
 from lxml import html
 from tinyhtml5.parser import HTMLParser
 
-from creatic.fleet.waves import Machine, Standing
+from creatic.fleet.waves import Machine, MachineState
 from creatic.morning import outgoing
 from creatic.morning import pages as pages_module
 from creatic.morning.pages import Pages
@@ -171,7 +171,9 @@ def test_a_day_when_everything_is_down_is_still_a_page(pages: Pages, home: Path,
     one = found.findings[1]
     found.findings = [one] * 19_000
     text = dict(Pages(home, found, "cdg59", OWNERS).all(records=True))["index.html"]
-    assert len(text) < 400_000 and f"Et {19_000 - pages_module._TOLD} de plus" in root(text).text_content()
+    assert (
+        len(text) < 400_000 and f"Et {19_000 - pages_module._MAX_FINDINGS_SHOWN} de plus" in root(text).text_content()
+    )
 
 
 def test_a_morning_without_commune_nor_fault_is_a_page(tmp_path: Path) -> None:
@@ -209,9 +211,9 @@ RECORD = {
 def test_machines_that_nobody_reaches_are_told_by_the_door(home: Path, found: Morning) -> None:
     found.findings = []
     standings = [
-        Standing("loos-pc", "en retard", 12, "vue hier"),
-        Standing("loos-connecteur", "bloquée", 11, HOSTILE, failed=True),
-        Standing("loos-neuf", "jamais vue", 0),
+        MachineState("loos-pc", "en retard", 12, "vue hier"),
+        MachineState("loos-connecteur", "bloquée", 11, HOSTILE, failed=True),
+        MachineState("loos-neuf", "jamais vue", 0),
     ]
     outgoing.add(found, FLEET, RECORD, standings, ["le guichet attend encore x"])
     assert [(one.watched, one.machine) for one in found.findings] == [
@@ -221,7 +223,7 @@ def test_machines_that_nobody_reaches_are_told_by_the_door(home: Path, found: Mo
     page = root(dict(Pages(home, found, "cdg59", OWNERS).all(records=True))["index.html"])
     waves = page.xpath("//section[@aria-labelledby='vagues']")[0].text_content()
     assert "canari, ouverte\u00a0: 0 à jour sur 1" in waves and "territoire Lille, à venir" in waves
-    late = Standing("loos-connecteur", "en retard", 12)
+    late = MachineState("loos-connecteur", "en retard", 12)
     outgoing.add(found, FLEET, None, [late], [])
     assert found.versions == {"loos": "v12"} and found.fleet == ["Accès sortant : rien n'a encore été publié."]
     assert not next(one for one in found.findings if "en retard" in one.text and one.machine == late.machine).watched

@@ -86,7 +86,7 @@ def test_a_week_is_drawn_by_hour(address: str) -> None:
      '[{"metric": {"courbe": "pages"}, "values": [[1]]}]'],
 )  # fmt: skip # what may come by line
 def test_what_is_no_answer_draws_nothing(said: str) -> None:
-    assert [one.known for one in series.curves(said, NOW)] in ([], [[]])
+    assert [one.known_values for one in series.curves(said, NOW)] in ([], [[]])
 
 
 def test_what_is_no_number_is_a_hole() -> None:

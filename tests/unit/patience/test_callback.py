@@ -129,9 +129,9 @@ def test_on_a_terminal_the_line_of_a_rollout_is_cleared_first(monkeypatch: pytes
         waiting.callback, "_display", SimpleNamespace(display=lambda text, color=None: shown.append(text))
     )
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    waiting.callback._say("… depuis 30 s")
+    waiting.callback._print_line("… depuis 30 s")
     monkeypatch.setattr("sys.stdout.isatty", lambda: False)
-    waiting.callback._say("… depuis 1 min 00 s")
+    waiting.callback._print_line("… depuis 1 min 00 s")
     assert shown == ["\r\033[2K… depuis 30 s", "… depuis 1 min 00 s"]
 
 

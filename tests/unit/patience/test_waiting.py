@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from creatic.patience import waiting
+from creatic.patience import report_progress
 
 
 def test_what_is_waited_for_is_said_at_each_interval_and_no_longer_after() -> None:
@@ -19,7 +19,7 @@ def test_what_is_waited_for_is_said_at_each_interval_and_no_longer_after() -> No
         if len(said) == 2:
             twice.set()
 
-    with waiting("réponse des nœuds", say, every=0.01):
+    with report_progress("réponse des nœuds", say, every=0.01):
         twice.wait()
     left = len(said)
     assert all(re.fullmatch(r"   … depuis \d+ .* : réponse des nœuds", line) for line in said), said
@@ -29,6 +29,6 @@ def test_what_is_waited_for_is_said_at_each_interval_and_no_longer_after() -> No
 
 def test_what_is_short_says_nothing_and_an_error_goes_through() -> None:
     said: list[str] = []
-    with pytest.raises(OSError, match="panne"), waiting("rien", said.append, every=3600):
+    with pytest.raises(OSError, match="panne"), report_progress("rien", said.append, every=3600):
         raise OSError("panne")
     assert said == []

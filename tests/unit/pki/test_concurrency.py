@@ -102,7 +102,7 @@ def test_killed_after_the_row_and_before_the_commit(authority: Authority, monkey
 def test_killed_after_the_commit_and_before_the_answer(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     csr = CLIENT.csr(CLIENT.new_key())
     with monkeypatch.context() as patch:
-        patch.setattr(Authority, "_publish", _die)
+        patch.setattr(Authority, "_publish_files", _die)
         _killed(lambda: authority.issue(csr, CLIENT, HOST))
     (row,) = authority.listing()
     assert authority.issue(csr, CLIENT, HOST).serial == row["serie"]
@@ -116,7 +116,7 @@ def test_killed_in_a_revocation(authority: Authority, tmp_path: Path, monkeypatc
         _killed(lambda: authority.revoke("cessation", serial=issued.serial))
     assert authority.listing()[0]["statut"] == "valide" and authority.verify() == []
     with monkeypatch.context() as patch:
-        patch.setattr(Authority, "_publish", _die)
+        patch.setattr(Authority, "_publish_files", _die)
         _killed(lambda: authority.revoke("cessation", serial=issued.serial))
     assert authority.listing()[0]["statut"] == "revoque" and authority.verify() == []
     authority.ensure(SETTINGS)  # any run brings publie/ up to date
@@ -125,7 +125,7 @@ def test_killed_in_a_revocation(authority: Authority, tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize(
     ("place", "step"),
-    [(Registry, "create"), (Keys, "make"), (Book, "record"), (Book, "sign_crl"), (Authority, "_publish")],
+    [(Registry, "create"), (Keys, "make"), (Book, "record"), (Book, "sign_crl"), (Authority, "_publish_files")],
 )
 def test_killed_while_the_authority_is_made(
     directory: Path, monkeypatch: pytest.MonkeyPatch, place: type, step: str
@@ -142,7 +142,7 @@ def test_killed_while_the_authority_is_made(
 def test_files_to_hand_out_are_written_by_one_at_a_time(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list read before a revocation is not written after that of the revocation, which servers would lose."""
     written: list[bool] = []
-    publish = Authority._publish
+    publish = Authority._publish_files
 
     def alone(self: Authority, book: Any) -> None:
         with (self.directory / "verrou").open("w") as handle, pytest.raises(BlockingIOError):
@@ -150,7 +150,7 @@ def test_files_to_hand_out_are_written_by_one_at_a_time(authority: Authority, mo
         written.append(True)
         publish(self, book)
 
-    monkeypatch.setattr(Authority, "_publish", alone)
+    monkeypatch.setattr(Authority, "_publish_files", alone)
     authority.ensure(SETTINGS)
     issue(authority)
     assert written == [True, True]

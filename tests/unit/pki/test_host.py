@@ -95,8 +95,8 @@ def test_without_a_group_the_next_key_has_that_of_the_present_one(machine: Machi
     machine.converge()
     current = machine.root / "tdt" / "current" / "key.pem"
     store = HostStore(machine.root)
-    assert store._access(Wanted(CLIENT, None)) == (current.stat().st_gid, 0o640)
-    assert store._access(Wanted(SERVER, None)) == (0, 0o640)
+    assert store._key_access(Wanted(CLIENT, None)) == (current.stat().st_gid, 0o640)
+    assert store._key_access(Wanted(SERVER, None)) == (0, 0o640)
 
 
 def _own_group() -> str:

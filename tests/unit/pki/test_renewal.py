@@ -54,7 +54,7 @@ class Machine:
         told = self.authority.published()
         store = HostStore(self.root)
         store.trust(told["ca"], told["crl"], told["history"])
-        return store.held()
+        return store.held_authority_ids()
 
     def deploy(self) -> str:
         """Receive all; returns why the certificate was issued."""
@@ -301,10 +301,13 @@ def test_a_machine_that_holds_half_of_it_lacks(authority: Authority, site: tuple
     client.trust()
     lists = client.root / "crl.pem"
     lists.write_text(lists.read_text().rpartition("-----BEGIN")[0])
-    assert advance(authority, "racine", Machines(ALL, {client.name: HostStore(client.root).held()}))[1].phase == SPREAD
+    assert (
+        advance(authority, "racine", Machines(ALL, {client.name: HostStore(client.root).held_authority_ids()}))[1].phase
+        == SPREAD
+    )
     assert advance(authority, "racine", Machines(ALL, {client.name: found.awaited}))[1].phase == ROTATION
     shutil.rmtree(client.root)
-    assert HostStore(client.root).held() == []
+    assert HostStore(client.root).held_authority_ids() == []
 
 
 def test_each_root_has_its_passphrase_and_may_be_away(authority: Authority, tmp_path: Path) -> None:
@@ -347,7 +350,7 @@ def _die(*_: object, **_named: object) -> NoReturn:
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(
-    ("place", "step"), [(Keys, "make"), (Book, "record"), (Book, "sign_crl"), (Authority, "_publish")]
+    ("place", "step"), [(Keys, "make"), (Book, "record"), (Book, "sign_crl"), (Authority, "_publish_files")]
 )
 def test_killed_anywhere_goes_on(
     authority: Authority,

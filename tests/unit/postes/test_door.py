@@ -97,7 +97,7 @@ def test_a_pc_is_told_its_groupement_and_its_certificates(inventory: dict[str, A
     windows = {host.name for host in every if host.variables["creatic_poste"]["systeme"] == "windows"}
     assert {host.name for host in every} - {*inventory["_meta"]["hostvars"]} == {"bouvines-pc-accueil"}  # not Ansible's
     for name, place in known.items():
-        told = json.loads(settings.text(settings.described(name, communes, inventory, authority), ("A" * 52, _END)))
+        told = json.loads(settings.text(settings.describe_pc(name, communes, inventory, authority), ("A" * 52, _END)))
         assert (told["poste"], told["nom"], told["jeton"]) == (name, place.computer, "A" * 52)
         assert place.computer == (name.removeprefix(f"{place.commune}-") if name in windows else name)
         assert (
@@ -120,7 +120,7 @@ _END = dt.datetime(2026, 12, 16, 9, 0, tzinfo=dt.UTC)
 
 
 def test_a_token_of_hardware_is_named(inventory: dict[str, Any], authority: Authority) -> None:
-    told = settings.described("loos-pc-direction", groupement.load(EXAMPLE), inventory, authority)
+    told = settings.describe_pc("loos-pc-direction", groupement.load(EXAMPLE), inventory, authority)
     [one] = told["certificats"]
     assert (one["source"], one["jeton"], one["usage"]) == ("jeton", "loos-direction", "signature")
     assert one["bibliotheque"].startswith("/usr/lib/")
@@ -128,11 +128,11 @@ def test_a_token_of_hardware_is_named(inventory: dict[str, Any], authority: Auth
 
 def test_who_is_no_pc_has_no_settings(inventory: dict[str, Any], authority: Authority) -> None:
     with pytest.raises(EnrolmentError, match="n'est pas un poste"):
-        settings.described("loos-connecteur", groupement.load(EXAMPLE), inventory, authority)
+        settings.describe_pc("loos-connecteur", groupement.load(EXAMPLE), inventory, authority)
 
 
 def test_an_authority_of_the_tdt_that_is_not_there_is_named(inventory: dict[str, Any], authority: Authority) -> None:
     variables, name = inventory["_meta"]["hostvars"], "loos-pc-direction"
     changed = variables | {name: variables[name] | {"commune_pc_tdt_authorities": ["/x"]}}
     with pytest.raises(EnrolmentError, match="commune_pc_tdt_authorities : /x"):
-        settings.described(name, groupement.load(EXAMPLE), {**inventory, "_meta": {"hostvars": changed}}, authority)
+        settings.describe_pc(name, groupement.load(EXAMPLE), {**inventory, "_meta": {"hostvars": changed}}, authority)

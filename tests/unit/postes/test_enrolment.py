@@ -449,7 +449,7 @@ def test_a_renewal_that_is_not_due_or_not_its_holders_is_refused(bench: Bench, c
 
 def test_two_commands_do_not_certify_at_once(bench: Bench) -> None:
     evidence_store.lock_commune(bench.home / "verrous", LOCK, os.getppid(), "lea")
-    with pytest.raises(evidence_store.LockRefused, match="une certification de postes est déjà en cours"):
+    with pytest.raises(evidence_store.AlreadyLockedError, match="une certification de postes est déjà en cours"):
         bench.enrolment.certify()
 
 

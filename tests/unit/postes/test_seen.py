@@ -128,7 +128,7 @@ def test_a_commune_is_ready_by_what_servers_saw_of_its_pc(bench: Bench, tmp_path
         report = outcome.reports["gondecourt"]
         assert (report["equipee"], report["prete"]) == (ready, ready), report["manques"]
         assert outcome.state["gondecourt"]["prete"] is ready
-    held = dataclasses.replace(made, rolled_out=False, incident=seen._incident("refus", "tenue", "attendre"))
+    held = dataclasses.replace(made, rolled_out=False, incident=seen._build_incident("refus", "tenue", "attendre"))
     run = Run("r", bench.now(), "camille", hosts={connector.name: held}, pcs=pcs)
     refused = follow.close_run(tmp_path / "x", staged(tmp_path / "x"), run, [commune], keys)
     assert refused.folder is None, "a rollout that was refused says nothing, whatever its PC is"

@@ -236,20 +236,20 @@ def test_what_whole_runs_draw_is_known_to_all_that_name_it(monkeypatch: pytest.M
     """Journeys leave it out by its mark, what it alone reaches is excused by its name, and each is drawn."""
     monkeypatch.syspath_prepend(REPO / "scripts")
     run_tests, tasks_reached = importlib.import_module("run_tests"), importlib.import_module("tasks_reached")
-    names = [name for line in run_tests.DRAWN for name in line]
+    names = [name for line in run_tests.DRAW_LINES for name in line]
     assert {name for name in names if names.count(name) > 1} <= {*run_tests.BENCHES}
     assert set(names) <= set(tasks_reached.PARTS)
     marks = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
     assert set(run_tests.LONG) - set(run_tests.BENCHES) <= {mark.partition(":")[0] for mark in marks}
-    whole, drawn = {*run_tests.whole()}, [run_tests.Draw.of(seed) for seed in range(200)]
-    assert {one.long for one in drawn} == {*run_tests.DRAWN}
+    whole, drawn = {*run_tests.whole()}, [run_tests.Draw.from_seed(seed) for seed in range(200)]
+    assert {one.long for one in drawn} == {*run_tests.DRAW_LINES}
     assert {(twin, rank) for one in drawn for twin, rank in one.twins.items()} == {
         (twin, rank) for twin, count in run_tests.TWINS.items() for rank in range(count)
     }
     for name in ("CREATIC_WHOLE_RUN", "CREATIC_LEFT_OUT"):
         monkeypatch.setenv(name, "")
     for one in {one.long: one for one in drawn}.values():
-        parts = run_tests.drawn(one)
+        parts = run_tests.drawn_parts(one)
         assert {*parts} == whole | {*one.long, "taches"}
         assert parts["taches"].commands[-1][-len(one.long) :] == one.long
         quartered = {name for name, part in parts.items() if part.commands[0][-2:] == ("--costly", str(one.seed))}
@@ -263,7 +263,7 @@ def test_a_draw_is_the_commits_own_unless_one_is_given(
     run_tests = importlib.import_module("run_tests")
     for name in ("CREATIC_WHOLE_RUN", "CREATIC_LEFT_OUT"):
         monkeypatch.setenv(name, "")
-    monkeypatch.setattr(run_tests, "_git", lambda *_: "00c0ffee" + "0" * 32)
+    monkeypatch.setattr(run_tests, "_run_git", lambda *_: "00c0ffee" + "0" * 32)
     first = run_tests.chosen([])
     assert "./scripts/test --seed 00c0ffee" in capsys.readouterr().out
     given = run_tests.chosen(["--seed", "00c0ffee"])
@@ -279,36 +279,36 @@ def test_all_is_shared_and_gone_on_with_where_it_was_left(
     monkeypatch.syspath_prepend(REPO / "scripts")
     run_tests = importlib.import_module("run_tests")
     monkeypatch.setattr(run_tests, "RECORD", tmp_path / "essais.json")
-    monkeypatch.setattr(run_tests, "_git", lambda *_: "a" * 40)
+    monkeypatch.setattr(run_tests, "_run_git", lambda *_: "a" * 40)
     monkeypatch.delenv("CREATIC_WHOLE_RUN", raising=False)
     everything = {*run_tests.whole(), *run_tests.LONG, *run_tests.BY_NAME}
-    shares = [run_tests.left(f"{rank}/3") for rank in (1, 2, 3)]
+    shares = [run_tests.unproven_parts(f"{rank}/3") for rank in (1, 2, 3)]
     assert sorted(name for share in shares for name in share) == sorted(everything)
     assert {*run_tests.whole()} <= {*shares[0]}
     assert {*run_tests.chosen(["--all"])} == everything
 
     run = run_tests.Run({"lint": run_tests.Part([], verdict="réussi", seconds=7)}, "lint")
     run.record["propre"] = True
-    run._note()
-    assert {*run_tests.left("")} == everything - {"lint"}
+    run._write_record()
+    assert {*run_tests.unproven_parts("")} == everything - {"lint"}
     run = run_tests.Run({"unit": run_tests.Part([], verdict="échec", seconds=7)}, "unit")
     run.record["propre"] = True
-    run._note()
-    assert {*run_tests.left("")} == everything - {"lint"}
+    run._write_record()
+    assert {*run_tests.unproven_parts("")} == everything - {"lint"}
     run = run_tests.Run({name: run_tests.Part([], verdict="réussi", seconds=7) for name in everything}, "--all")
     run.record["propre"] = False
-    run._note()
-    assert {*run_tests.left("")} == everything - {"lint"}  # what was not committed proves no commit
+    run._write_record()
+    assert {*run_tests.unproven_parts("")} == everything - {"lint"}  # what was not committed proves no commit
     run.record["propre"] = True
-    run._note()
+    run._write_record()
     with pytest.raises(SystemExit) as ended:
         run_tests.chosen(["--all"])
     assert ended.value.code == 0 and "Toutes les parties sont prouvées" in capsys.readouterr().out
-    monkeypatch.setattr(run_tests, "_git", lambda *_: "b" * 40)
-    assert {*run_tests.left("")} == everything  # another commit
+    monkeypatch.setattr(run_tests, "_run_git", lambda *_: "b" * 40)
+    assert {*run_tests.unproven_parts("")} == everything  # another commit
     for wrong in ("0/3", "4/3", "deux", "1/0"):
         with pytest.raises(SystemExit, match="il faut une part"):
-            run_tests.left(wrong)
+            run_tests.unproven_parts(wrong)
 
 
 def test_each_of_the_costliest_tests_has_one_turn_of_four_and_the_others_all(tmp_path: Path) -> None:

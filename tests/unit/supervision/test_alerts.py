@@ -77,7 +77,7 @@ def sides(rule: figures.Rule) -> tuple[int, int, float, float, str]:
 
 def made_by(name: str) -> dict[str, str]:
     """Labels of a machine that makes a figure."""
-    profiles = figures.made()[name].profiles
+    profiles = figures.figure_specs()[name].profiles
     return MACHINE | {"profil": min(profiles)} if profiles else dict(MACHINE)
 
 

@@ -35,7 +35,7 @@ FORGED = 'ALERTS{alertstate="firing",degre="grave"} 1\nup{job="machines",a="b"} 
 
 def lies() -> str:
     """Every figure there is, and some of Prometheus' own, each with samples that differ by what is no label of it."""
-    names = [*figures.made(), "probe_success", "alertmanager_notifications_failed_total", "scrape_series_added"]
+    names = [*figures.figure_specs(), "probe_success", "alertmanager_notifications_failed_total", "scrape_series_added"]
     return FORGED + "".join(f"{name}{labels} {rank}\n" for name in names for rank, labels in enumerate(LIES))
 
 
@@ -149,19 +149,25 @@ def test_a_machine_tells_what_its_profile_makes_and_of_itself_alone(
     ask = asked(True)
     series = ask('/api/v1/series?match[]={machine="menteuse"}')
     names = {one["__name__"] for one in series}
-    made = {name for name, one in figures.made().items() if one.by("tdt_connector")}
-    own = {"up", *(name for name in names if name.startswith("scrape_")), "ALERTS", "ALERTS_FOR_STATE", alerts.SEEN}
+    made = {name for name, one in figures.figure_specs().items() if one.by("tdt_connector")}
+    own = {
+        "up",
+        *(name for name in names if name.startswith("scrape_")),
+        "ALERTS",
+        "ALERTS_FOR_STATE",
+        alerts.SEEN_MACHINE_SERIES,
+    }
     assert "creatic_backup_last_run_good" in names and "creatic_depot_suspect" not in names
     assert names <= made | own
     allowed_labels = {"__name__", "job", "instance", "machine", "profil", "degre", "alertname", "alertstate"}
-    allowed_labels |= {label for name in made for label in figures.made()[name].labels}
+    allowed_labels |= {label for name in made for label in figures.figure_specs()[name].labels}
     assert {label for one in series for label in one} <= allowed_labels
     assert len([one for one in series if one["__name__"] == "up"]) == 1
     assert ask('/api/v1/query?query=up{machine="menteuse"}')["result"][0]["value"][1] == "1"
 
 
 def test_figures_have_makers_and_rules_have_no_word_of_a_machine_in_what_is_run() -> None:
-    assert {name for one in figures.made().values() for name in one.profiles} <= {*profiles.load()}
+    assert {name for one in figures.figure_specs().values() for name in one.profiles} <= {*profiles.load()}
     for rule in figures.rules():
         assert "{" not in rule.fix
     for one in alerts.alerts():

@@ -40,7 +40,7 @@ def server() -> Iterator[Database]:
 
 def told(program: ModuleType, server: Database) -> tuple[dict[str, float], list[str]]:
     """Figures by name and label, and what the morning says of them."""
-    text = program.text(program.asked("-h", str(server.data.parent), "-U", "essai", "-d", "postgres"))
+    text = program.text(program.query_server("-h", str(server.data.parent), "-U", "essai", "-d", "postgres"))
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
     assert "error" not in done.stderr, done.stderr
     found = list(figures.parse(text))
@@ -88,7 +88,7 @@ def test_what_does_not_reach_the_repository_is_told(program: ModuleType, server:
 
 
 def test_a_server_that_is_away_is_told(program: ModuleType, tmp_path: Path) -> None:
-    found = list(figures.parse(program.text(program.asked("-h", str(tmp_path), "-d", "postgres"))))
+    found = list(figures.parse(program.text(program.query_server("-h", str(tmp_path), "-d", "postgres"))))
     assert [(one.name, one.value) for one in found] == [("creatic_postgresql_up", 0)]
     assert [words for _grave, words, _fix in figures.judge(found, {}, time.time())] == ["PostgreSQL ne répond pas"]
 
@@ -96,7 +96,7 @@ def test_a_server_that_is_away_is_told(program: ModuleType, tmp_path: Path) -> N
 def test_its_file_is_replaced_at_once(program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "postgresql.prom"
     target.write_text("ancien\n")
-    monkeypatch.setattr(program, "asked", lambda *_where: None)
+    monkeypatch.setattr(program, "query_server", lambda *_where: None)
     program.main(target)
     assert "creatic_postgresql_up 0" in target.read_text() and [*tmp_path.iterdir()] == [target]
     assert target.stat().st_mode & 0o777 == 0o644

@@ -38,7 +38,7 @@ def refused(ask: Callable[[], Any]) -> bool:
     ids=["deep", "a deep day", "no text", "more than a day", "a name too long for a disk", "too long to write"],
 )  # fmt: skip # a list of cases
 def test_what_the_collector_says_is_told_of_it_alone(tmp_path: Path, told: str) -> None:
-    assert refused(lambda: journals._manifests(told))
+    assert refused(lambda: journals._parse_manifests(told))
     assert refused(lambda: journals.differences(tmp_path, told.replace("[", '{"a":[', 1)))
 
 
@@ -49,10 +49,10 @@ def test_what_the_supervision_says_is_told_of_it_alone() -> None:
 
 @pytest.mark.parametrize("opening", ['{"maintenant": ', '{"constats": ', '{"releves": '])
 def test_what_a_door_says_is_told_of_it_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opening: str) -> None:
-    monkeypatch.setattr(assemble.Door, "_run", lambda *_words: f"guichet | CHANGED\n{opening}{DEEP}")
+    monkeypatch.setattr(assemble.Door, "_run_ansible", lambda *_words: f"guichet | CHANGED\n{opening}{DEEP}")
     guichet, enrolment = assemble.Door(tmp_path, tmp_path), door.Door(tmp_path, tmp_path)
     for ask in (
-        guichet.ask,
+        guichet.read_status,
         lambda: guichet.releves("", ()),
         lambda: enrolment.facts(""),
         lambda: enrolment.statement(0),

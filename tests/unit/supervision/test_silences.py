@@ -18,7 +18,7 @@ ROUTE = "route: {receiver: rien}\nreceivers: [{name: rien}]\n"
 
 
 def made(target: str = "gondecourt", lasting: str = "4h", reason: str = "travaux") -> list[str]:
-    return silences.made(target, lasting, reason, "Léa Martin", COMMUNES, MACHINES)
+    return silences.silence_command(target, lasting, reason, "Léa Martin", COMMUNES, MACHINES)
 
 
 @pytest.fixture
@@ -51,13 +51,13 @@ def test_a_silence_has_an_author_an_end_and_a_reason(amtool: Callable[[list[str]
     before = dt.datetime.now().astimezone()
     first = amtool(made(reason=' travaux\n"$(id)" {{ 7 * 7 }} ; ')).split()[-1]
     second = amtool(made("veille", "30min")).split()[-1]
-    found = list(silences.rows("veille | CHANGED | rc=0 >>\n" + amtool(silences.listed())))
+    found = list(silences.rows("veille | CHANGED | rc=0 >>\n" + amtool(silences.list_command())))
     assert [row[0] for row in found] == [second, first]  # the first to end
     assert found[1][1] == "commune gondecourt" and found[1][3:] == ("Léa Martin", 'travaux "$(id)" (( 7 * 7 )) ;')
     ends = dt.datetime.strptime(found[0][2], "%d/%m/%Y %H:%M").astimezone()
     assert dt.timedelta(minutes=28) < ends - before < dt.timedelta(minutes=32)
     amtool(silences.ended(first))
-    assert [row[0] for row in silences.rows(amtool(silences.listed()))] == [second]
+    assert [row[0] for row in silences.rows(amtool(silences.list_command()))] == [second]
 
 
 @pytest.mark.parametrize(

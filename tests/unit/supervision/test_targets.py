@@ -86,7 +86,7 @@ def test_a_connector_with_all_the_entities_that_a_commune_may_have_is_heard() ->
     """Beyond the limit Prometheus takes nothing of a machine, and says that it is down."""
     schema = json.loads((Path(groupement.__file__).parent / "commune.schema.json").read_text())
     institutions = schema["properties"]["entites"]["maxItems"] + 1
-    made = [one for name, one in figures.made().items() if "entite" in one.labels]
+    made = [one for name, one in figures.figure_specs().items() if "entite" in one.labels]
     states = sum(len(State) if "etat" in one.labels else 2 for one in made)
     own = 4  # certificates and their files
     hostvars: dict[str, dict[str, Any]] = {"a": {"creatic_profil": "tdt_connector", "ansible_host": "10.0.0.1"}}

@@ -178,17 +178,17 @@ def test_what_has_no_machine_is_told_and_takes_no_other_away() -> None:
 
 
 def test_an_empty_list_is_not_taken_for_everything() -> None:
-    assert aim.named(" ged, gondecourt ,", "toutes") == ["ged", "gondecourt"]
-    assert aim.named("toutes", "toutes") == []
+    assert aim.parse_name_list(" ged, gondecourt ,", "toutes") == ["ged", "gondecourt"]
+    assert aim.parse_name_list("toutes", "toutes") == []
     for text in ("", " ", ",", " , "):
         with pytest.raises(aim.AimError, match=r"ne nomme rien, rien n'est fait\. À faire : des noms, ou « toutes »"):
-            aim.named(text, "toutes")
+            aim.parse_name_list(text, "toutes")
 
 
 def test_machines_left_to_another_command_are_named_with_it() -> None:
-    told = rounds.elsewhere({"sae2": "archive_node", "documents": "ged", "sae1": "archive_node"})
+    told = rounds.left_out_messages({"sae2": "archive_node", "documents": "ged", "sae1": "archive_node"})
     assert told == ["À part : sae1, sae2 (archive_node), fab archive.correctifs"]
-    assert rounds.elsewhere({"documents": "ged"}) == []
+    assert rounds.left_out_messages({"documents": "ged"}) == []
 
 
 def test_a_command_of_its_own_is_one_that_fab_has() -> None:

@@ -21,8 +21,8 @@ from rest_framework.views import APIView
 
 from .models import Known
 
-EVENTS_EVERY = 5  # seconds
-HELD: list[Callable[[Any], list[str]]] = []
+EVENTS_INTERVAL_SECONDS = 5  # seconds
+PENDING_DUTY_FINDERS: list[Callable[[Any], list[str]]] = []
 """What tells, in French, what is left in somebody's hands: an application adds its own when it is ready."""
 
 
@@ -73,21 +73,21 @@ class OneAccount(APIView):
 
     def get(self, request: Any, login: str) -> Response:
         """Whose it is, and what is left in their hands."""
-        known = _known(login)
+        known = _find_known_account(login)
         return Response(
             {
                 "commune": known.commune,
                 "nom": known.user.get_full_name(),
                 "courriel": known.user.email,
                 "ouvert": known.user.is_active,
-                "en_main": [line for told in HELD for line in told(known.user)],
+                "en_main": [line for told in PENDING_DUTY_FINDERS for line in told(known.user)],
             }
         )
 
     def post(self, request: Any, login: str) -> Response:
         """Have a program's account have this password, which the control node keeps; with `essai`, only say whether it
         would change."""
-        user, password = _known(login).user, str(request.data.get("password") or "")
+        user, password = _find_known_account(login).user, str(request.data.get("password") or "")
         if not creatic_passwords.is_service(user) or not password:
             raise Http404  # a person's is the person's
         changes = not user.check_password(password)
@@ -98,7 +98,7 @@ class OneAccount(APIView):
 
     def delete(self, request: Any, login: str) -> Response:
         """Close it: it stays, for the history names it, and nothing opens with it any more."""
-        user = _known(login).user
+        user = _find_known_account(login).user
         with transaction.atomic():
             user.is_active = False
             user.set_unusable_password()  # its tokens go with the former one (guard); no session outlives an activity
@@ -106,7 +106,7 @@ class OneAccount(APIView):
         return Response(status=204)
 
 
-def _known(login: str) -> Known:
+def _find_known_account(login: str) -> Known:
     found = Known.objects.filter(login=login).select_related("user").first()
     if found is None:
         raise Http404
@@ -151,7 +151,8 @@ class Events(APIEventStreamView):
         told = "".join(event.render() for event in events)
         # The number without an event: the page asks from there.
         answer = HttpResponse(
-            f"retry: {EVENTS_EVERY * 1000}\nid: {last}\n\n{told}", content_type="text/event-stream; charset=utf-8"
+            f"retry: {EVENTS_INTERVAL_SECONDS * 1000}\nid: {last}\n\n{told}",
+            content_type="text/event-stream; charset=utf-8",
         )
         answer["Cache-Control"] = "no-cache"
         return answer

@@ -17,14 +17,14 @@ from rest_framework.request import Request
 
 from . import doors, guard, pages, shares
 
-_API = "api/"
-_READS = ("GET", "HEAD", "OPTIONS")
+_API_PREFIX = "api/"
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _LOG_IN = "identifiez-vous. À faire : demandez un jeton (POST /api/v4/auth/token/obtain/)"
-_CLOSED = (
+_CLOSED_ADDRESS_MESSAGE = (
     "cette adresse n'est pas ouverte à votre compte. À faire : revenez à l'accueil ; si votre travail la demande, "
     "dites-le au groupement"
 )
-_UNFIT = (
+_NULL_CHARACTER_MESSAGE = (
     "Ce qui est demandé contient un caractère nul, qu'aucun texte n'a ici. À faire : recommencez sans ce caractère ; "
     "rien n'a été changé."
 )
@@ -41,10 +41,10 @@ def _is_nul(error: Exception) -> bool:
     return isinstance(error, DataError) and "NUL (0x00)" in str(error)
 
 
-def _unfit(request: Any) -> HttpResponse:
-    if request.path.startswith(f"/{_API}"):
-        return JsonResponse({"detail": _UNFIT}, status=400)
-    return HttpResponse(_UNFIT, "text/plain; charset=utf-8", status=400)
+def _refuse_null_character(request: Any) -> HttpResponse:
+    if request.path.startswith(f"/{_API_PREFIX}"):
+        return JsonResponse({"detail": _NULL_CHARACTER_MESSAGE}, status=400)
+    return HttpResponse(_NULL_CHARACTER_MESSAGE, "text/plain; charset=utf-8", status=400)
 
 
 class Acting:
@@ -60,12 +60,12 @@ class Acting:
     def process_exception(self, request: Any, exception: Exception) -> HttpResponse | None:
         """Show a refusal on a page of Mayan's, or as JSON."""
         if _is_nul(exception):
-            return _unfit(request)
-        return _told(request, exception) if isinstance(exception, guard.Kept) else None
+            return _refuse_null_character(request)
+        return _refusal_response(request, exception) if isinstance(exception, guard.ChangeDeniedError) else None
 
 
-def _told(request: Any, refusal: guard.Kept) -> HttpResponse:
-    if request.path.startswith(f"/{_API}"):
+def _refusal_response(request: Any, refusal: guard.ChangeDeniedError) -> HttpResponse:
+    if request.path.startswith(f"/{_API_PREFIX}"):
         return JsonResponse({"detail": str(refusal)}, status=403)
     return pages.refused(request, str(refusal))
 
@@ -77,7 +77,7 @@ class Doors:
         self._get_response = get_response
 
     def __call__(self, request: Any) -> Any:
-        return _unfit(request) if _holds_nul(request) else self._get_response(request)
+        return _refuse_null_character(request) if _holds_nul(request) else self._get_response(request)
 
     def process_view(self, request: Any, _view: Any, _arguments: Any, _named: Any) -> HttpResponse | None:
         """Before any view of Mayan's."""
@@ -85,27 +85,27 @@ class Doors:
         if doors.may(doors.Role.VISITOR, request.method, where):
             return None
         user = request.user
-        if where.startswith(_API) and not user.is_authenticated:
+        if where.startswith(_API_PREFIX) and not user.is_authenticated:
             try:
-                user = self._authenticated(request)
+                user = self._authenticate_request(request)
             except APIException as error:
                 return JsonResponse({"detail": str(error.detail)}, status=error.status_code)
             except DataError as error:
                 if not _is_nul(error):
                     raise
-                return _unfit(request)
+                return _refuse_null_character(request)
         request.creatic_role = role = doors.role_of(user, here)
         if not doors.may(role, request.method, where):
-            return self._refused(request, role, where)
-        if role is not doors.Role.PERSON or request.method in _READS:
+            return self._refuse_request(request, role, where)
+        if role is not doors.Role.PERSON or request.method in _SAFE_METHODS:
             return None
         try:
             shares.check(user, int(request.META.get("CONTENT_LENGTH") or 0))
-        except guard.Kept as error:
-            return _told(request, error)
+        except guard.ChangeDeniedError as error:
+            return _refusal_response(request, error)
         return None
 
-    def _authenticated(self, request: Any) -> Any:
+    def _authenticate_request(self, request: Any) -> Any:
         """Who asks by a token, or by a name and a password."""
         asked = Request(request)
         for one in (creatic_passwords.Token(), creatic_passwords.Basic()):
@@ -115,10 +115,12 @@ class Doors:
                 return found[0]
         return AnonymousUser()
 
-    def _refused(self, request: Any, role: doors.Role, where: str) -> HttpResponse:
+    def _refuse_request(self, request: Any, role: doors.Role, where: str) -> HttpResponse:
         change = reverse("authentication:password_change_view")
-        if where.startswith(_API):
-            said = {doors.Role.VISITOR: _LOG_IN, doors.Role.FIRST: creatic_passwords.WAITS}.get(role, _CLOSED)
+        if where.startswith(_API_PREFIX):
+            said = {doors.Role.VISITOR: _LOG_IN, doors.Role.FIRST: creatic_passwords.WAITS}.get(
+                role, _CLOSED_ADDRESS_MESSAGE
+            )
             return JsonResponse(
                 {"detail": said[:1].upper() + said[1:]}, status=401 if role is doors.Role.VISITOR else 403
             )
@@ -126,4 +128,4 @@ class Doors:
             return redirect_to_login(request.get_full_path())
         if role is doors.Role.FIRST:
             return HttpResponseRedirect(change)
-        return pages.refused(request, _CLOSED)
+        return pages.refused(request, _CLOSED_ADDRESS_MESSAGE)

@@ -6,11 +6,11 @@ from typing import Any
 
 from django.db.models import Sum
 
-from .guard import Kept
+from .guard import ChangeDeniedError
 
-MOST = 2_000_000_000
+MAX_BUNDLE_BYTES = 2_000_000_000
 """Bytes of one bundle."""
-KEPT = 3
+MAX_BUNDLES_PER_USER = 3
 """Bundles of one person: the oldest goes when another one is made. Documents are where they were."""
 
 
@@ -25,15 +25,16 @@ def keep() -> None:
     def asked(view: Any, form: Any = None) -> Any:
         chosen = [one["document_file_id"] for one in form.cleaned_data if one["include"]]
         size = view.get_object_list().filter(pk__in=chosen).aggregate(all=Sum("size"))["all"] or 0
-        if size > MOST:
-            raise Kept(
-                f"ces fichiers font ensemble {size / 1e9:.1f} Go, {MOST / 1e9:.0f} Go se téléchargent à la fois. "
+        if size > MAX_BUNDLE_BYTES:
+            raise ChangeDeniedError(
+                f"ces fichiers font ensemble {size / 1e9:.1f} Go, {MAX_BUNDLE_BYTES / 1e9:.0f} Go se "
+                "téléchargent à la fois. "
                 "À faire : choisissez moins de documents, en plusieurs fois"
             )
         return ask(view, form=form)
 
     def made(bundle: Any, *given: Any, user: Any = None, **named: Any) -> Any:
-        for old in DownloadFile.objects.filter(user=user).order_by("-datetime")[KEPT - 1 :]:
+        for old in DownloadFile.objects.filter(user=user).order_by("-datetime")[MAX_BUNDLES_PER_USER - 1 :]:
             old.delete()
         return make(bundle, *given, user=user, **named)
 

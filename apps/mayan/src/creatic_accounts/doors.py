@@ -22,7 +22,7 @@ from rest_framework.authentication import BaseAuthentication
 from . import addresses
 from .models import login_of
 
-_API = "api/"
+_API_ADDRESS_PREFIX = "api/"
 _VARIABLE = re.compile(r"\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)|<(?:\w+:)?(\w+)>")
 
 
@@ -63,7 +63,7 @@ def address(route: str) -> str:
     )
 
 
-def _listed(*texts: str) -> frozenset[tuple[str, str]]:
+def _parse_addresses(*texts: str) -> frozenset[tuple[str, str]]:
     found = set()
     for line in "\n".join(texts).splitlines():
         *methods, last = line.split() or [""]
@@ -84,13 +84,13 @@ def opened() -> Mapping[Role, frozenset[tuple[str, str]]]:
     inside = (*visitor, addresses.FRAME)
     administrator = (*inside, addresses.READING, *person, addresses.ADMINISTRATION, addresses.CONFIGURATION)
     return {
-        Role.VISITOR: _listed(*visitor),
-        Role.STRANGER: _listed(*inside),
-        Role.FIRST: _listed(*inside),
-        Role.PERSON: _listed(*inside, *person),
-        Role.GATEWAY: _listed(*visitor, addresses.GATEWAY, gateway),
-        Role.ADMINISTRATOR: _listed(*administrator),
-        Role.ROLLOUT: _listed(*administrator, addresses.TEMPLATES),
+        Role.VISITOR: _parse_addresses(*visitor),
+        Role.STRANGER: _parse_addresses(*inside),
+        Role.FIRST: _parse_addresses(*inside),
+        Role.PERSON: _parse_addresses(*inside, *person),
+        Role.GATEWAY: _parse_addresses(*visitor, addresses.GATEWAY, gateway),
+        Role.ADMINISTRATOR: _parse_addresses(*administrator),
+        Role.ROLLOUT: _parse_addresses(*administrator, addresses.TEMPLATES),
     }
 
 
@@ -111,7 +111,7 @@ def routes(patterns: Any = None, before: str = "", spaces: str = "") -> Iterator
 
 
 @functools.cache
-def _named() -> Mapping[str, frozenset[str]]:
+def _addresses_by_view() -> Mapping[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
     for where, name, _view in routes():
         found.setdefault(name, set()).add(where)
@@ -120,7 +120,7 @@ def _named() -> Mapping[str, frozenset[str]]:
 
 def leads(role: Role, name: str, method: str = "GET") -> bool:
     """Whether a link to a view leads anywhere."""
-    return any(may(role, method, where) for where in _named().get(name, ()))
+    return any(may(role, method, where) for where in _addresses_by_view().get(name, ()))
 
 
 def here(request: Any) -> bool:

@@ -30,7 +30,7 @@ FINDERS: list[Callable[[Asked], Iterable[Any]]] = []
 for an act that cannot have been archived: nothing of it is deleted."""
 BEFORE: list[Callable[[Any], None]] = []
 """What takes away what holds a document, in the transaction that deletes it."""
-MOST = 200  # marks, or digests, of an act
+MAX_ACT_MARKS = 200  # marks, or digests, of an act
 # The end of the passerelle's marks, in the description of what it files (passerelle's handovers).
 MARKED = r" [a-p]{24}$"
 
@@ -68,10 +68,10 @@ def asked_of(given: Any) -> Asked:
         value = given.get(key) or []
         if (
             not isinstance(value, list)
-            or len(value) > MOST
+            or len(value) > MAX_ACT_MARKS
             or not all(re.fullmatch(pattern, str(one)) for one in value)
         ):
-            raise ValueError(f"{key} : une liste de {MOST} valeurs au plus est attendue")
+            raise ValueError(f"{key} : une liste de {MAX_ACT_MARKS} valeurs au plus est attendue")
         lists[key] = frozenset(map(str, value))
     if any(one.partition(" ")[0] != texts["reference"] for one in lists["marques"]):
         raise ValueError("marques : l'une d'elles est celle d'un autre acte")
@@ -86,7 +86,7 @@ def keep_marks(sender: Any, instance: Any, **_options: Any) -> None:
         return
     stored = Document.objects.filter(pk=instance.pk).values_list("description", flat=True).first() or ""
     if stored != instance.description and any(re.search(MARKED, one or "") for one in (stored, instance.description)):
-        raise guard.Kept(
+        raise guard.ChangeDeniedError(
             f"« {instance} », la description : c'est la marque d'un acte que la passerelle a classé, avec lequel ce "
             "document sera éliminé. À faire : laissez-la telle quelle ; ce que vous avez à dire de lui va dans ses "
             "métadonnées"

@@ -13,16 +13,16 @@ from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 
-MOST = 5_000
+MAX_DOCUMENT_PAGES = 5_000
 """Pages of a document that are shown and read: those beyond are in its file, which is kept whole."""
 
 
-def _counted(count: Callable[[Any], int]) -> Callable[[Any], int]:
+def _limit_page_count(count: Callable[[Any], int]) -> Callable[[Any], int]:
     from mayan.apps.converter.exceptions import PageCountError
 
     def counted(converter: Any) -> int:
         try:
-            return min(MOST, count(converter))
+            return min(MAX_DOCUMENT_PAGES, count(converter))
         except SoftTimeLimitExceeded as error:
             raise PageCountError("ses pages ne se comptent pas à temps") from error
 
@@ -65,11 +65,15 @@ def keep() -> None:
     from mayan.apps.ocr import tasks as ocr
 
     converter: Any = ConverterBase.get_converter_class()
-    converter.get_page_count = _counted(converter.get_page_count)
+    converter.get_page_count = _limit_page_count(converter.get_page_count)
     remap = DocumentVersion.pages_remap
 
     def bounded(version: Any, annotated_content_object_list: Any = None, user: Any = None) -> Any:
-        return remap(version, annotated_content_object_list=list(annotated_content_object_list or ())[:MOST], user=user)
+        return remap(
+            version,
+            annotated_content_object_list=list(annotated_content_object_list or ())[:MAX_DOCUMENT_PAGES],
+            user=user,
+        )
 
     def nothing(*_given: Any, **_named: Any) -> None:
         """Of what nobody asks for: the search reads the database."""

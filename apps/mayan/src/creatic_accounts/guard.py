@@ -27,14 +27,14 @@ IDENTITY = {
     "is_staff": "le rang",
     "is_superuser": "le rang",
 }
-_FILE = (
+_EDIT_COMMUNE_FILE_HINT = (
     "À faire : demandez au groupement de le corriger dans le fichier de votre commune (comptes) ; rien n'a été changé"
 )
 _request: contextvars.ContextVar[Any] = contextvars.ContextVar("request", default=None)
 _ours: contextvars.ContextVar[bool] = contextvars.ContextVar("ours", default=False)
 
 
-class Kept(PermissionDenied):
+class ChangeDeniedError(PermissionDenied):
     """What is refused; the message is French and says what to do."""
 
 
@@ -63,7 +63,7 @@ def ours() -> Iterator[None]:
         _ours.reset(token)
 
 
-def _check(what: str, number: int | None = None) -> None:
+def _check_account_change(what: str, number: int | None = None) -> None:
     """Refuse a change that is not an administrator's, or is that of their own account.
 
     Args:
@@ -78,9 +78,9 @@ def _check(what: str, number: int | None = None) -> None:
         return
     actor: Any = getattr(request, "user", None)
     if not getattr(actor, "is_superuser", False):
-        raise Kept(f"{what} : personne ne change un compte, le sien compris. {_FILE}")
+        raise ChangeDeniedError(f"{what} : personne ne change un compte, le sien compris. {_EDIT_COMMUNE_FILE_HINT}")
     if number is not None and actor.pk == number:
-        raise Kept(f"{what} : personne ne change son propre compte. Rien n'a été changé")
+        raise ChangeDeniedError(f"{what} : personne ne change son propre compte. Rien n'a été changé")
 
 
 def keep_account(sender: Any, instance: Any, raw: bool = False, **_options: Any) -> None:
@@ -88,7 +88,7 @@ def keep_account(sender: Any, instance: Any, raw: bool = False, **_options: Any)
     if raw or (_request.get() is None and instance._state.adding):
         return
     if instance._state.adding:
-        _check(f"nouveau compte « {instance.get_username()} »")
+        _check_account_change(f"nouveau compte « {instance.get_username()} »")
         return
     stored = sender.objects.filter(pk=instance.pk).values("password", *IDENTITY).first()
     if stored is None:
@@ -97,12 +97,12 @@ def keep_account(sender: Any, instance: Any, raw: bool = False, **_options: Any)
     odd = [name for name in IDENTITY if getattr(instance, name) != stored[name]]
     if odd:
         what = ", ".join(dict.fromkeys(IDENTITY[name] for name in odd))
-        _check(f"compte « {stored['username']} », {what}", instance.pk)
+        _check_account_change(f"compte « {stored['username']} », {what}", instance.pk)
     if instance.password != stored["password"]:
         request = _request.get()
         own = request is not None and getattr(getattr(request, "user", None), "pk", None) == instance.pk
         if own and request.path.startswith("/api/"):
-            raise Kept(
+            raise ChangeDeniedError(
                 f"compte « {stored['username']} », le mot de passe : l'API ne le change pas. À faire : changez-le par "
                 "les pages (menu à votre nom, « Changer le mot de passe »)"
             )
@@ -113,19 +113,19 @@ def keep_account(sender: Any, instance: Any, raw: bool = False, **_options: Any)
 def keep_from_deletion(sender: Any, instance: Any, **_options: Any) -> None:
     """Before an account or a group is deleted."""
     account = isinstance(instance, get_user_model())
-    _check(f"{'compte' if account else 'groupe'} « {instance} »", instance.pk if account else None)
+    _check_account_change(f"{'compte' if account else 'groupe'} « {instance} »", instance.pk if account else None)
 
 
 def keep_group(sender: Any, instance: Any, raw: bool = False, **_options: Any) -> None:
     """Before a group is written."""
     if not raw:
-        _check(f"groupe « {instance} »")
+        _check_account_change(f"groupe « {instance} »")
 
 
 def keep_members(sender: Any, instance: Any, action: str, **_options: Any) -> None:
     """Before somebody enters or leaves a group."""
     if action.startswith("pre_"):
-        _check(f"groupes de « {instance} »")
+        _check_account_change(f"groupes de « {instance} »")
 
 
 def connect() -> None:

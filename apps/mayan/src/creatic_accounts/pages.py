@@ -47,12 +47,12 @@ MENU: list[Callable[[Any], list[Entry]]] = []
 """What an application shows in the menu of whole pages; it adds its own when it is ready."""
 
 
-_SAID = "creatic_dit"
+_MESSAGE_SESSION_KEY = "creatic_dit"
 
 
 def tell(request: Any, said: str) -> None:
     """Say something on the next whole page: Mayan's own messages go to the scripts of its frame."""
-    request.session[_SAID] = said
+    request.session[_MESSAGE_SESSION_KEY] = said
 
 
 def framed(request: Any, **given: Any) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def framed(request: Any, **given: Any) -> dict[str, Any]:
     known = getattr(request, "user", None) is not None and request.user.is_authenticated
     role = doors.asking(request)
     entries = [one for told in MENU for one in told(request) if doors.leads(role, one.view)] if known else []
-    said = request.session.pop(_SAID, "") if known else ""
+    said = request.session.pop(_MESSAGE_SESSION_KEY, "") if known else ""
     return {"liens": [(one, one.url == request.path) for one in entries], "dit": said} | given
 
 

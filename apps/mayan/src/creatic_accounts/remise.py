@@ -20,9 +20,9 @@ from django.db.models import Q
 from mayan.apps.cabinets.models import Cabinet
 from mayan.apps.documents.models import Document, DocumentFile, DocumentType
 
-DESCRIBED: list[Callable[[Any], dict[str, Any]]] = []
+DOCUMENT_DESCRIBERS: list[Callable[[Any], dict[str, Any]]] = []
 """What tells more of a document: an application adds its own when it is ready."""
-_BLOCK = 1 << 20
+_COPY_BLOCK_BYTES = 1 << 20
 
 
 def own(siren: str) -> Q:
@@ -64,19 +64,19 @@ def write(siren: str, target: Path) -> dict[str, Any]:
     for document in documents(siren):
         folder = target / str(document.pk)
         folder.mkdir()
-        described = _described(document)
+        described = _describe_document(document)
         for file in document.files.order_by("pk"):
-            described["fichiers"].append(one := _copy(file, folder))
+            described["fichiers"].append(one := _copy_file(file, folder))
             told["fichiers"] += 1
             if one["defaut"]:
                 told["defauts"].append(f"document {document.pk}, {one['nom']} : {one['defaut']}")
-        _dump(folder / "document.json", described)
+        _dump_json(folder / "document.json", described)
         told["documents"] += 1
-    _dump(target / "documents.json", told)
+    _dump_json(target / "documents.json", told)
     return told
 
 
-def _described(document: Any) -> dict[str, Any]:
+def _describe_document(document: Any) -> dict[str, Any]:
     found = {
         "numero": document.pk,
         "uuid": str(document.uuid),
@@ -85,31 +85,31 @@ def _described(document: Any) -> dict[str, Any]:
         "type": document.document_type.label,
         "ajoute_le": document.datetime_created.isoformat(),
         "corbeille": document.in_trash,
-        "dossiers": sorted(_path(cabinet) for cabinet in document.cabinets.all()),
+        "dossiers": sorted(_cabinet_path(cabinet) for cabinet in document.cabinets.all()),
         "metadonnees": {
             one.metadata_type.name: {"libelle": one.metadata_type.label, "valeur": one.value}
             for one in document.metadata.select_related("metadata_type")
         },
         "fichiers": [],
     }
-    for more in DESCRIBED:
+    for more in DOCUMENT_DESCRIBERS:
         found |= more(document)
     return found
 
 
-def _path(cabinet: Any) -> str:
-    above = f"{_path(cabinet.parent)} / " if cabinet.parent else ""
+def _cabinet_path(cabinet: Any) -> str:
+    above = f"{_cabinet_path(cabinet.parent)} / " if cabinet.parent else ""
     return f"{above}{cabinet.label}"
 
 
-def _copy(file: DocumentFile, folder: Path) -> dict[str, Any]:
+def _copy_file(file: DocumentFile, folder: Path) -> dict[str, Any]:
     """Copy a file, digested as it passes; what is wrong is told beside it."""
     name = re.sub(r"[^\w.@+ -]", "_", Path(file.filename or "").name).strip(". ")[-100:] or "fichier"
     path = folder / f"{file.pk}-{name}"
     digest, size, fault = hashlib.sha256(), 0, ""
     try:
         with file.open() as source, path.open("wb") as written:
-            while block := source.read(_BLOCK):
+            while block := source.read(_COPY_BLOCK_BYTES):
                 digest.update(block)
                 size += written.write(block)
     except FileNotFoundError:
@@ -129,5 +129,5 @@ def _copy(file: DocumentFile, folder: Path) -> dict[str, Any]:
     }
 
 
-def _dump(path: Path, content: Any) -> None:
+def _dump_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -14,28 +14,28 @@ from typing import Any
 import creatic_passwords
 from django.db import connection, transaction
 
-from .guard import Kept
+from .guard import ChangeDeniedError
 from .places import Places
 
 SECONDS = 60
-_LATE = (
+_SEARCH_TIMEOUT_MESSAGE = (
     "cette recherche dure trop longtemps. À faire : cherchez moins de mots, ou dans un seul champ (recherche avancée)"
 )
-_BUSY = "une recherche est déjà en cours. À faire : attendez sa réponse, puis recommencez"
+_SEARCH_RUNNING_MESSAGE = "une recherche est déjà en cours. À faire : attendez sa réponse, puis recommencez"
 
 
-class _Late(Exception):
+class _SearchTimeoutError(Exception):
     """A search is over."""
 
 
 @contextmanager
-def _ending() -> Iterator[None]:
+def _limit_statements() -> Iterator[None]:
     """Have the statements of a search end, each and all together. Raises Kept."""
     end = time.monotonic() + SECONDS
 
     def within(execute: Callable[..., Any], *given: Any) -> Any:
         if time.monotonic() >= end:
-            raise _Late
+            raise _SearchTimeoutError
         return execute(*given)
 
     try:
@@ -47,7 +47,7 @@ def _ending() -> Iterator[None]:
                 yield
     except Exception as error:  # Mayan makes its own of any
         if time.monotonic() >= end:
-            raise Kept(_LATE) from error
+            raise ChangeDeniedError(_SEARCH_TIMEOUT_MESSAGE) from error
         raise
 
 
@@ -62,8 +62,8 @@ def keep() -> None:
             return find(backend, *given, user=user, **named)
         with searching.place(user.pk) as has:
             if not has:
-                raise Kept(_BUSY)
-            with _ending():
+                raise ChangeDeniedError(_SEARCH_RUNNING_MESSAGE)
+            with _limit_statements():
                 return find(backend, *given, user=user, **named)
 
     SearchBackend.search = bounded

@@ -12,15 +12,15 @@ from typing import Any
 from django.db.models import F, Sum
 from django.utils import timezone
 
-from .guard import Kept
+from .guard import ChangeDeniedError
 from .models import Sent
 
 DAY_MAX = 1_000_000_000
 """Bytes in a day: six of the largest files."""
 MONTH_MAX = 3_000_000_000
 """Bytes in thirty days: as many communes fill a disk together slowly, and the supervision says so."""
-_DAYS = 30
-_LEAST = 20_000
+_SHARE_PERIOD_DAYS = 30
+_MIN_REQUEST_BYTES = 20_000
 """Bytes that any request counts for: what it changes is noted too."""
 
 
@@ -36,18 +36,18 @@ def check(user: Any, size: int) -> None:
     """
     whose, today = user.known.commune or user.known.login, timezone.localdate()
     mine, is_new = Sent.objects.get_or_create(commune=whose, day=today)
-    month = Sent.objects.filter(commune=whose, day__gt=today - dt.timedelta(_DAYS))
+    month = Sent.objects.filter(commune=whose, day__gt=today - dt.timedelta(_SHARE_PERIOD_DAYS))
     if is_new:
-        Sent.objects.filter(commune=whose, day__lte=today - dt.timedelta(_DAYS)).delete()
-    more = max(_LEAST, size)
+        Sent.objects.filter(commune=whose, day__lte=today - dt.timedelta(_SHARE_PERIOD_DAYS)).delete()
+    more = max(_MIN_REQUEST_BYTES, size)
     used = month.aggregate(all=Sum("octets"))["all"] or 0
     if used + more > MONTH_MAX:
-        raise Kept(
+        raise ChangeDeniedError(
             f"les agents de votre commune ont envoyé {used / 1e6:.0f} Mo en trente jours, sur {MONTH_MAX / 1e6:.0f} : "
             "rien n'est gardé de cet envoi. À faire : prévenez le groupement, qui reprend les gros fonds"
         )
     if not Sent.objects.filter(pk=mine.pk, octets__lte=DAY_MAX - more).update(octets=F("octets") + more):
-        raise Kept(
+        raise ChangeDeniedError(
             f"les agents de votre commune ont envoyé {DAY_MAX / 1e6:.0f} Mo aujourd'hui, ce qu'elle a de place en un "
             "jour : rien n'est gardé de cet envoi. À faire : allégez ces fichiers, ou envoyez-les demain"
         )

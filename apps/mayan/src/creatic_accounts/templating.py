@@ -15,7 +15,7 @@ from django.db.models.signals import pre_save
 from mayan.apps.backends.model_mixins import BackendModelMixin
 from mayan.apps.databases.model_mixins import ModelMixinConditionField
 
-from .guard import Kept
+from .guard import ChangeDeniedError
 
 _STORED = {
     "document_indexing.IndexTemplateNode": ("expression",),
@@ -27,7 +27,7 @@ _STORED = {
     "web_links.WebLink": ("template",),
 }
 # The levels of the communes' indexes (collection's `ged`).
-_OURS = re.compile(
+_ALLOWED_TEMPLATE_PATTERN = re.compile(
     r"\{\{ document\.(document_type\.label|datetime_created\.year|metadata_value_of\.[a-z][a-z0-9_]*) \}\}"
 )
 _SYNTAX = re.compile(r"\{[{%#]")
@@ -50,15 +50,17 @@ def keep_plain(sender: Any, instance: Any, **_options: Any) -> None:
     """Before something that is rendered is stored."""
     for name in stored()[sender]:
         value = str(getattr(instance, name) or "")
-        if _SYNTAX.search(value) and not _OURS.fullmatch(value):
-            raise Kept(
+        if _SYNTAX.search(value) and not _ALLOWED_TEMPLATE_PATTERN.fullmatch(value):
+            raise ChangeDeniedError(
                 f"« {sender._meta.verbose_name} », {name} : Mayan en ferait un gabarit, qui lirait ce qui n'est pas à "
                 "vous. À faire : écrivez-le sans {{, {% ni {#"
             )
 
 
-def _nothing(*_given: Any, **_named: Any) -> Any:
-    raise Kept("ce qui est demandé ici serait rendu comme un gabarit : personne ne s'en sert. Rien n'a été fait")
+def _refuse_template(*_given: Any, **_named: Any) -> Any:
+    raise ChangeDeniedError(
+        "ce qui est demandé ici serait rendu comme un gabarit : personne ne s'en sert. Rien n'a été fait"
+    )
 
 
 def keep() -> None:
@@ -70,8 +72,8 @@ def keep() -> None:
 
     for model in stored():
         pre_save.connect(keep_plain, sender=model, dispatch_uid=f"creatic_accounts.{model._meta.label}")
-    BatchRequestCollection.execute = _nothing
-    ModelTemplating.do_render = _nothing
+    BatchRequestCollection.execute = _refuse_template
+    ModelTemplating.do_render = _refuse_template
     MessageBusinessLogicMixin.get_rendered_body = MessageBusinessLogicMixin.get_clean_body
     value = TemplateContextEntry.get_value
     TemplateContextEntry.get_value = lambda entry: () if entry.name in ("users", "groups") else value(entry)

@@ -14,10 +14,10 @@ from rest_framework.views import APIView
 
 from . import circuit, contracts
 from .models import Dossier, described
-from .refusal import Refused
+from .refusal import RefusedError
 
-_MOST = 1000  # dossiers in an answer
-_DIGITS = 19  # of a number that the database holds
+_MAX_LISTED_DOSSIERS = 1000  # dossiers in an answer
+_MAX_NUMBER_DIGITS = 19  # of a number that the database holds
 
 
 def shown(dossier: Dossier) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class _View(APIView):
 
     def handle_exception(self, exc: Exception) -> Response:
         """Say why."""
-        if isinstance(exc, Refused):
+        if isinstance(exc, RefusedError):
             return Response({"message": str(exc)}, status=exc.status)
         return super().handle_exception(exc)
 
@@ -80,15 +80,17 @@ class Dossiers(_View):
                 found = found.filter(**{name: request.query_params[name]})
         if "apres" in request.query_params:
             after = request.query_params["apres"]
-            if not (after.isascii() and after.isdecimal() and len(after) < _DIGITS):
-                raise Refused(f"apres : « {after[:40]} » n'est pas un numéro de dossier")
+            if not (after.isascii() and after.isdecimal() and len(after) < _MAX_NUMBER_DIGITS):
+                raise RefusedError(f"apres : « {after[:40]} » n'est pas un numéro de dossier")
             found = found.filter(pk__gt=int(after)).order_by("pk")
-        some = list(found[: _MOST + 1])
-        return Response({"results": [shown(one) for one in some[:_MOST]], "suite": len(some) > _MOST})
+        some = list(found[: _MAX_LISTED_DOSSIERS + 1])
+        return Response(
+            {"results": [shown(one) for one in some[:_MAX_LISTED_DOSSIERS]], "suite": len(some) > _MAX_LISTED_DOSSIERS}
+        )
 
     def post(self, request: Any) -> Response:
         """Bring a document and its annexes; C(sha256) is that of the circuit's: the door may have written it again."""
-        brought = circuit.Deposit(**{name: self.text(name) for name in circuit.TOLD})
+        brought = circuit.Deposit(**{name: self.text(name) for name in circuit.DEPOSIT_FIELDS})
         annexes = request.FILES.getlist("annexe")
         dossier, new = circuit.deposit(request.user, brought, request.FILES.get("fichier"), annexes)
         told = {"id": dossier.pk, "etat": dossier.etat, "sha256": dossier.origine.checksum}
@@ -158,7 +160,7 @@ class OnePiece(_View):
         """Give it."""
         found = circuit.find(request.user, number).pieces.filter(pk=piece).first()
         if found is None:
-            raise Refused("cette pièce n'existe pas", 404)
+            raise RefusedError("cette pièce n'existe pas", 404)
         return FileResponse(
             found.fichier.open(), as_attachment=True, filename=found.nom, content_type=found.fichier.mimetype
         )
@@ -190,7 +192,7 @@ class Act(_View):
                 user, dossier, upload, self.text("signataire"), self.text("mention_verifiee")
             ),
             "completer": lambda: contracts.complete(
-                user, dossier, contracts.Told(**{name: self.text(name) for name in contracts.TOLD})
+                user, dossier, contracts.Told(**{name: self.text(name) for name in contracts.CONTRACT_FIELDS})
             ),
         }
         done = acts[wish]()

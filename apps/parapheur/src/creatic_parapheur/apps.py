@@ -20,10 +20,10 @@ class ParapheurApp(MayanAppConfig):
     def ready(self) -> None:
         """Link the pages, and keep the circuits to their rules."""
         super().ready()
-        from creatic_accounts.api import HELD
+        from creatic_accounts.api import PENDING_DUTY_FINDERS
         from creatic_accounts.elimination import BEFORE, FINDERS
         from creatic_accounts.pages import MENU
-        from creatic_accounts.remise import DESCRIBED
+        from creatic_accounts.remise import DOCUMENT_DESCRIBERS
         from mayan.apps.common.menus import menu_main
         from mayan.apps.document_states.models import WorkflowInstanceLogEntry
         from mayan.apps.icons.icons import Icon
@@ -35,9 +35,9 @@ class ParapheurApp(MayanAppConfig):
         pre_save.connect(circuit.guard, sender=WorkflowInstanceLogEntry, dispatch_uid="creatic_parapheur")
         for kept in (Absence, Acte, Delegation, Geste, Piece, WorkflowInstanceLogEntry):
             pre_delete.connect(circuit.keep, sender=kept, dispatch_uid=f"creatic_parapheur.{kept.__name__}")
-        HELD.append(circuit.held)
+        PENDING_DUTY_FINDERS.append(circuit.held)
         MENU.append(pages.menu)
-        DESCRIBED.append(described)
+        DOCUMENT_DESCRIBERS.append(described)
         FINDERS.append(circuit.to_eliminate)
         BEFORE.append(circuit.let_go)
 

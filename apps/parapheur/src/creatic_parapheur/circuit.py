@@ -25,7 +25,7 @@ from pathlib import PurePosixPath
 from typing import IO, Any
 
 from creatic_accounts.elimination import Asked
-from creatic_accounts.guard import Kept
+from creatic_accounts.guard import ChangeDeniedError
 from creatic_accounts.models import login_of
 from django.contrib.auth import get_user_model
 from django.core.files import File
@@ -38,21 +38,21 @@ from mayan.apps.documents.models import Document, DocumentFile, DocumentType
 from . import seal, signatory, transmission
 from .configuration import PASSED_BY_PEOPLE, Circuit, Commune, Step, current
 from .models import CONTRACT, TO_COMPLETE, Absence, Acte, Delegation, Dossier, Geste, Piece
-from .refusal import Refused
+from .refusal import RefusedError
 
-AT_ONCE = 2  # acts of one person, in a process
+MAX_PARALLEL_ACTS = 2  # acts of one person, in a process
 MAX_BYTES = 150_000_000  # what a TdT takes (S²LOW)
 OWN = "parapheur:"  # beginning of the references of what is born here
 TO_SEND = ("deliberation", "arrete")  # circuits of acts that the préfecture knows by number and matter
 ANNEX = "Annexe"  # what a document that the gateway brings comes with
 BROUGHT = "Document tel qu'il a été déposé"  # beside the circuit's document, which the door wrote again
-_MATTER = re.compile(r"[1-9](\.[1-9][0-9]?){0,4}")
-_HEAD = 1024
+_CIRCUIT_MATTER_PATTERN = re.compile(r"[1-9](\.[1-9][0-9]?){0,4}")
+_HEADER_BYTES = 1024
 _TIMES, _PAUSE_S = 4, 0.3  # what is taken back, while another process notes it
 _SIGN = "signer ce dossier"
 _PASS = {"a_controler": "Contrôler", "a_viser": "Viser", "a_signer": "Signer"}
 # What the gateway tells, and the way there: from a state, the transitions to make.
-_FOLLOWED = {
+_GATEWAY_TRANSITIONS = {
     "teletransmis": {"a_teletransmettre": ["Télétransmettre"], "en_erreur": ["Télétransmettre"]},
     "acquitte": {
         "a_teletransmettre": ["Télétransmettre", "Acquitter"],
@@ -74,9 +74,9 @@ def guard(sender: Any, instance: Any, **_options: Any) -> None:
     if _ours.get() or not Dossier.objects.filter(instance=instance.workflow_instance_id).exists():
         return
     if not instance._state.adding:
-        raise Kept(Geste.KEPT)
+        raise ChangeDeniedError(Geste.KEPT)
     if instance.transition is not None:
-        raise Kept("Un dossier du parapheur avance par la page « À traiter » seulement")
+        raise ChangeDeniedError("Un dossier du parapheur avance par la page « À traiter » seulement")
 
 
 def keep(sender: Any, instance: Any, **_options: Any) -> None:
@@ -88,7 +88,9 @@ def keep(sender: Any, instance: Any, **_options: Any) -> None:
         sender in (Geste, Absence, Acte, Delegation, Piece)
         or Dossier.objects.filter(instance=instance.workflow_instance_id).exists()
     ):
-        raise Kept(f"{Geste.KEPT}. À faire : pour fermer un compte, rendez-le inactif (Système, Utilisateurs)")
+        raise ChangeDeniedError(
+            f"{Geste.KEPT}. À faire : pour fermer un compte, rendez-le inactif (Système, Utilisateurs)"
+        )
 
 
 # What the archive eliminated
@@ -137,14 +139,14 @@ def find(user: Any, number: int) -> Dossier:
     """
     found = visible(user).filter(pk=number).first()
     if found is None:
-        raise Refused("ce dossier n'existe pas, ou n'est pas de votre commune", 404)
+        raise RefusedError("ce dossier n'existe pas, ou n'est pas de votre commune", 404)
     return found
 
 
-def _circuit(dossier: Dossier) -> tuple[Commune, Circuit]:
+def _circuit_of(dossier: Dossier) -> tuple[Commune, Circuit]:
     commune = current().communes.get(dossier.commune)
     if commune is None:
-        raise Refused("la commune de ce dossier n'a plus de parapheur. À faire : prévenez le groupement", 409)
+        raise RefusedError("la commune de ce dossier n'a plus de parapheur. À faire : prévenez le groupement", 409)
     return commune, commune.circuits[dossier.circuit]
 
 
@@ -160,7 +162,7 @@ def deputies(commune: Commune, step: Step) -> list[Absence]:
 
 def awaited(dossier: Dossier) -> list[str]:
     """Logins of who may pass the present step: the holder of the part first, then active deputies."""
-    commune, circuit = _circuit(dossier)
+    commune, circuit = _circuit_of(dossier)
     step = circuit.step(dossier.etat)
     if step is None:
         return []
@@ -235,7 +237,7 @@ def held(user: Any) -> list[str]:
 
 def _stands_in_for(dossier: Dossier, user: Any) -> str:
     """What the history says when a deputy acts."""
-    commune, circuit = _circuit(dossier)
+    commune, circuit = _circuit_of(dossier)
     step = circuit.step(dossier.etat)
     if dossier.etat == "a_signer" and dossier.signataire == login_of(user):
         return f"Signataire : {dossier.signataire_nom}"
@@ -268,25 +270,25 @@ def checked_name(upload: Any, circuit: str) -> str:
         Refused: the reason.
     """
     if upload is None:
-        raise Refused("le fichier manque. À faire : choisissez le document")
+        raise RefusedError("le fichier manque. À faire : choisissez le document")
     name = PurePosixPath(str(upload.name).replace("\\", "/")).name[:150] or "document.pdf"
     if not upload.size:
-        raise Refused(f"{name} : le fichier est vide. À faire : exportez de nouveau le document")
+        raise RefusedError(f"{name} : le fichier est vide. À faire : exportez de nouveau le document")
     if upload.size > MAX_BYTES:
-        raise Refused(
+        raise RefusedError(
             f"{name} : {upload.size / 1e6:.0f} Mo, {MAX_BYTES / 1e6:.0f} Mo au plus. À faire : réduisez la résolution "
             "des pages numérisées"
         )
     upload.seek(0)
-    head = upload.read(_HEAD)
+    head = upload.read(_HEADER_BYTES)
     upload.seek(0)
     is_xml = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
     if circuit == "pes" and not is_xml:
-        raise Refused(
+        raise RefusedError(
             f"{name} : ce n'est pas un flux PES (XML). À faire : déposez le fichier exporté par la comptabilité"
         )
     if circuit not in ("pes", "") and (is_xml or b"%PDF-" not in head):
-        raise Refused(f"{name} : ce n'est pas un PDF. À faire : enregistrez le document au format PDF/A")
+        raise RefusedError(f"{name} : ce n'est pas un PDF. À faire : enregistrez le document au format PDF/A")
     return name
 
 
@@ -326,7 +328,7 @@ def add_beside(document: Document, name: str, upload: Any, user: Any, comment: s
     return added
 
 
-def _move(dossier: Dossier, label: str, user: Any, motif: str = "", comment: str = "") -> None:
+def _apply_transition(dossier: Dossier, label: str, user: Any, motif: str = "", comment: str = "") -> None:
     """Make one transition of Mayan's workflow, and repeat its state in the dossier."""
     instance = dossier.instance
     instance.refresh_from_db()
@@ -343,10 +345,10 @@ def _move(dossier: Dossier, label: str, user: Any, motif: str = "", comment: str
     dossier.par = name_of(user)
     dossier.motif = motif
     dossier.save()
-    _note(dossier, label, user, origin, comment)
+    _add_to_history(dossier, label, user, origin, comment)
 
 
-def _note(dossier: Dossier, what: str, user: Any, origin: str = "", note: str = "") -> None:
+def _add_to_history(dossier: Dossier, what: str, user: Any, origin: str = "", note: str = "") -> None:
     """Add to the history what brought a dossier where it is."""
     Geste.objects.create(
         dossier=dossier,
@@ -387,14 +389,14 @@ def _check_whole(dossier: Dossier) -> None:
     moves = [one for one in done if one.de != one.vers]  # the others were beside the circuit
     logged = dossier.instance.log_entries.filter(transition__isnull=False).count()
     if at != dossier.etat_nom or dossier.instance.state_active.label != at or logged != len(moves) - 1:
-        raise Refused(
+        raise RefusedError(
             "l'historique de ce dossier n'est plus entier : il ne va pas plus loin. À faire : prévenez le groupement",
             409,
         )
 
 
 @contextlib.contextmanager
-def _held(dossier: Dossier, states: Sequence[str], wish: str, seen: str = "") -> Iterator[Dossier]:
+def _locked_dossier(dossier: Dossier, states: Sequence[str], wish: str, seen: str = "") -> Iterator[Dossier]:
     """The dossier, for whoever has it first; a second one waits, then is told what was done meanwhile.
 
     Args:
@@ -404,13 +406,15 @@ def _held(dossier: Dossier, states: Sequence[str], wish: str, seen: str = "") ->
         held = Dossier.objects.select_for_update(of=("self",)).get(pk=dossier.pk)
         if held.etat not in states:
             when = timezone.localtime(held.depuis)
-            raise Refused(
+            raise RefusedError(
                 f"trop tard pour {wish} : le dossier est « {held.etat_nom} » depuis le {when:%d/%m/%Y à %H:%M} "
                 f"({held.par}). Rien n'a été changé",
                 409,
             )
         if seen and seen != str(held.fichier_id):
-            raise Refused("le document a été remplacé depuis que cette page est ouverte. À faire : relisez-le", 409)
+            raise RefusedError(
+                "le document a été remplacé depuis que cette page est ouverte. À faire : relisez-le", 409
+            )
         _check_whole(held)
         yield held
 
@@ -419,7 +423,7 @@ def _check_awaited(dossier: Dossier, user: Any) -> None:
     people = awaited(dossier)
     if login_of(user) not in people:
         names = " ou ".join(map(current().name, people)) or "aucune"
-        raise Refused(f"ce n'est pas à vous d'agir à cette étape. Personne attendue : {names}", 403)
+        raise RefusedError(f"ce n'est pas à vous d'agir à cette étape. Personne attendue : {names}", 403)
 
 
 def may_refuse(dossier: Dossier, user: Any) -> bool:
@@ -432,10 +436,10 @@ def may_refuse(dossier: Dossier, user: Any) -> bool:
     return login_of(user) in (step.titulaire, *(one.suppleant.known.login for one in deputies(commune, step)))
 
 
-def _reason(text: str) -> str:
+def _validate_reason(text: str) -> str:
     reason = " ".join(str(text or "").split())
     if len(reason) < 3:
-        raise Refused("le motif du refus manque. À faire : écrivez en quelques mots ce qu'il faut corriger")
+        raise RefusedError("le motif du refus manque. À faire : écrivez en quelques mots ce qu'il faut corriger")
     return reason[:1000]
 
 
@@ -452,8 +456,8 @@ def limited[**P, T](act: Callable[P, T]) -> Callable[P, T]:
         user: Any = args[0]
         service = login_of(user) == current().service
         with _counting:
-            if _busy[user.pk] >= AT_ONCE and not service:
-                raise Refused(
+            if _busy[user.pk] >= MAX_PARALLEL_ACTS and not service:
+                raise RefusedError(
                     "vos demandes précédentes sont encore en cours. À faire : attendez leur réponse, puis recommencez",
                     429,
                 )
@@ -504,7 +508,7 @@ class Deposit:
                 yield f"{name} : {length} caractères au plus"
         if len(self.numero) > 60:
             yield "numero : 60 caractères au plus"
-        if self.matiere and not _MATTER.fullmatch(self.matiere):
+        if self.matiere and not _CIRCUIT_MATTER_PATTERN.fullmatch(self.matiere):
             yield f"matiere : « {self.matiere[:20]} » n'est pas une matière ; écrivez par exemple 7.1"
         if self.circuit == "arrete" and (self.nature or self.transmission):
             yield from transmission.problems(self.nature, self.transmission, self.matiere)
@@ -534,7 +538,7 @@ class Deposit:
                 )
 
 
-TOLD = tuple(field.name for field in fields(Deposit))
+DEPOSIT_FIELDS = tuple(field.name for field in fields(Deposit))
 
 
 def may_deposit(user: Any, commune: str) -> bool:
@@ -550,12 +554,12 @@ def brought(dossier: Dossier) -> list[str]:
     return [dossier.origine.checksum, *([beside.checksum] if beside and beside.comment == BROUGHT else [])]
 
 
-def _known(deposit: Deposit, digest: str) -> Dossier | None:
+def _find_existing_deposit(deposit: Deposit, digest: str) -> Dossier | None:
     found = Dossier.objects.filter(reference=deposit.reference).select_related("origine").first()
     if found is None:
         return None
     if digest not in brought(found) or (found.commune, found.circuit) != (deposit.commune, deposit.circuit):
-        raise Refused(
+        raise RefusedError(
             f"la référence {deposit.reference} est déjà celle d'un autre document. À faire : donnez une autre "
             "référence, ou reprenez le dossier s'il a été refusé",
             409,
@@ -582,17 +586,17 @@ def deposit(
         Refused: with all that is to be corrected.
     """
     if problems := list(told.problems()):
-        raise Refused(" ; ".join(problems))
+        raise RefusedError(" ; ".join(problems))
     if not may_deposit(user, told.commune):
-        raise Refused("vous ne déposez pas de dossier pour cette commune", 403)
+        raise RefusedError("vous ne déposez pas de dossier pour cette commune", 403)
     if annexes and login_of(user) != current().service:
-        raise Refused("annexes : celles d'une délibération viennent du serveur des délibérations", 403)
+        raise RefusedError("annexes : celles d'une délibération viennent du serveur des délibérations", 403)
     if login_of(user) != current().service and (problems := list(told.own_problems())):
-        raise Refused(" ; ".join(problems))
+        raise RefusedError(" ; ".join(problems))
     name = checked_name(upload, told.circuit)
     named = [(checked_name(one, ""), one) for one in annexes]
     digest = sha256(upload)
-    if known := _known(told, digest):
+    if known := _find_existing_deposit(told, digest):
         return known, False
     chosen = signatory.choose(current().communes[told.commune], told.signataire, told.circuit, told.matiere)
     with asking(told.commune):
@@ -627,14 +631,19 @@ def deposit(
                 par=name_of(user),
                 origine=file,
                 fichier=file,
-                **_signatory(chosen),
+                **_signatory_fields(chosen),
             )
             if kept:
                 kept(made)
-            _note(made, "Déposer", user, note=". ".join(filter(None, (admitted.note, *_join(made, named, user)))))
+            _add_to_history(
+                made,
+                "Déposer",
+                user,
+                note=". ".join(filter(None, (admitted.note, *_attach_annexes(made, named, user)))),
+            )
     except IntegrityError:  # the same reference at the same moment
         _take_back(document)
-        if known := _known(told, digest):
+        if known := _find_existing_deposit(told, digest):
             return known, False
         raise
     except BaseException:
@@ -657,7 +666,7 @@ def _take_back(document: Document) -> None:
             document = Document.objects.get(pk=number)  # its own number goes with what was undone
 
 
-def _join(dossier: Dossier, annexes: Iterable[tuple[str, Any]], user: Any) -> Iterator[str]:
+def _attach_annexes(dossier: Dossier, annexes: Iterable[tuple[str, Any]], user: Any) -> Iterator[str]:
     """Keep annexes with a dossier; tells each, for the history."""
     for name, upload in annexes:
         made = Piece.objects.create(
@@ -672,7 +681,7 @@ def _join(dossier: Dossier, annexes: Iterable[tuple[str, Any]], user: Any) -> It
         yield f"{ANNEX} : {name} (SHA-256 {made.empreinte})"
 
 
-def _signatory(chosen: signatory.Choice | None) -> dict[str, Any]:
+def _signatory_fields(chosen: signatory.Choice | None) -> dict[str, Any]:
     """Fields of a dossier that tell who signs it."""
     if chosen is None:
         return {"signataire": "", "qualite": "", "delegation": None, "absence": None}
@@ -717,7 +726,7 @@ def _check_document(name: str, upload: Any, circuit: str, chosen: signatory.Choi
     written = tempfile.TemporaryFile()  # noqa: SIM115 - gone when nothing holds it
     more = {"contract": "signature"} if circuit == CONTRACT else {}
     if not seal.check_document(name, upload, mentions, written, **more) and chosen and read != "oui":
-        raise Refused(
+        raise RefusedError(
             f"{name} : ce document est une image, son texte ne se lit pas. À faire : déposez le PDF que le traitement "
             f"de texte produit, ou vérifiez que « {chosen.shown} » y figure (CRPA, L212-1) et cochez la case qui le dit"
         )
@@ -764,28 +773,28 @@ def take_up(
         Refused: the reason.
     """
     if told and (problems := [*told.problems(), *told.own_problems()]):
-        raise Refused(" ; ".join(problems))
+        raise RefusedError(" ; ".join(problems))
     if not may_deposit(user, dossier.commune):
-        raise Refused("seuls les rédacteurs de la commune reprennent un dossier refusé", 403)
+        raise RefusedError("seuls les rédacteurs de la commune reprennent un dossier refusé", 403)
     name = checked_name(upload, dossier.circuit)
-    key = signataire or _same(dossier)
+    key = signataire or _signatory_key(dossier)
     matter = told.matiere if told else dossier.matiere
-    chosen = signatory.choose(_circuit(dossier)[0], key, dossier.circuit, matter)
+    chosen = signatory.choose(_circuit_of(dossier)[0], key, dossier.circuit, matter)
     with asking(dossier.commune):
         admitted = _check_document(name, upload, dossier.circuit, chosen, read)
-    with _held(dossier, ["refuse"], "reprendre ce dossier") as held:
+    with _locked_dossier(dossier, ["refuse"], "reprendre ce dossier") as held:
         held.origine = held.fichier = _add_admitted(held.document, admitted, user, "Document corrigé")
-        for field, value in _signatory(chosen).items():
+        for field, value in _signatory_fields(chosen).items():
             setattr(held, field, value)
         if told:
             held.objet, held.matiere, held.transmission = told.objet, told.matiere, told.transmission
         if kept:
             kept()
-        _move(held, "Reprendre", user, comment=admitted.note)
+        _apply_transition(held, "Reprendre", user, comment=admitted.note)
         return held
 
 
-def _same(dossier: Dossier) -> str:
+def _signatory_key(dossier: Dossier) -> str:
     """Who was chosen to sign, as `signatory.choose` takes it."""
     if dossier.delegation_id:
         return f"delegation:{dossier.delegation_id}"
@@ -807,9 +816,9 @@ def approve(user: Any, dossier: Dossier, state: str, seen: str = "") -> Dossier:
     Raises:
         Refused: the reason.
     """
-    with _held(dossier, [state], f"{_PASS[state].lower()} ce dossier", seen) as held:
+    with _locked_dossier(dossier, [state], f"{_PASS[state].lower()} ce dossier", seen) as held:
         _check_awaited(held, user)
-        _move(held, _PASS[state], user, comment=_stands_in_for(held, user))
+        _apply_transition(held, _PASS[state], user, comment=_stands_in_for(held, user))
         return held
 
 
@@ -824,12 +833,12 @@ def refuse(user: Any, dossier: Dossier, motif: str, state: str = "", seen: str =
     Raises:
         Refused: the reason.
     """
-    reason = _reason(motif)
+    reason = _validate_reason(motif)
     states = [state] if state in PASSED_BY_PEOPLE else PASSED_BY_PEOPLE
-    with _held(dossier, states, "refuser ce dossier", seen) as held:
+    with _locked_dossier(dossier, states, "refuser ce dossier", seen) as held:
         if not may_refuse(held, user):
             _check_awaited(held, user)
-        _move(held, "Refuser", user, motif=reason, comment=_stands_in_for(held, user))
+        _apply_transition(held, "Refuser", user, motif=reason, comment=_stands_in_for(held, user))
         return held
 
 
@@ -845,7 +854,7 @@ class _ToSign:
 def _to_sign(held: Dossier, user: Any) -> _ToSign:
     """What is to be signed, by somebody who may hand it in. Raises Refused."""
     _check_awaited(held, user)
-    commune, _circuit_found = _circuit(held)
+    commune, _circuit_found = _circuit_of(held)
     if held.signataire:
         signatory.check(held)
     # The maire who presides the CCAS has a certificate of the commune, that hosts it.
@@ -854,7 +863,7 @@ def _to_sign(held: Dossier, user: Any) -> _ToSign:
     return _ToSign(held.origine_id, held.depuis, people)
 
 
-def _waiting(user: Any, dossier: Dossier, document: int) -> _ToSign:
+def _find_document_to_sign(user: Any, dossier: Dossier, document: int) -> _ToSign:
     """What is to be signed, if it still is the document that was shown.
 
     Args:
@@ -863,16 +872,16 @@ def _waiting(user: Any, dossier: Dossier, document: int) -> _ToSign:
     Raises:
         Refused: the reason.
     """
-    with _held(dossier, ["a_signer"], _SIGN) as held:
+    with _locked_dossier(dossier, ["a_signer"], _SIGN) as held:
         asked = _to_sign(held, user)
     if asked.document != document:
-        raise Refused("le document a été remplacé depuis que vous l'avez choisi. À faire : relisez-le", 409)
+        raise RefusedError("le document a été remplacé depuis que vous l'avez choisi. À faire : relisez-le", 409)
     return asked
 
 
 def check_signable(user: Any, dossier: Dossier, document: int) -> None:
     """Check that somebody may sign a document now. Arguments and errors: `prepare`."""
-    _waiting(user, dossier, document)
+    _find_document_to_sign(user, dossier, document)
 
 
 @limited
@@ -886,10 +895,10 @@ def prepare(user: Any, dossier: Dossier, document: int, certificates: Sequence[s
     Raises:
         Refused: the reason.
     """
-    asked = _waiting(user, dossier, document)
-    place = _place(dossier)
+    asked = _find_document_to_sign(user, dossier, document)
+    place = _town_hall_place(dossier)
     if dossier.circuit == "pes" and not place[1]:
-        raise Refused(
+        raise RefusedError(
             "un flux comptable dit où il est signé, et le code postal de la mairie manque. À faire : le groupement "
             "l'écrit dans le fichier de la commune, champ code_postal"
         )
@@ -904,9 +913,9 @@ def town(commune: Commune) -> str:
     return next(hosts, commune.nom)
 
 
-def _place(dossier: Dossier) -> tuple[str, str]:
+def _town_hall_place(dossier: Dossier) -> tuple[str, str]:
     """Commune and postal code of the town hall; of an entity, those of the commune that hosts it."""
-    commune, _circuit_found = _circuit(dossier)
+    commune, _circuit_found = _circuit_of(dossier)
     return town(commune), commune.code_postal
 
 
@@ -922,7 +931,7 @@ def finish(user: Any, dossier: Dossier, document: int, waiting: dict[str, Any], 
     Raises:
         Refused: the reason.
     """
-    _waiting(user, dossier, document)
+    _find_document_to_sign(user, dossier, document)
     original = DocumentFile.objects.get(pk=document)
     path = PurePosixPath(original.filename)
     with asking(dossier.commune), original.open() as file:
@@ -941,7 +950,7 @@ def sign(user: Any, dossier: Dossier, upload: Any, kept: Callable[[], None] | No
         Refused: the reason.
     """
     name = checked_name(upload, dossier.circuit)
-    with _held(dossier, ["a_signer"], _SIGN) as held:
+    with _locked_dossier(dossier, ["a_signer"], _SIGN) as held:
         asked = _to_sign(held, user)
         original = held.origine
     # Minutes at times: nobody waits for the dossier meanwhile. What was sealed counts if all is as it was.
@@ -949,9 +958,9 @@ def sign(user: Any, dossier: Dossier, upload: Any, kept: Callable[[], None] | No
         more = {"contract": True} if dossier.circuit == CONTRACT else {}
         found = seal.check_and_seal(name, file, upload, asked.people, **more)
     upload.seek(0)
-    with _held(dossier, ["a_signer"], _SIGN) as held:
+    with _locked_dossier(dossier, ["a_signer"], _SIGN) as held:
         if _to_sign(held, user) != asked:
-            raise Refused(
+            raise RefusedError(
                 "ce dossier a changé pendant la vérification de la signature, qui n'est pas gardée. À faire : "
                 "relisez-le, puis recommencez",
                 409,
@@ -968,7 +977,7 @@ def sign(user: Any, dossier: Dossier, upload: Any, kept: Callable[[], None] | No
         if found.outdated:
             said += f", admise bien que d'un format périmé : {found.outdated}"
         stands_in = _stands_in_for(held, user)
-        _move(held, "Signer", user, comment=f"{said}. {stands_in}" if stands_in else said)
+        _apply_transition(held, "Signer", user, comment=f"{said}. {stands_in}" if stands_in else said)
         if held.circuit == CONTRACT:  # what it becomes is said by a person (contracts.complete), never concluded here
             held.echeance = timezone.localdate() + dt.timedelta(days=current().contract_days)
             held.save(update_fields=["echeance"])
@@ -979,7 +988,7 @@ def sign(user: Any, dossier: Dossier, upload: Any, kept: Callable[[], None] | No
 
 def close(user: Any, dossier: Dossier, note: str) -> None:
     """End a signed contract that is not transmitted; the caller holds its row."""
-    _move(dossier, "Clore", user, comment=note)
+    _apply_transition(dossier, "Clore", user, comment=note)
 
 
 def matter_of(text: str) -> str:
@@ -988,8 +997,8 @@ def matter_of(text: str) -> str:
     Raises:
         Refused: it is none.
     """
-    if text and not _MATTER.fullmatch(text):
-        raise Refused(f"matiere : « {text[:20]} » n'est pas une matière ; écrivez par exemple 1.1")
+    if text and not _CIRCUIT_MATTER_PATTERN.fullmatch(text):
+        raise RefusedError(f"matiere : « {text[:20]} » n'est pas une matière ; écrivez par exemple 1.1")
     return text
 
 
@@ -1000,19 +1009,21 @@ def follow(user: Any, dossier: Dossier, state: str, motif: str = "") -> Dossier:
         Refused: the reason.
     """
     if login_of(user) != current().service:
-        raise Refused("seule la passerelle note la suite d'un dossier", 403)
-    if state not in _FOLLOWED:
-        raise Refused(f"etat : « {state[:40]} » est inconnu ; connus : {', '.join(_FOLLOWED)}")
+        raise RefusedError("seule la passerelle note la suite d'un dossier", 403)
+    if state not in _GATEWAY_TRANSITIONS:
+        raise RefusedError(f"etat : « {state[:40]} » est inconnu ; connus : {', '.join(_GATEWAY_TRANSITIONS)}")
     with transaction.atomic():
         held = Dossier.objects.select_for_update(of=("self",)).get(pk=dossier.pk)
         if held.etat == state or (state, held.etat) == ("teletransmis", "acquitte"):
             return held
-        if held.etat not in _FOLLOWED[state]:
-            raise Refused(f"le dossier est « {held.etat_nom} » : il ne passe pas à « {current().states[state]} »", 409)
+        if held.etat not in _GATEWAY_TRANSITIONS[state]:
+            raise RefusedError(
+                f"le dossier est « {held.etat_nom} » : il ne passe pas à « {current().states[state]} »", 409
+            )
         _check_whole(held)
-        for label in _FOLLOWED[state][held.etat]:
+        for label in _GATEWAY_TRANSITIONS[state][held.etat]:
             reason = " ".join(motif.split())[:1000] or "sans précision"
-            _move(held, label, user, motif=reason if label == "Mettre en erreur" else "")
+            _apply_transition(held, label, user, motif=reason if label == "Mettre en erreur" else "")
         return held
 
 
@@ -1040,9 +1051,9 @@ def be_absent(user: Any, deputy: str, first: dt.date, last: dt.date) -> Absence:
     """
     chosen = next((one for one in deputies_of(user) if one.known.login == deputy), None)
     if chosen is None:
-        raise Refused("cette personne n'est pas votre suppléant dans le fichier de la commune")
+        raise RefusedError("cette personne n'est pas votre suppléant dans le fichier de la commune")
     if last < first:
-        raise Refused("le dernier jour est avant le premier. À faire : corrigez les dates")
+        raise RefusedError("le dernier jour est avant le premier. À faire : corrigez les dates")
     if last < timezone.localdate():
-        raise Refused("ces dates sont passées. À faire : corrigez-les")
+        raise RefusedError("ces dates sont passées. À faire : corrigez-les")
     return Absence.objects.create(personne=user, suppleant=chosen, du=first, au=last)

@@ -86,7 +86,7 @@ class Commune:
                     yield name, state, step
 
 
-def _named(communes: dict[str, Commune]) -> dict[str, Commune]:
+def _check_names(communes: dict[str, Commune]) -> dict[str, Commune]:
     return {slug: replace(one, slug=slug) for slug, one in communes.items()}
 
 
@@ -108,7 +108,7 @@ class Configuration:
     service: str
     states: Annotated[dict[str, str], Key("etats")]
     circuits: dict[str, str]
-    communes: Annotated[dict[str, Commune], From(dict[str, Commune], _named)]
+    communes: Annotated[dict[str, Commune], From(dict[str, Commune], _check_names)]
     url: str
     mail: Annotated[dict[str, Any], Key("courriel")] = field(default_factory=dict)
     contract_days: Annotated[Whole, Key("marche.jours", needed=True)] = 15

@@ -19,13 +19,13 @@ from creatic_agent.writing import day_of
 from . import circuit, procurement, seal, transmission
 from .configuration import current
 from .models import CONTRACT, COUNTER, OTHER, Dossier, Piece, label
-from .refusal import Refused
+from .refusal import RefusedError
 
-MOST = 60  # pieces of a dossier
+MAX_DOSSIER_PIECES = 60  # pieces of a dossier
 _NAME, _LABEL = 150, 200
 _NOT_YET = ("a_controler", "a_viser", "refuse")  # the document may still change
 UNSIGNED = (*_NOT_YET, "a_signer")
-_WAITING = ("a_teletransmettre", "en_erreur")
+_UNSENT_STATES = ("a_teletransmettre", "en_erreur")
 
 
 @circuit.limited
@@ -42,17 +42,17 @@ def add(user: Any, dossier: Dossier, kind: str, upload: Any) -> Piece:
         Refused: the reason; nothing is kept.
     """
     if dossier.circuit != CONTRACT:
-        raise Refused("seuls les marchés publics ont des annexes et des contresignatures", 409)
+        raise RefusedError("seuls les marchés publics ont des annexes et des contresignatures", 409)
     if not circuit.may_deposit(user, dossier.commune):
-        raise Refused("seuls les rédacteurs de la commune joignent des pièces", 403)
+        raise RefusedError("seuls les rédacteurs de la commune joignent des pièces", 403)
     if kind not in (*current().contract_pieces, OTHER, COUNTER):
-        raise Refused("pièce : choisissez dans la liste ce que vous joignez")
+        raise RefusedError("pièce : choisissez dans la liste ce que vous joignez")
     name = circuit.checked_name(upload, "" if kind == COUNTER else CONTRACT)
     _check_state(dossier, kind)
-    name = _with_suffix(name, ".pdf" if kind != COUNTER else _suffix(upload))
+    name = _with_suffix(name, ".pdf" if kind != COUNTER else _signature_suffix(upload))
     document, judged = "", seal.Suppliers([], "")
     if kind == COUNTER:
-        document, judged = _judged(dossier, name, upload)
+        document, judged = _check_counter_signature(dossier, name, upload)
     else:
         # By the service that may be lost to a hostile file: nobody else opens it before the préfecture.
         with circuit.asking(dossier.commune):
@@ -62,7 +62,7 @@ def add(user: Any, dossier: Dossier, kind: str, upload: Any) -> Piece:
         held = Dossier.objects.select_for_update(of=("self",)).get(pk=dossier.pk)
         _check_state(held, kind)
         if document and document not in (held.origine.checksum, held.fichier.checksum):
-            raise Refused("le document a changé pendant la vérification. À faire : recommencez", 409)
+            raise RefusedError("le document a changé pendant la vérification. À faire : recommencez", 409)
         if known := held.pieces.filter(genre=kind[:_LABEL], empreinte=digest, document=document).first():
             return known
         _check_room(held, name, upload.size)
@@ -83,26 +83,26 @@ def add(user: Any, dossier: Dossier, kind: str, upload: Any) -> Piece:
         return made
 
 
-def _judged(dossier: Dossier, name: str, upload: Any) -> tuple[str, seal.Suppliers]:
+def _check_counter_signature(dossier: Dossier, name: str, upload: Any) -> tuple[str, seal.Suppliers]:
     """SHA-256 of what a supplier signed, and who did. They may have been sent the document before the maire signed."""
-    told: Refused | None = None
+    told: RefusedError | None = None
     for one in {one.pk: one for one in (dossier.fichier, dossier.origine)}.values():
         upload.seek(0)
         try:
             with circuit.asking(dossier.commune), one.open() as file:
                 return str(one.checksum), seal.check_suppliers(name, file, upload)
-        except Refused as refusal:
+        except RefusedError as refusal:
             told = told or refusal
             if refusal.status != 400:
                 break
-    raise told or Refused("le document de ce dossier manque. À faire : prévenez le groupement", 409)
+    raise told or RefusedError("le document de ce dossier manque. À faire : prévenez le groupement", 409)
 
 
 def _check_state(dossier: Dossier, kind: str) -> None:
     if kind == COUNTER and dossier.etat in _NOT_YET:
-        raise Refused("le contrat n'est pas encore prêt à signer : sa contresignature ne vaudrait rien", 409)
+        raise RefusedError("le contrat n'est pas encore prêt à signer : sa contresignature ne vaudrait rien", 409)
     if kind != COUNTER and dossier.complet:
-        raise Refused(
+        raise RefusedError(
             f"le dossier est complet depuis le {timezone.localtime(dossier.complet):%d/%m/%Y} : la préfecture ne "
             "verrait pas cette pièce. À faire : envoyez-la-lui en réponse à sa demande de pièces complémentaires",
             409,
@@ -111,18 +111,18 @@ def _check_state(dossier: Dossier, kind: str) -> None:
 
 def _check_room(dossier: Dossier, name: str, size: int) -> None:
     """All of it goes to the préfecture in one envelope."""
-    if dossier.pieces.count() >= MOST:
-        raise Refused(f"ce dossier a déjà {MOST} pièces. À faire : réunissez-les", 409)
+    if dossier.pieces.count() >= MAX_DOSSIER_PIECES:
+        raise RefusedError(f"ce dossier a déjà {MAX_DOSSIER_PIECES} pièces. À faire : réunissez-les", 409)
     there = sum(one.fichier.size or 0 for one in dossier.pieces.select_related("fichier"))
     if there + (dossier.fichier.size or 0) + size > circuit.MAX_BYTES:
-        raise Refused(
+        raise RefusedError(
             f"{name} : avec elle, le dossier dépasserait {circuit.MAX_BYTES / 1e6:.0f} Mo, ce que prend le tiers de "
             "télétransmission. À faire : réduisez la résolution des pages numérisées",
             409,
         )
 
 
-def _suffix(upload: Any) -> str:
+def _signature_suffix(upload: Any) -> str:
     """Of a counter-signature, by its content: the signed PDF, or a detached signature (XAdES, CAdES)."""
     upload.seek(0)
     head = upload.read(1024)
@@ -166,7 +166,7 @@ class Told:
     vu: str = ""
 
 
-TOLD = tuple(field.name for field in fields(Told))
+CONTRACT_FIELDS = tuple(field.name for field in fields(Told))
 
 
 def describe(user: Any, dossier: Dossier, told: Told) -> Dossier:
@@ -179,27 +179,27 @@ def describe(user: Any, dossier: Dossier, told: Told) -> Dossier:
     with transaction.atomic():
         held = Dossier.objects.select_for_update(of=("self",)).get(pk=dossier.pk)
         _check_described(held)
-        said = _described(held, told)
-        held.save(update_fields=_DESCRIBED)
+        said = _apply_description(held, told)
+        held.save(update_fields=_DESCRIPTION_COLUMNS)
         circuit.note_beside(held, "Décrire", user, said)
         return held
 
 
-_DESCRIBED = ("contrat", "montant", "consultation")
+_DESCRIPTION_COLUMNS = ("contrat", "montant", "consultation")
 
 
 def _check_says(user: Any, dossier: Dossier) -> None:
     if dossier.circuit != CONTRACT:
-        raise Refused("seuls les marchés publics et autres contrats ont une sorte et un montant", 409)
+        raise RefusedError("seuls les marchés publics et autres contrats ont une sorte et un montant", 409)
     if not circuit.may_deposit(user, dossier.commune):
-        raise Refused(
+        raise RefusedError(
             "seuls les rédacteurs de la commune disent ce qu'est un contrat, et que son dossier est complet", 403
         )
 
 
 def _check_described(held: Dossier) -> None:
     if not describable(held):
-        raise Refused(f"ce dossier est « {held.etat_nom} » : sa sorte et son montant ne changent plus", 409)
+        raise RefusedError(f"ce dossier est « {held.etat_nom} » : sa sorte et son montant ne changent plus", 409)
 
 
 def describable(dossier: Dossier) -> bool:
@@ -210,7 +210,7 @@ def describable(dossier: Dossier) -> bool:
     return dossier.a_completer or dossier.etat in UNSIGNED or not dossier.contrat or unsaid
 
 
-def _described(held: Dossier, told: Told) -> str:
+def _apply_description(held: Dossier, told: Told) -> str:
     """Note what is said on a row that the caller holds and saves; gives it in French, for the history."""
     try:
         if told.contrat:
@@ -222,14 +222,14 @@ def _described(held: Dossier, told: Told) -> str:
             try:
                 held.consultation = day_of(told.consultation)
             except ValueError as error:
-                raise Refused(f"consultation : {error}") from None
+                raise RefusedError(f"consultation : {error}") from None
             if held.consultation > held.date:
-                raise Refused(
+                raise RefusedError(
                     f"consultation : le {held.consultation:%d/%m/%Y} est après le contrat, du {held.date:%d/%m/%Y}"
                 )
         procurement.kind(held.contrat)
     except ValueError as error:
-        raise Refused(str(error)) from None
+        raise RefusedError(str(error)) from None
     since = f", consultation engagée le {held.consultation:%d/%m/%Y}" if held.consultation else ""
     return f"{held.contrat_nom}{f', {held.montant_lu}' if held.montant_lu else ''}{since}"
 
@@ -262,36 +262,38 @@ def complete(user: Any, dossier: Dossier, told: Told) -> Dossier:
     with transaction.atomic():
         held = Dossier.objects.select_for_update(of=("self",)).get(pk=dossier.pk)
         if not held.a_completer:
-            raise Refused(f"ce dossier n'attend pas de pièces : il est « {held.etat_nom} ». Rien n'a été changé", 409)
+            raise RefusedError(
+                f"ce dossier n'attend pas de pièces : il est « {held.etat_nom} ». Rien n'a été changé", 409
+            )
         if told.vu and told.vu != shown(held):
-            raise Refused(
+            raise RefusedError(
                 "une pièce a été jointe depuis que cette page est ouverte, et partirait avec les autres. À faire : "
                 "relisez-les, puis recommencez",
                 409,
             )
-        said = _described(held, told)
+        said = _apply_description(held, told)
         held.matiere = held.matiere or circuit.matter_of(told.matiere)
         day, periods = counted(held), current().contract_thresholds
         try:
             goes = procurement.goes(held.contrat, held.matiere, held.montant, day, periods)
         except ValueError as error:
-            raise Refused(f"{error} (CGCT, L2131-2, I, 4°)") from None
+            raise RefusedError(f"{error} (CGCT, L2131-2, I, 4°)") from None
         if not goes:
-            held.save(update_fields=_DESCRIBED)
+            held.save(update_fields=_DESCRIPTION_COLUMNS)
             circuit.close(user, held, f"{said}. {stays(held)}")
             return held
         if not held.numero or told.numero:
             held.numero = held.numero or told.numero
             if wrong := list(transmission.number_problems(CONTRACT, "", held.numero)):
-                raise Refused(" ; ".join(wrong))
+                raise RefusedError(" ; ".join(wrong))
         lacks = lacking(held)
         if lacks and told.sans_pieces != "oui":
-            raise Refused(
+            raise RefusedError(
                 f"il manque : {' ; '.join(lacks)} (CGCT, R2131-5). À faire : joignez-les, ou cochez la case qui dit "
                 "que la préfecture ne les attend pas pour ce marché"
             )
         held.complet = timezone.now()
-        held.save(update_fields=("complet", "matiere", "numero", *_DESCRIBED))
+        held.save(update_fields=("complet", "matiere", "numero", *_DESCRIPTION_COLUMNS))
         said += f". Pièces jointes : {held.pieces.count()}"
         circuit.note_beside(held, "Compléter", user, f"{said}. Sans : {' ; '.join(lacks)}" if lacks else said)
         return held
@@ -332,7 +334,7 @@ def lacking(dossier: Dossier) -> list[str]:
 
 def due(dossier: Dossier) -> dt.date | None:
     """By when a signed contract is to be transmitted; None of one that is, or is not to be."""
-    if dossier.circuit != CONTRACT or dossier.etat not in _WAITING:
+    if dossier.circuit != CONTRACT or dossier.etat not in _UNSENT_STATES:
         return None
     signed = dossier.gestes.filter(quoi="Signer").last()
     if signed is None:

@@ -22,7 +22,7 @@ from creatic_agent.law import Standing
 from creatic_agent.writing import day_of, french_date, of_commune
 
 from . import procurement, transmission
-from .refusal import Refused
+from .refusal import RefusedError
 
 FOLDER = Path(__file__).with_name("modeles")
 SUBJECT_MAX = 500
@@ -30,12 +30,12 @@ SUBJECT_MAX = 500
 DECISION = "D"
 """Nature of a décision by delegation of the council: the register of délibérations has it (CGCT, R2122-7-1)."""
 _TOUCHED = "acte"
-_GIVEN = ("qualite", _TOUCHED)
+_RESERVED_PLACES = ("qualite", _TOUCHED)
 """Places that no field fills."""
 EFFECTS = {"retire": "retiré", "abroge": "abrogé", "rectifie": "rectifié"}
 """What an act may do to another one, by the name that is kept: it is withdrawn, abrogated, corrected."""
-_PLACE = re.compile(r"\{(\w+)\}")
-_MATTER = re.compile(r"[1-9](\.[1-9][0-9]?){0,4}")
+_PLACEHOLDER_PATTERN = re.compile(r"\{(\w+)\}")
+_DRAFT_MATTER_PATTERN = re.compile(r"[1-9](\.[1-9][0-9]?){0,4}")
 _CHECKED = "oui"
 _APPEALS = {
     False: "Le présent arrêté peut être contesté devant le tribunal administratif {court}, dans les deux mois qui "
@@ -44,7 +44,7 @@ _APPEALS = {
     "suivent sa {since} (code de justice administrative, R421-1).",
 }
 """By whether it is a décision."""
-_ENDED = (".", "!", "?", "»", ";")
+_SENTENCE_ENDINGS = (".", "!", "?", "»", ";")
 _INVISIBLE = ("Cc", "Cs", "Co", "Cn")  # Unicode's controls, halves, private and unassigned signs
 
 
@@ -74,25 +74,25 @@ class When(StrEnum):
     """Not before it: an act has no effect before it exists."""
 
 
-_MOST = {Kind.TEXT: 200, Kind.LONG: 3000, Kind.PLACE: 300, Kind.PERSON: 200}
+_MAX_FIELD_LENGTHS = {Kind.TEXT: 200, Kind.LONG: 3000, Kind.PLACE: 300, Kind.PERSON: 200}
 """Signs at most, where the model says nothing."""
 
 
-def _among(*words: str) -> From:
+def _one_of_words(*words: str) -> From:
     return From(str, one_of({one: one for one in words}))
 
 
-def _member(kind: type[StrEnum]) -> From:
+def _enum_member(kind: type[StrEnum]) -> From:
     return From(str, one_of({one.value: one for one in kind}))
 
 
-_KIND, _WHEN, _STANDING = _member(Kind), _member(When), _member(Standing)
-_CHOICE, _NATURE = _among(*transmission.CHOICES), _among(*transmission.NATURES)
-_BODIES, _APPEAL = _among("commune", "tous"), _among("publication", "notification")
-_EFFECT = _among("", *EFFECTS)
+_KIND, _WHEN, _STANDING = _enum_member(Kind), _enum_member(When), _enum_member(Standing)
+_CHOICE, _NATURE = _one_of_words(*transmission.CHOICES), _one_of_words(*transmission.NATURES)
+_BODIES, _APPEAL = _one_of_words("commune", "tous"), _one_of_words("publication", "notification")
+_EFFECT = _one_of_words("", *EFFECTS)
 
 
-class Faulty(Refused):
+class Faulty(RefusedError):
     """What was filled in does not make an act.
 
     Attributes:
@@ -132,7 +132,7 @@ class Field:
     @property
     def length(self) -> int:
         """Signs at most."""
-        return self.most or _MOST.get(self.kind, 40)
+        return self.most or _MAX_FIELD_LENGTHS.get(self.kind, 40)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -160,7 +160,7 @@ class Sentence:
     @property
     def places(self) -> set[str]:
         """Names of the fields that it knows."""
-        return {*_PLACE.findall(self.text), *filter(None, (self.needs, self.unless))}
+        return {*_PLACEHOLDER_PATTERN.findall(self.text), *filter(None, (self.needs, self.unless))}
 
 
 @dataclass(frozen=True)
@@ -220,16 +220,19 @@ class Model:
 
     def __post_init__(self) -> None:
         names = [one.name for one in self.fields]
-        told = {*_PLACE.findall(self.subject), *(place for one in self._sentences() for place in one.places)}
+        told = {
+            *_PLACEHOLDER_PATTERN.findall(self.subject),
+            *(place for one in self._sentences() for place in one.places),
+        }
         if len({part for one in self.fields for part in one.inputs}) != sum(len(one.inputs) for one in self.fields):
             raise ValueError("deux champs ont le même nom.")
-        if unknown := sorted(told - {*names, *_GIVEN}):
+        if unknown := sorted(told - {*names, *_RESERVED_PLACES}):
             raise ValueError(f"« {{{unknown[0]}}} » n'est le nom d'aucun champ.")
         if unused := [one for one in names if one not in told]:
             raise ValueError(f"le champ « {unused[0]} » n'est dit nulle part.")
         if lost := [one.name for one in self.fields if one.along and one.along not in names]:
             raise ValueError(f"le champ « {lost[0]} » accompagne un champ qui n'existe pas.")
-        if self.matter and not _MATTER.fullmatch(self.matter):
+        if self.matter and not _DRAFT_MATTER_PATTERN.fullmatch(self.matter):
             raise ValueError(f"« {self.matter} » n'est pas une matière.")
         if bool(self.effect) != (_TOUCHED in told):
             raise ValueError("un modèle qui a un effet nomme l'acte qu'il vise, {acte}, et lui seul.")
@@ -271,17 +274,17 @@ class Draft:
 def models() -> Mapping[str, Model]:
     """Every model, by its name, in the order of their titles. Raises configuration.ConfigError."""
     found = [load(one, Model, key=one.stem) for one in sorted(FOLDER.glob("*.yml"))]
-    return {one.key: one for one in sorted(found, key=lambda one: (one.is_decision, _folded(one.title)))}
+    return {one.key: one for one in sorted(found, key=lambda one: (one.is_decision, _fold_case(one.title)))}
 
 
-def _folded(text: str) -> str:
+def _fold_case(text: str) -> str:
     return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().casefold()
 
 
 def find(key: str) -> Model:
     """A model by its name. Raises Refused: there is none."""
     if (found := models().get(key)) is None:
-        raise Refused(f"modele : « {key[:40]} » n'existe pas. À faire : choisissez un modèle de la liste", 404)
+        raise RefusedError(f"modele : « {key[:40]} » n'existe pas. À faire : choisissez un modèle de la liste", 404)
     return found
 
 
@@ -309,7 +312,7 @@ def plain(raw: str, most: int, lines: bool = False) -> str:
     return text
 
 
-def _bounded(field: Field, found: dt.date, day: dt.date) -> dt.date:
+def _check_day_bounds(field: Field, found: dt.date, day: dt.date) -> dt.date:
     if field.when is When.BEFORE and found > day:
         raise ValueError(
             f"le {french_date(found)} est après la date de l'acte ({french_date(day)}) ; corrigez l'une ou l'autre"
@@ -322,8 +325,8 @@ def _bounded(field: Field, found: dt.date, day: dt.date) -> dt.date:
     return found
 
 
-def _period(field: Field, first: str, last: str, day: dt.date) -> str:
-    begins = _bounded(field, day_of(first), day)
+def _render_period(field: Field, first: str, last: str, day: dt.date) -> str:
+    begins = _check_day_bounds(field, day_of(first), day)
     ends = day_of(last)
     if ends < begins:
         raise ValueError(
@@ -336,14 +339,14 @@ def _period(field: Field, first: str, last: str, day: dt.date) -> str:
     return f"du {french_date(begins)} au {french_date(ends)}"
 
 
-def _value(field: Field, raw: tuple[str, ...], day: dt.date) -> str:
+def _render_value(field: Field, raw: tuple[str, ...], day: dt.date) -> str:
     """What a field puts in its places. Raises ValueError, in French."""
     if field.kind is Kind.PERIOD:
         first, last = raw
-        return _period(field, first, last, day)
+        return _render_period(field, first, last, day)
     [text] = raw
     if field.kind is Kind.DATE:
-        return french_date(_bounded(field, day_of(text), day))
+        return french_date(_check_day_bounds(field, day_of(text), day))
     if field.kind is Kind.CHOICE:
         if text not in field.choices:
             raise ValueError(f"« {text[:40]} » n'est pas de la liste ; choisissez parmi {', '.join(field.choices)}")
@@ -385,7 +388,7 @@ def filled(model: Model, told: Mapping[str, str], day: dt.date) -> dict[str, str
             if not all(raw):
                 parts = " (les deux jours)" if field.kind is Kind.PERIOD else ""
                 raise ValueError(f"champ obligatoire absent{parts} ; remplissez-le")
-            texts[field.name] = _value(field, raw, day)
+            texts[field.name] = _render_value(field, raw, day)
             if not texts[field.name]:
                 raise ValueError("ce champ ne dit rien ; remplissez-le")
         except ValueError as error:
@@ -395,13 +398,13 @@ def filled(model: Model, told: Mapping[str, str], day: dt.date) -> dict[str, str
     return texts
 
 
-def _put(text: str, filled_in: Mapping[str, str]) -> str:
-    return _PLACE.sub(lambda found: filled_in[found[1]], text)
+def _replace_placeholders(text: str, filled_in: Mapping[str, str]) -> str:
+    return _PLACEHOLDER_PATTERN.sub(lambda found: filled_in[found[1]], text)
 
 
-def _ended(text: str) -> str:
+def _end_sentence(text: str) -> str:
     """A sentence, with its capital and its full stop."""
-    return text[:1].upper() + text[1:] + ("" if text.endswith(_ENDED) else ".")
+    return text[:1].upper() + text[1:] + ("" if text.endswith(_SENTENCE_ENDINGS) else ".")
 
 
 def compose(model: Model, told: Mapping[str, str], day: dt.date, quality: str, court: str, touched: str = "") -> Draft:
@@ -418,7 +421,7 @@ def compose(model: Model, told: Mapping[str, str], day: dt.date, quality: str, c
         Faulty: what is to be corrected.
     """
     texts = filled(model, told, day) | {"qualite": quality, _TOUCHED: touched}
-    subject = _put(model.subject, texts)
+    subject = _replace_placeholders(model.subject, texts)
     if len(subject) > SUBJECT_MAX:
         raise Faulty(
             {
@@ -428,7 +431,7 @@ def compose(model: Model, told: Mapping[str, str], day: dt.date, quality: str, c
         )
 
     def told_of(sentences: tuple[Sentence, ...]) -> Iterator[str]:
-        return (_put(one.text, texts) for one in sentences if one.stands(texts))
+        return (_replace_placeholders(one.text, texts) for one in sentences if one.stands(texts))
 
     appeal = _APPEALS[model.is_decision].format(court=of_commune(court), since=model.appeal)
     return Draft(
@@ -437,5 +440,5 @@ def compose(model: Model, told: Mapping[str, str], day: dt.date, quality: str, c
         subject,
         tuple(told_of(model.visas)),
         tuple(told_of(model.grounds)),
-        (*map(_ended, told_of(model.articles)), appeal),
+        (*map(_end_sentence, told_of(model.articles)), appeal),
     )

@@ -17,16 +17,16 @@ from pathlib import Path
 from creatic_agent.writing import french_date
 
 from .drafting import Draft
-from .refusal import Refused
+from .refusal import RefusedError
 
 PROGRAM = "/usr/bin/weasyprint"
-_PAGE = Path(__file__).with_name("acte.html")
-_MEMORY = 800_000_000  # bytes of address space
-_SECONDS = 30  # of processor
-_ELAPSED = 90
-_WAIT = 20  # seconds for one's turn
+_ACT_TEMPLATE_PATH = Path(__file__).with_name("acte.html")
+_MAX_MEMORY_BYTES = 800_000_000  # bytes of address space
+_MAX_CPU_SECONDS = 30  # of processor
+_RENDER_TIMEOUT_SECONDS = 90
+_QUEUE_TIMEOUT_SECONDS = 20  # seconds for one's turn
 _FEW = threading.BoundedSemaphore(2)  # drawn at a time, in a process of the application
-_LATE = (
+_RENDER_TIMEOUT_MESSAGE = (
     "la mise en page du document ne répond pas, et rien n'a été changé. À faire : recommencez dans quelques minutes ; "
     "si cela dure, prévenez le groupement"
 )
@@ -58,7 +58,7 @@ def page(draft: Draft, whose: Whose, number: str) -> str:
     plain = html.escape
     word = draft.model.word
     heading = f"{word} n° {number}" if number else f"{word} (projet, sans numéro)"
-    return string.Template(_PAGE.read_text(encoding="utf-8")).substitute(
+    return string.Template(_ACT_TEMPLATE_PATH.read_text(encoding="utf-8")).substitute(
         title=plain(heading),
         foot=plain(f"{number or 'Projet'} – page "),
         draft="" if number else '<div class="draft">PROJET</div>',
@@ -66,8 +66,8 @@ def page(draft: Draft, whose: Whose, number: str) -> str:
         heading=plain(heading),
         subject=plain(draft.subject),
         authority=plain(whose.authority),
-        visas=_paragraphs("Vu ", draft.visas, " ;"),
-        grounds=_paragraphs("Considérant ", draft.grounds, " ;"),
+        visas=_render_paragraphs("Vu ", draft.visas, " ;"),
+        grounds=_render_paragraphs("Considérant ", draft.grounds, " ;"),
         decides="DÉCIDE" if draft.model.is_decision else "ARRÊTE",
         articles="\n".join(
             f'<h2>Article {"1er" if rank == 1 else rank}</h2>\n<p class="lines">{plain(text)}</p>'
@@ -79,7 +79,7 @@ def page(draft: Draft, whose: Whose, number: str) -> str:
     )
 
 
-def _paragraphs(begins: str, texts: Iterable[str], ends: str) -> str:
+def _render_paragraphs(begins: str, texts: Iterable[str], ends: str) -> str:
     return "\n".join(f'<p class="lines">{begins}{html.escape(one)}{ends}</p>' for one in texts)
 
 
@@ -90,22 +90,22 @@ def draw(draft: Draft, whose: Whose, number: str = "") -> bytes:
         Refused: it cannot be drawn now.
     """
     text = page(draft, whose, number).encode()
-    if not _FEW.acquire(timeout=_WAIT):
-        raise Refused(_LATE, 503)
+    if not _FEW.acquire(timeout=_QUEUE_TIMEOUT_SECONDS):
+        raise RefusedError(_RENDER_TIMEOUT_MESSAGE, 503)
     try:
         done = subprocess.run(
-            ["prlimit", f"--as={_MEMORY}", f"--cpu={_SECONDS}",
+            ["prlimit", f"--as={_MAX_MEMORY_BYTES}", f"--cpu={_MAX_CPU_SECONDS}",
              os.environ.get("CREATIC_WEASYPRINT", PROGRAM), "--quiet", "--encoding", "utf-8", "-", "-"],
             input=text,
             capture_output=True,
-            timeout=_ELAPSED,
+            timeout=_RENDER_TIMEOUT_SECONDS,
             check=False,
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"},
         )  # fmt: skip # a call by its parts
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Refused(_LATE, 503) from error
+        raise RefusedError(_RENDER_TIMEOUT_MESSAGE, 503) from error
     finally:
         _FEW.release()
     if done.returncode or not done.stdout.startswith(b"%PDF-"):
-        raise Refused(_LATE, 503)
+        raise RefusedError(_RENDER_TIMEOUT_MESSAGE, 503)
     return done.stdout

@@ -23,11 +23,18 @@ LOWEST, WHOLE = 25_000, 40_000
 """Euros without tax: from which a contract has essential data, and from which nothing takes their place (R2196-1)."""
 MONTHS = 2
 """After the notification, or the signature of a concession: by when they are published."""
-_MOST = 30  # holders of a contract
-_HOLDERS = ("SIRET", "TVA", "TAHITI", "RIDET", "FRWF", "IREP", "HORS-UE")
-_PLACES = ("Code postal", "Code commune", "Code arrondissement", "Code canton", "Code département", "Code région",
-           "Code pays")  # fmt: skip # a list
-_NOTHING = ("Sans objet", "Pas de considération sociale", "Pas de considération environnementale")
+_MAX_HOLDERS = 30  # holders of a contract
+_HOLDER_ID_KINDS = ("SIRET", "TVA", "TAHITI", "RIDET", "FRWF", "IREP", "HORS-UE")
+_PLACES = (
+    "Code postal",
+    "Code commune",
+    "Code arrondissement",
+    "Code canton",
+    "Code département",
+    "Code région",
+    "Code pays",
+)
+_EXCLUSIVE_CHOICES = ("Sans objet", "Pas de considération sociale", "Pas de considération environnementale")
 _LA_POSTE = "356000000"
 
 
@@ -48,77 +55,77 @@ def is_siret(text: str) -> bool:
     return text.startswith(_LA_POSTE) and sum(map(int, text)) % 5 == 0
 
 
-def _whole(text: str) -> int:
+def _parse_integer(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,4}", text):
         raise ValueError(f"« {text[:40]} » n'est pas un nombre entier, à partir de 1")
     return int(text)
 
 
-def _day(text: str) -> str:
+def _parse_day(text: str) -> str:
     return day_of(text).isoformat()
 
 
-def _number(value: Decimal) -> int | float:
+def _json_number(value: Decimal) -> int | float:
     return int(value) if value == value.to_integral_value() else float(value)
 
 
-def _amount(text: str) -> int | float:
+def _parse_amount(text: str) -> int | float:
     value = procurement.amount(text)  # its message names a field that is not this one
     if value is None:
         raise ValueError("écrivez un montant en euros hors taxes")
-    return _number(value)
+    return _json_number(value)
 
 
-def _value(text: str) -> int | float:
-    if not (found := _amount(text)) or found < 1:
+def _parse_value(text: str) -> int | float:
+    if not (found := _parse_amount(text)) or found < 1:
         raise ValueError(f"« {text[:40]} » : le format ne prend pas de montant sous 1 €")
     return found
 
 
-def _rate(text: str) -> float:
+def _parse_rate(text: str) -> float:
     plain = re.sub(r"[\s%]", "", text).replace(",", ".")
     if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,2})?", plain) or Decimal(plain) > 100:
         raise ValueError(f"« {text[:40]} » n'est pas un pourcentage, de 0 à 100")
     return float(Decimal(plain) / 100)
 
 
-def _yes(text: str) -> bool:
+def _parse_yes_no(text: str) -> bool:
     return {"oui": True, "non": False}[text]
 
 
-def _identifier(text: str) -> str:
+def _parse_identifier(text: str) -> str:
     if not re.fullmatch(r"[^&\"\\<\s,;]{1,16}", text):
         raise ValueError(f'« {text[:40]} » : 16 caractères au plus, sans espace, virgule, point-virgule, &, ", \\ ni <')
     return text
 
 
-def _siret(text: str) -> str:
+def _parse_siret(text: str) -> str:
     plain = re.sub(r"\s", "", text)
     if not is_siret(plain):
         raise ValueError(f"« {text[:40]} » n'est pas un SIRET : 14 chiffres, dont une clé")
     return plain
 
 
-def _cpv(text: str) -> str:
+def _parse_cpv(text: str) -> str:
     if not (found := re.fullmatch(r"([0-9]{8})(-[0-9])?", text)):
         raise ValueError(f"« {text[:40]} » n'est pas un code CPV : 8 chiffres, par exemple 45261210")
     return found[1]
 
 
-def _place(text: str) -> str:
+def _parse_place(text: str) -> str:
     if not re.fullmatch(r"[0-9A-Z]{2,5}", text):
         raise ValueError(f"« {text[:40]} » n'est pas un code de lieu, par exemple 59155")
     return text
 
 
-def _holders(text: str) -> list[tuple[str, str]]:
+def _parse_holders(text: str) -> list[tuple[str, str]]:
     """One by line: a SIRET, or the kind of its identifier and the identifier."""
     found = []
     for line in filter(None, map(str.strip, text.splitlines())):
         kind, _space, number = line.partition(" ")
-        if kind not in _HOLDERS:
+        if kind not in _HOLDER_ID_KINDS:
             kind, number = "SIRET", line
-        number = _siret(number) if kind == "SIRET" else re.sub(r"\s", "", number)
+        number = _parse_siret(number) if kind == "SIRET" else re.sub(r"\s", "", number)
         if not re.fullmatch(r"[0-9A-Z*+-]{2,20}", number):
             raise ValueError(
                 f"« {line[:40]} » n'est pas un identifiant ; écrivez un SIRET, ou par exemple TVA BE0123456789"
@@ -126,15 +133,25 @@ def _holders(text: str) -> list[tuple[str, str]]:
         found.append((kind, number))
     if len(set(found)) < len(found):
         raise ValueError("le même y est deux fois")
-    if len(found) > _MOST:
-        raise ValueError(f"{_MOST} au plus")
+    if len(found) > _MAX_HOLDERS:
+        raise ValueError(f"{_MAX_HOLDERS} au plus")
     return found
 
 
 _READERS: Mapping[str, Callable[[str], Any]] = {
-    "entier": _whole, "date": _day, "montant": _amount, "valeur": _value, "taux": _rate, "ouinon": _yes,
-    "numero": _identifier, "siret": _siret, "cpv": _cpv, "lieu": _place, "titulaires": _holders, "choix": str,
-}  # fmt: skip # a table
+    "entier": _parse_integer,
+    "date": _parse_day,
+    "montant": _parse_amount,
+    "valeur": _parse_value,
+    "taux": _parse_rate,
+    "ouinon": _parse_yes_no,
+    "numero": _parse_identifier,
+    "siret": _parse_siret,
+    "cpv": _parse_cpv,
+    "lieu": _parse_place,
+    "titulaires": _parse_holders,
+    "choix": str,
+}
 
 
 @dataclass(frozen=True)
@@ -167,7 +184,7 @@ class Field:
         if wrong := [one for one in given if self.choices and one not in self.choices]:
             raise ValueError(f"{self.name} : « {wrong[0][:40]} » n'est pas un choix ; choisissez dans la liste")
         if self.kind == "plusieurs":
-            if len(given) > 1 and set(given) & set(_NOTHING):
+            if len(given) > 1 and set(given) & set(_EXCLUSIVE_CHOICES):
                 raise ValueError(f"{self.name} : « {given[-1]} » ne va pas avec un autre choix")
             return list(dict.fromkeys(given))
         try:
@@ -176,102 +193,181 @@ class Field:
             raise ValueError(f"{self.name} : {str(error).removeprefix('montant : ')}") from None
 
 
-def _choice(name: str, label: str, *choices: str, at: tuple[str, ...] = ()) -> Field:
+def _choice_field(name: str, label: str, *choices: str, at: tuple[str, ...] = ()) -> Field:
     return Field(name, label, "choix", choices, at)
 
 
-def _several(name: str, label: str, above: str, *choices: str) -> Field:
+def _multiple_choice_field(name: str, label: str, above: str, *choices: str) -> Field:
     return Field(name, label, "plusieurs", choices, (above, name))
 
 
-def _asked(name: str, label: str, kind: str, *at: str, needed: bool = True) -> Field:
+def _required_field(name: str, label: str, kind: str, *at: str, needed: bool = True) -> Field:
     return Field(name, label, kind, ("oui", "non") if kind == "ouinon" else (), at, needed)
 
 
-_GREEN = _several(
-    "considerationEnvironnementale", "Considérations environnementales", "considerationsEnvironnementales",
-    "Clause environnementale", "Critère environnemental", "Pas de considération environnementale",
-)  # fmt: skip # a list
-_PUBLISHED = _asked("datePublicationDonnees", "Données publiées le (jour où vous les déposez)", "date")
-_MONTHS = _asked("dureeMois", "Durée en mois, tranches et reconductions comprises", "entier")
+_GREEN = _multiple_choice_field(
+    "considerationEnvironnementale",
+    "Considérations environnementales",
+    "considerationsEnvironnementales",
+    "Clause environnementale",
+    "Critère environnemental",
+    "Pas de considération environnementale",
+)
+_PUBLISHED = _required_field("datePublicationDonnees", "Données publiées le (jour où vous les déposez)", "date")
+_DURATION_FIELD = _required_field("dureeMois", "Durée en mois, tranches et reconductions comprises", "entier")
 FIELDS: Mapping[str, tuple[Field, ...]] = {
     "marche": (
-        _asked("id", "Numéro du marché", "numero"),
-        _asked("acheteur", "SIRET de l'acheteur", "siret", "acheteur", "id"),
-        _choice("nature", "Nature", "Marché", "Marché de partenariat", "Marché de défense ou de sécurité"),
-        _asked("codeCPV", "Code CPV", "cpv"),
-        _several("technique", "Techniques d'achat", "techniques", "Sans objet", "Accord-cadre", "Concours",
-                 "Système de qualification", "Système d'acquisition dynamique", "Catalogue électronique",
-                 "Enchère électronique"),
-        _several("modaliteExecution", "Modalités d'exécution", "modalitesExecution", "Sans objet", "Tranches",
-                 "Bons de commande", "Marchés subséquents"),
-        _asked("idAccordCadre", "Numéro de l'accord-cadre, d'un marché subséquent", "numero", needed=False),
-        _asked("marcheInnovant", "Marché innovant", "ouinon"),
-        _choice("ccag", "CCAG de référence", "Pas de CCAG", "Travaux", "Maitrise d'œuvre",
-                "Fournitures courantes et services", "Marchés industriels", "Prestations intellectuelles",
-                "Techniques de l'information et de la communication"),
-        _asked("offresRecues", "Nombre d'offres reçues", "entier"),
-        _asked("attributionAvance", "Une avance est attribuée", "ouinon"),
-        _asked("tauxAvance", "Taux de l'avance, en %", "taux", needed=False),
-        _choice("typeGroupementOperateurs", "Groupement d'opérateurs", "Pas de groupement", "Conjoint", "Solidaire"),
-        _asked("sousTraitanceDeclaree", "Sous-traitance déclarée à la notification", "ouinon"),
-        _choice("procedure", "Procédure", "Procédure adaptée", "Appel d'offres ouvert", "Appel d'offres restreint",
-                "Procédure avec négociation", "Marché passé sans publicité ni mise en concurrence préalable",
-                "Dialogue compétitif"),
-        _asked("lieu", "Code du lieu principal d'exécution", "lieu", "lieuExecution", "code"),
-        _choice("typeLieu", "Ce qu'est ce code", *_PLACES, at=("lieuExecution", "typeCode")),
-        _MONTHS,
-        _asked("dateNotification", "Notifié le", "date"),
+        _required_field("id", "Numéro du marché", "numero"),
+        _required_field("acheteur", "SIRET de l'acheteur", "siret", "acheteur", "id"),
+        _choice_field("nature", "Nature", "Marché", "Marché de partenariat", "Marché de défense ou de sécurité"),
+        _required_field("codeCPV", "Code CPV", "cpv"),
+        _multiple_choice_field(
+            "technique",
+            "Techniques d'achat",
+            "techniques",
+            "Sans objet",
+            "Accord-cadre",
+            "Concours",
+            "Système de qualification",
+            "Système d'acquisition dynamique",
+            "Catalogue électronique",
+            "Enchère électronique",
+        ),
+        _multiple_choice_field(
+            "modaliteExecution",
+            "Modalités d'exécution",
+            "modalitesExecution",
+            "Sans objet",
+            "Tranches",
+            "Bons de commande",
+            "Marchés subséquents",
+        ),
+        _required_field("idAccordCadre", "Numéro de l'accord-cadre, d'un marché subséquent", "numero", needed=False),
+        _required_field("marcheInnovant", "Marché innovant", "ouinon"),
+        _choice_field(
+            "ccag",
+            "CCAG de référence",
+            "Pas de CCAG",
+            "Travaux",
+            "Maitrise d'œuvre",
+            "Fournitures courantes et services",
+            "Marchés industriels",
+            "Prestations intellectuelles",
+            "Techniques de l'information et de la communication",
+        ),
+        _required_field("offresRecues", "Nombre d'offres reçues", "entier"),
+        _required_field("attributionAvance", "Une avance est attribuée", "ouinon"),
+        _required_field("tauxAvance", "Taux de l'avance, en %", "taux", needed=False),
+        _choice_field(
+            "typeGroupementOperateurs", "Groupement d'opérateurs", "Pas de groupement", "Conjoint", "Solidaire"
+        ),
+        _required_field("sousTraitanceDeclaree", "Sous-traitance déclarée à la notification", "ouinon"),
+        _choice_field(
+            "procedure",
+            "Procédure",
+            "Procédure adaptée",
+            "Appel d'offres ouvert",
+            "Appel d'offres restreint",
+            "Procédure avec négociation",
+            "Marché passé sans publicité ni mise en concurrence préalable",
+            "Dialogue compétitif",
+        ),
+        _required_field("lieu", "Code du lieu principal d'exécution", "lieu", "lieuExecution", "code"),
+        _choice_field("typeLieu", "Ce qu'est ce code", *_PLACES, at=("lieuExecution", "typeCode")),
+        _DURATION_FIELD,
+        _required_field("dateNotification", "Notifié le", "date"),
         _PUBLISHED,
-        _several("typePrix", "Types de prix", "typesPrix", "Définitif ferme", "Définitif actualisable",
-                 "Définitif révisable", "Provisoire"),
-        _choice("formePrix", "Forme du prix", "Forfaitaire", "Unitaire", "Mixte"),
-        _asked("origineUE", "Part de produits de l'Union, en % (denrées, véhicules, santé, habillement)", "taux",
-               needed=False),
-        _asked("origineFrance", "Part de produits français, en %", "taux", needed=False),
-        _asked("titulaires", "Titulaires, un par ligne : SIRET, ou TVA suivi du numéro", "titulaires"),
-        _several("considerationSociale", "Considérations sociales", "considerationsSociales", "Clause sociale",
-                 "Critère social", "Marché réservé", "Pas de considération sociale"),
+        _multiple_choice_field(
+            "typePrix",
+            "Types de prix",
+            "typesPrix",
+            "Définitif ferme",
+            "Définitif actualisable",
+            "Définitif révisable",
+            "Provisoire",
+        ),
+        _choice_field("formePrix", "Forme du prix", "Forfaitaire", "Unitaire", "Mixte"),
+        _required_field(
+            "origineUE",
+            "Part de produits de l'Union, en % (denrées, véhicules, santé, habillement)",
+            "taux",
+            needed=False,
+        ),
+        _required_field("origineFrance", "Part de produits français, en %", "taux", needed=False),
+        _required_field("titulaires", "Titulaires, un par ligne : SIRET, ou TVA suivi du numéro", "titulaires"),
+        _multiple_choice_field(
+            "considerationSociale",
+            "Considérations sociales",
+            "considerationsSociales",
+            "Clause sociale",
+            "Critère social",
+            "Marché réservé",
+            "Pas de considération sociale",
+        ),
         _GREEN,
     ),
     "contrat-concession": (
-        _asked("id", "Numéro du contrat", "numero"),
-        _asked("autoriteConcedante", "SIRET de l'autorité concédante", "siret", "autoriteConcedante", "id"),
-        _choice("nature", "Nature", "Délégation de service public", "Concession de service public",
-                "Concession de service", "Concession de travaux"),
-        _choice("procedure", "Procédure", "Procédure négociée ouverte", "Procédure non négociée ouverte",
-                "Procédure négociée restreinte", "Procédure non négociée restreinte"),
-        _asked("dureeMois", "Durée en mois", "entier"),
-        _asked("dateSignature", "Signé le", "date"),
+        _required_field("id", "Numéro du contrat", "numero"),
+        _required_field("autoriteConcedante", "SIRET de l'autorité concédante", "siret", "autoriteConcedante", "id"),
+        _choice_field(
+            "nature",
+            "Nature",
+            "Délégation de service public",
+            "Concession de service public",
+            "Concession de service",
+            "Concession de travaux",
+        ),
+        _choice_field(
+            "procedure",
+            "Procédure",
+            "Procédure négociée ouverte",
+            "Procédure non négociée ouverte",
+            "Procédure négociée restreinte",
+            "Procédure non négociée restreinte",
+        ),
+        _required_field("dureeMois", "Durée en mois", "entier"),
+        _required_field("dateSignature", "Signé le", "date"),
         _PUBLISHED,
-        _asked("dateDebutExecution", "Exécution commencée le", "date"),
-        _asked("montantSubventionPublique", "Subvention publique ou autre avantage, en euros (0 s'il n'y en a pas)",
-               "montant"),
-        _asked("concessionnaires", "Concessionnaires, un par ligne : SIRET, ou TVA suivi du numéro", "titulaires"),
-        _several("considerationSociale", "Considérations sociales", "considerationsSociales", "Clause sociale",
-                 "Critère social", "Concession réservée", "Pas de considération sociale"),
+        _required_field("dateDebutExecution", "Exécution commencée le", "date"),
+        _required_field(
+            "montantSubventionPublique",
+            "Subvention publique ou autre avantage, en euros (0 s'il n'y en a pas)",
+            "montant",
+        ),
+        _required_field(
+            "concessionnaires", "Concessionnaires, un par ligne : SIRET, ou TVA suivi du numéro", "titulaires"
+        ),
+        _multiple_choice_field(
+            "considerationSociale",
+            "Considérations sociales",
+            "considerationsSociales",
+            "Clause sociale",
+            "Critère social",
+            "Concession réservée",
+            "Pas de considération sociale",
+        ),
         _GREEN,
     ),
-}  # fmt: skip # a table
+}
 CHANGES: Mapping[str, tuple[Field, ...]] = {
     element: (
-        _asked(said, label, "date"),
-        _asked("datePublicationDonneesModification", "Modification publiée le", "date"),
-        _asked("dureeMois", "Nouvelle durée en mois", "entier", needed=False),
-        _asked(amount, "Nouveau montant total, hors taxes", "valeur", needed=False),
+        _required_field(said, label, "date"),
+        _required_field("datePublicationDonneesModification", "Modification publiée le", "date"),
+        _required_field("dureeMois", "Nouvelle durée en mois", "entier", needed=False),
+        _required_field(amount, "Nouveau montant total, hors taxes", "valeur", needed=False),
     )
     for element, said, label, amount in (
         ("marche", "dateNotificationModification", "Avenant notifié le", "montant"),
         ("contrat-concession", "dateSignatureModification", "Avenant signé le", "valeurGlobale"),
     )
 }
-_BEGINS = {"marche": "dateNotification", "contrat-concession": "dateSignature"}
+_START_DATE_KEYS = {"marche": "dateNotification", "contrat-concession": "dateSignature"}
 _BUYER = {"marche": "acheteur", "contrat-concession": "autoriteConcedante"}
-_HELD = {"marche": ("titulaires", "titulaire"), "contrat-concession": ("concessionnaires", "concessionnaire")}
-_VALUE = {"marche": "montant", "contrat-concession": "valeurGlobale"}
+_HOLDER_KEYS = {"marche": ("titulaires", "titulaire"), "contrat-concession": ("concessionnaires", "concessionnaire")}
+_VALUE_KEYS = {"marche": "montant", "contrat-concession": "valeurGlobale"}
 
 
-def _read(fields: Sequence[Field], typed: Mapping[str, Sequence[str]]) -> tuple[dict[str, Any], list[str]]:
+def _read_fields(fields: Sequence[Field], typed: Mapping[str, Sequence[str]]) -> tuple[dict[str, Any], list[str]]:
     values, wrong = dict[str, Any](), list[str]()
     for one in fields:
         try:
@@ -282,11 +378,11 @@ def _read(fields: Sequence[Field], typed: Mapping[str, Sequence[str]]) -> tuple[
     return values, wrong
 
 
-def _contradictions(element: str, values: Mapping[str, Any], siren: str) -> Iterator[str]:
+def _find_contradictions(element: str, values: Mapping[str, Any], siren: str) -> Iterator[str]:
     """What two fields say together that cannot be, in French."""
-    begun, published = values.get(_BEGINS[element], ""), values.get("datePublicationDonnees", "9999")
+    begun, published = values.get(_START_DATE_KEYS[element], ""), values.get("datePublicationDonnees", "9999")
     if published < begun:
-        yield f"datePublicationDonnees : le {published} est avant {_BEGINS[element]}, le {begun}"
+        yield f"datePublicationDonnees : le {published} est avant {_START_DATE_KEYS[element]}, le {begun}"
     if (buyer := values.get(_BUYER[element])) and not buyer.startswith(siren):
         yield f"{_BUYER[element]} : {buyer} n'est pas un SIRET de cette collectivité, de SIREN {siren}"
     if values.get("origineFrance", 0) > values.get("origineUE", 1):
@@ -318,14 +414,14 @@ def record(
         ValueError: in French, all that is to be corrected, each with its field.
     """
     fields = FIELDS[element]
-    values, wrong = _read(fields, typed)
-    wrong += _contradictions(element, values, siren)
+    values, wrong = _read_fields(fields, typed)
+    wrong += _find_contradictions(element, values, siren)
     if value is None or value < 1:
         wrong.append("montant : dites d'abord celui du contrat, hors taxes, d'au moins 1 €")
     made = dict[str, Any]()
     if not wrong:
-        made = {"objet": about[:1000], _VALUE[element]: _number(value or Decimal(0))}
-        many, one = _HELD[element]
+        made = {"objet": about[:1000], _VALUE_KEYS[element]: _json_number(value or Decimal(0))}
+        many, one = _HOLDER_KEYS[element]
         values[many] = [{one: {"typeIdentifiant": kind, "id": number}} for kind, number in values[many]]
         for field in fields:
             if field.name in values:
@@ -336,11 +432,11 @@ def record(
                 inside[last] = values[field.name]
     rows = []
     for rank, change in enumerate(changes, 1):
-        told, faults = _read(CHANGES[element], change)
+        told, faults = _read_fields(CHANGES[element], change)
         dates = [told.get(field.name, "") for field in CHANGES[element][:2]]
         if not faults and len(told) < 3:
             faults = ["dureeMois : dites la nouvelle durée ou le nouveau montant"]
-        if not faults and (dates[0] < values.get(_BEGINS[element], "") or dates[1] < dates[0]):
+        if not faults and (dates[0] < values.get(_START_DATE_KEYS[element], "") or dates[1] < dates[0]):
             faults = [f"{CHANGES[element][1].name} : une modification suit le contrat, et se publie après son avenant"]
         wrong += [f"modification {rank}, {fault}" for fault in faults]
         rows.append({"modification": {"id": rank, **told}})
@@ -358,7 +454,7 @@ def due(element: str, typed: Mapping[str, Sequence[str]]) -> dt.date | None:
     """By when they are published: two months after the notification, or the signature of a concession; None while
     nobody said that day."""
     try:
-        return months_after(day_of(typed[_BEGINS[element]][0]), MONTHS)
+        return months_after(day_of(typed[_START_DATE_KEYS[element]][0]), MONTHS)
     except (KeyError, IndexError, ValueError):
         return None
 

@@ -38,21 +38,21 @@ from creatic_agent.proof import signed_by
 from . import circuit
 from .configuration import current
 from .models import Demande, Dossier, Lot
-from .refusal import Refused
+from .refusal import RefusedError
 
-MOST = 100  # documents of a lot
+MAX_LOT_DOCUMENTS = 100  # documents of a lot
 TO_FETCH = dt.timedelta(minutes=2)
 TO_SIGN = dt.timedelta(minutes=10)  # from the last thing that was done
-KEPT = dt.timedelta(days=1)  # after its end, for its page
-AT_A_TIME = 30  # seconds in which documents are prepared, before the program is answered
+RETENTION_PERIOD = dt.timedelta(days=1)  # after its end, for its page
+PREPARATION_TIMEOUT_SECONDS = 30  # seconds in which documents are prepared, before the program is answered
 WAITING_BYTES = 20_000_000  # of all that waits in a lot
 _CERTIFICATES, _CERTIFICATE, _SIGNATURE = 10, 10_000, 2_000  # of what the program sends: how many, characters of each
 _DONE = ("signe", "refuse")
-_GONE = (
+_LOT_UNAVAILABLE_MESSAGE = (
     "cette demande de signature n'existe pas, a déjà servi, ou a pris fin. À faire : recommencez depuis le parapheur"
 )
-_LEFT = "votre session au parapheur a pris fin. À faire : identifiez-vous de nouveau, puis recommencez"
-_NONE = "aucun dossier n'est choisi. À faire : cochez ceux que vous voulez signer"
+_SESSION_ENDED_MESSAGE = "votre session au parapheur a pris fin. À faire : identifiez-vous de nouveau, puis recommencez"
+_EMPTY_LOT_MESSAGE = "aucun dossier n'est choisi. À faire : cochez ceux que vous voulez signer"
 _READ = "ce que le programme de signature a envoyé ne se lit pas. À faire : installez sa dernière version"
 _WRONG = (
     "la signature reçue n'est pas de ce document, ou pas de la clé du certificat choisi ; elle n'est pas gardée. À "
@@ -60,7 +60,7 @@ _WRONG = (
 )
 
 
-def _digest(secret: str) -> str:
+def _digest_secret(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -71,7 +71,7 @@ def signable(user: Any, dossiers: Sequence[Dossier]) -> list[Dossier]:
     """Of some dossiers, those that somebody may sign: as many as a lot has."""
     known, login = current().communes, login_of(user)
     waiting = (one for one in dossiers if one.etat == "a_signer" and one.commune in known)
-    return list(islice((one for one in waiting if login in circuit.awaited(one)), MOST))
+    return list(islice((one for one in waiting if login in circuit.awaited(one)), MAX_LOT_DOCUMENTS))
 
 
 def make(user: Any, session: str, chosen: Mapping[int, int]) -> tuple[Lot, str]:
@@ -88,22 +88,24 @@ def make(user: Any, session: str, chosen: Mapping[int, int]) -> tuple[Lot, str]:
         Refused: none of them can be signed; the reason is the first one's.
     """
     if not chosen:
-        raise Refused(_NONE)
-    if len(chosen) > MOST:
-        raise Refused(f"{len(chosen)} dossiers sont choisis, {MOST} au plus à la fois. À faire : signez en deux fois")
+        raise RefusedError(_EMPTY_LOT_MESSAGE)
+    if len(chosen) > MAX_LOT_DOCUMENTS:
+        raise RefusedError(
+            f"{len(chosen)} dossiers sont choisis, {MAX_LOT_DOCUMENTS} au plus à la fois. À faire : signez en deux fois"
+        )
     found = [(circuit.find(user, number), document) for number, document in chosen.items()]
     refused: dict[int, str] = {}
     for dossier, document in found:
         try:
             circuit.check_signable(user, dossier, document)
-        except Refused as refusal:
+        except RefusedError as refusal:
             refused[dossier.pk] = str(refusal)
     if len(refused) == len(found):
-        raise Refused(next(iter(refused.values())), 409)
+        raise RefusedError(next(iter(refused.values())), 409)
     secret, now = secrets.token_urlsafe(32), timezone.now()
     with transaction.atomic():
-        Lot.objects.filter(Q(personne=user) | Q(fin__lt=now - KEPT)).delete()
-        lot = Lot.objects.create(personne=user, session=session, secret=_digest(secret), fin=now + TO_FETCH)
+        Lot.objects.filter(Q(personne=user) | Q(fin__lt=now - RETENTION_PERIOD)).delete()
+        lot = Lot.objects.create(personne=user, session=session, secret=_digest_secret(secret), fin=now + TO_FETCH)
         for dossier, document in found:
             told = refused.get(dossier.pk, "")
             Demande.objects.create(
@@ -121,11 +123,11 @@ def own(user: Any, key: uuid.UUID) -> Lot:
     """The lot of somebody. Raises Refused: there is none."""
     found = Lot.objects.filter(pk=key, personne=user).first()
     if found is None:
-        raise Refused("cette demande de signature n'existe plus, ou une autre l'a remplacée", 404)
+        raise RefusedError("cette demande de signature n'existe plus, ou une autre l'a remplacée", 404)
     return found
 
 
-_STATES = {
+_DEMANDE_STATE_LABELS = {
     "attente": "En attente",
     "pret": "Prêt, en attente de votre clé",
     "signe": "Signé",
@@ -146,9 +148,11 @@ def shown(lot: Lot) -> dict[str, Any]:
         "documents": [
             {
                 "dossier": one.dossier_id,
-                "titre": _title(one.dossier),
+                "titre": _dossier_title(one.dossier),
                 "etat": one.etat,
-                "dit": "Pas signé : la demande a pris fin" if one in left and lot.fin < now else _STATES[one.etat],
+                "dit": "Pas signé : la demande a pris fin"
+                if one in left and lot.fin < now
+                else _DEMANDE_STATE_LABELS[one.etat],
                 "message": one.message,
             }
             for one in asked
@@ -156,27 +160,27 @@ def shown(lot: Lot) -> dict[str, Any]:
     }
 
 
-def _title(dossier: Dossier) -> str:
+def _dossier_title(dossier: Dossier) -> str:
     return f"{dossier.numero} : {dossier.objet}" if dossier.numero else dossier.objet
 
 
 # By the program
 
 
-def _found(key: uuid.UUID, secret: str, *, taken: bool) -> Lot:
+def _find_lot(key: uuid.UUID, secret: str, *, taken: bool) -> Lot:
     """The lot of a secret, while the session that asked for it lasts.
 
     Args:
         taken: whether the program had it already: by another secret.
     """
     lot = Lot.objects.filter(pk=key).select_related("personne__known").first()
-    known = lot is not None and hmac.compare_digest(lot.secret, _digest(secret))
+    known = lot is not None and hmac.compare_digest(lot.secret, _digest_secret(secret))
     if lot is None or not known or lot.fin < timezone.now() or (lot.prise is not None) != taken:
-        raise Refused(_GONE, 403)
+        raise RefusedError(_LOT_UNAVAILABLE_MESSAGE, 403)
     store = import_module(settings.SESSION_ENGINE).SessionStore(lot.session)
     user = get_user(SimpleNamespace(session=store))  # all that it reads of a request
     if user.pk != lot.personne_id or doors.role_of(user, False) is not doors.Role.PERSON:
-        raise Refused(_LEFT, 403)
+        raise RefusedError(_SESSION_ENDED_MESSAGE, 403)
     return lot
 
 
@@ -186,11 +190,11 @@ def fetch(key: uuid.UUID, secret: str) -> dict[str, Any]:
     Raises:
         Refused: the secret is not its own, or served already; it ended.
     """
-    lot, after = _found(key, secret, taken=False), secrets.token_urlsafe(32)
+    lot, after = _find_lot(key, secret, taken=False), secrets.token_urlsafe(32)
     now = timezone.now()
     first = Lot.objects.filter(pk=lot.pk, secret=lot.secret, prise=None)
-    if not first.update(secret=_digest(after), prise=now, fin=now + TO_SIGN):
-        raise Refused(_GONE, 403)
+    if not first.update(secret=_digest_secret(after), prise=now, fin=now + TO_SIGN):
+        raise RefusedError(_LOT_UNAVAILABLE_MESSAGE, 403)
     files = lot.demandes.filter(etat="attente").select_related("dossier__origine")
     return {
         "site": current().url,
@@ -200,7 +204,7 @@ def fetch(key: uuid.UUID, secret: str) -> dict[str, Any]:
         "documents": [
             {
                 "dossier": one.dossier_id,
-                "titre": _title(one.dossier),
+                "titre": _dossier_title(one.dossier),
                 "nature": one.dossier.circuit_nom,
                 "format": "xades" if one.dossier.circuit == "pes" else "pades",
                 "sha256": one.dossier.origine.checksum,
@@ -223,17 +227,17 @@ def certify(key: uuid.UUID, secret: str, certificates: Sequence[str]) -> dict[st
     Raises:
         Refused: of all of them.
     """
-    lot = _found(key, secret, taken=True)
+    lot = _find_lot(key, secret, taken=True)
     given = [one for one in certificates if isinstance(one, str) and len(one) <= _CERTIFICATE]
     if not given or len(given) != len(certificates) or len(given) > _CERTIFICATES:
-        raise Refused(_READ)
+        raise RefusedError(_READ)
     if lot.certificats and lot.certificats != given:
-        raise Refused("un autre certificat a été choisi déjà. À faire : recommencez depuis le parapheur", 409)
+        raise RefusedError("un autre certificat a été choisi déjà. À faire : recommencez depuis le parapheur", 409)
     Lot.objects.filter(pk=lot.pk).update(certificats=given, fin=timezone.now() + TO_SIGN)
-    until, size = time.monotonic() + AT_A_TIME, 0
+    until, size = time.monotonic() + PREPARATION_TIMEOUT_SECONDS, 0
     for one in lot.demandes.exclude(etat__in=_DONE).select_related("dossier__origine"):
         if one.etat == "attente" and time.monotonic() < until:
-            _prepare(lot, one, given, size)
+            _prepare_document(lot, one, given, size)
         size += len(json.dumps(one.attente))
     asked = list(lot.demandes.all())
     return {
@@ -249,15 +253,15 @@ def certify(key: uuid.UUID, secret: str, certificates: Sequence[str]) -> dict[st
     }
 
 
-def _prepare(lot: Lot, one: Demande, certificates: Sequence[str], size: int) -> None:
+def _prepare_document(lot: Lot, one: Demande, certificates: Sequence[str], size: int) -> None:
     """Prepare a document, or note why it is not."""
     try:
         if size > WAITING_BYTES:
-            raise Refused("trop de bordereaux sont à signer à la fois. À faire : signez ce flux à part")
+            raise RefusedError("trop de bordereaux sont à signer à la fois. À faire : signez ce flux à part")
         dossier = circuit.find(lot.personne, one.dossier_id)
         one.attente = circuit.prepare(lot.personne, dossier, one.document, certificates)
         one.etat = "pret"
-    except Refused as refusal:
+    except RefusedError as refusal:
         if refusal.status in (429, 503):  # later: it stays, and is asked for again
             return
         one.etat, one.message = "refuse", str(refusal)
@@ -278,19 +282,19 @@ def receive(key: uuid.UUID, secret: str, number: int, signature: str) -> dict[st
     Raises:
         Refused: of all of them; or later (503, 429), and nothing was changed.
     """
-    lot = _found(key, secret, taken=True)
+    lot = _find_lot(key, secret, taken=True)
     Lot.objects.filter(pk=lot.pk).update(fin=timezone.now() + TO_SIGN)
     with transaction.atomic():
         one = lot.demandes.select_for_update(of=("self",)).filter(dossier_id=number).first()
         if one is None or one.etat == "attente":
-            raise Refused(
+            raise RefusedError(
                 "ce dossier n'est pas de ceux qui sont à signer. À faire : recommencez depuis le parapheur", 404
             )
         if one.etat in _DONE:
-            return _told(one)
-        rank = _rank(one, lot.certificats[0], signature)
+            return _demande_response(one)
+        rank = _find_signature_rank(one, lot.certificats[0], signature)
         if rank is None:
-            return _refused(one, _WRONG)
+            return _record_refusal(one, _WRONG)
         one.valeurs |= {str(rank): signature}
         one.save(update_fields=["valeurs"])
     if len(one.valeurs) < len(one.attente["a_signer"]):
@@ -309,27 +313,27 @@ def _hand_in(lot: Lot, one: Demande) -> dict[str, Any]:
         dossier = circuit.find(lot.personne, one.dossier_id)
         with circuit.finish(lot.personne, dossier, one.document, one.attente, values) as signed:
             circuit.sign(lot.personne, dossier, signed, kept)
-    except Refused as refusal:
+    except RefusedError as refusal:
         if refusal.status in (429, 503):
             raise
-        return _refused(one, str(refusal))
+        return _record_refusal(one, str(refusal))
     return {"etat": "signe", "message": ""}
 
 
-def _refused(one: Demande, message: str) -> dict[str, Any]:
+def _record_refusal(one: Demande, message: str) -> dict[str, Any]:
     """Note a refusal, unless the same was signed meanwhile: asked twice at once, the second comes too late."""
     Demande.objects.filter(pk=one.pk, etat="pret").update(etat="refuse", message=message, attente=None)
     left = Demande.objects.filter(pk=one.pk).first()
     if left is None:
-        raise Refused(_GONE, 403)
-    return _told(left)
+        raise RefusedError(_LOT_UNAVAILABLE_MESSAGE, 403)
+    return _demande_response(left)
 
 
-def _told(one: Demande) -> dict[str, Any]:
+def _demande_response(one: Demande) -> dict[str, Any]:
     return {"etat": one.etat, "message": one.message}
 
 
-def _rank(one: Demande, certificate: str, signature: str) -> int | None:
+def _find_signature_rank(one: Demande, certificate: str, signature: str) -> int | None:
     """Which of a document's signatures this is; none when it is of nothing in it, or of another key."""
     try:
         value = base64.b64decode(signature, validate=True) if len(signature) <= _SIGNATURE else b""

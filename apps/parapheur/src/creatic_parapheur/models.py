@@ -6,7 +6,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from creatic_accounts.guard import Kept
+from creatic_accounts.guard import ChangeDeniedError
 from creatic_accounts.models import login_of
 from django.conf import settings
 from django.db import models
@@ -151,10 +151,10 @@ class GesteQuerySet(models.QuerySet["Geste"]):
     """What was done: it is added to."""
 
     def update(self, **_fields: Any) -> int:
-        raise Kept(Geste.KEPT)
+        raise ChangeDeniedError(Geste.KEPT)
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        raise Kept(Geste.KEPT)
+        raise ChangeDeniedError(Geste.KEPT)
 
 
 class AddedOnce(models.Model):
@@ -169,7 +169,7 @@ class AddedOnce(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Add it, once."""
         if not self._state.adding:
-            raise Kept(Geste.KEPT)
+            raise ChangeDeniedError(Geste.KEPT)
         super().save(*args, **kwargs)
 
 

@@ -13,10 +13,10 @@ from . import circuit, contracts, essential
 from .configuration import current
 from .models import CONTRACT, Dossier
 from .procurement import KINDS
-from .refusal import Refused
+from .refusal import RefusedError
 
 Typed = Mapping[str, Sequence[str]]
-_MOST = 50  # changes of a contract
+_MAX_CONTRACT_CHANGES = 50  # changes of a contract
 _LENGTH = 2000  # of what is typed in a field
 
 
@@ -46,23 +46,23 @@ def shown(user: Any, dossier: Dossier, typed: Typed | None = None) -> dict[str, 
     told = {"dit": said, "plateforme": kept.get("plateforme", ""), "faites": "champs" in kept}
     if not open_to(user, dossier):
         return told
-    fields, wish = kept.get("champs") or _proposed(dossier), (typed or {}).get("geste", ())
+    fields, wish = kept.get("champs") or _propose_values(dossier), (typed or {}).get("geste", ())
     return told | {
         "avant": essential.due(made, fields),
-        "champs": _form(essential.FIELDS[made], typed if typed and "donnees" in wish else fields),
+        "champs": _build_form(essential.FIELDS[made], typed if typed and "donnees" in wish else fields),
         "modifications": len(kept.get("modifications", [])),
-        "changements": _form(essential.CHANGES[made], typed if typed and "modification" in wish else {}),
+        "changements": _build_form(essential.CHANGES[made], typed if typed and "modification" in wish else {}),
     }
 
 
-def _form(fields: Sequence[essential.Field], typed: Typed) -> list[dict[str, Any]]:
+def _build_form(fields: Sequence[essential.Field], typed: Typed) -> list[dict[str, Any]]:
     return [
         {"champ": one, "valeurs": typed.get(one.name, []), "valeur": "".join(typed.get(one.name, [])[:1])}
         for one in fields
     ]
 
 
-def _proposed(dossier: Dossier) -> dict[str, list[str]]:
+def _propose_values(dossier: Dossier) -> dict[str, list[str]]:
     """What is known before anything is typed."""
     commune = current().communes.get(dossier.commune)
     known = {
@@ -85,12 +85,12 @@ def keep(user: Any, dossier: Dossier, typed: Typed) -> Dossier:
 
     def change(held: Dossier) -> str:
         held.essentielles = {
-            "champs": _told(essential.FIELDS[element(held)], typed),
+            "champs": _typed_values(essential.FIELDS[element(held)], typed),
             "modifications": held.essentielles.get("modifications", []),
         }
         return "Données essentielles remplies"
 
-    return _changed(user, dossier, change)
+    return _change_dossier(user, dossier, change)
 
 
 def add_change(user: Any, dossier: Dossier, typed: Typed) -> Dossier:
@@ -103,14 +103,14 @@ def add_change(user: Any, dossier: Dossier, typed: Typed) -> Dossier:
     def change(held: Dossier) -> str:
         there = held.essentielles.get("modifications", [])
         if "champs" not in held.essentielles:
-            raise Refused("remplissez d'abord les données du contrat lui-même", 409)
-        if len(there) >= _MOST:
-            raise Refused(f"ce contrat a déjà {_MOST} modifications", 409)
-        added = _told(essential.CHANGES[element(held)], typed)
+            raise RefusedError("remplissez d'abord les données du contrat lui-même", 409)
+        if len(there) >= _MAX_CONTRACT_CHANGES:
+            raise RefusedError(f"ce contrat a déjà {_MAX_CONTRACT_CHANGES} modifications", 409)
+        added = _typed_values(essential.CHANGES[element(held)], typed)
         held.essentielles = held.essentielles | {"modifications": [*there, added]}
         return f"Données essentielles : modification {len(there) + 1}"
 
-    return _changed(user, dossier, change)
+    return _change_dossier(user, dossier, change)
 
 
 def leave(user: Any, dossier: Dossier) -> Dossier:
@@ -120,30 +120,30 @@ def leave(user: Any, dossier: Dossier) -> Dossier:
         held.essentielles = {"plateforme": f"{circuit.name_of(user)}, {timezone.localdate():%d/%m/%Y}"}
         return "Données essentielles : publiées par la plateforme de l'acheteur"
 
-    return _changed(user, dossier, change)
+    return _change_dossier(user, dossier, change)
 
 
-def _told(fields: Sequence[essential.Field], typed: Typed) -> dict[str, list[str]]:
+def _typed_values(fields: Sequence[essential.Field], typed: Typed) -> dict[str, list[str]]:
     return {one.name: [text[:_LENGTH] for text in typed.get(one.name, ())] for one in fields if typed.get(one.name)}
 
 
-def _changed(user: Any, dossier: Dossier, change: Callable[[Dossier], str]) -> Dossier:
+def _change_dossier(user: Any, dossier: Dossier, change: Callable[[Dossier], str]) -> Dossier:
     with transaction.atomic():
         held = Dossier.objects.select_for_update(of=("self",)).get(pk=dossier.pk)
         if not open_to(user, held):
-            raise Refused(
+            raise RefusedError(
                 "les données essentielles sont remplies par un rédacteur de la commune, pour un contrat signé qui en a",
                 403,
             )
         said = change(held)
         if "champs" in held.essentielles:
-            _record(held)
+            _build_record(held)
         held.save(update_fields=["essentielles"])
         circuit.note_beside(held, "Données", user, said)
         return held
 
 
-def _record(dossier: Dossier) -> dict[str, Any]:
+def _build_record(dossier: Dossier) -> dict[str, Any]:
     """Raises Refused."""
     commune, kept = current().communes.get(dossier.commune), dossier.essentielles
     try:
@@ -156,7 +156,7 @@ def _record(dossier: Dossier) -> dict[str, Any]:
             changes=kept.get("modifications", []),
         )
     except ValueError as error:
-        raise Refused(str(error)) from None
+        raise RefusedError(str(error)) from None
 
 
 def file(dossier: Dossier) -> tuple[str, str]:
@@ -166,8 +166,8 @@ def file(dossier: Dossier) -> tuple[str, str]:
         Refused: there is none, or what was kept no longer makes one.
     """
     if "champs" not in dossier.essentielles or not element(dossier):
-        raise Refused("les données essentielles de ce contrat ne sont pas remplies", 404)
-    made = _record(dossier)
+        raise RefusedError("les données essentielles de ce contrat ne sont pas remplies", 404)
+    made = _build_record(dossier)
     buyer = made.get("acheteur") or made["autoriteConcedante"]
     name = f"decp-{buyer['id']}-{made['id']}.json".replace("/", "_")
     return name, essential.document(element(dossier), made)

@@ -19,7 +19,7 @@ from django.views.generic import TemplateView, View
 from . import circuit, contracts, drafting, lots, opendata, procurement, registers, signatory, transmission
 from .configuration import Commune, current
 from .models import CONTRACT, Acte, Delegation, Dossier, label
-from .refusal import Refused
+from .refusal import RefusedError
 
 _OPENS = "creatic_lot"  # of the session
 _DATA: dict[str, Callable[[Any, Dossier, opendata.Typed], Dossier]] = {
@@ -32,7 +32,7 @@ _DATA: dict[str, Callable[[Any, Dossier, opendata.Typed], Dossier]] = {
 class _Page(Whole, TemplateView):
     """A page; a refusal is shown above it."""
 
-    def refused(self, refusal: Refused, **given: Any) -> HttpResponse:
+    def refused(self, refusal: RefusedError, **given: Any) -> HttpResponse:
         """Show the page again, with the reason and what was typed."""
         return self.render_to_response(self.get_context_data(refus=str(refusal), **given))
 
@@ -71,7 +71,7 @@ class ToDo(_Page):
             chosen = {}
         try:
             lot, secret = lots.make(request.user, request.session.session_key, chosen)
-        except Refused as refusal:
+        except RefusedError as refusal:
             return self.refused(refusal)
         request.session[_OPENS] = secret  # until the page that opens the program, which comes now
         return HttpResponseRedirect(reverse("parapheur:lot", args=[lot.pk]))
@@ -87,7 +87,7 @@ class OneLot(_Page):
         """Each document, and the address of the program."""
         try:
             lot = lots.own(self.request.user, self.kwargs["lot"])
-        except Refused as refusal:
+        except RefusedError as refusal:
             raise Http404(str(refusal)) from None
         secret = self.request.session.pop(_OPENS, "")
         return super().get_context_data(**given) | {
@@ -111,7 +111,7 @@ class LotState(View):
         """Say it."""
         try:
             answer = JsonResponse(lots.shown(lots.own(request.user, lot)))
-        except Refused as refusal:
+        except RefusedError as refusal:
             answer = JsonResponse({"message": str(refusal)}, status=refusal.status)
         answer["Cache-Control"] = "no-store"
         return answer
@@ -153,7 +153,7 @@ class OneDossier(_Page):
         """The one of the address."""
         try:
             return circuit.find(self.request.user, self.kwargs["number"])
-        except Refused as refusal:
+        except RefusedError as refusal:
             raise Http404(str(refusal)) from None
 
     def get_context_data(self, **given: Any) -> dict[str, Any]:
@@ -201,7 +201,7 @@ class OneDossier(_Page):
         state, seen = request.POST.get("etat", ""), request.POST.get("vu", "")
         upload = request.FILES.get("fichier")
         typed = {name: request.POST.getlist(name) for name in request.POST}
-        told = contracts.Told(**{name: request.POST.get(name, "").strip() for name in contracts.TOLD})
+        told = contracts.Told(**{name: request.POST.get(name, "").strip() for name in contracts.CONTRACT_FIELDS})
         try:
             if wish == "passer" and state in ("a_controler", "a_viser"):
                 after = circuit.approve(user, dossier, state, seen)
@@ -226,8 +226,8 @@ class OneDossier(_Page):
                 chosen, read = request.POST.get("signataire", ""), request.POST.get("mention_verifiee", "")
                 after = circuit.take_up(user, dossier, upload, chosen, read)
             else:
-                raise Refused("cette page n'est plus à jour. À faire : rechargez-la")
-        except Refused as refusal:
+                raise RefusedError("cette page n'est plus à jour. À faire : rechargez-la")
+        except RefusedError as refusal:
             motif, said = request.POST.get("motif", ""), told if told.contrat else None
             return self.refused(
                 refusal, motif=motif, contrat_dit=said, donnees_saisies=typed if wish in _DATA else None
@@ -242,12 +242,12 @@ class LastFile(View):
         """Give it; to be read in the browser (C(lire)) if it is a PDF."""
         try:
             file = circuit.find(request.user, number).fichier
-        except Refused as refusal:
+        except RefusedError as refusal:
             raise Http404(str(refusal)) from None
-        return _given(request, file, file.filename)
+        return _file_response(request, file, file.filename)
 
 
-def _given(request: Any, file: Any, name: str) -> FileResponse:
+def _file_response(request: Any, file: Any, name: str) -> FileResponse:
     """A file. What is not a PDF is never shown by the browser: it might be a page that acts under the reader's name."""
     read = "lire" in request.GET and file.mimetype == "application/pdf"
     return FileResponse(file.open(), as_attachment=not read, filename=name, content_type=file.mimetype)
@@ -260,11 +260,11 @@ class OnePiece(View):
         """Give it."""
         try:
             found = circuit.find(request.user, number).pieces.filter(pk=piece).first()
-        except Refused as refusal:
+        except RefusedError as refusal:
             raise Http404(str(refusal)) from None
         if found is None:
             raise Http404("cette pièce n'existe pas")
-        return _given(request, found.fichier, found.nom)
+        return _file_response(request, found.fichier, found.nom)
 
 
 class EssentialData(View):
@@ -274,7 +274,7 @@ class EssentialData(View):
         """Give it."""
         try:
             name, text = opendata.file(circuit.find(request.user, number))
-        except Refused as refusal:
+        except RefusedError as refusal:
             raise Http404(str(refusal)) from None
         return FileResponse(
             io.BytesIO(text.encode()), as_attachment=True, filename=name, content_type="application/json"
@@ -290,11 +290,11 @@ class Deposit(_Page):
     def get_context_data(self, **given: Any) -> dict[str, Any]:
         """The circuits, and what was typed. The reference is made with the form: sent twice, it is one dossier."""
         typed = {"reference": f"{circuit.OWN}{uuid.uuid4()}"}
-        communes = _deposited(self.request.user)
-        commune = _asked(self.request, communes)
+        communes = _list_deposit_communes(self.request.user)
+        commune = _requested_commune(self.request, communes)
         return {
             "commune": commune,
-            "communes": _several(communes),
+            "communes": _communes_to_choose(communes),
             "signataires": signatory.choices(commune) if commune else [],
             "circuits": current().circuits,
             "natures": transmission.NATURES,
@@ -306,12 +306,12 @@ class Deposit(_Page):
 
     def post(self, request: Any) -> HttpResponse:
         """Bring it."""
-        commune = _asked(request, _deposited(request.user))
-        typed = {name: request.POST.get(name, "").strip() for name in circuit.TOLD if name != "commune"}
+        commune = _requested_commune(request, _list_deposit_communes(request.user))
+        typed = {name: request.POST.get(name, "").strip() for name in circuit.DEPOSIT_FIELDS if name != "commune"}
         try:
             told = circuit.Deposit(commune=commune.slug if commune else "", **typed)
             dossier, _new = circuit.deposit(request.user, told, request.FILES.get("fichier"))
-        except Refused as refusal:
+        except RefusedError as refusal:
             return self.refused(refusal, saisie=typed)
         return self.done(f"« {dossier} » est déposé : {dossier.etat_nom}.", "dossier", dossier.pk)
 
@@ -324,11 +324,11 @@ class Drafting(_Page):
 
     def get_context_data(self, **given: Any) -> dict[str, Any]:
         """The models; or the fields of one, with what was typed and what its model proposes."""
-        communes = _deposited(self.request.user)
-        commune, model = _asked(self.request, communes), self._model()
+        communes = _list_deposit_communes(self.request.user)
+        commune, model = _requested_commune(self.request, communes), self._requested_model()
         found = {
             "commune": commune,
-            "communes": _several(communes),
+            "communes": _communes_to_choose(communes),
             "modele": model,
             "modeles": registers.models_of(commune) if commune else [],
             "natures": transmission.NATURES,
@@ -336,12 +336,12 @@ class Drafting(_Page):
             "saisie": {},
             "fautes": {},
         } | super().get_context_data(**given)
-        act = self._refused(commune) if commune else None
+        act = self._refused_act(commune) if commune else None
         if act:
             model = drafting.models().get(act.modele)
         if commune is None or model is None:
             return found
-        touched = act.vise if act else self._touched(commune)
+        touched = act.vise if act else self._touched_dossier(commune)
         if model.effect and touched is None:
             return found | {"title": model.title, "vises": registers.touchable(commune)[:200]}
         if model.effect and touched:
@@ -363,21 +363,21 @@ class Drafting(_Page):
             "saisie": typed,
             "corrige": act,
             "nature": transmission.NATURES[model.nature],
-            "champs": [_shown(one, typed, found["fautes"]) for one in model.fields],
+            "champs": [_render_field(one, typed, found["fautes"]) for one in model.fields],
             "doutes": [(one.text, one.doubt) for one in model.visas if one.doubt],
             "signataires": signatory.choices(commune),
             "registre": registers.NAMES[register],
             "commence": registers.is_begun(commune, register, today.year),
         }
 
-    def _model(self) -> drafting.Model | None:
+    def _requested_model(self) -> drafting.Model | None:
         name = self.request.POST.get("modele") or self.request.GET.get("modele", "")
         return drafting.models().get(name)
 
-    def _refused(self, commune: Commune) -> Acte | None:
+    def _refused_act(self, commune: Commune) -> Acte | None:
         return registers.refused_act(commune, self.request.POST.get("corrige") or self.request.GET.get("corrige", ""))
 
-    def _touched(self, commune: Commune) -> Dossier | None:
+    def _touched_dossier(self, commune: Commune) -> Dossier | None:
         number = self.request.POST.get("vise") or self.request.GET.get("vise", "")
         return registers.touchable(commune).filter(pk=int(number[:18])).first() if number.isdecimal() else None
 
@@ -385,12 +385,14 @@ class Drafting(_Page):
         """Show what it becomes, as text or as PDF; or send it into the circuit."""
         typed = {name: value for name, value in request.POST.items() if name != "csrfmiddlewaretoken"}
         try:
-            commune, model = _asked(request, _deposited(request.user)), self._model()
-            act = self._refused(commune) if commune else None
+            commune, model = _requested_commune(request, _list_deposit_communes(request.user)), self._requested_model()
+            act = self._refused_act(commune) if commune else None
             model = drafting.models().get(act.modele) if act else model
             if commune is None or model is None or (typed.get("corrige") and act is None):
-                raise Refused("cette page n'est plus à jour. À faire : choisissez de nouveau la commune et le modèle")
-            touched = act.vise if act else self._touched(commune) if model.effect else None
+                raise RefusedError(
+                    "cette page n'est plus à jour. À faire : choisissez de nouveau la commune et le modèle"
+                )
+            touched = act.vise if act else self._touched_dossier(commune) if model.effect else None
             model = registers.following(model, touched) if touched else model
             asked = registers.Asked(commune, model, typed.get("reference", ""), typed, touched)
             wish = request.POST.get("geste")
@@ -400,12 +402,12 @@ class Drafting(_Page):
             if wish == "pdf":
                 return HttpResponse(registers.preview(request.user, asked), content_type="application/pdf")
             draft, whose = registers.composed(asked)
-        except Refused as refusal:
+        except RefusedError as refusal:
             return self.refused(refusal, saisie=typed, fautes=getattr(refusal, "problems", {}))
         return self.render_to_response(self.get_context_data(saisie=typed, apercu=draft, pour=whose))
 
 
-def _shown(field: drafting.Field, typed: dict[str, str], faults: dict[str, str]) -> dict[str, Any]:
+def _render_field(field: drafting.Field, typed: dict[str, str], faults: dict[str, str]) -> dict[str, Any]:
     """A field, as the page shows it: what it is, and each thing that is typed for it."""
     labels = [f"{field.label}, du", "au (compris)"] if len(field.inputs) > 1 else [field.label]
     parts = [
@@ -420,32 +422,32 @@ def menu(request: Any) -> list[Entry]:
     return [
         Entry("À traiter", "parapheur:a_traiter", circuit.to_do(request.user).count()),
         Entry("Dossiers", "parapheur:dossiers"),
-        *([Entry("Rédiger", "parapheur:rediger")] if _deposited(request.user) else []),
+        *([Entry("Rédiger", "parapheur:rediger")] if _list_deposit_communes(request.user) else []),
         Entry("Mes absences", "parapheur:absences"),
         Entry("Délégations", "parapheur:delegations"),
     ]
 
 
-def _asked(request: Any, among: Sequence[Commune]) -> Commune | None:
+def _requested_commune(request: Any, among: Sequence[Commune]) -> Commune | None:
     """Of some communes, the one of the address; the first one where it names none."""
     slug = request.POST.get("commune") or request.GET.get("commune", "")
     return next((one for one in among if slug in ("", one.slug)), None)
 
 
-def _several(communes: Sequence[Commune]) -> dict[str, Commune]:
+def _communes_to_choose(communes: Sequence[Commune]) -> dict[str, Commune]:
     """Communes among which somebody chooses; nothing where there is no choice."""
     return {one.slug: one for one in communes} if len(communes) > 1 else {}
 
 
-def _deposited(user: Any) -> list[Commune]:
+def _list_deposit_communes(user: Any) -> list[Commune]:
     return [one for one in current().communes_of(login_of(user)) if circuit.may_deposit(user, one.slug)]
 
 
-def _managed(request: Any) -> Commune | None:
+def _managed_commune(request: Any) -> Commune | None:
     """The commune whose delegations and absences somebody manages; for the administrator, the one of the address."""
     if request.user.is_superuser:
         return current().communes.get(request.POST.get("commune") or request.GET.get("commune", ""))
-    return _asked(request, signatory.managed(request.user))
+    return _requested_commune(request, signatory.managed(request.user))
 
 
 class Delegations(_Page):
@@ -456,14 +458,14 @@ class Delegations(_Page):
 
     def get_context_data(self, **given: Any) -> dict[str, Any]:
         """All of them, the newest first: what ended is the trace of what was signed then."""
-        user, commune = self.request.user, _managed(self.request)
+        user, commune = self.request.user, _managed_commune(self.request)
         own = commune or current().commune_of(login_of(user))
         found = Delegation.objects.filter(commune=own.slug) if own else Delegation.objects.none()
         names = own.personnes if own else {}
         return {
             "saisie": {},
             "gere": commune,
-            "communes": current().communes if user.is_superuser else _several(signatory.managed(user)),
+            "communes": current().communes if user.is_superuser else _communes_to_choose(signatory.managed(user)),
             "delegations": found.select_related("personne__known").order_by("-du", "-pk"),
             "personnes": [(login, names[login]) for login in (signatory.delegates(own) if own else [])],
             "fondements": signatory.BASES,
@@ -480,7 +482,7 @@ class Delegations(_Page):
                 return self.done(f"La délégation de {gone.personne_nom} est retirée.", "delegations")
             circuits = request.POST.getlist("circuits")
             made = signatory.delegate(request.user, typed, circuits, typed.get("commune", ""))
-        except Refused as refusal:
+        except RefusedError as refusal:
             return self.refused(refusal, saisie=typed)
         return self.done(f"C'est noté : délégation de {made.personne_nom}, arrêté {made.arrete}.", "delegations")
 
@@ -493,14 +495,14 @@ class Absences(_Page):
 
     def get_context_data(self, **given: Any) -> dict[str, Any]:
         """Those that are not over."""
-        user, commune = self.request.user, _managed(self.request)
+        user, commune = self.request.user, _managed_commune(self.request)
         known = signatory.holders(commune) if commune else {}
         names = commune.personnes if commune else {}
         return (
             {
                 "saisie": {},
                 "gere": commune,
-                "communes": current().communes if user.is_superuser else _several(signatory.managed(user)),
+                "communes": current().communes if user.is_superuser else _communes_to_choose(signatory.managed(user)),
                 "autres": [
                     (login, names.get(login, login), [(one, names.get(one, one)) for one in deputies])
                     for login, deputies in known.items()
@@ -525,7 +527,7 @@ class Absences(_Page):
         if request.POST.get("annuler", "").isdigit():
             try:
                 signatory.end_absence(user, int(request.POST["annuler"][:18]))
-            except Refused as refusal:
+            except RefusedError as refusal:
                 return self.refused(refusal)
             return self.done("L'absence est annulée.", "absences")
         if request.POST.get("couple"):
@@ -535,9 +537,9 @@ class Absences(_Page):
             try:
                 first, last = (dt.date.fromisoformat(typed[name]) for name in ("du", "au"))
             except ValueError:
-                raise Refused("une date manque ou n'en est pas une. À faire : choisissez les deux jours") from None
+                raise RefusedError("une date manque ou n'en est pas une. À faire : choisissez les deux jours") from None
             absence = circuit.be_absent(user, typed["suppleant"], first, last)
-        except Refused as refusal:
+        except RefusedError as refusal:
             return self.refused(refusal, saisie=typed)
         who = absence.suppleant_nom
         return self.done(f"C'est noté : {who} vous remplace du {first:%d/%m/%Y} au {last:%d/%m/%Y}.", "absences")
@@ -548,7 +550,7 @@ class Absences(_Page):
         typed["personne"], _colon, typed["suppleant"] = typed["couple"].partition(":")
         try:
             absence = signatory.declare_absence(request.user, typed, typed.get("commune", ""))
-        except Refused as refusal:
+        except RefusedError as refusal:
             return self.refused(refusal, saisie=typed)
         who = f"{absence.suppleant_nom} remplace {absence.personne_nom}"
         return self.done(f"C'est noté : {who} du {absence.du:%d/%m/%Y} au {absence.au:%d/%m/%Y}.", "absences")

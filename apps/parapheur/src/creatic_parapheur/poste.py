@@ -15,9 +15,9 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import View
 
 from . import lots
-from .refusal import Refused
+from .refusal import RefusedError
 
-_MOST = 1 << 17  # bytes of a request
+_MAX_REQUEST_BYTES = 1 << 17  # bytes of a request
 _BEARER = "Bearer "
 
 
@@ -29,7 +29,7 @@ class _View(View):
         """Answer."""
         try:
             answer = super().dispatch(request, *args, **kwargs)
-        except Refused as refusal:
+        except RefusedError as refusal:
             answer = JsonResponse({"message": str(refusal)}, status=refusal.status)
             if refusal.status in (429, 503):
                 answer["Retry-After"] = "5"
@@ -44,14 +44,14 @@ class _View(View):
     def told(self) -> dict[str, Any]:
         """What the program sent. Raises Refused."""
         length = str(self.request.headers.get("Content-Length", ""))
-        if not (length.isascii() and length.isdecimal() and int(length) <= _MOST):
-            raise Refused("la demande est trop longue", 413)
+        if not (length.isascii() and length.isdecimal() and int(length) <= _MAX_REQUEST_BYTES):
+            raise RefusedError("la demande est trop longue", 413)
         try:
             found = json.loads(self.request.body)
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
-            raise Refused("la demande n'est pas du JSON")
+            raise RefusedError("la demande n'est pas du JSON")
         return found
 
 
@@ -80,5 +80,5 @@ class Receive(_View):
         told = self.told()
         number, signature = told.get("dossier"), told.get("signature")
         if not isinstance(number, int) or not isinstance(signature, str):
-            raise Refused("dossier et signature sont attendus")
+            raise RefusedError("dossier et signature sont attendus")
         return JsonResponse(lots.receive(lot, self.secret(), number, signature))

@@ -20,7 +20,7 @@ from creatic_agent.configuration import UNWRITTEN, From, Key, Whole
 from creatic_agent.law import Standing
 from creatic_agent.writing import day_of
 
-PERIOD = 2
+THRESHOLD_PERIOD_YEARS = 2
 """Years between two revisions of the threshold."""
 _READ, _CHECK = Standing.READ, Standing.TO_CHECK
 _AMOUNT = re.compile(r"\d{1,12}([.,]\d{1,2})?")
@@ -45,7 +45,7 @@ def euros(value: Decimal) -> str:
     return f"{whole} € HT"
 
 
-def _day(day: dt.date) -> str:
+def _format_day(day: dt.date) -> str:
     return f"{day:%d/%m/%Y}"
 
 
@@ -67,15 +67,16 @@ class Threshold:
 
     def covers(self, day: dt.date) -> bool:
         """Whether it is known for a day: neither before its period nor after the next revision."""
-        return self.since <= day < dt.date(self.since.year + PERIOD, 1, 1)
+        return self.since <= day < dt.date(self.since.year + THRESHOLD_PERIOD_YEARS, 1, 1)
 
     def said(self, day: dt.date) -> str:
         """Write it in French, as it counts for a day."""
-        whole = f"{euros(Decimal(self.euros))} ({self.source}, depuis le {_day(self.since)} ; {self.standing})"
+        whole = f"{euros(Decimal(self.euros))} ({self.source}, depuis le {_format_day(self.since)} ; {self.standing})"
         if self.covers(day):
             return whole
         return (
-            f"{whole} ; celui du {_day(day)} n'est pas connu ici, à vérifier auprès de la préfecture : il se révise "
+            f"{whole} ; celui du {_format_day(day)} n'est pas connu ici, à vérifier auprès de la préfecture "
+            ": il se révise "
             "tous les deux ans au 1er janvier"
         )
 
@@ -133,7 +134,9 @@ class Kind:
 
 
 _FROM = "se transmet à partir du seuil (CGCT, L2131-2, I, 4°)"
-_NONE = "seuls les marchés et les concessions en ont (CCP, R2196-1 et R3131-1 ; à vérifier pour celui-ci)"
+_NO_ESSENTIAL_DATA_MESSAGE = (
+    "seuls les marchés et les concessions en ont (CCP, R2196-1 et R3131-1 ; à vérifier pour celui-ci)"
+)
 KINDS = {
     "travaux": Kind("Marché de travaux", Goes.THRESHOLD, _FROM, listed=True, data="marche"),
     "fournitures": Kind("Marché de fournitures", Goes.THRESHOLD, _FROM, listed=True, data="marche"),
@@ -156,7 +159,10 @@ KINDS = {
         data="contrat-concession",
     ),
     "emprunt": Kind(
-        "Emprunt", Goes.ALWAYS, "se transmet quel que soit son montant (CGCT, L2131-2, I, 4°)", instead=_NONE
+        "Emprunt",
+        Goes.ALWAYS,
+        "se transmet quel que soit son montant (CGCT, L2131-2, I, 4°)",
+        instead=_NO_ESSENTIAL_DATA_MESSAGE,
     ),
     "bail": Kind(
         "Bail",
@@ -164,7 +170,7 @@ KINDS = {
         "n'est pas cité par L2131-2, la délibération qui l'autorise se transmet seule ; si la préfecture le demande, "
         "écrivez sa matière",
         Standing.UNSETTLED,
-        instead=_NONE,
+        instead=_NO_ESSENTIAL_DATA_MESSAGE,
     ),
     "convention": Kind(
         "Convention, autre contrat",
@@ -172,7 +178,7 @@ KINDS = {
         "n'est pas citée par L2131-2, la délibération qui l'autorise se transmet seule ; si la préfecture la demande, "
         "écrivez sa matière",
         Standing.UNSETTLED,
-        instead=_NONE,
+        instead=_NO_ESSENTIAL_DATA_MESSAGE,
     ),
 }
 

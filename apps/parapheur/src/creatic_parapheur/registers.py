@@ -25,7 +25,7 @@ from . import circuit, drafting, drawing, signatory, transmission
 from .configuration import Commune
 from .drafting import Draft, Faulty, Model
 from .models import Acte, Dossier
-from .refusal import Refused
+from .refusal import RefusedError
 
 ARRETE = "arrete"
 """Register of the arrêtés, and the circuit of both."""
@@ -88,13 +88,13 @@ def numbered(register: str, year: int, rank: int) -> str:
     return f"{_PREFIXES[register]}_{year}_{rank:03d}"
 
 
-def _of(commune: Commune, register: str, year: int) -> Any:
+def _acts_of(commune: Commune, register: str, year: int) -> Any:
     return Acte.objects.filter(commune=commune.slug, registre=register, annee=year)
 
 
 def is_begun(commune: Commune, register: str, year: int) -> bool:
     """Whether a register has a number of a year already."""
-    return bool(_of(commune, register, year).exists())
+    return bool(_acts_of(commune, register, year).exists())
 
 
 def next_rank(asked: Asked) -> int:
@@ -104,7 +104,7 @@ def next_rank(asked: Asked) -> int:
         Faulty: `premier` is no number, or the date is before that of the last act of the register.
     """
     day = asked.day
-    last = _of(asked.commune, asked.register, day.year).order_by("rang").last()
+    last = _acts_of(asked.commune, asked.register, day.year).order_by("rang").last()
     if last is None:
         first = asked.get("premier") or "1"
         if not (first.isascii() and first.isdecimal() and 1 <= int(first[:9]) <= _RANK_MAX):
@@ -126,11 +126,11 @@ def court_of(commune: Commune) -> str:
     return str(last.valeurs.get("tribunal", "")) if last else ""
 
 
-def _chosen(asked: Asked) -> signatory.Choice:
+def _chosen_signatory(asked: Asked) -> signatory.Choice:
     key = asked.get("signataire") or signatory.HOLDER
     found = signatory.choose(asked.commune, key, ARRETE, asked.get("matiere"))
     if found is None:
-        raise Refused("signataire : choisissez qui signe")
+        raise RefusedError("signataire : choisissez qui signe")
     return found
 
 
@@ -143,7 +143,7 @@ def composed(asked: Asked) -> tuple[Draft, drawing.Whose]:
     """
     commune, problems = asked.commune, dict[str, str]()
     if asked.model.bodies == "commune" and commune.siren_commune:
-        raise Refused("modele : cet acte est celui d'une commune. À faire : choisissez un autre modèle", 404)
+        raise RefusedError("modele : cet acte est celui d'une commune. À faire : choisissez un autre modèle", 404)
     check_touched(asked)
     day, court = asked.day, ""
     try:
@@ -162,7 +162,7 @@ def composed(asked: Asked) -> tuple[Draft, drawing.Whose]:
     if problems:
         raise Faulty(problems)
     body = commune.nom if commune.siren_commune else f"Commune {of_commune(commune.nom)}"
-    whose = drawing.Whose(body, circuit.town(commune), f"Le {commune.qualite}", _chosen(asked).shown)
+    whose = drawing.Whose(body, circuit.town(commune), f"Le {commune.qualite}", _chosen_signatory(asked).shown)
     return draft, whose
 
 
@@ -222,17 +222,17 @@ def send(user: Any, asked: Asked) -> Dossier:
         Refused: the reason.
     """
     if not circuit.may_deposit(user, asked.commune.slug):
-        raise Refused("vous ne rédigez pas d'acte pour cette commune", 403)
+        raise RefusedError("vous ne rédigez pas d'acte pour cette commune", 403)
     if not _REFERENCE.fullmatch(asked.reference):
-        raise Refused("cette page n'est plus à jour. À faire : rechargez-la")
-    if known := _sent(asked):
+        raise RefusedError("cette page n'est plus à jour. À faire : rechargez-la")
+    if known := _find_sent_dossier(asked):
         return known
     draft, whose = composed(asked)
     for _time in range(_TIMES):
         rank = next_rank(asked)
         number = numbered(asked.register, draft.day.year, rank)
         document = ContentFile(drawing.draw(draft, whose, number), name=f"{number}.pdf")
-        told = _deposit(asked, draft, number)
+        told = _build_deposit(asked, draft, number)
         taken = Acte(
             commune=asked.commune.slug,
             registre=asked.register,
@@ -242,7 +242,7 @@ def send(user: Any, asked: Asked) -> Dossier:
             date=draft.day,
             objet=draft.subject,
             modele=asked.model.key,
-            valeurs=_typed(asked),
+            valeurs=_typed_fields(asked),
             par=circuit.name_of(user),
             effet=asked.model.effect,
             vise=asked.touched,
@@ -256,22 +256,22 @@ def send(user: Any, asked: Asked) -> Dossier:
         try:
             return circuit.deposit(user, told, document, kept=note)[0]
         except IntegrityError:  # this number at the same moment
-            if not _of(asked.commune, asked.register, draft.day.year).filter(rang=rank).exists():
+            if not _acts_of(asked.commune, asked.register, draft.day.year).filter(rang=rank).exists():
                 raise
-        except Refused:
-            if known := _sent(asked):  # the page was sent twice at the same moment
+        except RefusedError:
+            if known := _find_sent_dossier(asked):  # the page was sent twice at the same moment
                 return known
             raise
-    raise Refused(
+    raise RefusedError(
         "d'autres actes prennent leur numéro en ce moment, et rien n'a été changé. À faire : recommencez", 503
     )
 
 
-def _typed(asked: Asked) -> dict[str, str]:
+def _typed_fields(asked: Asked) -> dict[str, str]:
     return {name: asked.get(name) for name in (*_COMMON, *asked.model.inputs) if asked.get(name)}
 
 
-def _deposit(asked: Asked, draft: Draft, number: str) -> circuit.Deposit:
+def _build_deposit(asked: Asked, draft: Draft, number: str) -> circuit.Deposit:
     return circuit.Deposit(
         commune=asked.commune.slug,
         circuit=ARRETE,
@@ -308,19 +308,19 @@ def correct(user: Any, asked: Asked, act: Acte) -> Dossier:
     """
     dossier = act.dossier
     if dossier is None:
-        raise Refused("cet acte n'a plus de dossier", 404)
+        raise RefusedError("cet acte n'a plus de dossier", 404)
     asked = dataclasses.replace(asked, reference=dossier.reference, told={**asked.told, "date": act.date.isoformat()})
     draft, whose = composed(asked)
     document = ContentFile(drawing.draw(draft, whose, act.numero), name=f"{act.numero}.pdf")
-    told = _deposit(asked, draft, act.numero)
+    told = _build_deposit(asked, draft, act.numero)
 
     def note() -> None:
-        Acte.objects.filter(pk=act.pk).update(objet=draft.subject, valeurs=_typed(asked))
+        Acte.objects.filter(pk=act.pk).update(objet=draft.subject, valeurs=_typed_fields(asked))
 
     return circuit.take_up(user, dossier, document, told.signataire, told=told, kept=note)
 
 
-def _sent(asked: Asked) -> Dossier | None:
+def _find_sent_dossier(asked: Asked) -> Dossier | None:
     return Dossier.objects.filter(reference=asked.reference, commune=asked.commune.slug).first()
 
 

@@ -18,11 +18,11 @@ from typing import IO, Any
 
 from creatic_accounts.places import threads
 
-from .refusal import Refused
+from .refusal import RefusedError
 
 SOCKET = "/run/parapheur-sceau.sock"
 SECONDS = 200  # beyond the service's own limit
-_CHUNK = 1 << 20
+_COPY_CHUNK_BYTES = 1 << 20
 _DOWN = (
     "la vérification des signatures ne répond pas, et rien n'a été changé. À faire : recommencez dans quelques "
     "minutes ; si cela dure, prévenez le groupement"
@@ -31,16 +31,16 @@ _DOWN = (
 
 PLACES = 4  # MaxConnections of parapheur-sceau.socket
 EACH = 2  # of a commune: as many are checked at a time, and as many wait
-PATIENCE = 20  # seconds
-_BUSY = (
+QUEUE_TIMEOUT_SECONDS = 20  # seconds
+_COMMUNE_BUSY_MESSAGE = (
     "d'autres documents de votre commune sont en cours de vérification, et rien n'a été changé. À faire : attendez "
     "leur réponse, puis recommencez"
 )
-_FULL = (
+_SERVICE_BUSY_MESSAGE = (
     "des documents d'autres communes sont en cours de vérification, et rien n'a été changé. À faire : recommencez dans "
     "quelques minutes"
 )
-_MANY = (
+_TOO_MANY_REQUESTS_MESSAGE = (
     "trop de documents sont en cours de vérification, et rien n'a été changé. À faire : réessayez dans une minute ; si "
     "cela dure, prévenez le groupement"
 )
@@ -68,34 +68,34 @@ class Places:
         """
         with self._changed:
             if not self._is_free(siren):
-                self._wait(siren)
+                self._wait_for_place(siren)
             self._busy[siren] += 1
         try:
             yield
         finally:
             with self._changed:
-                self._less(self._busy, siren)
+                self._decrement_count(self._busy, siren)
                 self._changed.notify_all()
 
-    def _wait(self, siren: str) -> None:
+    def _wait_for_place(self, siren: str) -> None:
         if self._waiting[siren] >= EACH:
-            raise Refused(_BUSY, 503)
+            raise RefusedError(_COMMUNE_BUSY_MESSAGE, 503)
         if self._waiting.total() >= self._room:
-            raise Refused(_MANY, 503)
+            raise RefusedError(_TOO_MANY_REQUESTS_MESSAGE, 503)
         self._waiting[siren] += 1
         try:
-            come = self._changed.wait_for(lambda: self._is_free(siren), PATIENCE)
+            come = self._changed.wait_for(lambda: self._is_free(siren), QUEUE_TIMEOUT_SECONDS)
         finally:
-            self._less(self._waiting, siren)
+            self._decrement_count(self._waiting, siren)
         if not come:
-            raise Refused(_BUSY if self._busy[siren] else _FULL, 503)
+            raise RefusedError(_COMMUNE_BUSY_MESSAGE if self._busy[siren] else _SERVICE_BUSY_MESSAGE, 503)
 
     def _is_free(self, siren: str) -> bool:
         mine = self._busy[siren]
         return mine < EACH and self._busy.total() + bool(mine) < PLACES
 
     @staticmethod
-    def _less(counted: Counter[str], siren: str) -> None:
+    def _decrement_count(counted: Counter[str], siren: str) -> None:
         counted[siren] -= 1
         if not counted[siren]:
             del counted[siren]
@@ -132,44 +132,44 @@ class Received:
     outdated: str = ""
 
 
-def _size(stream: IO[bytes]) -> int:
+def _stream_size(stream: IO[bytes]) -> int:
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     return size
 
 
-def _keep(stream: Any, target: IO[bytes], size: int) -> None:
+def _copy_stream(stream: Any, target: IO[bytes], size: int) -> None:
     """Write what follows an answer, whole; it is left at its beginning."""
-    shutil.copyfileobj(stream, target, _CHUNK)
+    shutil.copyfileobj(stream, target, _COPY_CHUNK_BYTES)
     if target.tell() != size:
-        raise Refused(_DOWN, 503)
+        raise RefusedError(_DOWN, 503)
     target.seek(0)
 
 
 @contextmanager
-def _asked(request: dict[str, Any], *files: IO[bytes]) -> Iterator[tuple[dict[str, Any], Any]]:
-    with _places.place(_siren.get()), _answer(request, *files) as answer:
+def _ask_service(request: dict[str, Any], *files: IO[bytes]) -> Iterator[tuple[dict[str, Any], Any]]:
+    with _places.place(_siren.get()), _open_answer(request, *files) as answer:
         yield answer
 
 
 @contextmanager
-def _answer(request: dict[str, Any], *files: IO[bytes]) -> Iterator[tuple[dict[str, Any], Any]]:
+def _open_answer(request: dict[str, Any], *files: IO[bytes]) -> Iterator[tuple[dict[str, Any], Any]]:
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(SECONDS)
             connection.connect(os.environ.get("CREATIC_SCEAU", SOCKET))
-            with connection.makefile("rwb", buffering=_CHUNK) as stream:
+            with connection.makefile("rwb", buffering=_COPY_CHUNK_BYTES) as stream:
                 stream.write(json.dumps(request).encode() + b"\n")
                 for one in files:
-                    shutil.copyfileobj(one, stream, _CHUNK)
+                    shutil.copyfileobj(one, stream, _COPY_CHUNK_BYTES)
                 stream.flush()
                 told = json.loads(stream.readline())
                 if "refus" not in told:
                     yield told, stream
                     return
     except (OSError, ValueError) as error:
-        raise Refused(_DOWN, 503) from error
-    raise Refused(told["refus"])
+        raise RefusedError(_DOWN, 503) from error
+    raise RefusedError(told["refus"])
 
 
 def check_document(
@@ -193,15 +193,15 @@ def check_document(
     Raises:
         Refused: the reason.
     """
-    request: dict[str, Any] = {"nom": name, "signataires": [], "origine": _size(document), "signe": 0}
+    request: dict[str, Any] = {"nom": name, "signataires": [], "origine": _stream_size(document), "signe": 0}
     if mentions:
         request["mentions"] = list(mentions)
     if contract:
         request["contrat"] = contract
-    with _asked(request, document) as (told, stream):
+    with _ask_service(request, document) as (told, stream):
         document.seek(0)
         if written is not None:
-            _keep(stream, written, told["taille"])
+            _copy_stream(stream, written, told["taille"])
     return bool(told.get("texte", True))
 
 
@@ -228,7 +228,7 @@ class Suppliers:
         return f"Signature qualifiée de {', '.join(named)} ; {self.lists}" if named else ""
 
 
-def _suppliers(told: dict[str, Any]) -> Suppliers:
+def _parse_suppliers(told: dict[str, Any]) -> Suppliers:
     found = [Supplier(one["nom"], one["serie"], one["emetteur"]) for one in told["fournisseurs"]]
     return Suppliers(found, told["listes"])
 
@@ -239,10 +239,10 @@ def check_contract(name: str, document: IO[bytes]) -> Suppliers:
     Raises:
         Refused: one does not count.
     """
-    request = {"nom": name, "signataires": [], "origine": _size(document), "signe": 0, "contrat": "document"}
-    with _asked(request, document) as (told, _stream):
+    request = {"nom": name, "signataires": [], "origine": _stream_size(document), "signe": 0, "contrat": "document"}
+    with _ask_service(request, document) as (told, _stream):
         document.seek(0)
-        return _suppliers(told)
+        return _parse_suppliers(told)
 
 
 def check_suppliers(name: str, original: IO[bytes], signed: IO[bytes]) -> Suppliers:
@@ -254,16 +254,16 @@ def check_suppliers(name: str, original: IO[bytes], signed: IO[bytes]) -> Suppli
     request = {
         "nom": name,
         "signataires": [],
-        "origine": _size(original),
-        "signe": _size(signed),
+        "origine": _stream_size(original),
+        "signe": _stream_size(signed),
         "contrat": "contresignature",
     }
-    with _asked(request, original, signed) as (told, _stream):
+    with _ask_service(request, original, signed) as (told, _stream):
         signed.seek(0)
-        return _suppliers(told)
+        return _parse_suppliers(told)
 
 
-def _whose(people: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+def _people_as_json(people: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"nom": person, "siren": siren} for person, siren in people]
 
 
@@ -285,7 +285,7 @@ def prepare(
         Refused: the reason.
     """
     given = {"certificats": list(certificates), "lieu": dict(zip(("commune", "code_postal"), place, strict=True))}
-    with _beside("preparer", name, document, given, people) as made:
+    with _send_with_json("preparer", name, document, given, people) as made:
         found: dict[str, Any] = json.load(made)
         return found
 
@@ -300,10 +300,10 @@ def finish(name: str, document: IO[bytes], waiting: dict[str, Any], signatures: 
     Raises:
         Refused: the document changed, or a signature is not of it, or not of the certificate's key.
     """
-    return _beside("terminer", name, document, {"attente": waiting, "signatures": list(signatures)}, ())
+    return _send_with_json("terminer", name, document, {"attente": waiting, "signatures": list(signatures)}, ())
 
 
-def _beside(
+def _send_with_json(
     what: str, name: str, document: IO[bytes], given: dict[str, Any], people: Sequence[tuple[str, str]]
 ) -> IO[bytes]:
     """What comes of a document and of JSON that goes along."""
@@ -311,13 +311,13 @@ def _beside(
     request = {
         "nom": name,
         "apart": what,
-        "signataires": _whose(people),
-        "origine": _size(document),
+        "signataires": _people_as_json(people),
+        "origine": _stream_size(document),
         "signe": len(more),
     }
-    with _asked(request, document, io.BytesIO(more)) as (told, stream):
+    with _ask_service(request, document, io.BytesIO(more)) as (told, stream):
         made = tempfile.TemporaryFile()  # noqa: SIM115 - given to the caller, gone when closed
-        _keep(stream, made, told["taille"])
+        _copy_stream(stream, made, told["taille"])
         return made
 
 
@@ -337,13 +337,13 @@ def check_and_seal(
     """
     request = {
         "nom": name,
-        "signataires": _whose(people),
-        "origine": _size(original),
-        "signe": _size(signed),
+        "signataires": _people_as_json(people),
+        "origine": _stream_size(original),
+        "signe": _stream_size(signed),
     } | ({"contrat": "signature"} if contract else {})
-    with _asked(request, original, signed) as (told, stream):
+    with _ask_service(request, original, signed) as (told, stream):
         sealed = None
         if told["taille"]:
             sealed = tempfile.TemporaryFile()  # noqa: SIM115 - given to the caller, gone when closed
-            _keep(stream, sealed, told["taille"])
+            _copy_stream(stream, sealed, told["taille"])
         return Received(told["signataire"], told["serie"], sealed, " ; ".join(told.get("remarques", ())))

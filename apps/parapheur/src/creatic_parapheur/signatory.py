@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from .configuration import Commune, current
 from .models import Absence, Delegation, Dossier
-from .refusal import Refused
+from .refusal import RefusedError
 
 HOLDER = "titulaire"
 BASES = {
@@ -32,7 +32,7 @@ BASES = {
     "L2122-19": "Délégation de signature à un agent (CGCT, L2122-19)",
 }
 _NOT_MANAGED = "seuls les rédacteurs, le DGS et le maire de la commune notent cela"
-_MATTER = re.compile(r"[1-9](\.[1-9][0-9]?){0,4}")
+_DELEGATION_MATTER_PATTERN = re.compile(r"[1-9](\.[1-9][0-9]?){0,4}")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Choice:
         return [current().name(self.login), *self.words]
 
 
-def _holder(commune: Commune) -> str:
+def _holder_login(commune: Commune) -> str:
     """Login of who signs: the same in each circuit."""
     return next(iter(commune.circuits.values())).steps["a_signer"].titulaire
 
@@ -84,7 +84,7 @@ def _in_absence(one: Absence, commune: Commune) -> Choice:
 
 def choices(commune: Commune) -> list[Choice]:
     """Who may sign today, in any matter: the holder first."""
-    holder = _holder(commune)
+    holder = _holder_login(commune)
     deputies = commune.circuits[next(iter(commune.circuits))].steps["a_signer"].suppleants
     people = set(commune.personnes)
     given = Delegation.objects.active().filter(commune=commune.slug).select_related("personne__known")
@@ -107,12 +107,12 @@ def choose(commune: Commune, key: str, circuit: str, matter: str) -> Choice | No
         return None
     found = next((one for one in choices(commune) if one.key == key), None)
     if found is None:
-        raise Refused(
+        raise RefusedError(
             "signataire : cette personne ne peut pas signer aujourd'hui (sa délégation ou l'absence du maire n'est pas "
             "commencée, a pris fin ou a été retirée). À faire : choisissez un autre signataire"
         )
     if found.delegation and not covers(found.delegation, circuit, matter):
-        raise Refused(
+        raise RefusedError(
             f"signataire : la délégation de {current().name(found.login)} (arrêté {found.delegation.arrete}) ne porte "
             f"pas sur ce dossier ({current().circuits[circuit]}{', matière ' + matter if matter else ''}). À faire : "
             "choisissez un autre signataire, ou corrigez la matière"
@@ -149,21 +149,21 @@ def check(dossier: Dossier) -> None:
     if one := dossier.delegation:
         which = f"la délégation de {name} (arrêté {one.arrete} du {one.arrete_date:%d/%m/%Y})"
         if one.retiree:
-            raise Refused(f"{which} a été retirée le {one.retiree:%d/%m/%Y} : {again}", 409)
+            raise RefusedError(f"{which} a été retirée le {one.retiree:%d/%m/%Y} : {again}", 409)
         if one.au and one.au < today:
-            raise Refused(f"{which} a pris fin le {one.au:%d/%m/%Y} : {again}", 409)
+            raise RefusedError(f"{which} a pris fin le {one.au:%d/%m/%Y} : {again}", 409)
         if one.du > today:
-            raise Refused(f"{which} ne commence que le {one.du:%d/%m/%Y} : {again}", 409)
+            raise RefusedError(f"{which} ne commence que le {one.du:%d/%m/%Y} : {again}", 409)
         if not covers(one, dossier.circuit, dossier.matiere):
-            raise Refused(f"{which} ne porte pas sur ce dossier : {again}", 409)
+            raise RefusedError(f"{which} ne porte pas sur ce dossier : {again}", 409)
     elif away := dossier.absence:
         if away.annulee or not away.du <= today <= away.au:
             ended = "a été annulée" if away.annulee else f"a pris fin le {away.au:%d/%m/%Y}"
-            raise Refused(f"l'absence de {away.personne_nom}, que {name} remplaçait, {ended} : {again}", 409)
-    elif dossier.signataire != _holder(current().communes[dossier.commune]):
+            raise RefusedError(f"l'absence de {away.personne_nom}, que {name} remplaçait, {ended} : {again}", 409)
+    elif dossier.signataire != _holder_login(current().communes[dossier.commune]):
         commune = current().communes[dossier.commune]
         whose = "l'entité" if commune.siren_commune else "la commune"
-        raise Refused(f"{name} n'est plus le {commune.qualite} de {whose} : {again}", 409)
+        raise RefusedError(f"{name} n'est plus le {commune.qualite} de {whose} : {again}", 409)
 
 
 # Who manages
@@ -180,7 +180,7 @@ def managed(user: Any) -> list[Commune]:
     ]
 
 
-def _managed(user: Any, slug: str = "") -> Commune:
+def _managed_commune(user: Any, slug: str = "") -> Commune:
     """The commune somebody manages, the first one unless it is said; any one, for the administrator.
 
     Raises:
@@ -190,15 +190,15 @@ def _managed(user: Any, slug: str = "") -> Commune:
         return current().communes[slug]
     commune = next((one for one in managed(user) if slug in ("", one.slug)), None)
     if commune is None:
-        raise Refused(_NOT_MANAGED, 403)
+        raise RefusedError(_NOT_MANAGED, 403)
     return commune
 
 
-def _account(commune: Commune, login: str, allowed: Iterable[str]) -> Any:
+def _find_account(commune: Commune, login: str, allowed: Iterable[str]) -> Any:
     users = get_user_model().objects.filter(known__login=login, is_active=True)
     found = users.first() if login in commune.personnes and login in set(allowed) else None
     if found is None:
-        raise Refused("personne : choisissez quelqu'un de la liste, dont le compte est ouvert")
+        raise RefusedError("personne : choisissez quelqu'un de la liste, dont le compte est ouvert")
     return found
 
 
@@ -208,19 +208,19 @@ def delegates(commune: Commune) -> list[str]:
     return sorted((commune.delegataires | deputies) & set(commune.personnes), key=lambda one: commune.personnes[one])
 
 
-def _day(value: str, what: str) -> dt.date:
+def _parse_day(value: str, what: str) -> dt.date:
     try:
         return dt.date.fromisoformat(value)
     except ValueError:
-        raise Refused(f"{what} : « {value[:40]} » n'est pas une date. À faire : choisissez le jour") from None
+        raise RefusedError(f"{what} : « {value[:40]} » n'est pas une date. À faire : choisissez le jour") from None
 
 
-def _line(told: Mapping[str, str], name: str, most: int, what: str) -> str:
+def _parse_line(told: Mapping[str, str], name: str, most: int, what: str) -> str:
     text = " ".join(told.get(name, "").split())
     if not text:
-        raise Refused(f"{what} : champ obligatoire absent")
+        raise RefusedError(f"{what} : champ obligatoire absent")
     if len(text) > most:
-        raise Refused(f"{what} : {most} caractères au plus")
+        raise RefusedError(f"{what} : {most} caractères au plus")
     return text
 
 
@@ -235,38 +235,43 @@ def delegate(user: Any, told: Mapping[str, str], circuits: Sequence[str] = (), s
     Raises:
         Refused: the reason. Nobody notes a delegation of their own.
     """
-    commune = _managed(user, slug)
+    commune = _managed_commune(user, slug)
     login = told.get("personne", "")
-    person = _account(commune, login, delegates(commune))
+    person = _find_account(commune, login, delegates(commune))
     if person.pk == user.pk:
-        raise Refused("une délégation est notée par une autre personne que celle qui la reçoit", 403)
+        raise RefusedError("une délégation est notée par une autre personne que celle qui la reçoit", 403)
     if told.get("fondement") not in BASES:
-        raise Refused("fondement : choisissez une délégation de fonctions (L2122-18) ou de signature (L2122-19)")
+        raise RefusedError("fondement : choisissez une délégation de fonctions (L2122-18) ou de signature (L2122-19)")
     matters = re.split(r"[\s,;]+", told.get("matieres", "").strip()) if told.get("matieres", "").strip() else []
-    if wrong := [one for one in matters if not _MATTER.fullmatch(one)]:
-        raise Refused(f"matières : « {wrong[0][:20]} » n'en est pas une ; écrivez par exemple 2, 6.1")
+    if wrong := [one for one in matters if not _DELEGATION_MATTER_PATTERN.fullmatch(one)]:
+        raise RefusedError(f"matières : « {wrong[0][:20]} » n'en est pas une ; écrivez par exemple 2, 6.1")
     if len(matters) > 30:
-        raise Refused("matières : 30 au plus")
+        raise RefusedError("matières : 30 au plus")
     if wrong := [one for one in circuits if one not in current().circuits]:
-        raise Refused(f"circuits : « {wrong[0][:20]} » est inconnu")
-    decided, first = _day(told.get("arrete_date", ""), "date de l'arrêté"), _day(told.get("du", ""), "début")
-    last = _day(told["au"], "fin") if told.get("au") else None
+        raise RefusedError(f"circuits : « {wrong[0][:20]} » est inconnu")
+    decided, first = (
+        _parse_day(told.get("arrete_date", ""), "date de l'arrêté"),
+        _parse_day(told.get("du", ""), "début"),
+    )
+    last = _parse_day(told["au"], "fin") if told.get("au") else None
     if first < decided:
-        raise Refused("début : une délégation ne vaut pas avant la date de son arrêté. À faire : corrigez les dates")
+        raise RefusedError(
+            "début : une délégation ne vaut pas avant la date de son arrêté. À faire : corrigez les dates"
+        )
     if last and last < first:
-        raise Refused("fin : le dernier jour est avant le premier. À faire : corrigez les dates")
+        raise RefusedError("fin : le dernier jour est avant le premier. À faire : corrigez les dates")
     return Delegation.objects.create(
         commune=commune.slug,
         personne=person,
-        qualite=_line(told, "qualite", 150, "qualité"),
+        qualite=_parse_line(told, "qualite", 150, "qualité"),
         fondement=told["fondement"],
-        arrete=_line(told, "arrete", 60, "arrêté"),
+        arrete=_parse_line(told, "arrete", 60, "arrêté"),
         arrete_date=decided,
         matieres=" ".join(matters),
         circuits=" ".join(circuits),
         du=first,
         au=last,
-        saisie_par=_who(user),
+        saisie_par=_person_name(user),
         saisie_compte=user.pk,
     )
 
@@ -280,10 +285,10 @@ def withdraw(user: Any, number: int) -> Delegation:
     with transaction.atomic():
         found = Delegation.objects.select_for_update().filter(pk=number).first()
         if found is None:
-            raise Refused("cette délégation n'existe pas", 404)
-        _managed(user, found.commune)
+            raise RefusedError("cette délégation n'existe pas", 404)
+        _managed_commune(user, found.commune)
         if not found.retiree:
-            found.retiree, found.retiree_par = timezone.localdate(), _who(user)
+            found.retiree, found.retiree_par = timezone.localdate(), _person_name(user)
             found.save()
         return found
 
@@ -308,26 +313,26 @@ def declare_absence(user: Any, told: Mapping[str, str], slug: str = "") -> Absen
     Raises:
         Refused: the reason. The deputy does not note it: who gains by it is not who says it.
     """
-    commune = _managed(user, slug)
+    commune = _managed_commune(user, slug)
     known = holders(commune)
-    person = _account(commune, told.get("personne", ""), known)
-    deputy = _account(commune, told.get("suppleant", ""), known[told["personne"]])
+    person = _find_account(commune, told.get("personne", ""), known)
+    deputy = _find_account(commune, told.get("suppleant", ""), known[told["personne"]])
     if deputy.pk == user.pk:
-        raise Refused("une absence est notée par la personne, ou par quelqu'un d'autre que son suppléant", 403)
-    first, last = _day(told.get("du", ""), "du"), _day(told.get("au", ""), "au")
+        raise RefusedError("une absence est notée par la personne, ou par quelqu'un d'autre que son suppléant", 403)
+    first, last = _parse_day(told.get("du", ""), "du"), _parse_day(told.get("au", ""), "au")
     if last < first:
-        raise Refused("le dernier jour est avant le premier. À faire : corrigez les dates")
+        raise RefusedError("le dernier jour est avant le premier. À faire : corrigez les dates")
     if last < timezone.localdate():
-        raise Refused("ces dates sont passées. À faire : corrigez-les")
+        raise RefusedError("ces dates sont passées. À faire : corrigez-les")
     return Absence.objects.create(
         personne=person,
         suppleant=deputy,
         du=first,
         au=last,
         commune=commune.slug,
-        raison=_line(told, "raison", 300, "raison"),
+        raison=_parse_line(told, "raison", 300, "raison"),
         qualite=" ".join(told.get("qualite", "").split())[:150],
-        saisie_par=_who(user),
+        saisie_par=_person_name(user),
         saisie_compte=user.pk,
     )
 
@@ -350,22 +355,22 @@ def end_absence(user: Any, number: int) -> None:
     """
     found = Absence.objects.filter(pk=number).select_related("personne__known", "suppleant__known").first()
     if found is None:
-        raise Refused("cette absence n'existe pas", 404)
+        raise RefusedError("cette absence n'existe pas", 404)
     if found.personne_id != user.pk and not user.is_superuser:
         own = {one.slug for one in managed(user)}
         where = _counts_in(found)
         if not any(one.slug in own for one in where):
-            raise Refused(_NOT_MANAGED, 403)
+            raise RefusedError(_NOT_MANAGED, 403)
         if others := ", ".join(one.nom for one in where if one.slug not in own):
-            raise Refused(
+            raise RefusedError(
                 f"cette absence vaut aussi pour {others}, où vous n'en notez pas : rien n'a été changé. À faire : "
                 "demandez à cette personne de l'annuler elle-même, ou au groupement",
                 403,
             )
-    Absence.objects.filter(pk=number, annulee=False).update(annulee=True, annulee_par=_who(user))
+    Absence.objects.filter(pk=number, annulee=False).update(annulee=True, annulee_par=_person_name(user))
 
 
-def _who(user: Any) -> str:
+def _person_name(user: Any) -> str:
     login = login_of(user)
     name = current().name(login) if current().commune_of(login) else user.get_full_name() or user.get_username()
     return str(name)[:200]

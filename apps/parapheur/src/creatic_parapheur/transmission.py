@@ -18,7 +18,7 @@ NATURES = {
 }
 GOES, STAYS = "oui", "non"
 CHOICES = {GOES: "À transmettre à la préfecture", STAYS: "Non transmissible (CGCT, L2131-2)"}
-_NUMBER = re.compile(r"([A-Z0-9][A-Z0-9_]{0,13})?[A-Z0-9]")  # @ctes, as the connector checks it
+_ACT_NUMBER_PATTERN = re.compile(r"([A-Z0-9][A-Z0-9_]{0,13})?[A-Z0-9]")  # @ctes, as the connector checks it
 # L2131-2, I, 2°: what stays of the maire's police.
 _POLICE_THAT_STAYS = "circulation et stationnement, débits de boissons d'associations lors de leurs manifestations"
 # Beginning of the matter, what it is about, what goes, what does not.
@@ -60,7 +60,7 @@ def number_problems(circuit: str, transmission: str, number: str) -> Iterator[st
     if circuit == "arrete" and transmission == STAYS:
         if not number.strip():
             yield "numero : champ obligatoire absent ; écrivez celui du registre des arrêtés (CGCT, R2122-7)"
-    elif not _NUMBER.fullmatch(number):
+    elif not _ACT_NUMBER_PATTERN.fullmatch(number):
         yield (
             f"numero : « {number[:20]} » ne convient pas à la préfecture ; 15 caractères au plus "
             "parmi A-Z, 0-9 et _, par exemple 2026_112"

@@ -35,12 +35,12 @@ from sae.agents import Trust
 from sae.bordereau import normal
 from sae.config import Account
 from sae.export import bring
-from sae.inventory import Known
+from sae.inventory import AcceptedArchive
 from sae.journal import Journal, canonical
 from sae.journal.log import format_time
-from sae.refusal import Refused
+from sae.refusal import OperationRefusedError
 from sae.rights import Declared, Verdict
-from sae.store import Corrupted, NotStored, Store, StoreError, first_good, replicas
+from sae.store import CorruptedObjectError, ObjectNotFoundError, Store, StoreError, first_good, replicas
 from sae.versement.aip import members_of
 from sae.versement.seda import MANIFEST
 
@@ -48,15 +48,15 @@ NAME = "acces.sqlite"
 # Who asks: the service versant, for what is its own; or the public, whose quality the register shows alone.
 SERVICE = "service"
 QUALITIES = (SERVICE, "citoyen", "chercheur")
-MOST = 500  # archives of a request
-_LARGEST = 50_000_000  # bytes of a decision
-_BLOCK = 1 << 20
+MAX_ARCHIVES_PER_REQUEST = 500  # archives of a request
+_MAX_DECISION_BYTES = 50_000_000  # bytes of a decision
+_ACCESS_BLOCK_BYTES = 1 << 20
 # Days within which a request is answered, silence being a refusal (CRPA, R311-12 and R311-13), and a derogation
 # decided (Code du patrimoine, L213-3, I).
 ANSWERED, DECIDED = 30, 60
 DECISION = "décision de consultation avant l'expiration des délais"
 GRANTED, DENIED = "accordee", "refusee"
-_SCHEMA = """
+_REQUESTS_SCHEMA = """
 CREATE TABLE IF NOT EXISTS demande (
   rang INTEGER PRIMARY KEY, marque TEXT NOT NULL UNIQUE, compte TEXT NOT NULL, recue_le TEXT NOT NULL,
   qualite TEXT NOT NULL, texte BLOB NOT NULL, empreinte TEXT NOT NULL, demandeur TEXT NOT NULL, contact TEXT NOT NULL,
@@ -96,13 +96,15 @@ class Register(Book):
     """The register of requests."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, _SCHEMA)
+        super().__init__(path, _REQUESTS_SCHEMA)
 
     def request(self, mark: str) -> sqlite3.Row:
         """A request by its mark, as somebody typed it. Raises Refused if there is none."""
         rows = self.rows("SELECT * FROM demande WHERE marque = ?", normal(mark))
         if not rows:
-            raise Refused(f"aucune demande « {mark[:40]} » au registre (« sae-acces registre » les montre)")
+            raise OperationRefusedError(
+                f"aucune demande « {mark[:40]} » au registre (« sae-acces registre » les montre)"
+            )
         found: sqlite3.Row = rows[0]
         return found
 
@@ -122,7 +124,7 @@ class Register(Book):
         """Copies of a request's archives without what may not be read, by archive: digest and reason."""
         return {str(row["aip"]): row for row in self.rows("SELECT * FROM occultation WHERE demande = ?", mark)}
 
-    def late(self, today: date) -> tuple[list[str], list[str]]:
+    def list_overdue(self, today: date) -> tuple[list[str], list[str]]:
         """Requests without answer in time, and derogations without decision in time, oldest first."""
         query = "SELECT marque FROM demande WHERE repondue_le IS NULL AND recue_le < ? ORDER BY recue_le"
         answers = self.rows(query, (today - timedelta(days=ANSWERED)).isoformat())
@@ -202,42 +204,42 @@ class Desk:
 
     def verdict(self, account: str, aip: str) -> Verdict:
         """Whether anybody may read an archive today. Raises Refused: there is none; StoreError."""
-        return self._verdict(self._known(account, aip))
+        return self._compute_verdict(self._find_archive(account, aip))
 
-    def _told(self, known: Known) -> Verdict:
+    def _judge_tolerantly(self, known: AcceptedArchive) -> Verdict:
         """The same, of one among others: a damaged archive keeps none of them from being judged."""
         try:
-            return self._verdict(known)
-        except Corrupted as error:
+            return self._compute_verdict(known)
+        except CorruptedObjectError as error:
             return Verdict(False, None, "", f"elle ne se lit pas aujourd'hui : {error}")
 
-    def _verdict(self, known: Known) -> Verdict:
-        found = rights.judge(self._declared(known), self.years, self._today())
+    def _compute_verdict(self, known: AcceptedArchive) -> Verdict:
+        found = rights.judge(self._declared_rules(known), self.years, self._earliest_day())
         # A copy in another format is classified with its original.
         for aip in filter(None, (known.aip, inventory.original(known.title))):
             found = self._with_classification(found, aip)
         return found
 
     def _with_classification(self, found: Verdict, aip: str) -> Verdict:
-        row = self._classified(aip)
+        row = self._latest_classification(aip)
         if row is None:
             return found
-        told = rights.judge(Declared(((row["regle"], row["depuis"]),), True), self.years, self._today())
+        told = rights.judge(Declared(((row["regle"], row["depuis"]),), True), self.years, self._earliest_day())
         told_here = Verdict(told.communicable, told.since, told.code, f"{told.why}, classée par un archiviste")
         undetermined = not found.communicable and found.since is None
         return told_here if undetermined or told.severity() > found.severity() else found
 
-    def _classified(self, aip: str) -> sqlite3.Row | None:
+    def _latest_classification(self, aip: str) -> sqlite3.Row | None:
         rows = self.book.rows("SELECT * FROM classement WHERE aip = ? ORDER BY rang DESC LIMIT 1", aip)
         return rows[0] if rows else None
 
-    def _known(self, account: str, aip: str) -> Known:
+    def _find_archive(self, account: str, aip: str) -> AcceptedArchive:
         known = inventory.find(self.journal, aip)
         if known is None or known.account != account:
-            raise Refused(f"{aip[:80]} : aucune archive du compte « {account} » n'a cet identifiant")
+            raise OperationRefusedError(f"{aip[:80]} : aucune archive du compte « {account} » n'a cet identifiant")
         return known
 
-    def _declared(self, known: Known) -> Declared:
+    def _declared_rules(self, known: AcceptedArchive) -> Declared:
         """Read once in the archive, whose digest is the journal's."""
         rows = self.book.rows("SELECT entier, texte FROM regle WHERE aip = ? AND sha512 = ?", known.aip, known.sha512)
         if not rows:
@@ -252,15 +254,17 @@ class Desk:
 
     def classify(self, account: str, aip: str, code: str, since: date, reason: str) -> Verdict:
         """Give an archive the access rule that its SIP did not say, or a later one. Raises Refused, StoreError."""
-        known = self._known(account, aip)
+        known = self._find_archive(account, aip)
         if code not in self.years:
-            raise Refused(f"règle d'accès « {code[:40]} » inconnue ; connues : {', '.join(sorted(self.years))}")
+            raise OperationRefusedError(
+                f"règle d'accès « {code[:40]} » inconnue ; connues : {', '.join(sorted(self.years))}"
+            )
         if not reason.strip():
-            raise Refused("dites pourquoi (--motif) : le journal le garde")
-        before = self._verdict(known)
-        after = rights.judge(Declared(((code, since.isoformat()),), True), self.years, self._today())
+            raise OperationRefusedError("dites pourquoi (--motif) : le journal le garde")
+        before = self._compute_verdict(known)
+        after = rights.judge(Declared(((code, since.isoformat()),), True), self.years, self._earliest_day())
         if (before.communicable or before.since) and after.severity() < before.severity():
-            raise Refused(
+            raise OperationRefusedError(
                 f"{aip} est {before.why} : un délai ne s'abrège pas ici, il y faut une dérogation (Code du patrimoine, "
                 "L213-3)"
             )
@@ -271,11 +275,11 @@ class Desk:
                 "INSERT INTO classement (aip, regle, depuis, motif, par) VALUES (?, ?, ?, ?, ?)",
                 (aip, code, since.isoformat(), reason.strip(), self.who),
             )
-        return self._verdict(known)
+        return self._compute_verdict(known)
 
     # -- asked, answered -----------------------------------------------------------------------------------
 
-    def ask(
+    def record_request(
         self,
         account: str,
         aips: Iterable[str],
@@ -291,29 +295,33 @@ class Desk:
             Refused: with all that is wrong.
             StoreError: the storage does not answer; nothing is recorded.
         """
-        wanted, today = list(dict.fromkeys(aips)), self._today()
+        wanted, today = list(dict.fromkeys(aips)), self._earliest_day()
         day = received or today
         texts = [" ".join(text.split()) for text in (applicant, about, contact)]
         reasons = []
         if account not in self.accounts:
-            raise Refused(f"compte « {account[:80]} » inconnu ; connus : {', '.join(sorted(self.accounts))}")
+            raise OperationRefusedError(
+                f"compte « {account[:80]} » inconnu ; connus : {', '.join(sorted(self.accounts))}"
+            )
         if not texts[0] or any(len(text) > 500 or not text.isprintable() for text in texts):
             reasons.append("le demandeur est à nommer, son objet et son adresse en 500 caractères imprimables au plus")
         if quality not in QUALITIES:
             reasons.append(f"qualité « {quality[:40]} » inconnue : {', '.join(QUALITIES)}")
-        if not wanted or len(wanted) > MOST:
-            reasons.append(f"une demande porte sur 1 à {MOST} archives : {len(wanted)} sont données")
-        if day > self._latest():
+        if not wanted or len(wanted) > MAX_ARCHIVES_PER_REQUEST:
+            reasons.append(
+                f"une demande porte sur 1 à {MAX_ARCHIVES_PER_REQUEST} archives : {len(wanted)} sont données"
+            )
+        if day > self._latest_day():
             reasons.append(f"la demande serait reçue le {day:%d/%m/%Y}, un jour à venir")
         found = []
-        for aip in wanted[: MOST + 1]:
+        for aip in wanted[: MAX_ARCHIVES_PER_REQUEST + 1]:
             try:
-                found.append(self._known(account, aip))
-            except Refused as error:
+                found.append(self._find_archive(account, aip))
+            except OperationRefusedError as error:
                 reasons.append(str(error))
         if reasons:
-            raise Refused("demande refusée :\n" + "\n".join(f"  - {reason}" for reason in reasons[:50]))
-        verdicts = {one.aip: self._told(one) for one in found}
+            raise OperationRefusedError("demande refusée :\n" + "\n".join(f"  - {reason}" for reason in reasons[:50]))
+        verdicts = {one.aip: self._judge_tolerantly(one) for one in found}
         document = {
             "document": "demande d'accès",
             "format": 1,
@@ -348,11 +356,11 @@ class Desk:
         }
         self.journal.note("acces.demande", row["compte"], "succes", detail, key=f"acces:{row['marque']}:demande")
 
-    def allowed(self, mark: str) -> list[tuple[Known | None, str, bool, str]]:
+    def allowed(self, mark: str) -> list[tuple[AcceptedArchive | None, str, bool, str]]:
         """Of each archive of a request: what it is, its identifier, whether who asked may have it today, and why."""
-        row, today, last = self.book.request(mark), self._today(), self._latest()
+        row, today, last = self.book.request(mark), self._earliest_day(), self._latest_day()
         decision = self.book.decision(row["marque"])
-        told: list[tuple[Known | None, str, bool, str]] = []
+        told: list[tuple[AcceptedArchive | None, str, bool, str]] = []
         for aip, sha512 in self.book.objects(row["marque"]).items():
             known = inventory.find(self.journal, aip)
             if known is None or known.account != row["compte"] or known.sha512 != sha512:
@@ -361,7 +369,7 @@ class Desk:
             if row["qualite"] == SERVICE:
                 told.append((known, aip, True, "archive du service qui la demande"))
                 continue
-            verdict = self._told(known)
+            verdict = self._judge_tolerantly(known)
             may, why = verdict.communicable, verdict.why
             if not may and decision:
                 may, why = _by_decision(decision, verdict, today, last)
@@ -374,16 +382,16 @@ class Desk:
         The others are in part: a copy without what may not be read (`conceal`).
         """
         row = self.book.request(mark)
-        self._open(row)
+        self._check_not_erased(row)
         told, copies = self.allowed(mark), self.book.concealed(row["marque"])
-        rows = [(self._called(row["compte"], known, aip), aip, may, why) for known, aip, may, why in told]
+        rows = [(self._archive_title(row["compte"], known, aip), aip, may, why) for known, aip, may, why in told]
         part = {aip for known, aip, may, _ in told if known is not None and not may and aip in copies}
         partly = [
             (title, aip, f"{why} ; occulté : {copies[aip]['motif']}") for title, aip, _, why in rows if aip in part
         ]
         rows = [one for one in rows if one[1] not in part]
-        label = self._label(row["compte"])
-        letter = letters.answer(row["marque"], label, self.agency, self._today(), row["demandeur"], rows, partly)
+        label = self._account_label(row["compte"])
+        letter = letters.answer(row["marque"], label, self.agency, self._earliest_day(), row["demandeur"], rows, partly)
         given = sum(may for _, _, may, _ in told)
         self._note_request(row)
         detail = {
@@ -398,7 +406,7 @@ class Desk:
         with self.book.transaction() as db:
             db.execute(
                 "UPDATE demande SET repondue_le = COALESCE(repondue_le, ?), lettre = ? WHERE marque = ?",
-                (self._today().isoformat(), letter, row["marque"]),
+                (self._earliest_day().isoformat(), letter, row["marque"]),
             )
         return letter, given, len(told) - given - len(partly)
 
@@ -420,21 +428,25 @@ class Desk:
             StoreError: the storage does not answer; nothing is kept.
         """
         row = self.book.request(mark)
-        self._open(row)
+        self._check_not_erased(row)
         if aip not in self.book.objects(row["marque"]):
-            raise Refused(f"{aip[:80]} n'est pas une archive de la demande {row['marque']}")
-        if not document.startswith(b"%PDF-") or len(document) > _LARGEST:
-            raise Refused(f"la copie occultée est attendue en PDF, de {_LARGEST // 1_000_000} Mo au plus")
+            raise OperationRefusedError(f"{aip[:80]} n'est pas une archive de la demande {row['marque']}")
+        if not document.startswith(b"%PDF-") or len(document) > _MAX_DECISION_BYTES:
+            raise OperationRefusedError(
+                f"la copie occultée est attendue en PDF, de {_MAX_DECISION_BYTES // 1_000_000} Mo au plus"
+            )
         if not reason.strip():
-            raise Refused("dites ce qui est occulté et pourquoi (--motif) : la lettre le dit (CRPA, L311-7 et L311-14)")
+            raise OperationRefusedError(
+                "dites ce qui est occulté et pourquoi (--motif) : la lettre le dit (CRPA, L311-7 et L311-14)"
+            )
         [(known, _, may, why)] = [one for one in self.allowed(mark) if one[1] == aip]
-        if known is None or (not may and self._told(known).since is None):
-            raise Refused(f"{aip} : {why}")
+        if known is None or (not may and self._judge_tolerantly(known).since is None):
+            raise OperationRefusedError(f"{aip} : {why}")
         if may:
-            raise Refused(f"{aip} se communique en entier ({why}) : rien n'est à occulter")
+            raise OperationRefusedError(f"{aip} se communique en entier ({why}) : rien n'est à occulter")
         digest, found = hashlib.sha512(document).hexdigest(), known
         if digest in first_good(self._replicas, lambda store: _digests_in(store, found)):
-            raise Refused("c'est une pièce de l'archive elle-même : rien n'y est occulté")
+            raise OperationRefusedError("c'est une pièce de l'archive elle-même : rien n'y est occulté")
         told = " ".join(reason.split())[:500]
         self._note_request(row)
         detail = {"demande": row["marque"], "copie_sha512": digest, "motif": told, "agent": self.who}
@@ -457,23 +469,27 @@ class Desk:
     def derogate(self, mark: str, reason: str) -> bytes:
         """The request to send to the administration des archives, for what cannot be communicated yet (PDF)."""
         row = self.book.request(mark)
-        self._open(row)
+        self._check_not_erased(row)
         if not reason.strip():
-            raise Refused("dites l'intérêt de la consultation (--motif) : la décision en dépend (L213-3, I)")
+            raise OperationRefusedError(
+                "dites l'intérêt de la consultation (--motif) : la décision en dépend (L213-3, I)"
+            )
         kept = []
         for known, aip, may, why in self.allowed(mark):
             if known is None or may:
                 continue
-            if self._told(known).since is None:
-                raise Refused(f"{aip} : {why}")
-            kept.append((self._called(row["compte"], known, aip), aip, why))
+            if self._judge_tolerantly(known).since is None:
+                raise OperationRefusedError(f"{aip} : {why}")
+            kept.append((self._archive_title(row["compte"], known, aip), aip, why))
         if not kept:
-            raise Refused(f"rien de la demande {row['marque']} n'attend un délai : aucune dérogation n'est à demander")
+            raise OperationRefusedError(
+                f"rien de la demande {row['marque']} n'attend un délai : aucune dérogation n'est à demander"
+            )
         letter = letters.derogation(
             row["marque"],
-            self._label(row["compte"]),
+            self._account_label(row["compte"]),
             self.agency,
-            self._today(),
+            self._earliest_day(),
             row["demandeur"],
             " ".join(reason.split())[:2000],
             kept,
@@ -489,7 +505,7 @@ class Desk:
         with self.book.transaction() as db:
             db.execute(
                 "UPDATE demande SET derogation_le = COALESCE(derogation_le, ?), derogation = ? WHERE marque = ?",
-                (self._today().isoformat(), letter, row["marque"]),
+                (self._earliest_day().isoformat(), letter, row["marque"]),
             )
         return letter
 
@@ -516,47 +532,55 @@ class Desk:
         """
         row = self.book.request(mark)
         try:
-            self._open(row)
+            self._check_not_erased(row)
             if row["derogation"] is None:
-                raise Refused(f"aucune dérogation n'a été demandée pour {row['marque']} (« sae-acces deroger »)")
-            if not document.startswith(b"%PDF-") or len(document) > _LARGEST:
-                raise Refused(f"la décision est attendue en PDF, de {_LARGEST // 1_000_000} Mo au plus")
+                raise OperationRefusedError(
+                    f"aucune dérogation n'a été demandée pour {row['marque']} (« sae-acces deroger »)"
+                )
+            if not document.startswith(b"%PDF-") or len(document) > _MAX_DECISION_BYTES:
+                raise OperationRefusedError(
+                    f"la décision est attendue en PDF, de {_MAX_DECISION_BYTES // 1_000_000} Mo au plus"
+                )
             if document == row["derogation"]:
-                raise Refused("c'est la demande elle-même, et rien de l'administration des archives (L213-3)")
+                raise OperationRefusedError(
+                    "c'est la demande elle-même, et rien de l'administration des archives (L213-3)"
+                )
             if not reference.strip():
-                raise Refused("la référence de la décision manque (--reference)")
+                raise OperationRefusedError("la référence de la décision manque (--reference)")
             if not document.startswith(row["derogation"]) and not quoted.strip():
-                raise Refused(f"recopiez la demande que la décision cite (--cite DA-…) ; celle-ci est {row['marque']}")
+                raise OperationRefusedError(
+                    f"recopiez la demande que la décision cite (--cite DA-…) ; celle-ci est {row['marque']}"
+                )
             if quoted.strip() and normal(quoted) != row["marque"]:
-                raise Refused(
+                raise OperationRefusedError(
                     f"la décision est donnée pour la demande {normal(quoted)[:40]}, et non pour {row['marque']} : la "
                     "décision d'une autre demande ne permet rien (Code du patrimoine, L213-3)"
                 )
-            if until is not None and until < self._latest():
-                raise Refused(f"cette autorisation s'est terminée le {until:%d/%m/%Y}")
+            if until is not None and until < self._latest_day():
+                raise OperationRefusedError(f"cette autorisation s'est terminée le {until:%d/%m/%Y}")
             if until is not None and not agreed.strip():
-                raise Refused(
+                raise OperationRefusedError(
                     "une autorisation demande l'accord de l'autorité dont émanent les documents (L213-3, I) : donnez "
                     "sa référence (--accord)"
                 )
             sha512 = hashlib.sha512(document).hexdigest()
-            text = self._decision(row, sha512, reference, until, agreed)
+            text = self._decision_text(row, sha512, reference, until, agreed)
             with self.book.transaction() as db:
                 found = db.execute("SELECT * FROM decision WHERE sha512 = ?", (sha512,)).fetchone()
                 if found is not None and found["deposee"] is not None:
                     if bytes(found["texte"]) == text:
                         return text
-                    raise Refused(f"ce document est déjà la décision de la demande {found['demande']}")
+                    raise OperationRefusedError(f"ce document est déjà la décision de la demande {found['demande']}")
                 db.execute(
                     "INSERT OR REPLACE INTO decision (sha512, demande, texte, document) VALUES (?, ?, ?, ?)",
                     (sha512, row["marque"], text, document),
                 )
-        except Refused as error:
+        except OperationRefusedError as error:
             self._note_refusal(row, str(error))
             raise
         return text
 
-    def _decision(self, row: sqlite3.Row, sha512: str, reference: str, until: date | None, agreed: str) -> bytes:
+    def _decision_text(self, row: sqlite3.Row, sha512: str, reference: str, until: date | None, agreed: str) -> bytes:
         return canonical.encode(
             {
                 "document": DECISION,
@@ -581,21 +605,23 @@ class Desk:
             if document["document"] != DECISION:
                 raise ValueError
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise Refused("ce n'est pas une décision écrite par « sae-acces decision »") from None
+            raise OperationRefusedError("ce n'est pas une décision écrite par « sae-acces decision »") from None
         row = self.book.request(mark)
         try:
             agent, signer = self.trust.agent(text, signature, row["compte"])
             with self.book.transaction() as db:
                 found = db.execute("SELECT * FROM decision WHERE sha512 = ?", (sha512,)).fetchone()
                 if found is None or bytes(found["texte"]) != text:
-                    raise Refused("la décision n'est pas celle que « sae-acces decision » a écrite : refaites-la")
+                    raise OperationRefusedError(
+                        "la décision n'est pas celle que « sae-acces decision » a écrite : refaites-la"
+                    )
                 if found["deposee"] is None:
                     db.execute(
                         "UPDATE decision SET signature = ?, signataire = ?,"
                         " deposee = (SELECT COALESCE(MAX(deposee), 0) + 1 FROM decision) WHERE sha512 = ?",
                         (signature, agent.name, sha512),
                     )
-        except Refused as error:
+        except OperationRefusedError as error:
             self._note_refusal(row, str(error))
             raise
         self._note_request(row)
@@ -620,7 +646,7 @@ class Desk:
             OSError: the folder cannot be written; again, it goes on.
         """
         row = self.book.request(mark)
-        self._open(row)
+        self._check_not_erased(row)
         self._note_request(row)
         folder.mkdir(mode=0o750, exist_ok=True)
         done, copies = [], self.book.concealed(row["marque"])
@@ -675,13 +701,15 @@ class Desk:
         gone = 0
         for row in self.book.rows(query, before.isoformat()):
             decision = self.book.decision(row["marque"])
-            if decision.get("jusqua", "") >= self._today().isoformat() or (row["derogation_le"] and not decision):
+            if decision.get("jusqua", "") >= self._earliest_day().isoformat() or (
+                row["derogation_le"] and not decision
+            ):
                 continue
             with self.book.transaction() as db:
                 db.execute(
                     "UPDATE demande SET demandeur = '(effacé)', contact = '', objet = '', texte = x'', lettre = NULL,"
                     " derogation = NULL, effacee_le = ? WHERE marque = ?",
-                    (self._today().isoformat(), row["marque"]),
+                    (self._earliest_day().isoformat(), row["marque"]),
                 )
                 db.execute("UPDATE decision SET document = NULL WHERE demande = ?", (row["marque"],))
             gone += 1
@@ -693,28 +721,30 @@ class Desk:
     # -- small ---------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _open(row: sqlite3.Row) -> None:
+    def _check_not_erased(row: sqlite3.Row) -> None:
         if row["effacee_le"]:
-            raise Refused(f"la demande {row['marque']} est close, son demandeur est effacé : enregistrez-en une autre")
+            raise OperationRefusedError(
+                f"la demande {row['marque']} est close, son demandeur est effacé : enregistrez-en une autre"
+            )
 
-    def _called(self, account: str, known: Known | None, aip: str) -> str:
+    def _archive_title(self, account: str, known: AcceptedArchive | None, aip: str) -> str:
         return self.title(account, aip) or (known.title if known else "")
 
-    def _label(self, account: str) -> str:
+    def _account_label(self, account: str) -> str:
         return self.accounts[account].label if account in self.accounts else account
 
-    def _days(self) -> tuple[date, date]:
+    def _clock_days(self) -> tuple[date, date]:
         other = self.storage_clock()
         times = [self.clock()] if other is None else [self.clock(), other]
         return datetime.fromtimestamp(min(times), UTC).date(), datetime.fromtimestamp(max(times), UTC).date()
 
-    def _today(self) -> date:
+    def _earliest_day(self) -> date:
         """A wrong clock must not end a delay: the earlier day of this machine's and the storage's."""
-        return self._days()[0]
+        return self._clock_days()[0]
 
-    def _latest(self) -> date:
+    def _latest_day(self) -> date:
         """Nor make a derogation last: the later one."""
-        return self._days()[1]
+        return self._clock_days()[1]
 
     def _note_refusal(self, row: sqlite3.Row, reason: str) -> None:
         detail = {"demande": row["marque"], "raison": reason[:500], "agent": self.who}
@@ -743,12 +773,12 @@ class _Digesting:
         return block
 
 
-def _blocks(stream: BinaryIO) -> Iterator[bytes]:
-    while block := stream.read(_BLOCK):
+def _read_blocks(stream: BinaryIO) -> Iterator[bytes]:
+    while block := stream.read(_ACCESS_BLOCK_BYTES):
         yield block
 
 
-def _rules_in(store: Store, known: Known) -> Declared:
+def _rules_in(store: Store, known: AcceptedArchive) -> Declared:
     """The access rules of an archive, read in its own manifest; none in one that has no SEDA. Raises StoreError."""
     found = Declared()
     try:
@@ -756,27 +786,27 @@ def _rules_in(store: Store, known: Known) -> Declared:
             stream = _Digesting(raw)
             for name, _, content in members_of(cast(BinaryIO, stream)):
                 if name == MANIFEST:
-                    found = rights.declared(_blocks(content))
-            while stream.read(_BLOCK):
+                    found = rights.declared(_read_blocks(content))
+            while stream.read(_ACCESS_BLOCK_BYTES):
                 pass
     except (tarfile.TarError, EOFError, ValueError) as error:
-        raise Corrupted(f"archive {known.aip} illisible : {error}") from error
-    except NotStored:
-        raise Corrupted(f"archive {known.aip} : elle n'est plus au stockage") from None
+        raise CorruptedObjectError(f"archive {known.aip} illisible : {error}") from error
+    except ObjectNotFoundError:
+        raise CorruptedObjectError(f"archive {known.aip} : elle n'est plus au stockage") from None
     if stream.digest.hexdigest() != known.sha512:
-        raise Corrupted(f"archive {known.aip} : son SHA-512 n'est pas celui du journal")
+        raise CorruptedObjectError(f"archive {known.aip} : son SHA-512 n'est pas celui du journal")
     return found
 
 
-def _digests_in(store: Store, known: Known) -> set[str]:
+def _digests_in(store: Store, known: AcceptedArchive) -> set[str]:
     """SHA-512 of each file of an archive. Raises StoreError."""
     try:
         with closing(store.get(known.account, inventory.CONTAINER, known.name)) as raw:
             return {hashlib.file_digest(cast(Any, content), "sha512").hexdigest() for _, _, content in members_of(raw)}
     except (tarfile.TarError, EOFError, ValueError) as error:
-        raise Corrupted(f"archive {known.aip} illisible : {error}") from error
-    except NotStored:
-        raise Corrupted(f"archive {known.aip} : elle n'est plus au stockage") from None
+        raise CorruptedObjectError(f"archive {known.aip} illisible : {error}") from error
+    except ObjectNotFoundError:
+        raise CorruptedObjectError(f"archive {known.aip} : elle n'est plus au stockage") from None
 
 
 def figures(folder: Path, now: float) -> tuple[int, int]:
@@ -784,7 +814,7 @@ def figures(folder: Path, now: float) -> tuple[int, int]:
     if not (folder / NAME).is_file():
         return 0, 0
     with closing(Register(folder / NAME)) as book:
-        answers, decisions = book.late(datetime.fromtimestamp(now, UTC).date())
+        answers, decisions = book.list_overdue(datetime.fromtimestamp(now, UTC).date())
     return len(answers), len(decisions)
 
 

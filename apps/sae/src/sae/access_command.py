@@ -20,13 +20,13 @@ from sae.access import GRANTED, NAME, QUALITIES, Desk, Register, cell
 from sae.agents import trust_of
 from sae.commands import commands
 from sae.journal import Journal, JournalError
-from sae.refusal import Refused
+from sae.refusal import OperationRefusedError
 from sae.rights import Verdict, day_of
 from sae.running import run
 from sae.store import StoreError, earliest
 from sae.versement.registry import Registry
 
-_EPILOG = """\
+_ACCESS_EPILOG = """\
 Une demande de consultation (Code du patrimoine, L213-1 à L213-5) :
 
   1. sae-acces demander --compte gondecourt --demandeur "Jeanne Petit" --qualite chercheur AIP…    dit sa marque, DA-…
@@ -49,11 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Gives 0 when it is done, 1 when it is refused, even in part, 2 when it must be run again."""
     speak()
     broken = (ConfigError, StoreError, JournalError, sqlite3.Error, OSError)
-    return run("sae-acces", _parser().parse_args(argv), _desk, (Refused,), broken)
+    return run("sae-acces", _build_parser().parse_args(argv), _open_desk, (OperationRefusedError,), broken)
 
 
 @contextmanager
-def _desk(path: Path) -> Iterator[Desk]:
+def _open_desk(path: Path) -> Iterator[Desk]:
     loaded = config.load(path)
     store, registry = loaded.store(), Registry(loaded.registry)
 
@@ -72,32 +72,34 @@ def _desk(path: Path) -> Iterator[Desk]:
         )
 
 
-def _day(text: str) -> date:
+def _parse_day(text: str) -> date:
     try:
         return day_of(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"« {text[:30]} » n'est pas un jour : écrivez JJ/MM/AAAA") from None
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser, command = commands(
         "sae-acces",
         "Demandes de consultation d'archives : jugées, répondues, dérogations, copies remises, registre.",
-        _EPILOG,
+        _ACCESS_EPILOG,
     )
     state = command(
-        "juger", _judge, "dit si une archive est communicable aujourd'hui, depuis ou jusqu'à quand, et pourquoi"
+        "juger", _show_verdict, "dit si une archive est communicable aujourd'hui, depuis ou jusqu'à quand, et pourquoi"
     )
     classify = command(
-        "classer", _classify, "donne une règle d'accès à une archive qui n'en dit pas, ou une plus longue"
+        "classer", _classify_archive, "donne une règle d'accès à une archive qui n'en dit pas, ou une plus longue"
     )
-    ask = command("demander", _ask, "enregistre une demande, et dit ce qui est communicable")
+    ask = command("demander", _record_request, "enregistre une demande, et dit ce qui est communicable")
     for sub in (state, classify, ask):
         sub.add_argument("--compte", required=True, help="service versant")
     state.add_argument("aip", nargs="+", metavar="AIP")
     classify.add_argument("aip", metavar="AIP")
     classify.add_argument("--regle", required=True, metavar="CODE", help="AR038, AR048, ou une autre de durees.yml")
-    classify.add_argument("--depuis", required=True, type=_day, metavar="JOUR", help="date du document le plus récent")
+    classify.add_argument(
+        "--depuis", required=True, type=_parse_day, metavar="JOUR", help="date du document le plus récent"
+    )
     classify.add_argument("--motif", required=True)
     ask.add_argument("--demandeur", required=True, help="nom de la personne")
     ask.add_argument(
@@ -108,23 +110,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     ask.add_argument("--objet", default="", help="ce que la personne cherche")
     ask.add_argument("--contact", default="", help="adresse à laquelle lui répondre")
-    ask.add_argument("--recue", type=_day, metavar="JOUR", help="jour de réception (aujourd'hui)")
+    ask.add_argument("--recue", type=_parse_day, metavar="JOUR", help="jour de réception (aujourd'hui)")
     ask.add_argument("aip", nargs="+", metavar="AIP")
-    answer = command("repondre", _answer, "écrit la lettre de réponse (PDF)")
+    answer = command("repondre", _answer_request, "écrit la lettre de réponse (PDF)")
     conceal = command(
-        "occulter", _conceal, "note la copie d'une archive sans ce qui n'est pas communicable, à remettre à sa place"
+        "occulter",
+        _record_redaction,
+        "note la copie d'une archive sans ce qui n'est pas communicable, à remettre à sa place",
     )
     conceal.add_argument("demande", metavar="DA-…")
     conceal.add_argument("aip", metavar="AIP")
     conceal.add_argument("--document", type=Path, required=True, metavar="PDF", help="la copie occultée")
     conceal.add_argument("--motif", required=True, help="ce qui est occulté, et pourquoi")
-    derogate = command("deroger", _derogate, "écrit la demande de dérogation, pour l'administration des archives (PDF)")
+    derogate = command(
+        "deroger", _draft_derogation, "écrit la demande de dérogation, pour l'administration des archives (PDF)"
+    )
     derogate.add_argument("--motif", required=True, help="intérêt de la consultation")
-    decide = command("decision", _decide, "lie une décision à sa demande ; un agent signe ce qui est écrit")
+    decide = command("decision", _draft_decision, "lie une décision à sa demande ; un agent signe ce qui est écrit")
     decide.add_argument("--document", type=Path, required=True, metavar="PDF", help="la décision")
     decide.add_argument("--reference", required=True, help="référence de la décision")
     sense = decide.add_mutually_exclusive_group(required=True)
-    sense.add_argument("--jusquau", type=_day, metavar="JOUR", help="dernier jour de l'autorisation")
+    sense.add_argument("--jusquau", type=_parse_day, metavar="JOUR", help="dernier jour de l'autorisation")
     sense.add_argument("--refusee", action="store_true", help="la dérogation est refusée")
     decide.add_argument("--accord", default="", help="référence de l'accord de l'autorité dont émanent les documents")
     decide.add_argument("--cite", default="", metavar="DA-…", help="demande que la décision cite, si ce n'est sur elle")
@@ -133,45 +139,47 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("demande", metavar="DA-…")
         sub.add_argument("--vers", type=Path, required=True, metavar="DOSSIER" if sub is hand else "FICHIER")
     hand.add_argument("--occultees", type=Path, nargs="+", default=[], metavar="PDF", help="copies occultées")
-    deposit = command("deposer", _deposit, "dépose la décision signée par un agent")
+    deposit = command("deposer", _deposit_decision, "dépose la décision signée par un agent")
     deposit.add_argument("document", type=Path)
     deposit.add_argument("signature", type=Path, help="signature CMS détachée (DER)")
-    register = command("registre", _register, "montre le registre des demandes")
+    register = command("registre", _export_register, "montre le registre des demandes")
     register.add_argument("--compte", default="")
     register.add_argument("--annee", type=int, default=0)
     register.add_argument("--vers", type=Path, metavar="FICHIER.csv", help="l'écrit pour un tableur")
     register.add_argument("--json", action="store_true", help="sortie JSON")
-    command("retards", _late, "montre ce qui attend depuis plus d'un mois, et les décisions de plus de deux mois")
-    forget = command("effacer", _forget, "retire du registre les noms des demandes répondues avant un jour")
-    forget.add_argument("--avant", type=_day, required=True, metavar="JOUR")
+    command(
+        "retards", _list_overdue, "montre ce qui attend depuis plus d'un mois, et les décisions de plus de deux mois"
+    )
+    forget = command("effacer", _forget_applicants, "retire du registre les noms des demandes répondues avant un jour")
+    forget.add_argument("--avant", type=_parse_day, required=True, metavar="JOUR")
     return parser
 
 
-def _told(aip: str, verdict: Verdict) -> str:
+def _format_verdict(aip: str, verdict: Verdict) -> str:
     return f"{'✓' if verdict.communicable else '✗'} {aip}  {verdict.why}"
 
 
-def _judge(desk: Desk, arguments: argparse.Namespace) -> int:
+def _show_verdict(desk: Desk, arguments: argparse.Namespace) -> int:
     status = 0
     for aip in arguments.aip:
         try:
             verdict = desk.verdict(arguments.compte, aip)
-        except (Refused, StoreError) as error:
+        except (OperationRefusedError, StoreError) as error:
             print(f"sae-acces : {error}", file=sys.stderr)
             status = 1
             continue
-        print(_told(aip, verdict))
+        print(_format_verdict(aip, verdict))
     return status
 
 
-def _classify(desk: Desk, arguments: argparse.Namespace) -> int:
+def _classify_archive(desk: Desk, arguments: argparse.Namespace) -> int:
     verdict = desk.classify(arguments.compte, arguments.aip, arguments.regle, arguments.depuis, arguments.motif)
-    print(_told(arguments.aip, verdict))
+    print(_format_verdict(arguments.aip, verdict))
     return 0
 
 
-def _ask(desk: Desk, arguments: argparse.Namespace) -> int:
-    mark, verdicts = desk.ask(
+def _record_request(desk: Desk, arguments: argparse.Namespace) -> int:
+    mark, verdicts = desk.record_request(
         arguments.compte,
         arguments.aip,
         arguments.demandeur,
@@ -181,12 +189,12 @@ def _ask(desk: Desk, arguments: argparse.Namespace) -> int:
         arguments.recue,
     )
     for aip, verdict in verdicts.items():
-        print(_told(aip, verdict))
+        print(_format_verdict(aip, verdict))
     print(f"Demande {mark} enregistrée, à répondre dans le mois : sae-acces repondre {mark} --vers reponse.pdf")
     return 0
 
 
-def _answer(desk: Desk, arguments: argparse.Namespace) -> int:
+def _answer_request(desk: Desk, arguments: argparse.Namespace) -> int:
     letter, given, kept = desk.answer(arguments.demande)
     arguments.vers.write_bytes(letter)
     part = len(desk.book.objects(desk.book.request(arguments.demande)["marque"])) - given - kept
@@ -197,19 +205,19 @@ def _answer(desk: Desk, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _conceal(desk: Desk, arguments: argparse.Namespace) -> int:
+def _record_redaction(desk: Desk, arguments: argparse.Namespace) -> int:
     desk.conceal(arguments.demande, arguments.aip, arguments.document.read_bytes(), arguments.motif)
     print(f"{arguments.aip} : copie occultée notée ; « repondre », puis « remettre --occultees {arguments.document} ».")
     return 0
 
 
-def _derogate(desk: Desk, arguments: argparse.Namespace) -> int:
+def _draft_derogation(desk: Desk, arguments: argparse.Namespace) -> int:
     arguments.vers.write_bytes(desk.derogate(arguments.demande, arguments.motif))
     print(f"{arguments.vers} : à envoyer aux Archives départementales ; la décision est attendue dans les deux mois.")
     return 0
 
 
-def _decide(desk: Desk, arguments: argparse.Namespace) -> int:
+def _draft_decision(desk: Desk, arguments: argparse.Namespace) -> int:
     document = arguments.document.read_bytes()
     text = desk.decide(
         arguments.demande, document, arguments.reference, arguments.jusquau, arguments.accord, arguments.cite
@@ -219,7 +227,7 @@ def _decide(desk: Desk, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _deposit(desk: Desk, arguments: argparse.Namespace) -> int:
+def _deposit_decision(desk: Desk, arguments: argparse.Namespace) -> int:
     found = desk.deposit(arguments.document.read_bytes(), arguments.signature.read_bytes())
     if found["sens"] == GRANTED:
         until = date.fromisoformat(found["jusqua"])
@@ -238,7 +246,7 @@ def _hand_over(desk: Desk, arguments: argparse.Namespace) -> int:
     return int(kept > 0)
 
 
-def _register(desk: Desk, arguments: argparse.Namespace) -> int:
+def _export_register(desk: Desk, arguments: argparse.Namespace) -> int:
     lines = desk.book.lines(arguments.compte, arguments.annee)
     if arguments.json:
         print(json.dumps(list(lines), ensure_ascii=False))
@@ -266,8 +274,8 @@ def _register(desk: Desk, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _late(desk: Desk, arguments: argparse.Namespace) -> int:
-    answers, decisions = desk.book.late(datetime.now(UTC).date())
+def _list_overdue(desk: Desk, arguments: argparse.Namespace) -> int:
+    answers, decisions = desk.book.list_overdue(datetime.now(UTC).date())
     for mark in answers:
         print(f"{mark} : sans réponse depuis plus d'un mois, ce qui vaut refus (CRPA, R311-13)")
     for mark in decisions:
@@ -277,6 +285,6 @@ def _late(desk: Desk, arguments: argparse.Namespace) -> int:
     return int(bool(answers or decisions))
 
 
-def _forget(desk: Desk, arguments: argparse.Namespace) -> int:
+def _forget_applicants(desk: Desk, arguments: argparse.Namespace) -> int:
     print(f"{desk.forget(arguments.avant)} demandes n'ont plus le nom de leur demandeur.")
     return 0

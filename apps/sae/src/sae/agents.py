@@ -9,7 +9,7 @@ from typing import Annotated
 
 from creatic_agent.configuration import Key, SomePath, section
 from sae.config import TRUST
-from sae.refusal import Refused
+from sae.refusal import OperationRefusedError
 from sae.signature import SignatureError, Signer, verify
 
 
@@ -41,17 +41,19 @@ class Trust:
         try:
             signer = verify(document, signature, self.root, self.crl)
         except SignatureError as error:
-            raise Refused(f"signature refusée : {error}") from error
+            raise OperationRefusedError(f"signature refusée : {error}") from error
         found = next((agent for agent in self.agents if agent.subject == signer.subject), None)
         if found is None:
-            raise Refused(f"« {signer.subject} » n'est pas un agent habilité à éliminer (archive_gateway_agents)")
+            raise OperationRefusedError(
+                f"« {signer.subject} » n'est pas un agent habilité à éliminer (archive_gateway_agents)"
+            )
         if found.accounts and account not in found.accounts:
-            raise Refused(f"{found.name} n'est pas habilité pour le compte « {account} »")
+            raise OperationRefusedError(f"{found.name} n'est pas habilité pour le compte « {account} »")
         return found, signer
 
 
 @dataclass(frozen=True)
-class Given:
+class EliminationSettings:
     """`elimination` of the configuration."""
 
     root: Annotated[SomePath, Key("autorites")] = None
@@ -62,7 +64,7 @@ class Given:
     durations: Annotated[str, Key("durees")] = ""
 
     @classmethod
-    def of(cls, path: Path) -> Given:
+    def from_path(cls, path: Path) -> EliminationSettings:
         """Raises ConfigError."""
         return section(path, "elimination", cls)
 
@@ -73,4 +75,4 @@ class Given:
 
 def trust_of(path: Path) -> Trust:
     """Who may sign. Raises ConfigError."""
-    return Given.of(path).trust()
+    return EliminationSettings.from_path(path).trust()

@@ -35,28 +35,29 @@ from sae import config as settings
 from sae.access import NAME, Desk, Register
 from sae.agents import Trust
 from sae.config import Account, Config
-from sae.copies import MOST, Copies, WrongReport
+from sae.copies import MAX_ELIMINATIONS_PER_REPLY, Copies, InvalidReportError
 from sae.elimination.ledger import SCHEMA
 from sae.identity import caller, depositor_of, opened_by, reader_of
 from sae.inventory import original
 from sae.journal import JournalError
-from sae.refusal import Refused
-from sae.store import Corrupted, NotStored, StoreError
+from sae.refusal import OperationRefusedError
+from sae.store import CorruptedObjectError, ObjectNotFoundError, StoreError
 from sae.versement import seda
 from sae.versement.engine import Engine
 from sae.versement.registry import Answer, Archive
-from sae.versement.spool import Busy, Pending, TooBig
+from sae.versement.spool import AnswerPendingError, SipBusyError, SipTooLargeError
 
 log = logging.getLogger("sae")
-AT_ONCE = 2
+MAX_PARALLEL_DEPOSITS = 2
 """SIPs of one account that one process takes in at a time: each is on the disk of all and has a thread until it is
 answered, whoever still waits for it."""
-_LATER = 60  # seconds
-_DIGITS = 19  # of a number that the books hold
-_RETRY = {"Retry-After": str(_LATER)}
+_DEPOSIT_RETRY_SECONDS = 60  # seconds
+_MAX_RANK_DIGITS = 19  # of a number that the books hold
+_DEPOSIT_RETRY_HEADERS = {"Retry-After": str(_DEPOSIT_RETRY_SECONDS)}
 _error = partial(web.refusal, "erreur")
 _NOBODY = Trust(settings.TRUST, None, ())  # the door judges access, and takes no decision
-_PAGE = """<!doctype html><html lang="fr"><head><meta charset="utf-8"><title>Archivage – {{ account.label }}</title>
+_ACCOUNT_HTML = """<!doctype html><html lang="fr"><head><meta charset="utf-8">
+<title>Archivage – {{ account.label }}</title>
 <style>body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1b35}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.4rem .6rem;border-bottom:1px solid #ddd;
 vertical-align:top}td.n{text-align:right;white-space:nowrap}code{font-size:.85em;color:#555}
@@ -83,7 +84,7 @@ def application() -> Flask:
 
 def create_app(config: Config, engine: Engine | None = None) -> Flask:
     """The application of a configuration."""
-    door = _Door(config, engine or Engine.of(config))
+    door = _Door(config, engine or Engine.from_config(config))
     rules = (
         ("POST", "/v1/versements", door.deposit),
         ("GET", "/v1/versements/<path:message>", door.answer),
@@ -98,26 +99,28 @@ def create_app(config: Config, engine: Engine | None = None) -> Flask:
     )
     app = web.application("sae", rules, _error)
     app.register_error_handler(
-        NotStored, lambda error: _error(HTTPStatus.NOT_FOUND, "Cette archive n'est pas au stockage.")
+        ObjectNotFoundError, lambda error: _error(HTTPStatus.NOT_FOUND, "Cette archive n'est pas au stockage.")
     )
     app.register_error_handler(StoreError, _storage_away)
-    app.register_error_handler(JournalError, _broken)
-    app.register_error_handler(OSError, _broken)
+    app.register_error_handler(JournalError, _handle_failure)
+    app.register_error_handler(OSError, _handle_failure)
     return app
 
 
 def _storage_away(error: Exception) -> Response:
     log.error("%s", error)
     return _error(
-        HTTPStatus.SERVICE_UNAVAILABLE, "Le stockage des archives ne répond pas. Réessayez plus tard.", _LATER
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "Le stockage des archives ne répond pas. Réessayez plus tard.",
+        _DEPOSIT_RETRY_SECONDS,
     )
 
 
-def _broken(error: Exception) -> Response:
+def _handle_failure(error: Exception) -> Response:
     """A full disk, a journal that cannot be written: nothing is said done; the client asks again."""
     log.exception("%s", error)
     text = "Le service d'archivage ne peut pas travailler (disque ou journal). Rien n'est perdu : réessayez plus tard."
-    return _error(HTTPStatus.SERVICE_UNAVAILABLE, text, _LATER)
+    return _error(HTTPStatus.SERVICE_UNAVAILABLE, text, _DEPOSIT_RETRY_SECONDS)
 
 
 class _Door:
@@ -129,12 +132,12 @@ class _Door:
     def __init__(self, config: Config, engine: Engine) -> None:
         self._config, self._engine = config, engine
         self._copies = Copies(config.folder, SCHEMA)
-        self._places = {name: threading.BoundedSemaphore(AT_ONCE) for name in config.accounts}
+        self._places = {name: threading.BoundedSemaphore(MAX_PARALLEL_DEPOSITS) for name in config.accounts}
 
-    def _account(self) -> Account:
+    def _reader_account(self) -> Account:
         return reader_of(request.headers.get(HEADER, ""), self._config, request.args.get("compte", ""))
 
-    def _who(self) -> str:
+    def _caller_name(self) -> str:
         return caller(request.headers.get(HEADER, ""), self._config)[0].name
 
     # -- in ------------------------------------------------------------------------------------------------
@@ -147,43 +150,44 @@ class _Door:
                 "Ce compte a eu aujourd'hui trop de versements refusés : la porte n'en prend plus avant demain. "
                 "À faire : corrigez ce qui les fait refuser, que les réponses disent, ou prévenez le groupement."
             )
-            return self._refused(account, HTTPStatus.SERVICE_UNAVAILABLE, text)
+            return self._refusal_response(account, HTTPStatus.SERVICE_UNAVAILABLE, text)
         if left := self._engine.registry.waits(account.name):
             text = (
                 "Ce compte a eu dans l'heure trop de versements remis à plus tard : la porte n'en prend plus avant "
                 f"{left // 60 + 1} min. À faire : renvoyez-les alors, un par un si un seul les fait remettre ; si cela "
                 "dure, prévenez le groupement."
             )
-            return self._refused(account, HTTPStatus.SERVICE_UNAVAILABLE, text, left)
+            return self._refusal_response(account, HTTPStatus.SERVICE_UNAVAILABLE, text, left)
         if self._engine.registry.crowds(account.name):
             text = (
                 "Trop de versements de ce compte attendent le stockage : la porte n'en prend plus avant de les avoir "
                 "rangés. À faire : renvoyez-le plus tard ; si cela dure, prévenez le groupement."
             )
-            return self._refused(account, HTTPStatus.SERVICE_UNAVAILABLE, text)
+            return self._refusal_response(account, HTTPStatus.SERVICE_UNAVAILABLE, text)
         place = self._places[account.name]
         if not place.acquire(blocking=False):
             text = (
-                f"Ce compte a déjà {AT_ONCE} versements en cours : la porte n'en prend pas plus à la fois. "
+                f"Ce compte a déjà {MAX_PARALLEL_DEPOSITS} versements en cours : la porte n'en prend pas "
+                "plus à la fois. "
                 "À faire : renvoyez celui-ci dans une minute."
             )
-            return self._refused(account, HTTPStatus.SERVICE_UNAVAILABLE, text)
+            return self._refusal_response(account, HTTPStatus.SERVICE_UNAVAILABLE, text)
         try:
-            return self._take(account)
+            return self._take_sip(account)
         finally:
             place.release()
 
-    def _take(self, account: Account) -> Response:
+    def _take_sip(self, account: Account) -> Response:
         request.max_content_length = sys.maxsize  # read as it comes by what bounds it, and says so
         try:
             answer = self._engine.deposit(account, cast(BinaryIO, request.stream))
-        except TooBig:
+        except SipTooLargeError:
             limit = self._config.limits.package // 1_000_000
-            return self._refused(account, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"Le SIP dépasse {limit} Mo.")
-        except Busy:
+            return self._refusal_response(account, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"Le SIP dépasse {limit} Mo.")
+        except SipBusyError:
             text = "Ce même SIP est en cours de versement. Réessayez dans une minute."
-            return self._refused(account, HTTPStatus.SERVICE_UNAVAILABLE, text)
-        except Pending as pending:
+            return self._refusal_response(account, HTTPStatus.SERVICE_UNAVAILABLE, text)
+        except AnswerPendingError as pending:
             content = seda.acknowledgement(
                 identifier=f"urn:uuid:{uuid.uuid4()}",
                 received=pending.message,
@@ -193,10 +197,12 @@ class _Door:
                 comment="SIP reçu et contrôlé, rangé dès que le stockage répondra ; renvoyez-le pour la réponse.",
                 version=pending.seda,
             )
-            return Response(content, HTTPStatus.ACCEPTED, _RETRY, mimetype="application/xml")
-        return _reply(answer)
+            return Response(content, HTTPStatus.ACCEPTED, _DEPOSIT_RETRY_HEADERS, mimetype="application/xml")
+        return _answer_response(answer)
 
-    def _refused(self, account: Account, code: HTTPStatus, text: str, later: int = _LATER) -> Response:
+    def _refusal_response(
+        self, account: Account, code: HTTPStatus, text: str, later: int = _DEPOSIT_RETRY_SECONDS
+    ) -> Response:
         content = seda.reply(
             identifier=f"urn:uuid:{uuid.uuid4()}",
             request="",
@@ -212,7 +218,7 @@ class _Door:
 
     def answer(self, message: str) -> Response:
         """Give again what was answered to a SIP."""
-        found = self._engine.registry.last_answer(self._account().name, message)
+        found = self._engine.registry.last_answer(self._reader_account().name, message)
         if found is None:
             return _error(HTTPStatus.NOT_FOUND, f"Aucune réponse n'a été donnée au SIP « {message[:100]} ».")
         return Response(found.content, HTTPStatus.OK, mimetype="application/xml")
@@ -221,7 +227,7 @@ class _Door:
 
     def archives(self) -> Response:
         """The account's archives."""
-        account = self._account()
+        account = self._reader_account()
         found = self._engine.registry.archives(account.name, after=request.args.get("apres", ""))
         count, size = self._engine.registry.usage().get(account.name, (0, 0))
         return jsonify(
@@ -234,53 +240,53 @@ class _Door:
             }
         )
 
-    def _found(self, account: Account, aip: uuid.UUID) -> Archive:
+    def _find_archive(self, account: Account, aip: uuid.UUID) -> Archive:
         archive = self._engine.registry.archive(account.name, str(aip))
         if archive is None:
-            raise NotStored(str(aip))
+            raise ObjectNotFoundError(str(aip))
         return archive
 
     def archive(self, aip: uuid.UUID) -> Response:
         """One archive's description, with the archives that are its copies in another format, or its original."""
-        account = self._account()
-        found = self._found(account, aip)
+        account = self._reader_account()
+        found = self._find_archive(account, aip)
         copies = self._engine.registry.copies(account.name, found.aip)
         return jsonify({**found.to_dict(), "copie_de": original(found.message), "copies": copies})
 
     def package(self, aip: uuid.UUID) -> Response:
         """The whole AIP."""
-        account = self._account()
-        archive = self._found(account, aip)
-        stream = self._engine.open(account, archive, self._who())
+        account = self._reader_account()
+        archive = self._find_archive(account, aip)
+        stream = self._engine.open(account, archive, self._caller_name())
         headers = {"Content-Length": str(archive.size), "X-Content-SHA512": archive.sha512 or ""}
-        content = _closing(stream, self._engine.blocks(stream, archive))
+        content = _close_after(stream, self._engine.blocks(stream, archive))
         return Response(content, HTTPStatus.OK, headers, mimetype="application/x-tar")
 
     def file(self, aip: uuid.UUID, name: str) -> Response:
         """A file of the SIP."""
-        account = self._account()
-        archive = self._found(account, aip)
+        account = self._reader_account()
+        archive = self._find_archive(account, aip)
         listed = next((one for one in archive.files if one["nom"] == name), None)
         if listed is None:
             return _error(HTTPStatus.NOT_FOUND, f"« {name[:200]} » n'est pas dans cette archive.")
-        stream = self._engine.open(account, archive, self._who(), name)
+        stream = self._engine.open(account, archive, self._caller_name(), name)
         headers = {"Content-Length": str(listed["octets"]), "X-Content-SHA512": str(listed["sha512"])}
         headers["Content-Disposition"] = "attachment"  # a document of others never becomes a page of ours
-        content = _closing(stream, self._engine.file_blocks(stream, archive, name))
+        content = _close_after(stream, self._engine.file_blocks(stream, archive, name))
         return Response(content, HTTPStatus.OK, headers, mimetype="application/octet-stream")
 
     def access(self, aip: uuid.UUID) -> Response:
         """Whether an archive of the account may be communicated to anybody, and from when."""
-        account, config = self._account(), self._config
-        archive = self._found(account, aip)
+        account, config = self._reader_account(), self._config
+        archive = self._find_archive(account, aip)
         with closing(Register(config.folder / NAME)) as book:
             desk = Desk(
                 self._engine.journal, self._engine.store, book, _NOBODY, config.accounts, config.agency, config.access
             )
             try:
                 verdict = desk.verdict(account.name, archive.aip)
-            except Refused:  # eliminated meanwhile
-                raise NotStored(archive.aip) from None
+            except OperationRefusedError:  # eliminated meanwhile
+                raise ObjectNotFoundError(archive.aip) from None
         return jsonify(
             {
                 "archive": archive.aip,
@@ -295,15 +301,19 @@ class _Door:
 
     def eliminations(self) -> Response:
         """What was eliminated of the account."""
-        account = self._account()
+        account = self._reader_account()
         if "prevues" in request.args:
             found = self._copies.planned(account.name, request.args.get("apres", ""))
-            return jsonify({"eliminations": [one.to_dict() for one in found], "suite": len(found) == MOST})
+            return jsonify(
+                {"eliminations": [one.to_dict() for one in found], "suite": len(found) == MAX_ELIMINATIONS_PER_REPLY}
+            )
         after = request.args.get("apres", "0")
-        if not (after.isascii() and after.isdecimal() and len(after) < _DIGITS):
+        if not (after.isascii() and after.isdecimal() and len(after) < _MAX_RANK_DIGITS):
             return _error(HTTPStatus.BAD_REQUEST, f"Champ « apres » : « {after[:40]} » n'est pas un rang.")
         found = self._copies.eliminated(account.name, int(after))
-        return jsonify({"eliminations": [one.to_dict() for one in found], "suite": len(found) == MOST})
+        return jsonify(
+            {"eliminations": [one.to_dict() for one in found], "suite": len(found) == MAX_ELIMINATIONS_PER_REPLY}
+        )
 
     def copies(self, aip: uuid.UUID) -> Response:
         """Hear what became of an archive's copies."""
@@ -313,13 +323,13 @@ class _Door:
             return _error(HTTPStatus.BAD_REQUEST, "Un objet JSON est attendu.")
         try:
             state = self._copies.report(self._engine.journal, account.name, str(aip), said)
-        except WrongReport as error:
+        except InvalidReportError as error:
             return _error(HTTPStatus.BAD_REQUEST, str(error))
         return jsonify({"archive": str(aip), "etat": state})
 
     def page(self) -> str:
         """The account at a glance."""
-        account = self._account()
+        account = self._reader_account()
         registry = self._engine.registry
         count, size = registry.usage().get(account.name, (0, 0))
         archives = [
@@ -328,22 +338,24 @@ class _Door:
         ]
         others = [one for one in opened_by(request.headers.get(HEADER, ""), self._config) if one != account]
         used = size // 1_000_000
-        return render_template_string(_PAGE, account=account, others=others, used=used, count=count, archives=archives)
+        return render_template_string(
+            _ACCOUNT_HTML, account=account, others=others, used=used, count=count, archives=archives
+        )
 
 
-def _reply(answer: Answer) -> Response:
+def _answer_response(answer: Answer) -> Response:
     code, headers = HTTPStatus.OK, {}
     if not answer.accepted:
         code = HTTPStatus.SERVICE_UNAVAILABLE if answer.temporary else HTTPStatus.UNPROCESSABLE_ENTITY
-        headers = _RETRY if answer.temporary else {}
+        headers = _DEPOSIT_RETRY_HEADERS if answer.temporary else {}
     return Response(answer.content, code, headers, mimetype="application/xml")
 
 
-def _closing(stream: BinaryIO, blocks: Iterable[bytes]) -> Iterator[bytes]:
+def _close_after(stream: BinaryIO, blocks: Iterable[bytes]) -> Iterator[bytes]:
     """The blocks, and the storage's connection closed whatever happens; a damaged archive cuts the answer short."""
     try:
         yield from blocks
-    except Corrupted as error:
+    except CorruptedObjectError as error:
         log.error("%s", error)
         raise
     finally:

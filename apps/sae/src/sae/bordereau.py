@@ -23,12 +23,12 @@ from sae.journal import canonical
 from sae.journal.log import parse_time
 from sae.sheets import built, paragraph
 
-MOST = 50_000_000  # bytes of a signed bordereau, or of a visa
+MAX_SIGNED_DOCUMENT_BYTES = 50_000_000  # bytes of a signed bordereau, or of a visa
 _TIMEOUT_S = 200
-_LINE = 1 << 16
+_MAX_VERIFIER_REPLY_BYTES = 1 << 16
 
 
-class NotSigned(CreaticError, cause="bordereau_non_signe"):
+class BordereauSignatureError(CreaticError, cause="bordereau_non_signe"):
     """The bordereau is not signed by whom it should be; the message, in French, says why."""
 
 
@@ -61,7 +61,7 @@ class Verifier:
             NotSigned: it is not the person who signs for this account, or not this bordereau.
         """
         if not account.signatory:
-            raise NotSigned(
+            raise BordereauSignatureError(
                 f"personne n'est déclaré pour signer les bordereaux du compte « {account.name} » : le maire de la "
                 "commune vient de son fichier (parapheur ou deliberations, champ maire), celui d'un partenaire de "
                 "creatic_archive_partenaires (champ signataire)"
@@ -83,13 +83,13 @@ class Verifier:
                 connection.connect(str(self.socket))
                 connection.sendall(json.dumps(request).encode() + b"\n" + original + signed)
                 with connection.makefile("rb") as answer:
-                    found: dict[str, Any] = json.loads(answer.readline(_LINE))
+                    found: dict[str, Any] = json.loads(answer.readline(_MAX_VERIFIER_REPLY_BYTES))
         except (OSError, ValueError) as error:
-            raise NotSigned(
+            raise BordereauSignatureError(
                 f"la signature n'a pas pu être vérifiée ({error}) : voyez systemctl status sae-signature.socket"
             ) from error
         if "refus" in found:
-            raise NotSigned(str(found["refus"]))
+            raise BordereauSignatureError(str(found["refus"]))
         return {name: str(found.get(name) or "") for name in ("signataire", "serie", "date")}
 
 
@@ -125,7 +125,7 @@ def make(document: Mapping[str, Any], account: Account, agency: str, durations: 
         ("Demande", document["demande"]),
         ("Liste", document["liste"]),
         ("Archives", f"{len(archives)}, {sizes.readable(sum(one['octets'] for one in archives))}"),
-        ("Versées", f"du {_day(min(taken))} au {_day(max(taken))}"),
+        ("Versées", f"du {_format_day(min(taken))} au {_format_day(max(taken))}"),
         ("Motif", document["motif"]),
         *([("Durées convenues", f"accord des Archives départementales : {durations}")] if durations else []),
     ]
@@ -134,8 +134,8 @@ def make(document: Mapping[str, Any], account: Account, agency: str, durations: 
         [
             text(number, small),
             [text(one.get("titre") or one["identifiant"], small), text(one["aip"], small)],
-            text(_day(one["verse_le"]), small),
-            text(_day(one["conserve_jusqua"]), small),
+            text(_format_day(one["verse_le"]), small),
+            text(_format_day(one["conserve_jusqua"]), small),
             text(sizes.readable(one["octets"]), small),
         ]
         for number, one in enumerate(archives, 1)
@@ -174,5 +174,5 @@ def make(document: Mapping[str, Any], account: Account, agency: str, durations: 
     return built(story, f"Liste {document['liste']}", title=title_of, author=account.label)
 
 
-def _day(stamp: float) -> str:
+def _format_day(stamp: float) -> str:
     return f"{datetime.fromtimestamp(stamp, UTC):%d/%m/%Y}"

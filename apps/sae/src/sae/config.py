@@ -49,7 +49,7 @@ ACCESS: Mapping[str, int] = {"AR038": 0, "AR048": 50}
 SECTIONS = ("sceaux", "fixite", "elimination", "transfert")
 
 
-def _names(given: list[str] | None) -> tuple[str, ...]:
+def _tuple_of_names(given: list[str] | None) -> tuple[str, ...]:
     return tuple(given or ())
 
 
@@ -70,7 +70,7 @@ class Account:
     quota_mo: Whole = 100_000
     dua_min: Whole = 1
     dua_max: Whole = 100
-    depositors: Annotated[tuple[str, ...] | None, Key("deposants"), From(list[str] | None, _names)] = None
+    depositors: Annotated[tuple[str, ...] | None, Key("deposants"), From(list[str] | None, _tuple_of_names)] = None
     signatory: Annotated[str, Key("signataire")] = ""
     signatory_siren: Annotated[str, Key("siren_signataire")] = ""
     agreement: Annotated[str, Key("accord")] = ""
@@ -88,7 +88,7 @@ class Limits:
     manifest: Whole = 50_000_000
 
 
-def _keys(file: Path | None) -> dict[str, str]:
+def _read_keys(file: Path | None) -> dict[str, str]:
     found = content(file) if file else {}
     if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
         raise ValueError(f"« {file} » ne donne pas la clé de chaque compte ; relancez le déploiement.")
@@ -101,13 +101,13 @@ class _Storage:
 
     folder: Annotated[SomePath, Key("dossier")] = None
     urls: tuple[str, ...] | None = None
-    keys: Annotated[dict[str, str], Key("cles"), From(SomePath, _keys)] = field(default_factory=dict, repr=False)
+    keys: Annotated[dict[str, str], Key("cles"), From(SomePath, _read_keys)] = field(default_factory=dict, repr=False)
     user: Annotated[str, Key("utilisateur")] = SwiftSettings.user
     ca_file: Annotated[SomePath, Key("autorites")] = None
     certificate: Annotated[SomePath, Key("certificat")] = None
 
 
-def _stored(given: _Storage) -> SwiftSettings | Path:
+def _storage_place(given: _Storage) -> SwiftSettings | Path:
     if given.folder:
         return given.folder
     if given.urls is None:
@@ -115,11 +115,11 @@ def _stored(given: _Storage) -> SwiftSettings | Path:
     return SwiftSettings(given.urls, given.keys, given.user, given.ca_file, given.certificate)
 
 
-def _access(given: Mapping[str, int]) -> Mapping[str, int]:
+def _access_delays(given: Mapping[str, int]) -> Mapping[str, int]:
     return {**ACCESS, **given}
 
 
-def _formats(given: list[str] | None) -> frozenset[str]:
+def _accepted_formats(given: list[str] | None) -> frozenset[str]:
     return frozenset(given or FORMATS)
 
 
@@ -131,16 +131,16 @@ class Config:
     accounts: Annotated[Mapping[str, Account], Key("comptes"), From(list[Account], by("name"))]
     rules: Annotated[Mapping[str, Whole], Key("regles")]  # code of an appraisal rule → years
     # code of an access rule → years
-    access: Annotated[Mapping[str, int], Key("acces"), From(dict[str, Whole], _access)] = field(
+    access: Annotated[Mapping[str, int], Key("acces"), From(dict[str, Whole], _access_delays)] = field(
         default_factory=lambda: dict(ACCESS)
     )
     folder: Annotated[Path, Key("dossier")] = Path("/var/lib/sae")
     metrics: Annotated[Path, Key("metriques")] = Path("/var/lib/creatic/metrics")
-    formats: Annotated[frozenset[str], From(list[str] | None, _formats)] = frozenset(FORMATS)
+    formats: Annotated[frozenset[str], From(list[str] | None, _accepted_formats)] = frozenset(FORMATS)
     clamd: Annotated[Path, Key("antivirus")] = Path("/run/clamav/clamd.ctl")
     signatures: Path = Path("/var/lib/clamav")
     limits: Annotated[Limits, Key("limites")] = Limits()
-    storage: Annotated[SwiftSettings | Path, Key("stockage", needed=True), From(_Storage, _stored)] = field(
+    storage: Annotated[SwiftSettings | Path, Key("stockage", needed=True), From(_Storage, _storage_place)] = field(
         default=Path("/var/lib/sae/archives"), repr=False
     )
 

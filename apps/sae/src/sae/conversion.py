@@ -36,29 +36,29 @@ from sae import config as settings
 from sae import inventory, rights
 from sae.commands import commands
 from sae.config import Account, Config
-from sae.converter import CONVERTIBLE, Converted, Converter, NotConverted
-from sae.inventory import CONVERSION, CONVERTED, Known
+from sae.converter import CONVERTIBLE, ConversionError, Converted, Converter
+from sae.inventory import CONVERSION, CONVERTED, AcceptedArchive
 from sae.journal import JournalError
 from sae.running import run
-from sae.store import Corrupted, Store, StoreError, replicas
+from sae.store import CorruptedObjectError, Store, StoreError, replicas
 from sae.versement import bagit, formats, seda
 from sae.versement.aip import members_of
 from sae.versement.container import Member
 from sae.versement.description import DESTROY, KEEP, Description, retention
 from sae.versement.engine import Engine
-from sae.versement.refusal import Refusal
+from sae.versement.refusal import SipRefusedError
 from sae.versement.registry import Archive
-from sae.versement.spool import Busy, Pending, TooBig
+from sae.versement.spool import AnswerPendingError, SipBusyError, SipTooLargeError
 
 SOCKET = Path("/run/sae-conversion.sock")
 BEGUN, DONE, REFUSED, ORIGIN = "conversion.debut", CONVERTED, "conversion.refusee", "conversion.origine"
 MADE, ALREADY, NOT, WAITS = "faite", "deja", "refusee", "attend"
-_MANY = 1000  # files of a copy; those that follow are another one's
-_BLOCK = 1 << 20
-_MARKS = {MADE: "✓", ALREADY: "=", NOT: "✗", WAITS: "…"}
+_MAX_FILES_PER_COPY = 1000  # files of a copy; those that follow are another one's
+_ORIGINAL_BLOCK_BYTES = 1 << 20
+_STATE_MARKS = {MADE: "✓", ALREADY: "=", NOT: "✗", WAITS: "…"}
 
 
-class Refused(CreaticError, cause="conversion"):
+class ConversionRefusedError(CreaticError, cause="conversion"):
     """Nothing was done; the message, in French, says why."""
 
 
@@ -132,8 +132,8 @@ class Migrator:
         Raises JournalError, OSError (disk), sqlite3.Error: nothing more can be done.
         """
         try:
-            return self._convert(archive, puids)
-        except (NotConverted, StoreError, Refusal, Refused) as error:
+            return self._deposit_copy(archive, puids)
+        except (ConversionError, StoreError, SipRefusedError, ConversionRefusedError) as error:
             text = " ".join(str(error).split())
             detail = {"demande_par": self.by, "motif": text[:300], "formats": sorted(puids)}
             self.engine.journal.note(REFUSED, archive.account, "refus", detail, archive.aip)
@@ -141,25 +141,31 @@ class Migrator:
 
     def planned(self, archive: Archive, puids: frozenset[str]) -> Outcome:
         """What `convert` would do, as far as can be told without the files."""
-        message, left, done = self._left(archive, puids)
+        message, left, done = self._find_remaining_files(archive, puids)
         if not left:
             return Outcome(ALREADY, f"déjà convertie, archive {done}")
-        if why := self._kept(archive) or self._unknown(left):
+        if why := self._exclusion_reason(archive) or self._unsupported_formats_reason(left):
             return Outcome(NOT, why)
         return Outcome(MADE, f"fichiers à convertir en PDF/A : {len(left)} ({message})")
 
     # -- what is to be done --------------------------------------------------------------------------------
 
-    def _left(self, archive: Archive, puids: frozenset[str]) -> tuple[str, list[Mapping[str, Any]], str]:
+    def _find_remaining_files(
+        self, archive: Archive, puids: frozenset[str]
+    ) -> tuple[str, list[Mapping[str, Any]], str]:
         """The next copy's identifier, the files that no copy has yet, and the last copy there is."""
         engine, message, last, done = self.engine, f"{CONVERSION}{archive.aip}", "", set[str]()
         rank = 1
-        while (copy := engine.registry.named(archive.account, message)) is not None:
-            told = self._begun(archive.aip, copy.fingerprint)
+        while (copy := engine.registry.find_by_message(archive.account, message)) is not None:
+            told = self._find_begun_copy(archive.aip, copy.fingerprint)
             if told is None:
-                raise Refused(f"l'identifiant « {message} » est celui d'un autre versement (archive {copy.aip})")
+                raise ConversionRefusedError(
+                    f"l'identifiant « {message} » est celui d'un autre versement (archive {copy.aip})"
+                )
             if copy.stored is None:
-                raise Refused(f"sa copie {copy.aip} est en cours de versement : relancez dans quelques minutes")
+                raise ConversionRefusedError(
+                    f"sa copie {copy.aip} est en cours de versement : relancez dans quelques minutes"
+                )
             self._journal_done(archive, copy, told)
             done |= {str(one["fichier"]) for one in told["fichiers"]}
             rank, last = rank + 1, copy.aip
@@ -167,14 +173,14 @@ class Migrator:
         wanted = [one for one in archive.files if one.get("format") in puids and one["nom"] not in done]
         return message, wanted, last
 
-    def _begun(self, aip: str, fingerprint: str) -> dict[str, Any] | None:
+    def _find_begun_copy(self, aip: str, fingerprint: str) -> dict[str, Any] | None:
         """What the journal says of the copy whose manifest this is."""
         for event in self.engine.journal.events(aip=aip):
             if event.event == BEGUN and event.detail["manifeste_sha512"] == fingerprint:
                 return event.detail
         return None
 
-    def _kept(self, archive: Archive) -> str:
+    def _exclusion_reason(self, archive: Archive) -> str:
         """Why an archive is left as it is; empty when it may be converted."""
         journal = self.engine.journal
         known = inventory.find(journal, archive.aip)
@@ -187,37 +193,39 @@ class Migrator:
         return ""
 
     @staticmethod
-    def _unknown(files: Sequence[Mapping[str, Any]]) -> str:
+    def _unsupported_formats_reason(files: Sequence[Mapping[str, Any]]) -> str:
         lacking = sorted({str(one["format"]) for one in files} - CONVERTIBLE)
         return f"aucun outil d'ici ne convertit {', '.join(lacking)}" if lacking else ""
 
     # -- done ----------------------------------------------------------------------------------------------
 
-    def _convert(self, archive: Archive, puids: frozenset[str]) -> Outcome:
+    def _deposit_copy(self, archive: Archive, puids: frozenset[str]) -> Outcome:
         engine = self.engine
         account = engine.config.accounts.get(archive.account)
-        message, left, done = self._left(archive, puids)
+        message, left, done = self._find_remaining_files(archive, puids)
         if not left:
             return Outcome(ALREADY, f"déjà convertie, archive {done}")
         if account is None:
-            raise Refused(f"le compte « {archive.account} » n'existe plus")
-        if why := self._kept(archive) or self._unknown(left):
-            raise Refused(why)
+            raise ConversionRefusedError(f"le compte « {archive.account} » n'existe plus")
+        if why := self._exclusion_reason(archive) or self._unsupported_formats_reason(left):
+            raise ConversionRefusedError(why)
         known = inventory.find(engine.journal, archive.aip)
         if known is None:
-            raise Refused("elle n'est plus là")
-        left, more = left[:_MANY], len(left) - _MANY
+            raise ConversionRefusedError("elle n'est plus là")
+        left, more = left[:_MAX_FILES_PER_COPY], len(left) - _MAX_FILES_PER_COPY
         folder = engine.config.folder / "conversion"
         folder.mkdir(mode=0o750, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             work = Path(scratch)
-            originals, own = _brought(replicas(engine.store), known, work, {str(one["nom"]) for one in left})
-            described = _described(own, engine.config)
+            originals, own = _extract_files(replicas(engine.store), known, work, {str(one["nom"]) for one in left})
+            described = _read_description(own, engine.config)
             self._same_duration(archive, account, described)
-            files = [self._one(one, originals[str(one["nom"])], work, rank) for rank, one in enumerate(left, 1)]
-            manifest = self._manifest(archive, account, described, _access(own), message, files)
+            files = [
+                self._convert_file(one, originals[str(one["nom"])], work, rank) for rank, one in enumerate(left, 1)
+            ]
+            manifest = self._build_manifest(archive, account, described, _read_access_rules(own), message, files)
             sip = work / "sip.tar"
-            sha512 = _pack(sip, manifest, files)
+            sha512 = _write_sip(sip, manifest, files)
             detail = {
                 "demande_par": self.by,
                 "motif": self.reason,
@@ -231,14 +239,14 @@ class Migrator:
             try:
                 with sip.open("rb") as stream:
                     answer = engine.deposit(account, stream)
-            except TooBig:
-                raise Refused("la copie dépasse la taille d'un versement") from None
-            except (Busy, Pending):
+            except SipTooLargeError:
+                raise ConversionRefusedError("la copie dépasse la taille d'un versement") from None
+            except (SipBusyError, AnswerPendingError):
                 return Outcome(WAITS, "convertie ; le stockage ne répond pas, la reprise la rangera")
         engine.step("copie versée")
         copy = engine.registry.archive(archive.account, answer.aip or "")
         if not answer.accepted or copy is None:
-            raise Refused(f"la porte refuse la copie : {' ; '.join(answer.reasons)[:300]}")
+            raise ConversionRefusedError(f"la porte refuse la copie : {' ; '.join(answer.reasons)[:300]}")
         self._journal_done(archive, copy, detail)
         later = f" ; il en reste {more} : relancez" if more > 0 else ""
         return Outcome(MADE, f"fichiers convertis : {len(files)}, archive {copy.aip}{later}")
@@ -257,9 +265,11 @@ class Migrator:
         kept = retention(described, account, self.engine.config, datetime.fromtimestamp(self.clock(), UTC))
         if archive.action == DESTROY and kept.until > archive.retain_until:
             day = f"{datetime.fromtimestamp(archive.retain_until, UTC):%d/%m/%Y}"
-            raise Refused(f"elle est à éliminer dès le {day} : une copie serait gardée plus longtemps qu'elle")
+            raise ConversionRefusedError(
+                f"elle est à éliminer dès le {day} : une copie serait gardée plus longtemps qu'elle"
+            )
 
-    def _one(self, listed: Mapping[str, Any], original: Path, work: Path, rank: int) -> _File:
+    def _convert_file(self, listed: Mapping[str, Any], original: Path, work: Path, rank: int) -> _File:
         """A file's copy, once it is what it must be. Raises NotConverted, naming the file."""
         name, puid = str(listed["nom"]), str(listed["format"])
         target = work / f"copie-{rank}"
@@ -270,13 +280,13 @@ class Migrator:
             copy = Member(f"content/{rank:05d}{how.suffix}", target, target.stat().st_size, sha512)
             found = formats.identify_one(copy)
             if not found.pdfa.startswith("PDF/A"):
-                raise NotConverted(f"la copie n'est pas un PDF/A ({found.puid} {found.name})")
-        except NotConverted as error:
-            raise NotConverted(f"« {name} » : {error}") from error
+                raise ConversionError(f"la copie n'est pas un PDF/A ({found.puid} {found.name})")
+        except ConversionError as error:
+            raise ConversionError(f"« {name} » : {error}") from error
         when = datetime.fromtimestamp(self.clock(), UTC)
         return _File(name, str(listed["sha512"]), puid, copy, found.puid, when, how)
 
-    def _manifest(
+    def _build_manifest(
         self,
         archive: Archive,
         account: Account,
@@ -316,22 +326,22 @@ class Migrator:
         add(content, "OriginatingSystemId", archive.message)
         add(content, "DocumentType", "Copie de conservation")
         add(content, "RelatedObjectReference/IsVersionOf/RepositoryArchiveUnitPID", archive.aip)
-        event = self._event(
+        event = self._add_event(
             writer, content, now, f"fichiers convertis : {len(files)}", self.reason or "format à risque"
         )
         add(event, "EventDetailData", json.dumps({"original": archive.aip, "original_sha512": archive.sha512}))
-        self._agents(writer, event, ())
+        self._add_agents(writer, event, ())
         for rank, one in enumerate(files, start=1):
             unit = add(whole, "ArchiveUnit", id=f"P{rank}")
             item = add(unit, "Content")
             add(item, "DescriptionLevel", "Item")
             add(item, "Title", one.copied)
             told = " ; ".join((*one.how.checks, *one.how.remarks))
-            event = self._event(
+            event = self._add_event(
                 writer, item, one.when.isoformat(timespec="seconds"), told, f"{one.puid} → {one.copy_puid}"
             )
             add(event, "EventDetailData", json.dumps(one.to_dict(), ensure_ascii=False))
-            self._agents(writer, event, ((f"{one.how.tool} {one.how.version}", "logiciel"),))
+            self._add_agents(writer, event, ((f"{one.how.tool} {one.how.version}", "logiciel"),))
             add(unit, "DataObjectReference/DataObjectGroupReferenceId", f"G{rank}")
         management = add(package, "ManagementMetadata")
         add(management, "LegalStatus", "Public Archive")
@@ -353,7 +363,7 @@ class Migrator:
         return seda.written(root)
 
     @staticmethod
-    def _event(writer: Writer, content: Any, when: str, told: str, detail: str) -> Any:
+    def _add_event(writer: Writer, content: Any, when: str, told: str, detail: str) -> Any:
         event = writer.add(content, "Event")
         writer.add(event, "EventType", "Conversion de format")
         writer.add(event, "EventDateTime", when)
@@ -362,7 +372,7 @@ class Migrator:
         writer.add(event, "OutcomeDetailMessage", told)
         return event
 
-    def _agents(self, writer: Writer, event: Any, others: Sequence[tuple[str, str]]) -> None:
+    def _add_agents(self, writer: Writer, event: Any, others: Sequence[tuple[str, str]]) -> None:
         for value, role in ((self.by, "demandeur"), *others):
             agent = writer.add(event, "LinkingAgentIdentifier")
             writer.add(agent, "LinkingAgentIdentifierType", "local")
@@ -373,8 +383,8 @@ class Migrator:
 # -- the original ---------------------------------------------------------------------------------------------
 
 
-def _brought(
-    stores: Sequence[tuple[str, Store]], known: Known, work: Path, wanted: set[str]
+def _extract_files(
+    stores: Sequence[tuple[str, Store]], known: AcceptedArchive, work: Path, wanted: set[str]
 ) -> tuple[dict[str, Path], dict[str, Member]]:
     """The files of an archive that are asked for, and its own description. Raises StoreError."""
     package = work / "original.tar"
@@ -384,12 +394,12 @@ def _brought(
     try:
         with package.open("rb") as stream:
             for rank, (name, info, content) in enumerate(members_of(stream)):
-                if name not in wanted and not _describes(name):
+                if name not in wanted and not _is_description_file(name):
                     continue
                 path = work / f"original-{rank}"
                 digest = hashlib.sha512()
                 with path.open("wb") as output:
-                    while block := content.read(_BLOCK):
+                    while block := content.read(_ORIGINAL_BLOCK_BYTES):
                         digest.update(block)
                         output.write(block)
                 if name in wanted:
@@ -397,40 +407,40 @@ def _brought(
                 else:
                     own[name] = Member(name, path, info.size, digest.hexdigest())
     except tarfile.TarError as error:
-        raise Corrupted(f"archive {known.aip} illisible : {error}") from error
+        raise CorruptedObjectError(f"archive {known.aip} illisible : {error}") from error
     finally:
         package.unlink(missing_ok=True)
     if lacking := wanted - files.keys():
-        raise Corrupted(f"archive {known.aip} : « {min(lacking)} » n'y est pas")
+        raise CorruptedObjectError(f"archive {known.aip} : « {min(lacking)} » n'y est pas")
     return files, own
 
 
-def _describes(name: str) -> bool:
+def _is_description_file(name: str) -> bool:
     """Whether a file of a SIP says what the others are: its manifest, or a bag's tags."""
     return name == seda.MANIFEST or re.fullmatch(r"([^/]+/)?[^/]+\.txt", name) is not None
 
 
-def _described(own: Mapping[str, Member], config: Config) -> Description:
+def _read_description(own: Mapping[str, Member], config: Config) -> Description:
     """What the original's SIP said of itself. Raises Refusal."""
     if manifest := own.get(seda.MANIFEST):
         return seda.read(manifest.path, manifest.sha512, config.limits.manifest, config.agency)
     root = bagit.root_of(own)
     if root is None:
-        raise Refused("elle ne dit plus sa durée : ni manifest.xml, ni bagit.txt")
+        raise ConversionRefusedError("elle ne dit plus sa durée : ni manifest.xml, ni bagit.txt")
     return bagit.read(own, root)
 
 
-def _access(own: Mapping[str, Member]) -> Sequence[tuple[str, str]]:
+def _read_access_rules(own: Mapping[str, Member]) -> Sequence[tuple[str, str]]:
     """Its access rules; none where some of it is under no rule: nobody can tell then who may read the copy either."""
     manifest = own.get(seda.MANIFEST)
     if manifest is None:
         return ()
     with manifest.path.open("rb") as stream:
-        found = rights.declared(iter(lambda: stream.read(_BLOCK), b""))
+        found = rights.declared(iter(lambda: stream.read(_ORIGINAL_BLOCK_BYTES), b""))
     return found.rules if found.whole else ()
 
 
-def _pack(target: Path, manifest: bytes, files: Sequence[_File]) -> str:
+def _write_sip(target: Path, manifest: bytes, files: Sequence[_File]) -> str:
     """Write the SIP; gives its digest (SHA-512)."""
     path = target.with_name(seda.MANIFEST)
     path.write_bytes(manifest)
@@ -446,25 +456,25 @@ def _pack(target: Path, manifest: bytes, files: Sequence[_File]) -> str:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Migrator]:
+def _open_migrator(path: Path) -> Iterator[Migrator]:
     config = settings.load(path)
     # Two runs at once would convert everything twice, to have half of it refused.
     with (config.folder / "conversion.verrou").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Refused("une conversion est déjà en cours sur cette machine") from None
-        yield Migrator(Engine.of(config), Converter(SOCKET), os.environ.get("SUDO_USER", ""))
+            raise ConversionRefusedError("une conversion est déjà en cours sur cette machine") from None
+        yield Migrator(Engine.from_config(config), Converter(SOCKET), os.environ.get("SUDO_USER", ""))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser, command = commands(
         "sae-conversion",
         "Convertit en PDF/A ce qui est dans un format à risque : une archive de plus, liée à l'original, qui reste.",
     )
     for name, action, told in (
-        ("prevoir", _plan, "montre ce qui serait converti, et ce qui ne peut pas l'être"),
-        ("faire", _make, "convertit, et verse les copies"),
+        ("prevoir", _show_plan, "montre ce qui serait converti, et ce qui ne peut pas l'être"),
+        ("faire", _convert_candidates, "convertit, et verse les copies"),
     ):
         sub = command(name, action, told)
         sub.add_argument("--format", action="append", required=True, metavar="PRONOM", help="comme fmt/16 ; à répéter")
@@ -475,39 +485,41 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _each(migrator: Migrator, arguments: argparse.Namespace, treat: Callable[..., Outcome]) -> dict[str, int]:
+def _treat_candidates(
+    migrator: Migrator, arguments: argparse.Namespace, treat: Callable[..., Outcome]
+) -> dict[str, int]:
     if unknown := sorted(set(arguments.compte) - set(migrator.engine.config.accounts)):
         known = ", ".join(sorted(migrator.engine.config.accounts))
-        raise Refused(f"compte « {unknown[0][:80]} » inconnu ; connus : {known}")
+        raise ConversionRefusedError(f"compte « {unknown[0][:80]} » inconnu ; connus : {known}")
     migrator.by = " ".join((arguments.par or migrator.by).split())[:200]
     migrator.reason = " ".join(arguments.motif.split())[:300]
     if not migrator.by:
-        raise Refused("dites qui le demande (--par) : le journal et les copies le gardent")
+        raise ConversionRefusedError("dites qui le demande (--par) : le journal et les copies le gardent")
     puids, counts, seen = frozenset(arguments.format), dict[str, int](), set[str]()
     for archive in migrator.candidates(puids, arguments.compte, arguments.archive):
         try:
             done = treat(archive, puids)
-        except Refused as error:
+        except ConversionRefusedError as error:
             done = Outcome(NOT, str(error))
         seen.add(archive.aip)
         counts[done.state] = counts.get(done.state, 0) + 1
-        print(f"{_MARKS[done.state]} {archive.account} {archive.aip} : {done.text}", flush=True)
+        print(f"{_STATE_MARKS[done.state]} {archive.account} {archive.aip} : {done.text}", flush=True)
     for aip in sorted(set(arguments.archive) - seen):
         counts[NOT] = counts.get(NOT, 0) + 1
         print(f"✗ {aip[:80]} : aucune archive de cet identifiant n'est dans ces formats", flush=True)
     return counts
 
 
-def _plan(migrator: Migrator, arguments: argparse.Namespace) -> int:
-    counts = _each(migrator, arguments, migrator.planned)
+def _show_plan(migrator: Migrator, arguments: argparse.Namespace) -> int:
+    counts = _treat_candidates(migrator, arguments, migrator.planned)
     print(
         f"Archives à convertir : {counts.get(MADE, 0)} ; déjà : {counts.get(ALREADY, 0)} ; non : {counts.get(NOT, 0)}."
     )
     return 0
 
 
-def _make(migrator: Migrator, arguments: argparse.Namespace) -> int:
-    counts = _each(migrator, arguments, migrator.convert)
+def _convert_candidates(migrator: Migrator, arguments: argparse.Namespace) -> int:
+    counts = _treat_candidates(migrator, arguments, migrator.convert)
     print(
         f"Archives converties : {counts.get(MADE, 0)} ; déjà : {counts.get(ALREADY, 0)} ; "
         f"non : {counts.get(NOT, 0)} ; en attente : {counts.get(WAITS, 0)}."
@@ -517,9 +529,9 @@ def _make(migrator: Migrator, arguments: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Returns 0 all converted, 1 some refused or waiting, 2 to be run again."""
-    refused = (Refused, ConfigError)
+    refused = (ConversionRefusedError, ConfigError)
     broken = (JournalError, StoreError, OSError, sqlite3.Error)
-    return run("sae-conversion", _parser().parse_args(argv), _opened, refused, broken)
+    return run("sae-conversion", _build_parser().parse_args(argv), _open_migrator, refused, broken)
 
 
 if __name__ == "__main__":

@@ -32,12 +32,12 @@ from xml.sax.saxutils import unescape
 
 from creatic_agent.errors import CreaticError
 
-MOST = 500_000_000  # bytes of a file, and of what it becomes
+MAX_CONVERTED_FILE_BYTES = 500_000_000  # bytes of a file, and of what it becomes
 LONGEST_S = 540  # seconds that a tool may take; the unit ends a little after
 _ANSWER_S = 650
-_LINE = 1 << 16
-_BLOCK = 1 << 20
-_WORDS_MOST = 200_000_000  # characters of text that are compared
+_MAX_CONVERTER_LINE_BYTES = 1 << 16
+_CONVERSION_BLOCK_BYTES = 1 << 20
+_MAX_COMPARED_CHARACTERS = 200_000_000  # characters of text that are compared
 _ICC = Path("/usr/share/color/icc/ghostscript/srgb.icc")
 # PDF/A wants to know what its colours are (ISO 19005-2, 6.2.3): sRGB, within the file.
 _INTENT = f"""%!
@@ -53,20 +53,22 @@ _INTENT = f"""%!
 _FONT = re.compile(
     r"(.+?) +(?:Type|CID|TrueType|unknown).* (yes|no) +(?:yes|no) +(?:yes|no) +(?:\d+ +\d+|\[none\])", re.IGNORECASE
 )
-_DRAWN = 200  # pixels of a page's longer side, drawn to be compared
-_DIFFERENCE = 4  # of 255, between two drawings of a page, in the mean: what another rendering of its letters makes
-_PDF = ("fmt/14", "fmt/15", "fmt/16", "fmt/17", "fmt/18", "fmt/19", "fmt/20", "fmt/276", "fmt/1129")
+_DRAWN_PAGE_SIZE = 200  # pixels of a page's longer side, drawn to be compared
+_MAX_MEAN_DIFFERENCE = (
+    4  # of 255, between two drawings of a page, in the mean: what another rendering of its letters makes
+)
+_PDF_SOURCE_PUIDS = ("fmt/14", "fmt/15", "fmt/16", "fmt/17", "fmt/18", "fmt/19", "fmt/20", "fmt/276", "fmt/1129")
 _IMAGES = (
     "fmt/11", "fmt/12", "fmt/13", "fmt/41", "fmt/42", "fmt/43", "fmt/44", "x-fmt/390", "x-fmt/391", "fmt/645",
     "fmt/1507", "fmt/353",
 )  # fmt: skip # a list of words
-_TEXTS = ("fmt/136", "fmt/290", "fmt/291", "fmt/1756")
+_ODT_PUIDS = ("fmt/136", "fmt/290", "fmt/291", "fmt/1756")
 
 
 _Made = tuple[str, str, int, list[str], list[str]]  # tool, its version, pages of the copy, checks, remarks
 
 
-class NotConverted(CreaticError, cause="non_converti"):
+class ConversionError(CreaticError, cause="non_converti"):
     """There is no copy, or none that is good; the message, in French, says why."""
 
 
@@ -97,8 +99,10 @@ class Converter:
     def convert(self, source: Path, name: str, puid: str, target: Path) -> Converted:
         """Write what a file becomes. Raises NotConverted, or OSError: this machine's disk."""
         size = source.stat().st_size
-        if size > MOST:
-            raise NotConverted(f"il fait {size // 1_000_000} Mo, plus que les {MOST // 1_000_000} Mo admis")
+        if size > MAX_CONVERTED_FILE_BYTES:
+            raise ConversionError(
+                f"il fait {size // 1_000_000} Mo, plus que les {MAX_CONVERTED_FILE_BYTES // 1_000_000} Mo admis"
+            )
         try:
             with socket.socket(socket.AF_UNIX) as link:
                 link.settimeout(_ANSWER_S)
@@ -108,11 +112,11 @@ class Converter:
                 with source.open("rb") as stream:
                     link.sendfile(stream)
                 with link.makefile("rb") as answer:
-                    told = json.loads(answer.readline(_LINE))
+                    told = json.loads(answer.readline(_MAX_CONVERTER_LINE_BYTES))
                     if "refus" in told:
-                        raise NotConverted(str(told["refus"]))
+                        raise ConversionError(str(told["refus"]))
                     with target.open("wb") as written:
-                        _copy(answer, written, int(told["octets"]))
+                        _copy_bytes(answer, written, int(told["octets"]))
                     return Converted(
                         str(told["outil"]),
                         str(told["version"]),
@@ -121,15 +125,15 @@ class Converter:
                         tuple(map(str, told["remarques"])),
                     )
         except (ConnectionError, TimeoutError, FileNotFoundError, ValueError, KeyError, TypeError) as error:
-            raise NotConverted(
+            raise ConversionError(
                 f"la conversion n'a pas abouti ({error}) : voyez systemctl status sae-conversion.socket, journalctl "
                 "-u 'sae-conversion@*'"
             ) from error
 
 
-def _copy(source: BinaryIO, target: BinaryIO, size: int) -> None:
+def _copy_bytes(source: BinaryIO, target: BinaryIO, size: int) -> None:
     while size > 0:
-        block = source.read(min(size, _BLOCK))
+        block = source.read(min(size, _CONVERSION_BLOCK_BYTES))
         if not block:
             raise ConnectionError("la réponse s'est interrompue")
         target.write(block)
@@ -139,7 +143,7 @@ def _copy(source: BinaryIO, target: BinaryIO, size: int) -> None:
 # -- what the service does ------------------------------------------------------------------------------------
 
 
-def _run(work: Path, *command: str) -> str:
+def _run_tool(work: Path, *command: str) -> str:
     """What a tool prints. Raises NotConverted: it failed, or is not there."""
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(work), "TMPDIR": str(work), "LC_ALL": "C.UTF-8"}
     try:
@@ -148,19 +152,19 @@ def _run(work: Path, *command: str) -> str:
             check=False,
         )  # fmt: skip # a call by its parts
     except FileNotFoundError:
-        raise NotConverted(
+        raise ConversionError(
             f"{command[0]} n'est pas installé sur la porte des archives (archive_gateway_office pour LibreOffice)"
         ) from None
     except subprocess.TimeoutExpired:
-        raise NotConverted(f"{command[0]} n'a pas fini en {LONGEST_S // 60} minutes") from None
+        raise ConversionError(f"{command[0]} n'a pas fini en {LONGEST_S // 60} minutes") from None
     if done.returncode:
         said = [line for line in (done.stderr + done.stdout).decode(errors="replace").splitlines() if line.strip()]
-        raise NotConverted(f"{command[0]} n'en vient pas à bout : {' ; '.join(said[:3])[:300] or done.returncode}")
+        raise ConversionError(f"{command[0]} n'en vient pas à bout : {' ; '.join(said[:3])[:300] or done.returncode}")
     return done.stdout.decode(errors="replace")
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _PdfContent:
     """What poppler reads in a PDF. `absent`: fonts that are not within."""
 
     pages: int
@@ -168,34 +172,34 @@ class _Seen:
     absent: tuple[str, ...]
 
 
-def _seen(work: Path, pdf: Path) -> _Seen:
+def _read_pdf(work: Path, pdf: Path) -> _PdfContent:
     """Raises NotConverted: it cannot be read."""
-    lines = (line.partition(":") for line in _run(work, "pdfinfo", pdf.name).splitlines())
+    lines = (line.partition(":") for line in _run_tool(work, "pdfinfo", pdf.name).splitlines())
     told = {name: value.strip() for name, _, value in lines}
     if told.get("Encrypted", "no") != "no":
-        raise NotConverted("il est chiffré : demandez-en au service versant une version qui ne l'est pas")
-    fonts = (_FONT.fullmatch(line.rstrip()) for line in _run(work, "pdffonts", pdf.name).splitlines()[2:])
+        raise ConversionError("il est chiffré : demandez-en au service versant une version qui ne l'est pas")
+    fonts = (_FONT.fullmatch(line.rstrip()) for line in _run_tool(work, "pdffonts", pdf.name).splitlines()[2:])
     absent = {one[1].strip() for one in fonts if one and one[2] == "no"}
-    _run(work, "pdftotext", "-enc", "UTF-8", pdf.name, f"{pdf.name}.txt")
+    _run_tool(work, "pdftotext", "-enc", "UTF-8", pdf.name, f"{pdf.name}.txt")
     with (work / f"{pdf.name}.txt").open(encoding="utf-8", errors="replace") as stream:
-        words = stream.read(_WORDS_MOST).split()
-    return _Seen(int(told.get("Pages", "0")), words, tuple(sorted(absent)))
+        words = stream.read(_MAX_COMPARED_CHARACTERS).split()
+    return _PdfContent(int(told.get("Pages", "0")), words, tuple(sorted(absent)))
 
 
 def _of_pdf(work: Path, source: Path, target: Path) -> _Made:
-    before = _seen(work, source)
+    before = _read_pdf(work, source)
     if not before.pages:
-        raise NotConverted("il n'a aucune page")
-    attached = re.match(r"[1-9]\d*", _run(work, "pdfdetach", "-list", source.name))
+        raise ConversionError("il n'a aucune page")
+    attached = re.match(r"[1-9]\d*", _run_tool(work, "pdfdetach", "-list", source.name))
     if attached:
-        raise NotConverted(
+        raise ConversionError(
             f"il porte {attached[0]} fichiers joints, que la copie n'aurait plus : demandez-les au service versant"
         )
     (work / "intent.ps").write_text(_INTENT, encoding="ascii")
     # What poppler mends in silence (a table off, blank lines first) stops Ghostscript: it is given what qpdf reads, of
     # the same content. The copy is compared with the original.
-    _run(work, "qpdf", "--no-warn", "--warning-exit-0", "--decode-level=none", source.name, "lu.pdf")
-    _run(
+    _run_tool(work, "qpdf", "--no-warn", "--warning-exit-0", "--decode-level=none", source.name, "lu.pdf")
+    _run_tool(
         work, "gs", "-dSAFER", "-dBATCH", "-dNOPAUSE", "-dQUIET", "-sDEVICE=pdfwrite", "-dPDFA=2",
         # Rather nothing than a copy that does not conform, or of a part of what is damaged.
         "-dPDFACompatibilityPolicy=2", "-dPDFSTOPONERROR", "-sColorConversionStrategy=RGB", "-dAutoRotatePages=/None",
@@ -205,25 +209,25 @@ def _of_pdf(work: Path, source: Path, target: Path) -> _Made:
         "-dDownsampleMonoImages=false",
         f"--permit-file-read={_ICC}", f"-sOutputFile={target.name}", "intent.ps", "lu.pdf",
     )  # fmt: skip # a command by its words
-    after = _checked(work, target, before.pages)
-    if _letters(after) != _letters(before):
-        raise NotConverted("le texte de la copie n'est pas celui de l'original")
+    after = _check_copy(work, target, before.pages)
+    if _comparable_text(after) != _comparable_text(before):
+        raise ConversionError("le texte de la copie n'est pas celui de l'original")
     _same_drawing(work, source, target)
     remarks = []
     if before.absent:
         remarks.append(f"polices absentes de l'original, remplacées : {', '.join(before.absent)[:200]}")
-    if _signed(source):
+    if _is_signed(source):
         remarks.append("l'original est signé : sa signature reste avec lui, la copie n'en a pas")
     return (
         "Ghostscript",
-        _run(work, "gs", "--version").strip(),
+        _run_tool(work, "gs", "--version").strip(),
         after.pages,
         [f"{len(before.words)} mots, les mêmes, et chaque page dessinée comme l'original"],
         remarks,
     )
 
 
-def _letters(seen: _Seen) -> str:
+def _comparable_text(seen: _PdfContent) -> str:
     """Its text, without what a producer may write otherwise: spaces, ligatures."""
     return unicodedata.normalize("NFKC", "".join(seen.words)).replace(" ", "")
 
@@ -233,20 +237,20 @@ def _same_drawing(work: Path, source: Path, target: Path) -> None:
     drawn = []
     for pdf, name in ((source, "avant"), (target, "apres")):
         (work / name).mkdir()
-        _run(work, "pdftoppm", "-gray", "-scale-to", str(_DRAWN), pdf.name, f"{name}/page")
+        _run_tool(work, "pdftoppm", "-gray", "-scale-to", str(_DRAWN_PAGE_SIZE), pdf.name, f"{name}/page")
         drawn.append(sorted((work / name).iterdir()))
     for number, (one, other) in enumerate(zip(*drawn, strict=True), start=1):
         before, after = one.read_bytes(), other.read_bytes()
         apart = sum(abs(left - right) for left, right in zip(before, after, strict=False)) / (len(before) or 1)
-        if len(before) != len(after) or apart > _DIFFERENCE:
-            raise NotConverted(f"la page {number} de la copie n'a pas l'aspect de l'original")
+        if len(before) != len(after) or apart > _MAX_MEAN_DIFFERENCE:
+            raise ConversionError(f"la page {number} de la copie n'a pas l'aspect de l'original")
 
 
-def _signed(source: Path) -> bool:
+def _is_signed(source: Path) -> bool:
     """Whether a PDF has a signature: what its dictionary must hold, wherever it stands (ISO 32000-1, 12.8.1)."""
     held = b""
     with source.open("rb") as stream:
-        while block := stream.read(_BLOCK):
+        while block := stream.read(_CONVERSION_BLOCK_BYTES):
             if b"/ByteRange" in held + block:
                 return True
             held = block[-16:]
@@ -254,29 +258,31 @@ def _signed(source: Path) -> bool:
 
 
 def _of_image(work: Path, source: Path, target: Path) -> _Made:
-    _run(work, "img2pdf", f"--pdfa={_ICC}", "--output", target.name, source.name)
-    if " smask " in _run(work, "pdfimages", "-list", target.name):
-        raise NotConverted("il a des transparences, que le PDF/A-1 n'a pas : demandez-en une version sans elles")
-    pages = _checked(work, target, None).pages
-    version = _run(work, "img2pdf", "--version").strip().rpartition(" ")[2]
+    _run_tool(work, "img2pdf", f"--pdfa={_ICC}", "--output", target.name, source.name)
+    if " smask " in _run_tool(work, "pdfimages", "-list", target.name):
+        raise ConversionError("il a des transparences, que le PDF/A-1 n'a pas : demandez-en une version sans elles")
+    pages = _check_copy(work, target, None).pages
+    version = _run_tool(work, "img2pdf", "--version").strip().rpartition(" ")[2]
     return "img2pdf", version, pages, ["pixels repris tels quels"], []
 
 
 def _of_text(work: Path, source: Path, target: Path) -> _Made:
-    _run(
+    _run_tool(
         work, "soffice", f"-env:UserInstallation=file://{work}/profil", "--headless", "--norestore", "--convert-to",
         'pdf:writer_pdf_Export:{"SelectPdfVersion":{"type":"long","value":"2"}}', "--outdir", f"{work}/sortie",
         source.name,
     )  # fmt: skip # a command by its words
     made = work / "sortie" / f"{source.stem}.pdf"
     if not made.is_file():
-        raise NotConverted("LibreOffice ne le lit pas")
+        raise ConversionError("LibreOffice ne le lit pas")
     made.replace(target)
-    after = _checked(work, target, None)
+    after = _check_copy(work, target, None)
     missing = _words_of_text(source) - set("".join(after.words))
     if missing:
-        raise NotConverted(f"des caractères de l'original ne sont pas dans la copie : {' '.join(sorted(missing))[:60]}")
-    version = re.search(r"\d[\d.]*", _run(work, "soffice", "--version"))
+        raise ConversionError(
+            f"des caractères de l'original ne sont pas dans la copie : {' '.join(sorted(missing))[:60]}"
+        )
+    version = re.search(r"\d[\d.]*", _run_tool(work, "soffice", "--version"))
     return (
         "LibreOffice", version[0] if version else "inconnue", after.pages, ["tous les caractères de l'original y sont"],
         ["la mise en page est celle que LibreOffice donne aujourd'hui"],
@@ -287,31 +293,31 @@ def _words_of_text(source: Path) -> set[str]:
     """The letters and digits of an OpenDocument text's body."""
     try:
         with zipfile.ZipFile(source) as document, document.open("content.xml") as stream:
-            body = stream.read(_WORDS_MOST).decode("utf-8", "replace").partition("<office:text")[2]
+            body = stream.read(_MAX_COMPARED_CHARACTERS).decode("utf-8", "replace").partition("<office:text")[2]
     except (KeyError, zipfile.BadZipFile, OSError) as error:
-        raise NotConverted(f"ce n'est pas un document OpenDocument lisible ({error})") from error
+        raise ConversionError(f"ce n'est pas un document OpenDocument lisible ({error})") from error
     return {one for one in unescape(re.sub(r"<[^>]*>", " ", "<" + body)) if one.isalnum()}
 
 
-def _checked(work: Path, target: Path, pages: int | None) -> _Seen:
+def _check_copy(work: Path, target: Path, pages: int | None) -> _PdfContent:
     """What the copy is, once it is good. Raises NotConverted."""
     if not target.is_file() or not target.stat().st_size:
-        raise NotConverted("l'outil n'a rien écrit : il ne peut pas en faire une copie conforme au PDF/A")
-    if target.stat().st_size > MOST:
-        raise NotConverted(f"la copie ferait plus de {MOST // 1_000_000} Mo")
-    after = _seen(work, target)
+        raise ConversionError("l'outil n'a rien écrit : il ne peut pas en faire une copie conforme au PDF/A")
+    if target.stat().st_size > MAX_CONVERTED_FILE_BYTES:
+        raise ConversionError(f"la copie ferait plus de {MAX_CONVERTED_FILE_BYTES // 1_000_000} Mo")
+    after = _read_pdf(work, target)
     if not after.pages or (pages is not None and after.pages != pages):
-        raise NotConverted(f"la copie a {after.pages} pages, l'original {pages or 'au moins une'}")
+        raise ConversionError(f"la copie a {after.pages} pages, l'original {pages or 'au moins une'}")
     if after.absent:
-        raise NotConverted(f"des polices manquent à la copie : {', '.join(after.absent)[:200]}")
+        raise ConversionError(f"des polices manquent à la copie : {', '.join(after.absent)[:200]}")
     return after
 
 
 _Recipe = Callable[[Path, Path, Path], _Made]
 _RECIPES: Mapping[str, tuple[str, _Recipe]] = {
-    **dict.fromkeys(_PDF, ("pdf", _of_pdf)),
+    **dict.fromkeys(_PDF_SOURCE_PUIDS, ("pdf", _of_pdf)),
     **dict.fromkeys(_IMAGES, ("image", _of_image)),
-    **dict.fromkeys(_TEXTS, ("odt", _of_text)),
+    **dict.fromkeys(_ODT_PUIDS, ("odt", _of_text)),
 }
 CONVERTIBLE = frozenset(_RECIPES)  # PRONOM identifiers
 
@@ -319,7 +325,7 @@ CONVERTIBLE = frozenset(_RECIPES)  # PRONOM identifiers
 def convert(work: Path, source: Path, puid: str, target: Path) -> Converted:
     """Convert a file of this folder into PDF/A, and check the copy. Raises NotConverted, OSError."""
     if puid not in _RECIPES:
-        raise NotConverted(f"aucun outil d'ici ne convertit le format {puid[:40]}")
+        raise ConversionError(f"aucun outil d'ici ne convertit le format {puid[:40]}")
     suffix, recipe = _RECIPES[puid]
     given = work / f"original.{suffix}"
     source.rename(given)
@@ -334,14 +340,14 @@ def serve(source: BinaryIO, output: BinaryIO) -> None:
         work = Path(folder)
         target = work / "copie.pdf"
         try:
-            asked: dict[str, Any] = json.loads(source.readline(_LINE))
+            asked: dict[str, Any] = json.loads(source.readline(_MAX_CONVERTER_LINE_BYTES))
             size = int(asked["octets"])
-            if not 0 < size <= MOST:
-                raise NotConverted(f"il fait {size} octets")
+            if not 0 < size <= MAX_CONVERTED_FILE_BYTES:
+                raise ConversionError(f"il fait {size} octets")
             with (work / "recu").open("wb") as written:
-                _copy(source, written, size)
+                _copy_bytes(source, written, size)
             done = convert(work, work / "recu", str(asked["format"]), target)
-        except NotConverted as error:
+        except ConversionError as error:
             output.write(json.dumps({"refus": str(error)}).encode() + b"\n")
             return
         size = target.stat().st_size
@@ -355,7 +361,7 @@ def serve(source: BinaryIO, output: BinaryIO) -> None:
         }
         output.write(json.dumps(told).encode() + b"\n")
         with target.open("rb") as stream:
-            _copy(stream, output, size)
+            _copy_bytes(stream, output, size)
         output.flush()
 
 

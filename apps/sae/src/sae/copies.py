@@ -30,13 +30,13 @@ from sae.journal import Journal
 from sae.journal.log import format_time
 
 NAME = "eliminations.sqlite"
-MOST = 1000  # eliminations in an answer
+MAX_ELIMINATIONS_PER_REPLY = 1000  # eliminations in an answer
 # Where copies are, and what may be said of each place.
 PLACES = ("connecteur", "passerelle", "ged", "parapheur")
 GONE, ABSENT, WAITS = "supprime", "absent", "attente"
-KEPT = "garde"  # by a person of the commune, who took it back
-STATES = (GONE, ABSENT, WAITS, KEPT)
-_DETAIL = 300  # characters of what is said of a place
+KEPT_BY_PERSON = "garde"  # by a person of the commune, who took it back
+STATES = (GONE, ABSENT, WAITS, KEPT_BY_PERSON)
+_MAX_DETAIL_LENGTH = 300  # characters of what is said of a place
 _BACK, _DAY = 5, 86400.0  # times that copies of an archive come back in a day, for the journal, which nothing shortens
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS copie (
@@ -53,12 +53,12 @@ CREATE TABLE IF NOT EXISTS attestation_copies (
 """
 
 
-class WrongReport(ValueError):
+class InvalidReportError(ValueError):
     """What is said of copies is not to be understood, or of no elimination of this account; the text is French."""
 
 
 @dataclass(frozen=True)
-class Gone:
+class EliminatedArchive:
     """An archive that was eliminated, or whose elimination is asked for (`rank` 0).
 
     Attributes:
@@ -100,14 +100,14 @@ class Copies:
     def __init__(self, folder: Path, schema: str, clock: Callable[[], float] = time.time) -> None:
         self._path, self._schema, self._clock = folder / NAME, schema, clock
 
-    def _book(self) -> closing[Book]:
+    def _open_book(self) -> closing[Book]:
         return closing(Book(self._path, self._schema))
 
     # -- for the connector ---------------------------------------------------------------------------------
 
-    def eliminated(self, account: str, after: int = 0) -> list[Gone]:
+    def eliminated(self, account: str, after: int = 0) -> list[EliminatedArchive]:
         """Archives of an account that were eliminated, from the one that follows `after`, in the journal's order."""
-        with self._book() as book:
+        with self._open_book() as book:
             rows = book.each(
                 "SELECT demande.id, objet.aip, objet.seq, objet.faite_le, copie.etat, mot.texte, mot.signature FROM"
                 " objet JOIN demande ON demande.id = objet.demande"
@@ -118,14 +118,14 @@ class Copies:
                 after,
             )
             # Counted once those that were transferred are left out: a page of these alone would end the list.
-            return list(islice(self._described(book, rows), MOST))
+            return list(islice(self._eliminated_archives(book, rows), MAX_ELIMINATIONS_PER_REPLY))
 
-    def planned(self, account: str, after: str = "") -> list[Gone]:
+    def planned(self, account: str, after: str = "") -> list[EliminatedArchive]:
         """Archives of an account whose elimination is asked for and not done: what will go, for who looks before.
 
         By archive, from the one that follows `after`.
         """
-        with self._book() as book:
+        with self._open_book() as book:
             rows = book.each(
                 "SELECT demande.id, objet.aip, 0 AS seq, '' AS faite_le, '' AS etat, NULL AS texte FROM objet"
                 " JOIN demande ON demande.id = objet.demande"
@@ -134,10 +134,10 @@ class Copies:
                 account,
                 after,
             )
-            return list(islice(self._described(book, rows), MOST))
+            return list(islice(self._eliminated_archives(book, rows), MAX_ELIMINATIONS_PER_REPLY))
 
     @staticmethod
-    def _described(book: Book, rows: Iterable[sqlite3.Row]) -> Iterator[Gone]:
+    def _eliminated_archives(book: Book, rows: Iterable[sqlite3.Row]) -> Iterator[EliminatedArchive]:
         """Rows of what is no transfer. A request's text lists all its archives: it is read once, not with each row."""
         listed: dict[str, dict[str, Mapping[str, Any]]] = {}
         for row in rows:
@@ -148,7 +148,9 @@ class Copies:
             if "transfert" not in one:
                 message = str(one.get("identifiant", ""))
                 word = attestation.packed(row["texte"], row["signature"]) if row["texte"] else None
-                yield Gone(row["seq"], row["id"], row["aip"], message, row["faite_le"], row["etat"] or "", word)
+                yield EliminatedArchive(
+                    row["seq"], row["id"], row["aip"], message, row["faite_le"], row["etat"] or "", word
+                )
 
     def report(self, journal: Journal, account: str, aip: str, said: Mapping[str, Any]) -> str:
         """Keep what a connector says of an archive's copies; gives the state that it makes.
@@ -159,8 +161,8 @@ class Copies:
         Raises:
             WrongReport: it is not to be understood, or of no elimination of this account.
         """
-        request, places = str(said.get("demande") or ""), _places(said.get("lieux"))
-        with self._book() as book:
+        request, places = str(said.get("demande") or ""), _parse_places(said.get("lieux"))
+        with self._open_book() as book:
             known = book.rows(
                 "SELECT objet.seq FROM objet JOIN demande ON demande.id = objet.demande"
                 " WHERE demande.id = ? AND demande.compte = ? AND objet.aip = ? AND objet.seq IS NOT NULL",
@@ -169,18 +171,18 @@ class Copies:
                 aip,
             )
             if not known:
-                raise WrongReport(
+                raise InvalidReportError(
                     f"L'archive {aip} de la demande « {request[:60]} » n'est pas éliminée pour ce compte."
                 )
             said_of = {str(one["etat"]) for one in places.values()}
-            state = next((one for one in (WAITS, KEPT) if one in said_of), GONE)
+            state = next((one for one in (WAITS, KEPT_BY_PERSON) if one in said_of), GONE)
             text = json.dumps(places, ensure_ascii=False, sort_keys=True)
             before = book.rows("SELECT etat, lieux FROM copie WHERE demande = ? AND aip = ?", request, aip)
             done = bool(before) and before[0]["etat"] == GONE
-            if done and (state != GONE or not _removed(places, json.loads(before[0]["lieux"]))):
+            if done and (state != GONE or not _were_removed(places, json.loads(before[0]["lieux"]))):
                 return GONE  # said once for all: only what came back and went again is news
             seen = hashlib.sha256(text.encode()).hexdigest()[:16]
-            if done and not self._news(book, request, aip, seen):
+            if done and not self._is_new_return(book, request, aip, seen):
                 return GONE
             if state == GONE:  # in the journal first: said again after a crash, it is there once
                 again = f":{seen}" if done else ""
@@ -200,7 +202,7 @@ class Copies:
                     )
         return state
 
-    def _news(self, book: Book, request: str, aip: str, seen: str) -> bool:
+    def _is_new_return(self, book: Book, request: str, aip: str, seen: str) -> bool:
         """Whether what came back and went again is to be noted: its connector may say so without end."""
         with book.transaction() as db:
             query = "SELECT count(*) FROM copie_revenue WHERE demande = ? AND aip = ? AND dite <> ? AND le > ?"
@@ -215,9 +217,11 @@ class Copies:
 
     # -- for the archive -----------------------------------------------------------------------------------
 
-    def waiting(self, accounts: Mapping[str, Account]) -> dict[str, list[tuple[Gone, dict[str, Any]]]]:
+    def list_waiting(
+        self, accounts: Mapping[str, Account]
+    ) -> dict[str, list[tuple[EliminatedArchive, dict[str, Any]]]]:
         """Archives that were eliminated and whose copies are not all gone, with what was said of them, by request."""
-        with self._book() as book:
+        with self._open_book() as book:
             rows = book.rows(
                 "SELECT demande.compte, demande.id, objet.aip, objet.seq, objet.faite_le, copie.etat, copie.lieux,"
                 " NULL AS texte FROM objet JOIN demande ON demande.id = objet.demande"
@@ -225,8 +229,8 @@ class Copies:
                 " WHERE objet.seq IS NOT NULL AND COALESCE(copie.etat, '') <> ? ORDER BY objet.seq",
                 GONE,
             )
-            described = list(self._described(book, rows))
-        found: dict[str, list[tuple[Gone, dict[str, Any]]]] = {}
+            described = list(self._eliminated_archives(book, rows))
+        found: dict[str, list[tuple[EliminatedArchive, dict[str, Any]]]] = {}
         told = {(row["id"], row["aip"]): row for row in rows}
         for one in described:
             row = told[one.request, one.aip]
@@ -236,7 +240,7 @@ class Copies:
 
     def said_of(self, request: str) -> dict[str, dict[str, Any]]:
         """What was said of the copies of a request, by archive: `etat`, `dite_le`, `lieux`."""
-        with self._book() as book:
+        with self._open_book() as book:
             rows = book.rows("SELECT * FROM copie WHERE demande = ? ORDER BY aip", request)
         return {
             str(row["aip"]): {
@@ -254,28 +258,30 @@ class Copies:
         """
         if not self._path.is_file():
             return 0, 0.0
-        waits = [one for listed in self.waiting(config.accounts).values() for one, _said in listed]
-        waits = [one for one in waits if one.copies != KEPT]
+        waits = [one for listed in self.list_waiting(config.accounts).values() for one, _said in listed]
+        waits = [one for one in waits if one.copies != KEPT_BY_PERSON]
         begun = [datetime.fromisoformat(one.when).timestamp() for one in waits if one.when]
         return len(waits), max((self._clock() - at for at in begun), default=0.0)
 
 
-def _places(given: Any) -> dict[str, dict[str, Any]]:
+def _parse_places(given: Any) -> dict[str, dict[str, Any]]:
     """What is said of each place, checked: state, number, a few words. Raises WrongReport."""
     if not isinstance(given, dict) or "connecteur" not in given or not given.keys() <= set(PLACES):
-        raise WrongReport(f"Champ « lieux » : un objet est attendu, avec connecteur et, s'il y a lieu, {PLACES[1:]}.")
+        raise InvalidReportError(
+            f"Champ « lieux » : un objet est attendu, avec connecteur et, s'il y a lieu, {PLACES[1:]}."
+        )
     found = {}
     for name, one in given.items():
         if not isinstance(one, dict) or one.get("etat") not in STATES:
-            raise WrongReport(f"Champ « lieux.{name}.etat » : {', '.join(STATES)}.")
+            raise InvalidReportError(f"Champ « lieux.{name}.etat » : {', '.join(STATES)}.")
         number = one.get("nombre", 0)
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= 1_000_000:
-            raise WrongReport(f"Champ « lieux.{name}.nombre » : un nombre est attendu.")
-        detail = " ".join(str(one.get("detail") or "").split())[:_DETAIL]
+            raise InvalidReportError(f"Champ « lieux.{name}.nombre » : un nombre est attendu.")
+        detail = " ".join(str(one.get("detail") or "").split())[:_MAX_DETAIL_LENGTH]
         found[name] = {"etat": str(one["etat"]), "nombre": number} | ({"detail": detail} if detail else {})
     return found
 
 
-def _removed(places: Mapping[str, Mapping[str, Any]], before: Mapping[str, Any]) -> bool:
+def _were_removed(places: Mapping[str, Mapping[str, Any]], before: Mapping[str, Any]) -> bool:
     """Whether copies went from somewhere since: the same report again, or one without any, tells of none."""
     return any(one["etat"] == GONE and one["nombre"] and one != before.get(name) for name, one in places.items())

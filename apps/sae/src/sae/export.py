@@ -36,14 +36,14 @@ from creatic_agent.reasons import because, reason
 from sae import config, inventory, ocfl
 from sae.commands import DEFAULT_PATH
 from sae.journal import Journal, JournalError
-from sae.store import NotStored, Store, StoreError, first_good, replicas
+from sae.store import ObjectNotFoundError, Store, StoreError, first_good, replicas
 
 OCFL, BAGIT = "ocfl", "bagit"
 LAYOUT = "0003-hash-and-id-n-tuple-storage-layout"
 _TUPLES, _TUPLE_SIZE, _LONGEST = 3, 3, 100
-_BLOCK = 1 << 20
-_TOLD = 5  # faults of an object
-_README = """\
+_EXPORT_BLOCK_BYTES = 1 << 20
+_MAX_REPORTED_FAULTS = 5  # faults of an object
+_EXPORT_README = """\
 Archives du compte « {account} », exportées le {day}.
 
 {what}
@@ -55,7 +55,7 @@ ont des noms que ce disque ne peut pas écrire (un fichier et un dossier du mêm
 confondrait (deux noms que seules des majuscules distinguent). Chacune est un objet OCFL ; tar, 7-Zip ou Python en
 lisent les fichiers un à un, sous v1/content/.
 """
-_WHAT = {
+_FORM_DESCRIPTIONS = {
     OCFL: """\
 Le dossier « archives » est un entrepôt OCFL 1.1 (https://ocfl.io/1.1/spec/). Pour le vérifier avec ocfl-py :
 
@@ -75,11 +75,11 @@ class ExportError(CreaticError, cause="export"):
     """The export cannot start; the message is French."""
 
 
-class Damaged(StoreError, cause="abime"):
+class DamagedArchiveError(StoreError, cause="abime"):
     """An archive is not what it must be; the message is French."""
 
 
-class _Unfit(Exception):
+class _UnsupportedNameError(Exception):
     """The target cannot hold files of such names; the message is French."""
 
 
@@ -147,7 +147,7 @@ def export(
         "en_tar": sorted(path.stem for path in (target / "archives-tar").glob("*.tar")),
         "inconnues_du_journal": sorted(outcome.unknown),
     }
-    _mark(target, account, form, done)
+    _write_state(target, account, form, done)
     journal.append(
         "export.fin",
         account=account,
@@ -175,13 +175,13 @@ def _write_all(
     """Write the archives that are not there yet, and note what became of each: one never keeps the others."""
     partial = target / "archives.en-cours"
     for aip, archive in sorted(wanted.items()):
-        final = target / "archives" / _place(aip, form)
+        final = target / "archives" / _archive_place(aip, form)
         tar = target / "archives-tar" / f"{aip}.tar"
         if final.is_dir() or tar.is_file():
             outcome.already += 1
             continue
         try:
-            size, why = _one(replicas, archive, partial, final, tar, form)
+            size, why = _export_archive(replicas, archive, partial, final, tar, form)
             outcome.bytes += size
             outcome.made += 1
             if why:
@@ -206,8 +206,8 @@ def _open_target(target: Path, account: str, form: str) -> None:
     elif target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ExportError(f"{target} n'est pas un dossier vide : rien n'est écrit, choisissez-en un autre")
     (target / "archives").mkdir(parents=True, exist_ok=True)
-    _mark(target, account, form, {"termine": False})
-    text = _README.format(account=account, day=f"{datetime.now(UTC):%d/%m/%Y}", what=_WHAT[form])
+    _write_state(target, account, form, {"termine": False})
+    text = _EXPORT_README.format(account=account, day=f"{datetime.now(UTC):%d/%m/%Y}", what=_FORM_DESCRIPTIONS[form])
     durable.write(target / "LISEZMOI.txt", text.encode(), 0o644)
     if form == OCFL:
         root = target / "archives"
@@ -219,20 +219,20 @@ def _open_target(target: Path, account: str, form: str) -> None:
         }
         layout = {"extension": LAYOUT, "description": "Empreinte SHA-256 de l'identifiant, puis l'identifiant"}
         (root / "extensions" / LAYOUT).mkdir(parents=True, exist_ok=True)
-        durable.write(root / "extensions" / LAYOUT / "config.json", _json(settings), 0o644)
-        durable.write(root / "ocfl_layout.json", _json(layout), 0o644)
+        durable.write(root / "extensions" / LAYOUT / "config.json", _encode_json(settings), 0o644)
+        durable.write(root / "ocfl_layout.json", _encode_json(layout), 0o644)
         durable.write(root / "0=ocfl_1.1", b"ocfl_1.1\n", 0o644)
 
 
-def _mark(target: Path, account: str, form: str, state: Mapping[str, Any]) -> None:
-    durable.write(target / "export.json", _json({"compte": account, "format": form, **state}), 0o644)
+def _write_state(target: Path, account: str, form: str, state: Mapping[str, Any]) -> None:
+    durable.write(target / "export.json", _encode_json({"compte": account, "format": form, **state}), 0o644)
 
 
-def _json(value: Any) -> bytes:
+def _encode_json(value: Any) -> bytes:
     return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()
 
 
-def _place(aip: str, form: str) -> PurePosixPath:
+def _archive_place(aip: str, form: str) -> PurePosixPath:
     return layout(f"urn:uuid:{aip}") if form == OCFL else PurePosixPath(aip)
 
 
@@ -256,7 +256,7 @@ class _Archive:
     sha512: str | None
 
 
-def _one(
+def _export_archive(
     replicas: Sequence[tuple[str, Store]], archive: _Archive, partial: Path, final: Path, tar: Path, form: str
 ) -> tuple[int, str]:
     """Bring one archive to its place, or its tar to its own; gives the bytes read, and why it is the tar."""
@@ -264,7 +264,7 @@ def _one(
     def take(store: Store) -> tuple[Path, int, str]:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        return _fetch(store, archive, partial, form)
+        return _fetch_archive(store, archive, partial, form)
 
     ready, size, why = first_good(replicas, take)
     place = tar if why else final
@@ -275,7 +275,7 @@ def _one(
     return size, why
 
 
-def bring(replicas: Sequence[tuple[str, Store]], known: inventory.Known, folder: Path) -> Path:
+def bring(replicas: Sequence[tuple[str, Store]], known: inventory.AcceptedArchive, folder: Path) -> Path:
     """Write one archive into a folder, as a bag verified against the journal; gives its place.
 
     Where the disk cannot hold its files' names, it is its tar. What is there already, whole, stays.
@@ -288,31 +288,31 @@ def bring(replicas: Sequence[tuple[str, Store]], known: inventory.Known, folder:
     done = next((one for one in (final, tar) if one.exists()), None)
     if done is None:
         archive = _Archive(known.account, known.aip, known.name, known.sha512)
-        _, why = _one(replicas, archive, partial, final, tar, BAGIT)
+        _, why = _export_archive(replicas, archive, partial, final, tar, BAGIT)
         shutil.rmtree(partial, ignore_errors=True)
         done = tar if why else final
     return done
 
 
-def _fetch(store: Store, archive: _Archive, folder: Path, form: str) -> tuple[Path, int, str]:
+def _fetch_archive(store: Store, archive: _Archive, folder: Path, form: str) -> tuple[Path, int, str]:
     """Bring an archive of one replica into a folder: in its form, or as its tar where the disk refuses its names.
 
     Returns:
         What to put in place, the bytes read, and why it is the tar.
     """
     try:
-        with _named():
-            size = _unpack(store, archive, folder)
+        with _translate_name_errors():
+            size = _unpack_object(store, archive, folder)
             unpacked = folder / archive.aip
             check(unpacked)
-            return (unpacked if form == OCFL else _bag(unpacked, folder / "sac", archive.account)), size, ""
-    except _Unfit as error:
+            return (unpacked if form == OCFL else _write_bag(unpacked, folder / "sac", archive.account)), size, ""
+    except _UnsupportedNameError as error:
         tar = folder / "aip.tar"
-        return tar, _copy(store, archive, tar), str(error)
+        return tar, _copy_tar(store, archive, tar), str(error)
 
 
 # What a name may meet on a disk; anything else is the disk's own trouble.
-_NAMES = {
+_NAME_ERRNOS = {
     errno.EEXIST,
     errno.ENOTDIR,
     errno.EISDIR,
@@ -324,14 +324,14 @@ _NAMES = {
 
 
 @contextmanager
-def _named() -> Iterator[None]:
+def _translate_name_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _NAMES:
+        if error.errno not in _NAME_ERRNOS:
             raise
         name = PurePosixPath(str(error.filename or "")).name[:120]
-        raise _Unfit(f"« {name} » ne peut pas être écrit sur ce disque ({reason(error)})") from error
+        raise _UnsupportedNameError(f"« {name} » ne peut pas être écrit sur ce disque ({reason(error)})") from error
 
 
 class _Spellings:
@@ -350,28 +350,30 @@ class _Spellings:
             other = self._known.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
             if other != name:
                 pair = f"« {PurePosixPath(other).name[:60]} » et « {part.name[:60]} »"
-                raise _Unfit(f"{pair} ne font qu'un sur un disque qui ne distingue ni la casse ni la forme des accents")
+                raise _UnsupportedNameError(
+                    f"{pair} ne font qu'un sur un disque qui ne distingue ni la casse ni la forme des accents"
+                )
 
 
-def _copy(store: Store, archive: _Archive, target: Path) -> int:
+def _copy_tar(store: Store, archive: _Archive, target: Path) -> int:
     """The tar as it is in the storage; gives its bytes."""
-    expected = _expected(store, archive)
+    expected = _expected_digest(store, archive)
     try:
         with (
             closing(store.get(archive.account, inventory.CONTAINER, archive.name)) as raw,
             target.open("wb") as written,
         ):
             stream = _Digesting(raw)
-            while block := stream.read(_BLOCK):
+            while block := stream.read(_EXPORT_BLOCK_BYTES):
                 written.write(block)
-    except NotStored:
-        raise Damaged("elle n'est plus au stockage") from None
+    except ObjectNotFoundError:
+        raise DamagedArchiveError("elle n'est plus au stockage") from None
     if stream.digest.hexdigest() != expected:
-        raise Damaged("son SHA-512 n'est pas celui du journal")
+        raise DamagedArchiveError("son SHA-512 n'est pas celui du journal")
     return stream.size
 
 
-def _expected(store: Store, archive: _Archive) -> str | None:
+def _expected_digest(store: Store, archive: _Archive) -> str | None:
     return archive.sha512 or (store.head(archive.account, inventory.CONTAINER, archive.name) or {}).get("sha512")
 
 
@@ -388,7 +390,7 @@ class _Digesting:
         return block
 
 
-def structure_faults(store: Store, known: inventory.Known, folder: Path) -> str:
+def structure_faults(store: Store, known: inventory.AcceptedArchive, folder: Path) -> str:
     """What is wrong with the OCFL object of an archive, by the specification (French); empty when it is good.
 
     Args:
@@ -403,43 +405,43 @@ def structure_faults(store: Store, known: inventory.Known, folder: Path) -> str:
     archive = _Archive(known.account, known.aip, known.name, known.sha512)
     with tempfile.TemporaryDirectory(dir=folder, prefix="structure-") as made:
         tar = Path(made) / "aip.tar"
-        _copy(store, archive, tar)  # its content first: what is wrong then is the structure's
+        _copy_tar(store, archive, tar)  # its content first: what is wrong then is the structure's
         try:
-            with _named(), tar.open("rb") as stream:
-                _extract(stream, archive.aip, Path(made) / "objet")
+            with _translate_name_errors(), tar.open("rb") as stream:
+                _extract_tar(stream, archive.aip, Path(made) / "objet")
                 check(Path(made) / "objet" / archive.aip)
-        except (Damaged, _Unfit) as error:
+        except (DamagedArchiveError, _UnsupportedNameError) as error:
             return str(error)
     return ""
 
 
-def _extract(stream: BinaryIO, aip: str, folder: Path, spellings: _Spellings | None = None) -> None:
+def _extract_tar(stream: BinaryIO, aip: str, folder: Path, spellings: _Spellings | None = None) -> None:
     """Write the files of an archive's tar. Raises Damaged; _Unfit, when `spellings` finds two names that are one."""
     try:
         with tarfile.open(fileobj=stream, mode="r|") as tar:
             for member in tar:
                 inside = PurePosixPath(member.name)
                 if inside.parts[:1] != (aip,) or not (member.isfile() or member.isdir()):
-                    raise Damaged(f"« {member.name[:200]} » n'a rien à faire dans cette archive")
+                    raise DamagedArchiveError(f"« {member.name[:200]} » n'a rien à faire dans cette archive")
                 if spellings is not None:
                     spellings.take(inside)
                 tar.extract(member, folder, filter="data")
     except (tarfile.TarError, EOFError, ValueError) as error:
-        raise Damaged(f"ce n'est plus une archive tar ({error})") from error
+        raise DamagedArchiveError(f"ce n'est plus une archive tar ({error})") from error
 
 
-def _unpack(store: Store, archive: _Archive, folder: Path) -> int:
-    expected = _expected(store, archive)
+def _unpack_object(store: Store, archive: _Archive, folder: Path) -> int:
+    expected = _expected_digest(store, archive)
     try:
         with closing(store.get(archive.account, inventory.CONTAINER, archive.name)) as raw:
             stream = _Digesting(raw)
-            _extract(cast(BinaryIO, stream), archive.aip, folder, _Spellings())
-            while stream.read(_BLOCK):
+            _extract_tar(cast(BinaryIO, stream), archive.aip, folder, _Spellings())
+            while stream.read(_EXPORT_BLOCK_BYTES):
                 pass
-    except NotStored:
-        raise Damaged("elle n'est plus au stockage") from None
+    except ObjectNotFoundError:
+        raise DamagedArchiveError("elle n'est plus au stockage") from None
     if stream.digest.hexdigest() != expected:
-        raise Damaged("son SHA-512 n'est pas celui du journal")
+        raise DamagedArchiveError("son SHA-512 n'est pas celui du journal")
     return stream.size
 
 
@@ -452,14 +454,16 @@ def check(folder: Path) -> dict[str, Any]:
     """
     found, faults = ocfl.faults(folder)
     if faults:
-        more = f" ; et {len(faults) - _TOLD} autres défauts" if len(faults) > _TOLD else ""
-        raise Damaged(" ; ".join(map(str, faults[:_TOLD])) + more)
+        more = (
+            f" ; et {len(faults) - _MAX_REPORTED_FAULTS} autres défauts" if len(faults) > _MAX_REPORTED_FAULTS else ""
+        )
+        raise DamagedArchiveError(" ; ".join(map(str, faults[:_MAX_REPORTED_FAULTS])) + more)
     if found["digestAlgorithm"] != "sha512":  # the standard takes it; no archive of ours has it
-        raise Damaged(f"empreintes {found['digestAlgorithm']} au lieu de sha512")
+        raise DamagedArchiveError(f"empreintes {found['digestAlgorithm']} au lieu de sha512")
     return dict(found)
 
 
-def _bag(source: Path, bag: Path, account: str) -> Path:
+def _write_bag(source: Path, bag: Path, account: str) -> Path:
     """A BagIt 1.0 folder (RFC 8493) with the files of the object's latest version under their own names."""
     found = check(source)
     state = found["versions"][found["head"]]
@@ -483,16 +487,16 @@ def _bag(source: Path, bag: Path, account: str) -> Path:
     tags = {
         "bagit.txt": "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n",
         "bag-info.txt": "".join(f"{key}: {value}\n" for key, value in info.items() if value),
-        "manifest-sha512.txt": _manifest(manifest),
+        "manifest-sha512.txt": _manifest_text(manifest),
     }
     for name, text in tags.items():
         (bag / name).write_text(text, encoding="utf-8")
     digests = [(name, hashlib.sha512(text.encode()).hexdigest()) for name, text in tags.items()]
-    (bag / "tagmanifest-sha512.txt").write_text(_manifest(digests), encoding="utf-8")
+    (bag / "tagmanifest-sha512.txt").write_text(_manifest_text(digests), encoding="utf-8")
     return bag
 
 
-def _manifest(entries: Sequence[tuple[str, str]]) -> str:
+def _manifest_text(entries: Sequence[tuple[str, str]]) -> str:
     """RFC 8493 section 2.1.3 encodes line ends and percent signs.
 
     bagit-python decodes line ends alone: a percent sign that nobody could take for an escape is left as it is, which
@@ -505,7 +509,7 @@ def _manifest(entries: Sequence[tuple[str, str]]) -> str:
     return "".join(f"{digest}  {encoded(name)}\n" for name, digest in sorted(entries))
 
 
-def _unknown(account: str, known: Iterable[str], journal: Journal) -> str:
+def _unknown_account_message(account: str, known: Iterable[str], journal: Journal) -> str:
     """What is said of an account that the configuration does not have: it may have archives all the same."""
     if kept := len(inventory.of_account(journal, account)):
         return (
@@ -533,7 +537,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         loaded = config.load(arguments.config)
         with Journal(loaded.journal) as journal:
             if arguments.compte not in loaded.accounts:
-                raise ExportError(_unknown(arguments.compte, loaded.accounts, journal))
+                raise ExportError(_unknown_account_message(arguments.compte, loaded.accounts, journal))
             outcome = export(
                 replicas(loaded.store()),
                 journal,

@@ -35,13 +35,13 @@ from sae.config import Config
 from sae.journal import Journal, JournalError
 from sae.journal.seal import ACCOUNT as SEALS_ACCOUNT
 from sae.journal.seal import CONTAINER as SEALS
-from sae.store import NotStored, Store, StoreError, replicas
+from sae.store import ObjectNotFoundError, Store, StoreError, replicas
 
 GOOD, INCOMPLETE, DAMAGED, LOST, UNKNOWN = "bon", "incomplet", "abime", "perdu", "inconnu"
-_DAY = 86400.0
-_BLOCK = 1 << 20
+_FIXITY_DAY_SECONDS = 86400.0
+_FIXITY_BLOCK_BYTES = 1 << 20
 # An archive may be in the storage for that long before the journal says so (a versement that was interrupted).
-_UNJOURNALED = _DAY
+_UNJOURNALED = _FIXITY_DAY_SECONDS
 _STRUCTURES = 300  # seconds of a run in which structures are judged; one that was begun is ended
 _SPARE = 1 << 30  # bytes of the disk that are left to others while an archive is unpacked on it
 _UNJUDGED = """
@@ -49,7 +49,7 @@ _UNJUDGED = """
     ON s.compte = o.compte AND s.nom = o.nom AND s.attendu = o.attendu AND s.regles = ?
     WHERE o.conteneur = ? AND o.resultat = ? AND o.attendu IS NOT NULL AND s.nom IS NULL
 """
-_SCHEMA = """
+_FIXITY_SCHEMA = """
 CREATE TABLE IF NOT EXISTS objet (
   compte TEXT NOT NULL, conteneur TEXT NOT NULL, nom TEXT NOT NULL,
   attendu TEXT, octets INTEGER NOT NULL DEFAULT 0, vu_le REAL NOT NULL,
@@ -73,7 +73,7 @@ class _Audited(Protocol):
 
 
 @dataclass(frozen=True)
-class _Given:
+class _FixitySettings:
     """`fixite` of the configuration, with its own units: megabytes a second."""
 
     days: Annotated[Number, Key("jours"), positive] = 30
@@ -104,16 +104,16 @@ class Plan:
     patience: float = 120
 
     @classmethod
-    def of(cls, path: Path, config: Config) -> Plan:
+    def from_config(cls, path: Path, config: Config) -> Plan:
         """The plan of a configuration. Raises ConfigError."""
-        given = section(path, "fixite", _Given)
+        given = section(path, "fixite", _FixitySettings)
         return cls(
             tuple(config.accounts), given.days, given.exceptions, given.rate * 1e6, given.seconds, given.patience
         )
 
     def interval(self, account: str) -> float:
         """Seconds within which an archive of this account is read again."""
-        return float(self.exceptions.get(account, self.days)) * _DAY
+        return float(self.exceptions.get(account, self.days)) * _FIXITY_DAY_SECONDS
 
 
 @dataclass
@@ -152,7 +152,7 @@ class State(Book):
     """Progress of the check. Losing it costs a new pass, nothing else."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, _SCHEMA)
+        super().__init__(path, _FIXITY_SCHEMA)
 
     def value(self, key: str, default: str = "") -> str:
         found = self.rows("SELECT valeur FROM valeur WHERE cle = ?", key)
@@ -213,14 +213,14 @@ class Checker:
         self._learn_journal()
         self._learn_storage(result)
         self._learn_quarantine()
-        for row in self._due(everything):
+        for row in self._due_objects(everything):
             if self._clock() - start > self._plan.seconds:
                 break
-            self._check(row, result)
+            self._check_object(row, result)
             result.checked += 1
         if self._unpacked is not None:
             self._judge_structures(self._unpacked, result)
-        self._judge(result)
+        self._judge_whole(result)
         return result
 
     # -- what must be there --------------------------------------------------------------------------------
@@ -237,11 +237,11 @@ class Checker:
                 if known is None:
                     db.execute("DELETE FROM objet WHERE compte = ? AND conteneur = ? AND nom = ?", key)
                 else:
-                    self._expect(db, key, known.sha512, known.bytes, now)
+                    self._add_expected(db, key, known.sha512, known.bytes, now)
             db.execute("INSERT OR REPLACE INTO valeur VALUES ('journal', ?)", (str(last.seq if last else 0),))
 
     @staticmethod
-    def _expect(db: sqlite3.Connection, key: tuple[str, str, str], sha512: str, size: int, now: float) -> None:
+    def _add_expected(db: sqlite3.Connection, key: tuple[str, str, str], sha512: str, size: int, now: float) -> None:
         db.execute(
             "INSERT INTO objet (compte, conteneur, nom, attendu, octets, vu_le) VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET attendu = excluded.attendu, octets = excluded.octets",
@@ -253,7 +253,7 @@ class Checker:
         places = [(account, inventory.CONTAINER) for account in self._plan.accounts] + [(SEALS_ACCOUNT, SEALS)]
         now = self._clock()
         for account, container in places:
-            found = self._listed(account, container, result)
+            found = self._list_container(account, container, result)
             if found is None:
                 continue
             known = {
@@ -301,7 +301,7 @@ class Checker:
                             (account, container, name),
                         )
 
-    def _listed(self, account: str, container: str, result: Result) -> set[str] | None:
+    def _list_container(self, account: str, container: str, result: Result) -> set[str] | None:
         why = ""
         for _, store in self._replicas:
             try:
@@ -317,7 +317,7 @@ class Checker:
         self._learn_journal()
         self._learn_storage(result)
         for row in self._state.rows("SELECT * FROM objet ORDER BY random() LIMIT ?", count):
-            self._check(row, result)
+            self._check_object(row, result)
             result.checked += 1
             key = (row["compte"], row["conteneur"], row["nom"])
             query = "SELECT * FROM objet WHERE compte = ? AND conteneur = ? AND nom = ?"
@@ -329,7 +329,7 @@ class Checker:
         result.total = result.checked
         return result
 
-    def _due(self, everything: bool) -> list[sqlite3.Row]:
+    def _due_objects(self, everything: bool) -> list[sqlite3.Row]:
         """What was never read or is damaged, then the oldest: each is read again at nine tenths of its days."""
         now = self._clock()
         rows = self._state.rows("SELECT * FROM objet ORDER BY verifie_le IS NOT NULL, verifie_le, essaye_le")
@@ -344,27 +344,27 @@ class Checker:
 
     # -- one archive ---------------------------------------------------------------------------------------
 
-    def _check(self, row: sqlite3.Row, result: Result) -> None:
+    def _check_object(self, row: sqlite3.Row, result: Result) -> None:
         account, container, name = str(row["compte"]), str(row["conteneur"]), str(row["nom"])
-        expected = row["attendu"] or self._labelled(account, container, name)
-        seen = {label: self._digest(store, account, container, name) for label, store in self._replicas}
+        expected = row["attendu"] or self._labelled_digest(account, container, name)
+        seen = {label: self._read_digest(store, account, container, name) for label, store in self._replicas}
         if expected is None:
             expected = next((found for found in seen.values() if found and len(found) == 128), None)
-        verdict, detail = _verdict(expected, seen)
+        verdict, detail = _judge_digests(expected, seen)
         if verdict in (DAMAGED, LOST):
-            if "" in seen.values() and self._leaves(row):
+            if "" in seen.values() and self._is_leaving(row):
                 return
-            verdict, detail = self._confirm(row, str(expected or ""), seen, result)
+            verdict, detail = self._confirm_damage(row, str(expected or ""), seen, result)
         elif row["resultat"] in (DAMAGED, LOST):
             if verdict == INCOMPLETE:  # what was seen stands until everything is read again
                 verdict, detail = str(row["resultat"]), str(row["detail"])
             else:
-                self._note("fixite.retour", row, "succes", {"etat": str(row["resultat"])})
+                self._journal_event("fixite.retour", row, "succes", {"etat": str(row["resultat"])})
                 result.repaired += 1
         unjournaled = container == inventory.CONTAINER and row["attendu"] is None
         if verdict == GOOD and unjournaled and self._clock() - row["vu_le"] > _UNJOURNALED:
             verdict, detail = UNKNOWN, "le journal ne connaît pas cette archive"
-            self._note("fixite.inconnu", row, "anomalie", {}, once=f"inconnu/{account}/{name}")
+            self._journal_event("fixite.inconnu", row, "anomalie", {}, once=f"inconnu/{account}/{name}")
         now = self._clock()
         with self._state.transaction() as db:
             db.execute(
@@ -373,12 +373,12 @@ class Checker:
                 (now, verdict, detail, now if verdict in (GOOD, UNKNOWN) else None, account, container, name),
             )
 
-    def _leaves(self, row: sqlite3.Row) -> bool:
+    def _is_leaving(self, row: sqlite3.Row) -> bool:
         """An archive whose elimination is going on is not missing."""
         aip = str(row["nom"]).removesuffix(".tar")
         return row["conteneur"] == inventory.CONTAINER and inventory.leaving(self._journal, aip)
 
-    def _labelled(self, account: str, container: str, name: str) -> str | None:
+    def _labelled_digest(self, account: str, container: str, name: str) -> str | None:
         for _, store in self._replicas:
             try:
                 return (store.head(account, container, name) or {}).get("sha512")
@@ -386,52 +386,54 @@ class Checker:
                 continue
         return None
 
-    def _digest(self, store: Store, account: str, container: str, name: str) -> str | None:
+    def _read_digest(self, store: Store, account: str, container: str, name: str) -> str | None:
         """SHA-512 of a whole read, "" when the object is not there, None when it could not be read."""
         digest = hashlib.sha512()
         try:
             with closing(store.get(account, container, name)) as stream:
-                while block := stream.read(_BLOCK):
+                while block := stream.read(_FIXITY_BLOCK_BYTES):
                     digest.update(block)
                     self._pace.read(len(block))
-        except NotStored:
+        except ObjectNotFoundError:
             return ""
         except (StoreError, OSError):
             return None
         return digest.hexdigest()
 
-    def _confirm(self, row: sqlite3.Row, expected: str, seen: dict[str, str | None], result: Result) -> tuple[str, str]:
+    def _confirm_damage(
+        self, row: sqlite3.Row, expected: str, seen: dict[str, str | None], result: Result
+    ) -> tuple[str, str]:
         """Journal what was seen, let the storage repair it, and read again until it is good or patience is out."""
         account, container, name = str(row["compte"]), str(row["conteneur"]), str(row["nom"])
         first = row["resultat"] not in (DAMAGED, LOST)
         if first:
-            told = {"attendu": expected, "lu": {label: _told(found) for label, found in seen.items()}}
-            self._note("fixite.ecart", row, "anomalie", told)
+            told = {"attendu": expected, "lu": {label: _describe_digest(found) for label, found in seen.items()}}
+            self._journal_event("fixite.ecart", row, "anomalie", told)
         deadline, pause = self._clock() + (self._plan.patience if first else 0), 2.0
         while True:
-            verdict, detail = _verdict(expected, seen)
+            verdict, detail = _judge_digests(expected, seen)
             if verdict in (GOOD, INCOMPLETE) or self._clock() >= deadline:
                 break
             self._sleep(min(pause, max(0.1, deadline - self._clock())))
             pause = min(pause * 1.5, 20)
             for label, store in self._replicas:
                 if seen[label] != expected:
-                    seen[label] = self._digest(store, account, container, name)
+                    seen[label] = self._read_digest(store, account, container, name)
         if verdict == GOOD:
             # A read that is good again may have come from another replica: all of them are read once more.
-            seen = {label: self._digest(store, account, container, name) for label, store in self._replicas}
-            verdict, detail = _verdict(expected, seen)
+            seen = {label: self._read_digest(store, account, container, name) for label, store in self._replicas}
+            verdict, detail = _judge_digests(expected, seen)
         if verdict == INCOMPLETE:
             verdict = DAMAGED
         if verdict == GOOD:
-            self._note("fixite.reparation", row, "succes", {"attendu": expected})
+            self._journal_event("fixite.reparation", row, "succes", {"attendu": expected})
             result.repaired += 1
         elif first:
             event = "fixite.perte" if verdict == LOST else "fixite.reparation"
-            self._note(event, row, "echec", {"detail": detail})
+            self._journal_event(event, row, "echec", {"detail": detail})
         return verdict, detail
 
-    def _note(
+    def _journal_event(
         self, event: str, row: sqlite3.Row, outcome: str, detail: Mapping[str, Any], once: str | None = None
     ) -> None:
         name = str(row["nom"])
@@ -449,7 +451,7 @@ class Checker:
         for row in self._state.rows(query, ocfl.RULES, inventory.CONTAINER, GOOD):
             if self._clock() - start > _STRUCTURES:
                 break
-            why = self._structure(row, folder)
+            why = self._structure_fault(row, folder)
             if why is None:
                 told = "la structure de cette archive n'a pas pu être jugée (place sur le disque, ou accès)"
                 result.trouble.append(f"« {row['nom']} » : {told}")
@@ -457,15 +459,15 @@ class Checker:
             self._pace.read(int(row["octets"]))
             if why:
                 once = f"structure/{row['compte']}/{row['nom']}/{row['attendu']}/{ocfl.RULES}"
-                self._note("fixite.structure", row, "anomalie", {"defauts": why}, once=once)
+                self._journal_event("fixite.structure", row, "anomalie", {"defauts": why}, once=once)
             with self._state.transaction() as db:
                 kept = (row["compte"], row["nom"], row["attendu"], ocfl.RULES, why)
                 db.execute("INSERT OR REPLACE INTO structure VALUES (?, ?, ?, ?, ?)", kept)
 
-    def _structure(self, row: sqlite3.Row, folder: Path) -> str | None:
+    def _structure_fault(self, row: sqlite3.Row, folder: Path) -> str | None:
         """What is wrong with an archive's structure, empty when it is good; None when that could not be judged."""
         aip, size = str(row["nom"]).removesuffix(".tar"), int(row["octets"])
-        known = inventory.Known(str(row["compte"]), aip, str(row["attendu"]), size, 0, "", "")
+        known = inventory.AcceptedArchive(str(row["compte"]), aip, str(row["attendu"]), size, 0, "", "")
         for _label, store in self._replicas:
             if shutil.disk_usage(folder).free < 2 * size + _SPARE:
                 return None
@@ -475,7 +477,7 @@ class Checker:
 
     # -- the whole -----------------------------------------------------------------------------------------
 
-    def _judge(self, result: Result) -> None:
+    def _judge_whole(self, result: Result) -> None:
         now = self._clock()
         rows = self._state.rows("SELECT * FROM objet")
         result.total = len(rows)
@@ -506,11 +508,11 @@ class Checker:
             )
 
 
-def _told(found: str | None) -> str:
+def _describe_digest(found: str | None) -> str:
     return "illisible" if found is None else found or "absent"
 
 
-def _verdict(expected: str | None, seen: Mapping[str, str | None]) -> tuple[str, str]:
+def _judge_digests(expected: str | None, seen: Mapping[str, str | None]) -> tuple[str, str]:
     """Judge an archive from what each way of reading it gave."""
     good = [label for label, found in seen.items() if expected and found == expected]
     wrong = [label for label, found in seen.items() if found and found != expected]
@@ -537,12 +539,12 @@ def metrics(state: State, plan: Plan, result: Result, now: float) -> str:
     """What Prometheus reads: by account and container, and for the whole."""
     figures = Figures("sae_fixite_")
     query = "SELECT compte, conteneur, COALESCE(resultat, 'jamais') resultat, COUNT(*) n FROM objet GROUP BY 1, 2, 3"
-    known = {_labels(row, "resultat"): row["n"] for row in state.rows(query)}
+    known = {_metric_labels(row, "resultat"): row["n"] for row in state.rows(query)}
     figures.add("objets", "Archives connues, par dernier résultat.", known)
     rows = state.rows("SELECT compte, conteneur, MIN(COALESCE(verifie_le, vu_le)) t FROM objet GROUP BY 1, 2")
-    oldest = {_labels(row): round(row["t"]) for row in rows}
+    oldest = {_metric_labels(row): round(row["t"]) for row in rows}
     figures.add("plus_ancienne_seconds", "Date de la plus ancienne vérification complète (depuis 1970).", oldest)
-    delays = {_labels(row): round(plan.interval(row["compte"])) for row in rows}
+    delays = {_metric_labels(row): round(plan.interval(row["compte"])) for row in rows}
     figures.add("delai_seconds", "Délai entre deux vérifications.", delays)
     singles = (
         ("anomalies", "Archives abîmées, perdues ou inconnues du journal.", len(result.bad) - result.structures),
@@ -559,7 +561,7 @@ def metrics(state: State, plan: Plan, result: Result, now: float) -> str:
     return str(figures)
 
 
-def _labels(row: sqlite3.Row, *others: str) -> str:
+def _metric_labels(row: sqlite3.Row, *others: str) -> str:
     return labels(**{name: row[name] for name in ("compte", "conteneur", *others)})
 
 
@@ -576,7 +578,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         loaded = config.load(arguments.config)
-        plan = Plan.of(arguments.config, loaded)
+        plan = Plan.from_config(arguments.config, loaded)
         ways = replicas(loaded.store())
         with Journal(loaded.journal) as journal, closing(State(loaded.folder / "fixite.sqlite")) as state:
             checker = Checker(ways, journal, state, plan, unpacked=loaded.folder)
@@ -590,11 +592,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, StoreError, JournalError, sqlite3.Error, OSError) as error:
         print(f"sae-fixite : {because(error)}", file=sys.stderr)
         return 3
-    print(json.dumps(_document(result), ensure_ascii=False, indent=2) if arguments.json else _french(result))
+    print(
+        json.dumps(_result_document(result), ensure_ascii=False, indent=2)
+        if arguments.json
+        else _french_summary(result)
+    )
     return result.status
 
 
-def _document(result: Result) -> dict[str, Any]:
+def _result_document(result: Result) -> dict[str, Any]:
     return {
         "code": result.status,
         "relues": result.checked,
@@ -607,7 +613,7 @@ def _document(result: Result) -> dict[str, Any]:
     }
 
 
-def _french(result: Result) -> str:
+def _french_summary(result: Result) -> str:
     lines = [f"✗ {account}/{name} : {why}" for account, name, why in result.bad]
     lines += [f"! {trouble}" for trouble in result.trouble]
     if result.late:

@@ -7,7 +7,7 @@ from sae.config import Account, Config
 
 # What bears the SIREN of an account reads it; a person, the accounts of the entities that it hosts too. What is in
 # neither (machine, service, nobody) has no right.
-_READS = frozenset({Kind.PERSON, Kind.CONNECTOR})
+_READER_KINDS = frozenset({Kind.PERSON, Kind.CONNECTOR})
 _READS_HOSTED = frozenset({Kind.PERSON})
 
 
@@ -15,7 +15,7 @@ def caller(header: str, config: Config) -> tuple[Identity, Account]:
     """Who asks, from nginx's header alone, and the account of its SIREN. Raises Denied: it reads none."""
     certificate = certificate_of(header)
     who = identity_of(certificate)
-    account = config.account_of(who.siren) if who.kind in _READS else None
+    account = config.account_of(who.siren) if who.kind in _READER_KINDS else None
     if account is None:
         raise Denied(
             f"Ce certificat {shown(certificate)} n'ouvre aucun compte de ce service d'archivage : demandez-le au "
@@ -27,7 +27,7 @@ def caller(header: str, config: Config) -> tuple[Identity, Account]:
 def depositor_of(header: str, config: Config) -> Account:
     """The account that a request may deposit in, from nginx's header alone. Raises Denied."""
     who, account = caller(header, config)
-    if not _deposits(who, account):
+    if not _is_depositor(who, account):
         named = " », « ".join(account.depositors or ())
         allowed = f"seul « {named} » le peut" if named else "personne ne le peut"
         raise Denied(
@@ -44,7 +44,7 @@ def opened_by(header: str, config: Config) -> list[Account]:
     certificate opens no account of the commune's. Raises Denied.
     """
     who, account = caller(header, config)
-    if who.kind not in _READS_HOSTED or _deposits(who, account):
+    if who.kind not in _READS_HOSTED or _is_depositor(who, account):
         return [account]
     return [account, *sorted(config.hosted_by(account), key=lambda one: one.label)]
 
@@ -68,6 +68,6 @@ def reader_of(header: str, config: Config, chosen: str) -> Account:
     return found
 
 
-def _deposits(who: Identity, account: Account) -> bool:
+def _is_depositor(who: Identity, account: Account) -> bool:
     """Whether who reads an account deposits in it: its list tells whom apart, of one SIREN; without one, all do."""
     return account.depositors is None or who.name in account.depositors

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from sae.journal import Event, Journal
 from sae.journal.log import parse_time
-from sae.store import Corrupted, Store, first_good
+from sae.store import CorruptedObjectError, Store, first_good
 
-_BLOCK = 1 << 20
+_ARCHIVE_BLOCK_BYTES = 1 << 20
 
 CONTAINER = "aip"
 ACCEPTED = "versement.accepte"
@@ -25,7 +25,7 @@ _COPY = re.compile(CONVERSION + r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(
 
 
 @dataclass(frozen=True)
-class Known:
+class AcceptedArchive:
     """An AIP that was accepted, at `taken`. Times count seconds since the epoch; `action` is Keep or Destroy."""
 
     account: str
@@ -54,7 +54,7 @@ def original(message: str) -> str:
     return found[1] if found else ""
 
 
-def changes(events: Iterable[Event]) -> Iterator[tuple[Event, Known | None]]:
+def changes(events: Iterable[Event]) -> Iterator[tuple[Event, AcceptedArchive | None]]:
     """Events that add an AIP (with it) or take one away (None), in order."""
     for event in events:
         if event.aip is None:
@@ -63,7 +63,7 @@ def changes(events: Iterable[Event]) -> Iterator[tuple[Event, Known | None]]:
             detail = event.detail
             yield (
                 event,
-                Known(
+                AcceptedArchive(
                     event.account,
                     event.aip,
                     str(detail["aip_sha512"]),
@@ -78,7 +78,7 @@ def changes(events: Iterable[Event]) -> Iterator[tuple[Event, Known | None]]:
             yield event, None
 
 
-def find(journal: Journal, aip: str) -> Known | None:
+def find(journal: Journal, aip: str) -> AcceptedArchive | None:
     """An AIP that was accepted and not eliminated."""
     states = [known for _, known in changes(journal.events(aip=aip))]
     return states[-1] if states else None
@@ -101,7 +101,7 @@ def copies(journal: Journal, aip: str) -> list[str]:
     return [one for one in dict.fromkeys(told) if find(journal, one) is not None]
 
 
-def transferred(journal: Journal, known: Known) -> str:
+def transferred(journal: Journal, known: AcceptedArchive) -> str:
     """The transfer by which a public archives service took these very bytes over; empty if none did."""
     found = [
         str(event.detail["transfert"])
@@ -111,9 +111,9 @@ def transferred(journal: Journal, known: Known) -> str:
     return found[-1] if found else ""
 
 
-def all_kept(journal: Journal) -> dict[str, Known]:
+def all_kept(journal: Journal) -> dict[str, AcceptedArchive]:
     """Every AIP that was accepted and whose elimination has not begun, in the order in which they came."""
-    kept: dict[str, Known] = {}
+    kept: dict[str, AcceptedArchive] = {}
     for event in journal.events():
         if event.aip is not None and event.event in (ELIMINATING, ELIMINATED):
             kept.pop(event.aip, None)
@@ -123,9 +123,9 @@ def all_kept(journal: Journal) -> dict[str, Known]:
     return kept
 
 
-def of_account(journal: Journal, account: str) -> dict[str, Known]:
+def of_account(journal: Journal, account: str) -> dict[str, AcceptedArchive]:
     """Every AIP of an account, by identifier."""
-    kept: dict[str, Known] = {}
+    kept: dict[str, AcceptedArchive] = {}
     for event, known in changes(journal.events()):
         if event.account != account or event.aip is None:
             continue
@@ -136,7 +136,7 @@ def of_account(journal: Journal, account: str) -> dict[str, Known]:
     return kept
 
 
-def bring(stores: Sequence[tuple[str, Store]], known: Known, target: Path) -> None:
+def bring(stores: Sequence[tuple[str, Store]], known: AcceptedArchive, target: Path) -> None:
     """Write an archive as one file, from the first place that gives the bytes that the journal knows.
 
     Raises StoreError: no place gives them; OSError: this machine's disk.
@@ -145,10 +145,10 @@ def bring(stores: Sequence[tuple[str, Store]], known: Known, target: Path) -> No
     def take(store: Store) -> None:
         digest = hashlib.sha512()
         with target.open("wb") as output, store.get(known.account, CONTAINER, known.name) as source:
-            while block := source.read(_BLOCK):
+            while block := source.read(_ARCHIVE_BLOCK_BYTES):
                 digest.update(block)
                 output.write(block)
         if digest.hexdigest() != known.sha512:
-            raise Corrupted(f"{known.aip} : les octets du stockage ne sont pas ceux du journal")
+            raise CorruptedObjectError(f"{known.aip} : les octets du stockage ne sont pas ceux du journal")
 
     first_good(stores, take)

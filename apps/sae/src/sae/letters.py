@@ -66,7 +66,7 @@ def answer(
         ]
     if kept or partly:
         parts += [RECOURSE, DEROGATION]
-    return _made(f"Réponse à la demande {request}", f"Le {day:%d/%m/%Y}", parts, request)
+    return _build_letter(f"Réponse à la demande {request}", f"Le {day:%d/%m/%Y}", parts, request)
 
 
 def derogation(
@@ -94,10 +94,10 @@ def derogation(
         DISCRETION,
     ]
     title = "Demande de consultation avant l'expiration des délais (Code du patrimoine, L213-3)"
-    return _made(title, f"Demande {request}, le {day:%d/%m/%Y}", parts, request)
+    return _build_letter(title, f"Demande {request}, le {day:%d/%m/%Y}", parts, request)
 
 
-def _made(title: str, under: str, parts: Sequence[str | Sequence[tuple[str, str, str]]], mark: str) -> bytes:
+def _build_letter(title: str, under: str, parts: Sequence[str | Sequence[tuple[str, str, str]]], mark: str) -> bytes:
     """A page of parts: texts, titles (« # … »), and lists of archives. The mark is at the foot of each page."""
     from reportlab.lib.colors import HexColor
     from reportlab.lib.styles import ParagraphStyle
@@ -112,7 +112,7 @@ def _made(title: str, under: str, parts: Sequence[str | Sequence[tuple[str, str,
     def text(value: str, style: ParagraphStyle = body) -> Paragraph:
         return paragraph(value, style)
 
-    def listed(rows: Sequence[tuple[str, str, str]]) -> LongTable:
+    def build_table(rows: Sequence[tuple[str, str, str]]) -> LongTable:
         cells: list[list[Any]] = [["N°", "Archive", "Communication"]]
         cells += [
             [text(str(number), small), [text(name, small), text(aip, small)], text(why, small)]
@@ -134,5 +134,5 @@ def _made(title: str, under: str, parts: Sequence[str | Sequence[tuple[str, str,
         if isinstance(part, str):
             story.append(text(part[2:], section) if part.startswith("# ") else text(part))
         else:
-            story += [Spacer(1, 2 * mm), listed(part), Spacer(1, 2 * mm)]
+            story += [Spacer(1, 2 * mm), build_table(part), Spacer(1, 2 * mm)]
     return built(story, f"Demande {mark}", title=title, author="Archives")

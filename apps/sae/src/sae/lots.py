@@ -29,17 +29,17 @@ from creatic_agent.figures import Figures
 from creatic_agent.reasons import because
 from sae import config, inventory
 from sae.commands import DEFAULT_PATH
-from sae.inventory import CONTAINER, Known
+from sae.inventory import CONTAINER, AcceptedArchive
 from sae.journal import Journal, JournalError
-from sae.store import AlreadyStored, Corrupted, Store, StoreError, first_good, replicas
+from sae.store import CorruptedObjectError, ObjectExistsError, Store, StoreError, first_good, replicas
 from sae.versement.registry import Registry
 
 LOT_BYTES = 500_000_000
 LOT_ARCHIVES = 1000
 RECOVERED = "archive.reprise"
 _METRICS = "sae_copie.prom"
-_BLOCK = 1 << 20
-_README = """\
+_LOT_BLOCK_BYTES = 1 << 20
+_LOT_README = """\
 Archives du groupement, copiées hors de la salle : un fichier .tar par archive, rangé par service versant.
 
 Chaque .tar contient un objet OCFL 1.1 (https://ocfl.io/1.1/spec/) : « tar xf », puis, avec ocfl-py,
@@ -47,7 +47,9 @@ Chaque .tar contient un objet OCFL 1.1 (https://ocfl.io/1.1/spec/) : « tar xf �
 v1/content/premis.xml.
 Aucun de nos logiciels n'est nécessaire.
 """
-_SCHEMA = "CREATE TABLE IF NOT EXISTS copie (aip TEXT PRIMARY KEY, lot TEXT NOT NULL, le REAL NOT NULL, depot TEXT)"
+_COPIES_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS copie (aip TEXT PRIMARY KEY, lot TEXT NOT NULL, le REAL NOT NULL, depot TEXT)"
+)
 
 
 class LotError(CreaticError, cause="lot"):
@@ -80,11 +82,11 @@ class Copies:
         self._state, self._journal, self._replicas, self._metrics = folder / "copie.sqlite", journal, replicas, metrics
 
     @contextmanager
-    def _db(self) -> Iterator[sqlite3.Connection]:
+    def _open_database(self) -> Iterator[sqlite3.Connection]:
         db = sqlite3.connect(self._state, timeout=30)
         try:
             with db:
-                db.execute(_SCHEMA)
+                db.execute(_COPIES_SCHEMA)
                 if "depot" not in {name for _, name, *_ in db.execute("PRAGMA table_info(copie)")}:
                     db.execute("ALTER TABLE copie ADD COLUMN depot TEXT")
                 yield db
@@ -105,19 +107,19 @@ class Copies:
             StoreError: the storage does not answer.
         """
         self.clear()
-        kept, there, last = inventory.all_kept(self._journal), set(lots), self._last()
+        kept, there, last = inventory.all_kept(self._journal), set(lots), self._latest_copies()
         waiting = [known for aip, known in reversed(kept.items()) if last.get(aip, ("", None))[0] not in there]
         waiting.sort(key=lambda known: last.get(known.aip, ("", None))[0])
-        self._publish(len(kept) - len(waiting), [known.taken for known in waiting])
+        self._publish_metrics(len(kept) - len(waiting), [known.taken for known in waiting])
         (self.lot).mkdir(mode=0o750)
-        durable.write(self.lot / "LISEZMOI.txt", _README.encode(), 0o640)
+        durable.write(self.lot / "LISEZMOI.txt", _LOT_README.encode(), 0o640)
         taken, failed, left = list[str](), dict[str, str](), size
         for known in waiting:
             if len(taken) == count or (taken and known.bytes > left):
                 break
             try:
-                self._take(known)
-            except Corrupted as error:
+                self._fetch_archive(known)
+            except CorruptedObjectError as error:
                 failed[known.aip] = str(error)
                 continue
             taken.append(known.aip)
@@ -125,13 +127,13 @@ class Copies:
         durable.write(self._pending, json.dumps(taken).encode())
         return Lot(self.lot, len(taken), failed, len(waiting) - len(taken) - len(failed))
 
-    def kept(self, lot: str, depot: str) -> None:
+    def record_lot(self, lot: str, depot: str) -> None:
         """The depot of this identity has the lot that was prepared last, under this name."""
         try:
             taken = json.loads(self._pending.read_bytes())
         except FileNotFoundError:
             raise LotError("aucun lot n'attend : « sae-copie preparer » d'abord") from None
-        with self._db() as db:
+        with self._open_database() as db:
             rows = [(aip, lot, time.time(), depot) for aip in taken]
             db.executemany("INSERT OR REPLACE INTO copie (aip, lot, le, depot) VALUES (?, ?, ?, ?)", rows)
         self.clear()
@@ -148,11 +150,11 @@ class Copies:
             depot that is known. While there is one, nothing is known of what an old depot holds alone.
         """
         there = set(lots)
-        with self._db() as db:
+        with self._open_database() as db:
             # Of lots that were made before depots were noted.
             unknown = {lot for (lot,) in db.execute("SELECT DISTINCT lot FROM copie WHERE depot IS NULL")}
             db.executemany("UPDATE copie SET depot = ? WHERE lot = ?", [(depot, lot) for lot in unknown & there])
-        last, found, waiting = self._last(), Counter[str](), list[float]()
+        last, found, waiting = self._latest_copies(), Counter[str](), list[float]()
         kept = inventory.all_kept(self._journal)
         for aip, known in kept.items():
             lot, where = last.get(aip, ("", None))
@@ -160,7 +162,7 @@ class Copies:
                 waiting.append(known.taken)
             if where is not None and (where != depot or lot in there):  # not one that a return took out of it
                 found[where] += 1
-        self._publish(len(kept) - len(waiting), waiting)  # asked last, once lots are kept
+        self._publish_metrics(len(kept) - len(waiting), waiting)  # asked last, once lots are kept
         return {"depots": dict(found), "sans_copie": len(kept) - found.total()}
 
     def clear(self) -> None:
@@ -168,19 +170,19 @@ class Copies:
         shutil.rmtree(self.lot, ignore_errors=True)
         self._pending.unlink(missing_ok=True)
 
-    def _last(self) -> dict[str, tuple[str, str | None]]:
+    def _latest_copies(self) -> dict[str, tuple[str, str | None]]:
         """Lot and depot of the latest copy of each archive."""
-        with self._db() as db:
+        with self._open_database() as db:
             return {aip: (lot, depot) for aip, lot, depot in db.execute("SELECT aip, lot, depot FROM copie")}
 
-    def _take(self, known: Known) -> None:
+    def _fetch_archive(self, known: AcceptedArchive) -> None:
         target = self.lot / known.account / known.name
         target.parent.mkdir(mode=0o750, exist_ok=True)
 
         def take(store: Store) -> None:
             with target.open("wb") as output, store.get(known.account, CONTAINER, known.name) as source:
-                if _copied(source, output) != known.sha512:
-                    raise Corrupted(f"{known.aip} : les octets du stockage ne sont pas ceux du journal")
+                if _copy_digest(source, output) != known.sha512:
+                    raise CorruptedObjectError(f"{known.aip} : les octets du stockage ne sont pas ceux du journal")
 
         try:
             first_good(self._replicas, take)
@@ -188,7 +190,7 @@ class Copies:
             target.unlink(missing_ok=True)
             raise
 
-    def _publish(self, copied: int, waiting: Sequence[float]) -> None:
+    def _publish_metrics(self, copied: int, waiting: Sequence[float]) -> None:
         if self._metrics is None:
             return
         figures = Figures("sae_copie_")
@@ -220,7 +222,7 @@ def put_back(journal: Journal, registry: Registry, store: Store, name: str, sour
     if known is None or known.account != account or inventory.leaving(journal, aip):
         raise LotError(f"{name} : le journal ne connaît pas cette archive, ou elle a été éliminée : rien n'est remis")
     digest, size = hashlib.sha512(), 0
-    while block := source.read(_BLOCK):
+    while block := source.read(_LOT_BLOCK_BYTES):
         digest.update(block)
         size += len(block)
     if (digest.hexdigest(), size) != (known.sha512, known.bytes):
@@ -243,7 +245,7 @@ def put_back(journal: Journal, registry: Registry, store: Store, name: str, sour
             retain_until=known.retain_until,
             metadata=metadata,
         )
-    except AlreadyStored:
+    except ObjectExistsError:
         return f"{aip} : déjà au stockage, rien n'est remis."
     detail = {"octets": size, "aip_sha512": known.sha512}
     journal.append(RECOVERED, account=account, aip=aip, outcome="succes", detail=detail)
@@ -267,7 +269,7 @@ def put_all_back(
                     continue
                 done = refused = None
                 try:
-                    with _spooled(scratch, content) as archive:
+                    with _spool_archive(scratch, content) as archive:
                         done = put_back(journal, registry, store, member.name, archive)
                 except (LotError, StoreError, OSError) as error:
                     refused = str(error)
@@ -276,9 +278,9 @@ def put_all_back(
         return  # what sends it stopped, and says why
 
 
-def _copied(source: BinaryIO, output: BinaryIO) -> str:
+def _copy_digest(source: BinaryIO, output: BinaryIO) -> str:
     digest = hashlib.sha512()
-    while block := source.read(_BLOCK):
+    while block := source.read(_LOT_BLOCK_BYTES):
         digest.update(block)
         output.write(block)
     durable.sync(output)
@@ -309,7 +311,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         loaded = config.load(given.config)
         with Journal(loaded.journal) as journal:
-            return _run(given, loaded, journal)
+            return _run_command(given, loaded, journal)
     except (LotError, StoreError, JournalError, config.ConfigError) as error:
         print(f"sae-copie : {error}", file=sys.stderr)
     except OSError as error:
@@ -317,7 +319,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1
 
 
-def _run(given: argparse.Namespace, loaded: config.Config, journal: Journal) -> int:
+def _run_command(given: argparse.Namespace, loaded: config.Config, journal: Journal) -> int:
     store = loaded.store()
     copies = Copies(loaded.folder, journal, replicas(store), loaded.metrics)
     if given.command == "preparer":
@@ -326,7 +328,7 @@ def _run(given: argparse.Namespace, loaded: config.Config, journal: Journal) -> 
         told["manquantes"] = dict(lot.failed)
         print(json.dumps(told, ensure_ascii=False))
     elif given.command == "faite":
-        copies.kept(given.lot, given.depot)
+        copies.record_lot(given.lot, given.depot)
     elif given.command == "besoins":
         print(json.dumps(copies.needs(sys.stdin.read().split(), given.depot)))
     elif given.command == "remettre":
@@ -342,13 +344,13 @@ def _run(given: argparse.Namespace, loaded: config.Config, journal: Journal) -> 
 
 
 @contextmanager
-def _spooled(folder: Path, given: IO[bytes]) -> Iterator[BinaryIO]:
+def _spool_archive(folder: Path, given: IO[bytes]) -> Iterator[BinaryIO]:
     """An archive on the disk: the storage wants to know a size and a digest before the bytes."""
     folder.mkdir(mode=0o750, exist_ok=True)
     path = folder / f"{os.getpid()}.tar"
     try:
         with path.open("w+b") as stream:
-            shutil.copyfileobj(given, stream, _BLOCK)
+            shutil.copyfileobj(given, stream, _LOT_BLOCK_BYTES)
             stream.seek(0)
             yield stream
     finally:

@@ -49,7 +49,7 @@ _FIXITY = {
     "sha512/256": ("sha512_256", 32, "E057"),
 }
 _UNJUDGED = {"size", "crc32"}  # of a registered extension: no digest that is judged here
-_BLOCK = 1 << 20
+_OCFL_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class _Inventory:
         return f"{self.place}{_INVENTORY}"
 
 
-def shown(text: str) -> str:
+def sanitize_text(text: str) -> str:
     """A name or a value that may be told: one line, of characters that are there."""
     clean = "".join(char if char.isprintable() else "?" for char in text[:200])
     return clean.encode("utf-8", "replace").decode()
@@ -134,32 +134,32 @@ class _Judge:
 
     def run(self) -> Mapping[str, Any]:
         """Find all the faults; gives the inventory."""
-        self._walk()
-        specification = self._declared()
+        self._walk_files()
+        specification = self._declared_version()
         if _INVENTORY not in self._files:
-            self._tell("E063 E034", f"{_INVENTORY} est absent")
-            self._links()
+            self._add_fault("E063 E034", f"{_INVENTORY} est absent")
+            self._check_links()
             return {}
-        raw = self._json(_INVENTORY)
+        raw = self._read_json(_INVENTORY)
         if raw is None:
-            self._sidecar("", "")
-            self._links()
+            self._check_sidecar("", "")
+            self._check_links()
             return {}
-        root = self._inventory("", raw, specification)
+        root = self._check_inventory("", raw, specification)
         self._root_entries(root)
         for version in root.numbers:
-            self._version(root, version)
-        self._contents(root)
-        self._history(root)
-        self._links()
+            self._check_version_directory(root, version)
+        self._check_contents(root)
+        self._check_history(root)
+        self._check_links()
         return raw
 
-    def _tell(self, codes: str, text: str) -> None:
+    def _add_fault(self, codes: str, text: str) -> None:
         self.faults[Fault(tuple(codes.split()), text)] = None
 
     # -- what is there -------------------------------------------------------------------------------------
 
-    def _walk(self) -> None:
+    def _walk_files(self) -> None:
         waiting = [""]
         while waiting:
             place = waiting.pop()
@@ -176,18 +176,20 @@ class _Judge:
                         self._others.append(path)
                     self._files[path] = (status.st_dev, status.st_ino)
 
-    def _links(self) -> None:
+    def _check_links(self) -> None:
         for path in sorted(self._others):
-            self._tell("E090", f"« {shown(path)} » est un lien ou un fichier spécial")
+            self._add_fault("E090", f"« {sanitize_text(path)} » est un lien ou un fichier spécial")
         seen: dict[tuple[int, int], str] = {}
         for path, inode in sorted(self._files.items()):
             if (first := seen.setdefault(inode, path)) != path:
-                self._tell("E090", f"« {shown(path)} » et « {shown(first)} » sont un même fichier (lien)")
+                self._add_fault(
+                    "E090", f"« {sanitize_text(path)} » et « {sanitize_text(first)} » sont un même fichier (lien)"
+                )
 
-    def _read(self, path: str) -> bytes:
+    def _read_file(self, path: str) -> bytes:
         return b"" if path in self._others else (self._folder / path).read_bytes()
 
-    def _digest(self, path: str, algorithm: str, size: int = 0) -> str:
+    def _digest_file(self, path: str, algorithm: str, size: int = 0) -> str:
         """Of a file; "" for what is no file. Raises ValueError: this Python does not know the algorithm."""
         key = (path, f"{algorithm}/{size}")
         if key not in self._digests:
@@ -195,35 +197,37 @@ class _Judge:
             if path in self._others:
                 return ""
             with (self._folder / path).open("rb") as stream:
-                while block := stream.read(_BLOCK):
+                while block := stream.read(_OCFL_BLOCK_BYTES):
                     made.update(block)
             self._digests[key] = made.hexdigest()
         return self._digests[key]
 
     # -- the object's root ---------------------------------------------------------------------------------
 
-    def _declared(self) -> str:
+    def _declared_version(self) -> str:
         """The specification that the object declares; "" for none that is known."""
         found = [
             name for name, is_folder in self._children[""].items() if not is_folder and _DECLARATION.fullmatch(name)
         ]
         if len(found) != 1:
             told = f"{len(found)} fichiers déclarent sa version" if found else "aucun fichier ne déclare sa version"
-            self._tell("E003", f"{told} d'OCFL ; « 0=ocfl_object_1.1 » est attendu, seul")
+            self._add_fault("E003", f"{told} d'OCFL ; « 0=ocfl_object_1.1 » est attendu, seul")
         specification = ""
         for name in found:
             mark, _, value = name.partition("=")
             version = value.removeprefix("ocfl_object_")
             if mark != "0":
-                self._tell("E005 E004 E002", f"« {shown(name)} » ne commence pas par « 0= »")
+                self._add_fault("E005 E004 E002", f"« {sanitize_text(name)} » ne commence pas par « 0= »")
             elif not value.startswith("ocfl_object_"):
-                self._tell("E006 E004 E002", f"« {shown(name)} » ne continue pas par « ocfl_object_ »")
+                self._add_fault("E006 E004 E002", f"« {sanitize_text(name)} » ne continue pas par « ocfl_object_ »")
             elif version not in _SPECIFICATIONS:
-                self._tell("E004 E002", f"« {shown(name)} » nomme une version d'OCFL qui n'est pas connue ici")
+                self._add_fault(
+                    "E004 E002", f"« {sanitize_text(name)} » nomme une version d'OCFL qui n'est pas connue ici"
+                )
             else:
                 specification = max(specification, version)
-            if self._read(name) != f"{value}\n".encode("utf-8", "surrogateescape"):
-                self._tell("E007", f"« {shown(name)} » ne contient pas son propre nom, sans « 0= »")
+            if self._read_file(name) != f"{value}\n".encode("utf-8", "surrogateescape"):
+                self._add_fault("E007", f"« {sanitize_text(name)} » ne contient pas son propre nom, sans « 0= »")
         return specification
 
     def _root_entries(self, root: _Inventory) -> None:
@@ -233,18 +237,22 @@ class _Judge:
                 if name in root.numbers or name in ("logs", "extensions"):
                     continue
                 if _VERSION.fullmatch(name):
-                    self._tell("E046", f"le dossier « {name} » est une version que {_INVENTORY} ne connaît pas")
+                    self._add_fault("E046", f"le dossier « {name} » est une version que {_INVENTORY} ne connaît pas")
                 else:
-                    self._tell("E001", f"le dossier « {shown(name)} » n'a pas sa place à la racine de l'objet")
+                    self._add_fault(
+                        "E001", f"le dossier « {sanitize_text(name)} » n'a pas sa place à la racine de l'objet"
+                    )
             elif not _DECLARATION.fullmatch(name) and name not in (_INVENTORY, sidecar):
-                self._tell("E001", f"« {shown(name)} » n'a pas sa place à la racine de l'objet")
+                self._add_fault("E001", f"« {sanitize_text(name)} » n'a pas sa place à la racine de l'objet")
         for name, is_folder in self._children.get("extensions/", {}).items():
             if not is_folder:
-                self._tell("E067", f"« extensions/{shown(name)} » est un fichier, seuls des dossiers y ont leur place")
+                self._add_fault(
+                    "E067", f"« extensions/{sanitize_text(name)} » est un fichier, seuls des dossiers y ont leur place"
+                )
 
     # -- an inventory --------------------------------------------------------------------------------------
 
-    def _json(self, name: str) -> _Repeating | None:
+    def _read_json(self, name: str) -> _Repeating | None:
         """An inventory that may be anything, as JSON."""
 
         def no_constant(text: str) -> None:
@@ -252,350 +260,387 @@ class _Judge:
 
         try:
             found = json.loads(
-                self._read(name).decode("utf-8"), object_pairs_hook=_Repeating, parse_constant=no_constant
+                self._read_file(name).decode("utf-8"), object_pairs_hook=_Repeating, parse_constant=no_constant
             )
         except (ValueError, RecursionError) as error:
-            self._tell("E033", f"{name} n'est pas du JSON en UTF-8 ({shown(str(error))})")
+            self._add_fault("E033", f"{name} n'est pas du JSON en UTF-8 ({sanitize_text(str(error))})")
             return None
         if not isinstance(found, _Repeating):
-            self._tell("E033", f"{name} n'est pas un objet JSON")
+            self._add_fault("E033", f"{name} n'est pas un objet JSON")
             return None
         return found
 
-    def _inventory(self, place: str, raw: _Repeating, declared: str) -> _Inventory:
+    def _check_inventory(self, place: str, raw: _Repeating, declared: str) -> _Inventory:
         """Judge an inventory in itself, and the file that has its digest."""
         made = _Inventory(place)
         name, algorithm = made.name, raw.get("digestAlgorithm")
         made.algorithm = algorithm if isinstance(algorithm, str) and algorithm in _ADDRESSING else ""
-        self._sidecar(place, made.algorithm)  # first: what was altered is told before what comes of it
+        self._check_sidecar(place, made.algorithm)  # first: what was altered is told before what comes of it
         for key in raw.repeated:
-            self._tell("E033", f"{name} a deux fois la clé « {shown(key)} »")
+            self._add_fault("E033", f"{name} a deux fois la clé « {sanitize_text(key)} »")
         for key in sorted(set(raw) - _KEYS):
             codes = "E102 E055" if key.lower() == "fixity" else "E102"
-            self._tell(codes, f"{name} a une clé « {shown(key)} » que la norme ne connaît pas")
+            self._add_fault(codes, f"{name} a une clé « {sanitize_text(key)} » que la norme ne connaît pas")
         for key in ("id", "type", "digestAlgorithm", "head"):
             if key not in raw:
-                self._tell("E036", f"{name} n'a pas de « {key} »")
-        self._identify(made, raw, declared)
-        versions = self._names(made, raw)
-        self._manifest(made, raw)
+                self._add_fault("E036", f"{name} n'a pas de « {key} »")
+        self._check_identity(made, raw, declared)
+        versions = self._check_versions(made, raw)
+        self._check_manifest(made, raw)
         for version, block in versions.items():
-            self._block(made, version, block, raw)
+            self._check_block(made, version, block, raw)
         if isinstance(manifest := raw.get("manifest"), _Repeating):
             states = [one.get("state") for one in versions.values() if isinstance(one, dict)]
             used = {digest for one in states if isinstance(one, dict) for digest in one}
             for digest in manifest.keys() - used:
-                self._tell("E107", f"{name} : l'empreinte {shown(digest)[:20]}… n'est dans aucune version")
-        self._extra(made, raw)
+                self._add_fault("E107", f"{name} : l'empreinte {sanitize_text(digest)[:20]}… n'est dans aucune version")
+        self._check_fixity_block(made, raw)
         return made
 
-    def _identify(self, made: _Inventory, raw: _Repeating, declared: str) -> None:
+    def _check_identity(self, made: _Inventory, raw: _Repeating, declared: str) -> None:
         name = made.name
         if "id" in raw and not (isinstance(raw["id"], str) and raw["id"].strip()):
-            self._tell("E037", f"{name} : « id » n'est pas un identifiant")
+            self._add_fault("E037", f"{name} : « id » n'est pas un identifiant")
         made.identifier = raw["id"] if isinstance(raw.get("id"), str) else ""
         made.specification = next((one for one in _SPECIFICATIONS if raw.get("type") == _TYPE.format(one)), "")
         if "type" in raw and (not made.specification or (declared and made.specification != declared)):
             wanted = f" ({_TYPE.format(declared)} est attendu)" if declared else ""
-            self._tell("E038", f"{name} : « type » n'est pas celui de la version déclarée{wanted}")
+            self._add_fault("E038", f"{name} : « type » n'est pas celui de la version déclarée{wanted}")
         if "digestAlgorithm" in raw and not made.algorithm:
-            given = shown(str(raw["digestAlgorithm"]))
-            self._tell("E025", f"{name} : empreintes {given}, sha512 ou sha256 sont attendues")
+            given = sanitize_text(str(raw["digestAlgorithm"]))
+            self._add_fault("E025", f"{name} : empreintes {given}, sha512 ou sha256 sont attendues")
         if "contentDirectory" in raw:
             made.content = self._content_directory(name, raw["contentDirectory"])
 
     def _content_directory(self, name: str, given: Any) -> str | None:
         if not isinstance(given, str) or not given:
-            self._tell("E108", f"{name} : « contentDirectory » n'est pas le nom d'un dossier")
+            self._add_fault("E108", f"{name} : « contentDirectory » n'est pas le nom d'un dossier")
         elif "/" in given:
-            self._tell("E017 E108", f"{name} : « contentDirectory » contient une barre oblique")
+            self._add_fault("E017 E108", f"{name} : « contentDirectory » contient une barre oblique")
         elif given in (".", ".."):
-            self._tell("E018 E108", f"{name} : « contentDirectory » vaut « {given} »")
+            self._add_fault("E018 E108", f"{name} : « contentDirectory » vaut « {given} »")
         else:
             return given
         return None
 
-    def _sidecar(self, place: str, algorithm: str) -> None:
+    def _check_sidecar(self, place: str, algorithm: str) -> None:
         """The digest of an inventory, in the file beside it; of this algorithm, or of that of the file's name."""
         children, name = self._children[place], f"{place}{_INVENTORY}"
         found = [one for one in children if re.fullmatch(r"inventory\.json\..+", one) and not children[one]]
         named = [one.removeprefix(f"{_INVENTORY}.") for one in found]
         algorithm = algorithm or next((one for one in named if one in _ADDRESSING), "")
         if not found:
-            self._tell("E058", f"{name} n'a pas son empreinte à côté de lui")
+            self._add_fault("E058", f"{name} n'a pas son empreinte à côté de lui")
         elif algorithm not in named:
-            self._tell("E059 E058", f"{name} : « {shown(found[0])} » n'est pas de l'algorithme annoncé")
+            self._add_fault("E059 E058", f"{name} : « {sanitize_text(found[0])} » n'est pas de l'algorithme annoncé")
         else:
             sidecar = f"{name}.{algorithm}"
-            noted = _SIDECAR.fullmatch(self._read(sidecar).decode("ascii", "replace"))
+            noted = _SIDECAR.fullmatch(self._read_file(sidecar).decode("ascii", "replace"))
             if noted is None:
-                self._tell("E061", f"{sidecar} n'est pas de la forme « EMPREINTE inventory.json »")
-            elif noted[1].lower() != self._digest(name, algorithm):
-                self._tell("E060", f"{name} n'a plus son empreinte")
+                self._add_fault("E061", f"{sidecar} n'est pas de la forme « EMPREINTE inventory.json »")
+            elif noted[1].lower() != self._digest_file(name, algorithm):
+                self._add_fault("E060", f"{name} n'a plus son empreinte")
 
-    def _names(self, made: _Inventory, raw: _Repeating) -> dict[str, Any]:
+    def _check_versions(self, made: _Inventory, raw: _Repeating) -> dict[str, Any]:
         """Judge the names of the versions and which is the head; gives the blocks of those that have a name."""
         name, given = made.name, raw.get("versions")
         if "versions" not in raw:
-            self._tell("E044 E043 E041", f"{name} n'a pas de « versions »")
+            self._add_fault("E044 E043 E041", f"{name} n'a pas de « versions »")
         elif not isinstance(given, _Repeating):
-            self._tell("E045", f"{name} : « versions » n'est pas un objet JSON")
+            self._add_fault("E045", f"{name} : « versions » n'est pas un objet JSON")
         elif not given:
-            self._tell("E008", f"{name} ne connaît aucune version")
+            self._add_fault("E008", f"{name} ne connaît aucune version")
         versions = given if isinstance(given, _Repeating) else _Repeating(())
         for key in versions.repeated:
-            self._tell("E033", f"{name} a deux fois la version « {shown(key)} »")
+            self._add_fault("E033", f"{name} a deux fois la version « {sanitize_text(key)} »")
         for key in versions:
             if found := _VERSION.fullmatch(key):
                 made.numbers[key] = int(found[1]) if len(found[1]) < 20 else 0
             elif re.match(r"v[-0-9]", key):
-                self._tell("E105 E046", f"{name} : la version « {shown(key)} » n'a pas de numéro entier positif")
+                self._add_fault(
+                    "E105 E046", f"{name} : la version « {sanitize_text(key)} » n'a pas de numéro entier positif"
+                )
             else:
-                self._tell("E104 E046", f"{name} : la version « {shown(key)} » n'est pas « v » et un numéro")
+                self._add_fault(
+                    "E104 E046", f"{name} : la version « {sanitize_text(key)} » n'est pas « v » et un numéro"
+                )
         if made.numbers:
-            self._sequence(made)
+            self._check_sequence(made)
         made.head = raw["head"] if isinstance(raw.get("head"), str) else ""
         if "head" in raw and made.numbers:
             last = max(made.numbers, key=lambda one: made.numbers[one])
             if made.head != last:
-                self._tell("E040", f"{name} : « head » n'est pas la dernière version, {last}")
+                self._add_fault("E040", f"{name} : « head » n'est pas la dernière version, {last}")
         elif "head" in raw and not made.head:
-            self._tell("E040", f"{name} : « head » n'est pas un nom de version")
+            self._add_fault("E040", f"{name} : « head » n'est pas un nom de version")
         return {key: versions[key] for key in made.numbers}
 
-    def _sequence(self, made: _Inventory) -> None:
+    def _check_sequence(self, made: _Inventory) -> None:
         ranked = sorted(made.numbers, key=lambda one: made.numbers[one])
         numbers = [made.numbers[one] for one in ranked]
         if numbers[0] != 1:
-            self._tell("E009", f"{made.name} : les versions ne commencent pas à 1, mais à {ranked[0]}")
+            self._add_fault("E009", f"{made.name} : les versions ne commencent pas à 1, mais à {ranked[0]}")
         for (before, one), (after, other) in pairwise(zip(numbers, ranked, strict=True)):
             if after != before + 1:
-                self._tell("E010", f"{made.name} : après la version {one} vient {other}")
+                self._add_fault("E010", f"{made.name} : après la version {one} vient {other}")
         first = ranked[0]
         padded = first.startswith("v0")
         for one in ranked[1:]:
             if padded and len(one) == len(first) and not one.startswith("v0"):
-                self._tell("E011 E012", f"{made.name} : {one} n'a plus de zéro devant, comme en a {first}")
+                self._add_fault("E011 E012", f"{made.name} : {one} n'a plus de zéro devant, comme en a {first}")
             elif padded != one.startswith("v0") or (padded and len(one) != len(first)):
                 codes = "E011 E012 E013" if padded and not one.startswith("v0") else "E012 E013"
-                self._tell(codes, f"{made.name} : {one} n'est pas numérotée comme {first}")
+                self._add_fault(codes, f"{made.name} : {one} n'est pas numérotée comme {first}")
 
-    def _hexadecimal(self, name: str, algorithm: str, digest: str, digits: int, code: str) -> None:
+    def _check_hexadecimal(self, name: str, algorithm: str, digest: str, digits: int, code: str) -> None:
         if re.fullmatch(rf"[0-9A-Fa-f]{{{digits}}}", digest):
             return
         if algorithm in _ADDRESSING and re.fullmatch(r"([0-9A-Fa-f]{64}){1,2}", digest):
-            self._tell(
+            self._add_fault(
                 "E039 E025",
-                f"{name} : « {shown(digest)[:40]} » est une empreinte d'un autre algorithme que {algorithm}",
+                f"{name} : « {sanitize_text(digest)[:40]} » est une empreinte d'un autre algorithme que {algorithm}",
             )
         else:
-            self._tell(code, f"{name} : « {shown(digest)[:40]} » n'est pas une empreinte {algorithm} en hexadécimal")
+            self._add_fault(
+                code, f"{name} : « {sanitize_text(digest)[:40]} » n'est pas une empreinte {algorithm} en hexadécimal"
+            )
 
-    def _once(self, name: str, block: str, found: _Repeating, code: str) -> None:
+    def _check_unique_digests(self, name: str, block: str, found: _Repeating, code: str) -> None:
         """No digest twice, whatever its case."""
         seen: set[str] = set()
         for digest in [*found, *found.repeated]:
             if digest.lower() in seen:
-                self._tell(code, f"{name} : {block} a deux fois l'empreinte {shown(digest)[:20]}…")
+                self._add_fault(code, f"{name} : {block} a deux fois l'empreinte {sanitize_text(digest)[:20]}…")
             seen.add(digest.lower())
 
-    def _manifest(self, made: _Inventory, raw: _Repeating) -> None:
+    def _check_manifest(self, made: _Inventory, raw: _Repeating) -> None:
         name, given = made.name, raw.get("manifest")
         if "manifest" not in raw:
-            self._tell("E041", f"{name} n'a pas de « manifest »")
+            self._add_fault("E041", f"{name} n'a pas de « manifest »")
         elif not isinstance(given, _Repeating):
-            self._tell("E106", f"{name} : « manifest » n'est pas un objet JSON")
+            self._add_fault("E106", f"{name} : « manifest » n'est pas un objet JSON")
         if not isinstance(given, _Repeating):
             return
-        self._once(name, "« manifest »", given, "E096")
+        self._check_unique_digests(name, "« manifest »", given, "E096")
         digits, code = _ADDRESSING.get(made.algorithm, (0, ""))
         for digest, paths in given.items():
             if digits:
-                self._hexadecimal(name, made.algorithm, digest, digits, f"{code} E025")
+                self._check_hexadecimal(name, made.algorithm, digest, digits, f"{code} E025")
             if not (isinstance(paths, list) and paths and all(isinstance(one, str) for one in paths)):
-                self._tell("E092", f"{name} : l'empreinte {shown(digest)[:20]}… n'a pas une liste de chemins")
+                self._add_fault(
+                    "E092", f"{name} : l'empreinte {sanitize_text(digest)[:20]}… n'a pas une liste de chemins"
+                )
                 continue
             for path in paths:
                 if path in made.manifest:
-                    self._tell("E101", f"{name} : « {shown(path)} » est deux fois dans « manifest »")
+                    self._add_fault("E101", f"{name} : « {sanitize_text(path)} » est deux fois dans « manifest »")
                 elif self._content_path(made, path):
                     made.manifest[path] = digest.lower()
-        self._conflicts(name, made.manifest, "E101")
+        self._check_conflicts(name, made.manifest, "E101")
 
     def _content_path(self, made: _Inventory, path: str) -> bool:
         """Judge a content path; gives whether it names a place of this object."""
-        told = f"{made.name} : le chemin « {shown(path)} »"
+        told = f"{made.name} : le chemin « {sanitize_text(path)} »"
         parts, content = path.split("/"), made.content or "content"
         if path.startswith("/") or path.endswith("/"):
-            self._tell("E100" if path.strip("/") else "E100 E099", f"{told} commence ou finit par une barre oblique")
+            self._add_fault(
+                "E100" if path.strip("/") else "E100 E099", f"{told} commence ou finit par une barre oblique"
+            )
         elif any(part in ("", ".", "..") for part in parts):
-            self._tell("E099", f"{told} a un élément vide, « . » ou « .. »")
+            self._add_fault("E099", f"{told} a un élément vide, « . » ou « .. »")
         elif len(parts) < 3 and "\\" in path:
-            self._tell("E035 E098", f"{told} n'a pas de barres obliques pour séparateurs")
+            self._add_fault("E035 E098", f"{told} n'a pas de barres obliques pour séparateurs")
         elif parts[0] not in made.numbers:
-            self._tell("E042 E014", f"{told} ne commence pas par le dossier d'une version")
+            self._add_fault("E042 E014", f"{told} ne commence pas par le dossier d'une version")
         elif len(parts) < 3 or parts[1] != content:
-            self._tell("E042 E021" if made.content is None else "E042", f"{told} n'est pas dans « {shown(content)} »")
+            self._add_fault(
+                "E042 E021" if made.content is None else "E042", f"{told} n'est pas dans « {sanitize_text(content)} »"
+            )
         else:
             return True
         return False
 
-    def _conflicts(self, name: str, paths: Iterable[str], code: str) -> None:
+    def _check_conflicts(self, name: str, paths: Iterable[str], code: str) -> None:
         """No path may be that of a folder of another. "/" as the lowest character puts the two side by side."""
         for one, other in pairwise(sorted(paths, key=lambda path: path.replace("/", "\0"))):
             if other.startswith(f"{one}/"):
-                self._tell(code, f"{name} : « {shown(one)} » est un fichier, et le dossier de « {shown(other)} »")
+                self._add_fault(
+                    code,
+                    f"{name} : « {sanitize_text(one)} » est un fichier, et le dossier de « {sanitize_text(other)} »",
+                )
 
-    def _block(self, made: _Inventory, version: str, block: Any, raw: _Repeating) -> None:
+    def _check_block(self, made: _Inventory, version: str, block: Any, raw: _Repeating) -> None:
         """Judge what an inventory says of a version."""
         told = f"{made.name}, version {version}"
         if not isinstance(block, _Repeating):
-            self._tell("E047", f"{told} : ce n'est pas un objet JSON")
+            self._add_fault("E047", f"{told} : ce n'est pas un objet JSON")
             return
         for key in block.repeated:
-            self._tell("E033", f"{told} : la clé « {shown(key)} » y est deux fois")
+            self._add_fault("E033", f"{told} : la clé « {sanitize_text(key)} » y est deux fois")
         for key in sorted(set(block) - _VERSION_KEYS):
-            self._tell("E102", f"{told} : la norme ne connaît pas de clé « {shown(key)} »")
+            self._add_fault("E102", f"{told} : la norme ne connaît pas de clé « {sanitize_text(key)} »")
         for key in ("created", "state"):
             if key not in block:
-                self._tell("E048", f"{told} : elle n'a pas de « {key} »")
+                self._add_fault("E048", f"{told} : elle n'a pas de « {key} »")
         if "created" in block and not _is_instant(block["created"]):
-            self._tell("E049", f"{told} : « created » n'est pas une date avec heure, secondes et fuseau (RFC 3339)")
+            self._add_fault(
+                "E049", f"{told} : « created » n'est pas une date avec heure, secondes et fuseau (RFC 3339)"
+            )
         if "message" in block and not isinstance(block["message"], str):
-            self._tell("E094", f"{told} : « message » n'est pas un texte")
+            self._add_fault("E094", f"{told} : « message » n'est pas un texte")
         if "user" in block:
-            self._user(told, block["user"])
+            self._check_user(told, block["user"])
         if "state" in block:
-            self._state(made, version, block["state"], raw.get("manifest"))
+            self._check_state(made, version, block["state"], raw.get("manifest"))
 
-    def _user(self, told: str, user: Any) -> None:
+    def _check_user(self, told: str, user: Any) -> None:
         if not isinstance(user, _Repeating) or not isinstance(user.get("name"), str) or not user["name"]:
-            self._tell("E054", f"{told} : « user » n'a pas de nom (name)")
+            self._add_fault("E054", f"{told} : « user » n'a pas de nom (name)")
         elif others := sorted(set(user) - {"name", "address"}):
-            self._tell("E102", f"{told} : « user » a une clé « {shown(others[0])} » que la norme ne connaît pas")
+            self._add_fault(
+                "E102", f"{told} : « user » a une clé « {sanitize_text(others[0])} » que la norme ne connaît pas"
+            )
 
-    def _state(self, made: _Inventory, version: str, state: Any, manifest: Any) -> None:
+    def _check_state(self, made: _Inventory, version: str, state: Any, manifest: Any) -> None:
         told = f"{made.name}, version {version}"
         if not isinstance(state, _Repeating):
-            self._tell("E050 E048", f"{told} : « state » n'est pas un objet JSON")
+            self._add_fault("E050 E048", f"{told} : « state » n'est pas un objet JSON")
             return
-        self._once(told, "« state »", state, "E050")
+        self._check_unique_digests(told, "« state »", state, "E050")
         paths = made.states.setdefault(version, {})
         for digest, names in state.items():
             if isinstance(manifest, _Repeating) and digest not in manifest:
-                self._tell("E050", f"{told} : l'empreinte {shown(digest)[:20]}… n'est pas dans « manifest »")
+                self._add_fault(
+                    "E050", f"{told} : l'empreinte {sanitize_text(digest)[:20]}… n'est pas dans « manifest »"
+                )
             if not (isinstance(names, list) and all(isinstance(one, str) for one in names)):
-                self._tell("E051 E050", f"{told} : l'empreinte {shown(digest)[:20]}… n'a pas une liste de chemins")
+                self._add_fault(
+                    "E051 E050", f"{told} : l'empreinte {sanitize_text(digest)[:20]}… n'a pas une liste de chemins"
+                )
                 continue
             for path in names:
                 if path.startswith("/") or path.endswith("/"):
-                    self._tell("E053", f"{told} : « {shown(path)} » commence ou finit par une barre oblique")
+                    self._add_fault(
+                        "E053", f"{told} : « {sanitize_text(path)} » commence ou finit par une barre oblique"
+                    )
                 if any(part in ("", ".", "..") for part in path.strip("/").split("/")):
-                    self._tell("E052", f"{told} : « {shown(path)} » a un élément vide, « . » ou « .. »")
+                    self._add_fault("E052", f"{told} : « {sanitize_text(path)} » a un élément vide, « . » ou « .. »")
                 if path in paths:
-                    self._tell("E095", f"{told} : « {shown(path)} » y est deux fois")
+                    self._add_fault("E095", f"{told} : « {sanitize_text(path)} » y est deux fois")
                 paths[path] = digest.lower()
-        self._conflicts(told, paths, "E095")
+        self._check_conflicts(told, paths, "E095")
 
-    def _extra(self, made: _Inventory, raw: _Repeating) -> None:
+    def _check_fixity_block(self, made: _Inventory, raw: _Repeating) -> None:
         """The block of other digests."""
         name, given = made.name, raw.get("fixity", _Repeating(()))
         if not isinstance(given, _Repeating):
-            self._tell("E111 E057", f"{name} : « fixity » n'est pas un objet JSON")
+            self._add_fault("E111 E057", f"{name} : « fixity » n'est pas un objet JSON")
             return
         for key in given.repeated:
-            self._tell("E097", f"{name} : « fixity » a deux fois {shown(key)}")
+            self._add_fault("E097", f"{name} : « fixity » a deux fois {sanitize_text(key)}")
         for algorithm, block in given.items():
             if algorithm not in _FIXITY and algorithm not in _UNJUDGED:
-                self._tell("E056 E026", f"{name} : « fixity » emploie {shown(algorithm)}, que la norme ne connaît pas")
+                self._add_fault(
+                    "E056 E026", f"{name} : « fixity » emploie {sanitize_text(algorithm)}, que la norme ne connaît pas"
+                )
             if not isinstance(block, _Repeating):
-                self._tell("E057", f"{name} : « fixity », {shown(algorithm)} n'est pas un objet JSON")
+                self._add_fault("E057", f"{name} : « fixity », {sanitize_text(algorithm)} n'est pas un objet JSON")
                 continue
-            told = f"« fixity », {shown(algorithm)}"
-            self._once(name, told, block, "E097")
+            told = f"« fixity », {sanitize_text(algorithm)}"
+            self._check_unique_digests(name, told, block, "E097")
             listed: set[str] = set()
             for digest, paths in block.items():
                 if algorithm in _FIXITY:
                     _, size, code = _FIXITY[algorithm]
-                    self._hexadecimal(name, algorithm, digest, 2 * size, f"{code} E093")
+                    self._check_hexadecimal(name, algorithm, digest, 2 * size, f"{code} E093")
                 if not (isinstance(paths, list) and paths and all(isinstance(one, str) for one in paths)):
-                    self._tell("E057", f"{name} : {told}, {shown(digest)[:20]}… n'a pas une liste de chemins")
+                    self._add_fault(
+                        "E057", f"{name} : {told}, {sanitize_text(digest)[:20]}… n'a pas une liste de chemins"
+                    )
                     continue
                 for path in paths:
                     if path in listed:
-                        self._tell("E101", f"{name} : {told} cite deux fois « {shown(path)} »")
+                        self._add_fault("E101", f"{name} : {told} cite deux fois « {sanitize_text(path)} »")
                     listed.add(path)
                     if self._content_path(made, path):
                         made.fixity.append((algorithm, digest.lower(), path))
 
     # -- the versions --------------------------------------------------------------------------------------
 
-    def _version(self, root: _Inventory, version: str) -> None:
+    def _check_version_directory(self, root: _Inventory, version: str) -> None:
         """Judge a version's directory, and read the inventory that it may have."""
         place, content = f"{version}/", root.content or "content"
         if version not in self._folders:
-            self._tell("E046 E010", f"le dossier de la version {version} est absent")
+            self._add_fault("E046 E010", f"le dossier de la version {version} est absent")
             return
-        if f"{place}{_INVENTORY}" in self._files and (raw := self._json(f"{place}{_INVENTORY}")) is not None:
+        if f"{place}{_INVENTORY}" in self._files and (raw := self._read_json(f"{place}{_INVENTORY}")) is not None:
             if version == root.head:
                 self._same_as_root(root, place)
             else:
-                self._versions[version] = self._inventory(place, raw, "")
+                self._versions[version] = self._check_inventory(place, raw, "")
         algorithms = {root.algorithm, *(one.algorithm for one in (self._versions.get(version),) if one is not None)}
         known = {_INVENTORY, *(f"{_INVENTORY}.{one}" for one in algorithms)}
         for name, is_folder in self._children[place].items():
             if not is_folder and name not in known:
-                self._tell("E015", f"« {place}{shown(name)} » n'a pas sa place dans le dossier d'une version")
+                self._add_fault(
+                    "E015", f"« {place}{sanitize_text(name)} » n'a pas sa place dans le dossier d'une version"
+                )
         if any(path.startswith(place) for path in root.manifest) and f"{place}{content}" not in self._folders:
-            self._tell("E016", f"la version {version} n'a pas de dossier « {shown(content)} »")
+            self._add_fault("E016", f"la version {version} n'a pas de dossier « {sanitize_text(content)} »")
         for path, children in self._children.items():
             if not children and path.startswith(f"{place}{content}/") and path != f"{place}{content}/":
-                self._tell("E024", f"le dossier « {shown(path)} » est vide")
+                self._add_fault("E024", f"le dossier « {sanitize_text(path)} » est vide")
 
     def _same_as_root(self, root: _Inventory, place: str) -> None:
-        if self._read(f"{place}{_INVENTORY}") != self._read(_INVENTORY):
-            self._tell("E064", f"{place}{_INVENTORY} n'est pas le même que celui de la racine")
+        if self._read_file(f"{place}{_INVENTORY}") != self._read_file(_INVENTORY):
+            self._add_fault("E064", f"{place}{_INVENTORY} n'est pas le même que celui de la racine")
         sidecar = f"{_INVENTORY}.{root.algorithm}"
         if f"{place}{sidecar}" not in self._files:
-            self._tell("E058", f"{place}{_INVENTORY} n'a pas son empreinte à côté de lui")
-        elif sidecar in self._files and self._read(f"{place}{sidecar}").split() != self._read(sidecar).split():
-            self._tell("E060", f"{place}{sidecar} n'est pas l'empreinte de {place}{_INVENTORY}")
+            self._add_fault("E058", f"{place}{_INVENTORY} n'a pas son empreinte à côté de lui")
+        elif (
+            sidecar in self._files and self._read_file(f"{place}{sidecar}").split() != self._read_file(sidecar).split()
+        ):
+            self._add_fault("E060", f"{place}{sidecar} n'est pas l'empreinte de {place}{_INVENTORY}")
 
-    def _history(self, root: _Inventory) -> None:
+    def _check_history(self, root: _Inventory) -> None:
         """What the inventories of earlier versions say, against the object's own and the files."""
         before = ""
         for version, made in sorted(self._versions.items(), key=lambda one: root.numbers[one[0]]):
             if made.head and made.head != version:
-                self._tell("E040", f"{made.name} : « head » n'est pas {version}, la version de son dossier")
+                self._add_fault("E040", f"{made.name} : « head » n'est pas {version}, la version de son dossier")
             if made.identifier != root.identifier:
-                self._tell("E110 E037", f"{made.name} : « id » n'est pas celui de l'objet")
+                self._add_fault("E110 E037", f"{made.name} : « id » n'est pas celui de l'objet")
             for later, given in ((before, made.specification), (made.specification, root.specification)):
                 if later and given and later > given:
-                    self._tell("E103", f"{made.name} : une version d'OCFL plus récente précède une plus ancienne")
+                    self._add_fault("E103", f"{made.name} : une version d'OCFL plus récente précède une plus ancienne")
             before = made.specification or before
             self._content_name(root, version, made)
-            self._prior(root, version, made)
+            self._check_prior_inventory(root, version, made)
             for number, state in made.states.items():
-                if number in root.states and self._resolved(made, state) != self._resolved(root, root.states[number]):
-                    self._tell("E066", f"{made.name} : l'état de la version {number} n'est pas celui de {_INVENTORY}")
+                if number in root.states and self._resolve_state(made, state) != self._resolve_state(
+                    root, root.states[number]
+                ):
+                    self._add_fault(
+                        "E066", f"{made.name} : l'état de la version {number} n'est pas celui de {_INVENTORY}"
+                    )
 
     def _content_name(self, root: _Inventory, version: str, made: _Inventory) -> None:
         if made.content != root.content:
             code = "E019" if made.content is None and root.numbers[version] == 1 else "E020"
-            self._tell(code, f"{made.name} : « contentDirectory » n'est pas celui de l'inventaire de l'objet")
+            self._add_fault(code, f"{made.name} : « contentDirectory » n'est pas celui de l'inventaire de l'objet")
 
-    def _prior(self, root: _Inventory, version: str, made: _Inventory) -> None:
+    def _check_prior_inventory(self, root: _Inventory, version: str, made: _Inventory) -> None:
         """An earlier inventory has all the files of its time, with their digests."""
         content = made.content or "content"
         places = tuple(f"{one}/{content}/" for one, rank in root.numbers.items() if rank <= root.numbers[version])
         for path in sorted(self._files):
             if path.startswith(places) and path not in made.manifest:
-                self._tell("E023", f"{made.name} ne connaît pas « {shown(path)} »")
+                self._add_fault("E023", f"{made.name} ne connaît pas « {sanitize_text(path)} »")
         for path in made.manifest.keys() - root.manifest.keys():
-            self._tell("E023", f"{_INVENTORY} ne connaît pas « {shown(path)} », que connaît {made.name}")
+            self._add_fault("E023", f"{_INVENTORY} ne connaît pas « {sanitize_text(path)} », que connaît {made.name}")
         self._files_of(made)
 
-    def _resolved(self, made: _Inventory, state: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    def _resolve_state(self, made: _Inventory, state: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
         """Contents of a state, by logical path; in whatever algorithm its inventory is."""
         places: dict[str, list[str]] = {}
         for path, digest in made.manifest.items():
@@ -603,35 +648,37 @@ class _Judge:
         found: dict[str, tuple[str, ...]] = {}
         for logical, digest in state.items():
             there = [one for one in places.get(digest, ()) if one in self._files]
-            found[logical] = (self._digest(there[0], "sha512"),) if there else ("", digest)
+            found[logical] = (self._digest_file(there[0], "sha512"),) if there else ("", digest)
         return found
 
     # -- the files -----------------------------------------------------------------------------------------
 
-    def _contents(self, root: _Inventory) -> None:
+    def _check_contents(self, root: _Inventory) -> None:
         content = root.content or "content"
         places = tuple(f"{one}/{content}/" for one in root.numbers)
         for path in sorted(self._files):
             if path.startswith(places) and path not in root.manifest:
-                self._tell("E023", f"« {shown(path)} » est en trop")
+                self._add_fault("E023", f"« {sanitize_text(path)} » est en trop")
         self._files_of(root)
 
     def _files_of(self, made: _Inventory) -> None:
         for path, digest in made.manifest.items():
             if path not in self._files:
-                self._tell("E092 E093", f"« {shown(path)} » est absent")
-            elif made.algorithm and self._digest(path, made.algorithm) != digest:
+                self._add_fault("E092 E093", f"« {sanitize_text(path)} » est absent")
+            elif made.algorithm and self._digest_file(path, made.algorithm) != digest:
                 where = f", d'après {made.name}" if made.place else ""
-                self._tell("E092", f"« {shown(path)} » n'a plus son empreinte{where}")
+                self._add_fault("E092", f"« {sanitize_text(path)} » n'a plus son empreinte{where}")
         for algorithm, digest, path in made.fixity:
             if path not in self._files or path not in made.manifest:
-                self._tell("E093", f"{made.name} : « fixity » cite « {shown(path)} », qui n'est pas là")
+                self._add_fault("E093", f"{made.name} : « fixity » cite « {sanitize_text(path)} », qui n'est pas là")
                 continue
             if algorithm in _FIXITY:
                 name, size, _ = _FIXITY[algorithm]
                 with suppress(ValueError):  # E028: what is not known here is left alone
-                    if self._digest(path, name, size) != digest:
-                        self._tell("E093", f"« {shown(path)} » n'a pas l'empreinte {algorithm} de « fixity »")
+                    if self._digest_file(path, name, size) != digest:
+                        self._add_fault(
+                            "E093", f"« {sanitize_text(path)} » n'a pas l'empreinte {algorithm} de « fixity »"
+                        )
 
 
 def _is_instant(given: Any) -> bool:

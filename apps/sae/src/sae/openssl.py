@@ -21,7 +21,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def lacking(folder: Path) -> str:
+def signing_refusal_reason(folder: Path) -> str:
     """Why nothing can be signed with the certificate of a folder, as role pki_client lays it out (French), or ""."""
     absent = [name for name in ("cert.pem", "key.pem", "chain.pem") if not os.access(folder / name, os.R_OK)]
     return f"{folder / absent[0]} est introuvable ou illisible pour ce compte" if absent else ""

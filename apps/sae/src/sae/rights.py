@@ -18,8 +18,8 @@ from lxml import etree
 
 from sae.versement.seda import VERSIONS, namespace
 
-_SPACES = {f"{{{namespace(version)}" for version in VERSIONS}
-_LONGEST = 100  # characters of a code
+_SEDA_NAMESPACES = {f"{{{namespace(version)}" for version in VERSIONS}
+_MAX_CODE_LENGTH = 100  # characters of a code
 # How a unit is covered: by a rule of its own, by what is above it, by nothing.
 _OWN, _ABOVE, _NOTHING = "own", "above", "nothing"
 
@@ -71,7 +71,7 @@ class _Reader:
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         space, _, name = tag.rpartition("}")
-        self._names.append(name if space in _SPACES else "")  # an extension's own names decide nothing
+        self._names.append(name if space in _SEDA_NAMESPACES else "")  # an extension's own names decide nothing
         self._text = ""
         if self._names[-1] == "ArchiveUnit":
             self._units.append(self._units[-1] if self._units else _ABOVE)
@@ -79,13 +79,13 @@ class _Reader:
             self._own, self._apart = [], False
 
     def data(self, text: str) -> None:
-        if self._names[-2:-1] == ["AccessRule"] and len(self._text) < _LONGEST:
+        if self._names[-2:-1] == ["AccessRule"] and len(self._text) < _MAX_CODE_LENGTH:
             self._text += text
 
     def end(self, tag: str) -> None:
         name, above = self._names.pop(), self._names[-1] if self._names else ""
         if above == "AccessRule":
-            self._in_rule(name, " ".join(self._text.split())[:_LONGEST])
+            self._in_rule(name, " ".join(self._text.split())[:_MAX_CODE_LENGTH])
         elif name == "AccessRule":
             self._found += self._own
             if above == "ManagementMetadata":

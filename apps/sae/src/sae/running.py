@@ -11,7 +11,7 @@ from pathlib import Path
 from creatic_agent.reasons import because
 
 
-def again(error: Exception) -> str:
+def format_retry_message(error: Exception) -> str:
     """Say that a command was cut, and is to be run again, in French."""
     return f"interrompu, relancez : {because(error)}"
 
@@ -22,7 +22,7 @@ def run(
     opened: Callable[[Path], AbstractContextManager[object]],
     refused: tuple[type[Exception], ...],
     broken: tuple[type[Exception], ...],
-    why: Callable[[Exception], str] = again,
+    why: Callable[[Exception], str] = format_retry_message,
 ) -> int:
     """Do what was asked.
 

@@ -20,7 +20,7 @@ def sign(document: bytes, folder: Path) -> bytes:
     Raises:
         SignatureError: the key or the certificate is missing or refused.
     """
-    if problem := openssl.lacking(folder):
+    if problem := openssl.signing_refusal_reason(folder):
         raise SignatureError(problem)
     with tempfile.TemporaryDirectory() as scratch:
         source, target = Path(scratch, "document"), Path(scratch, "signature")

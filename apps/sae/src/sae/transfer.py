@@ -37,19 +37,19 @@ from sae import config, inventory, signature
 from sae.agents import Trust, trust_of
 from sae.commands import commands
 from sae.elimination.command import chosen, show_due
-from sae.inventory import TRANSFERRED, Known
+from sae.inventory import TRANSFERRED, AcceptedArchive
 from sae.journal import Journal, JournalError
-from sae.refusal import Refused, refuse
+from sae.refusal import OperationRefusedError, refuse
 from sae.running import run
 from sae.signature import SignatureError
-from sae.store import FOR_EVER, TRANSFERS, AlreadyStored, Corrupted, Store, StoreError, replicas
+from sae.store import FOR_EVER, TRANSFERS, CorruptedObjectError, ObjectExistsError, Store, StoreError, replicas
 from sae.versement import seda
-from sae.versement.refusal import Refusal
+from sae.versement.refusal import SipRefusedError
 
 PREPARED, ANSWERED, ACCEPTED, REFUSED, DROPPED = "prepare", "repondu", "accepte", "refuse", "abandonne"
-_BLOCK = 1 << 20
-_LARGEST_REPLY = 50_000_000
-_SCHEMA = """
+_TRANSFER_BLOCK_BYTES = 1 << 20
+_MAX_REPLY_BYTES = 50_000_000
+_TRANSFERS_SCHEMA = """
 CREATE TABLE IF NOT EXISTS transfert (
   id TEXT PRIMARY KEY, compte TEXT NOT NULL, service TEXT NOT NULL, etat TEXT NOT NULL, prepare_le REAL NOT NULL,
   bordereau_sha512 TEXT NOT NULL, reponse BLOB, signature BLOB, signataire TEXT
@@ -84,7 +84,7 @@ class Service:
 
 
 @dataclass(frozen=True)
-class _Given:
+class _TransferSettings:
     """`transfert` of the configuration; without a service, nobody is known to transfer to."""
 
     service: str = ""
@@ -101,9 +101,9 @@ class _Given:
 
 def service_of(path: Path) -> Service:
     """The service of the configuration. Raises Refused if there is none, ConfigError."""
-    given = section(path, "transfert", _Given)
+    given = section(path, "transfert", _TransferSettings)
     if not given.service:
-        raise Refused(
+        raise OperationRefusedError(
             "aucun service public d'archives n'est connu : donnez « archive_gateway_transfer_agency » et relancez le "
             "déploiement de la porte des archives"
         )
@@ -114,13 +114,13 @@ class Transfers(Book):
     """Transfers and how far they are."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, _SCHEMA)
+        super().__init__(path, _TRANSFERS_SCHEMA)
 
     def transfer(self, identifier: str) -> sqlite3.Row:
         """Raises Refused if there is none."""
         rows = self.rows("SELECT * FROM transfert WHERE id = ?", identifier)
         if not rows:
-            raise Refused(f"aucun transfert « {identifier[:80]} » n'a été préparé ici")
+            raise OperationRefusedError(f"aucun transfert « {identifier[:80]} » n'a été préparé ici")
         return rows[0]
 
     def objects(self, identifier: str) -> dict[str, str]:
@@ -166,7 +166,7 @@ class Transferrer:
 
     # -- out -----------------------------------------------------------------------------------------------
 
-    def due(self, account: str) -> list[Known]:
+    def due(self, account: str) -> list[AcceptedArchive]:
         """Archives to be kept whose period of use is over, that no service has yet nor is being offered."""
         now, going = self.clock(), self.book.going()
         found = [
@@ -176,11 +176,13 @@ class Transferrer:
         ]
         return [one for one in found if not inventory.transferred(self.journal, one)]
 
-    def _checked(self, account: str, aips: Sequence[str]) -> list[Known]:
+    def _check_archives(self, account: str, aips: Sequence[str]) -> list[AcceptedArchive]:
         if account not in self.accounts:
-            raise Refused(f"compte « {account[:80]} » inconnu ; connus : {', '.join(sorted(self.accounts))}")
+            raise OperationRefusedError(
+                f"compte « {account[:80]} » inconnu ; connus : {', '.join(sorted(self.accounts))}"
+            )
         if not aips:
-            raise Refused("aucune archive n'est donnée, ou aucune n'est à transférer")
+            raise OperationRefusedError("aucune archive n'est donnée, ou aucune n'est à transférer")
         now, going, reasons, found = self.clock(), self.book.going(), [], []
         for aip in dict.fromkeys(aips):
             known = inventory.find(self.journal, aip)
@@ -207,7 +209,7 @@ class Transferrer:
             Refused: one of them may not leave, or the transfer would not conform to SEDA.
             StoreError: the storage does not give one of them back whole.
         """
-        found = self._checked(account, aips)
+        found = self._check_archives(account, aips)
         identifier = str(uuid.uuid4())
         folder.mkdir(mode=0o750, exist_ok=True)
         target = folder / f"transfert-{identifier}.tar"
@@ -217,15 +219,15 @@ class Transferrer:
                 whole(target) as stream,
                 tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive,
             ):
-                files = {one.aip: self._copy(one, archive, work) for one in found}
-                manifest = self._manifest(identifier, found, files)
-                self._conforms(manifest, work)
-                _add(archive, seda.MANIFEST, io.BytesIO(manifest), len(manifest))
+                files = {one.aip: self._copy_files(one, archive, work) for one in found}
+                manifest = self._build_manifest(identifier, found, files)
+                self._check_conformity(manifest, work)
+                _add_file(archive, seda.MANIFEST, io.BytesIO(manifest), len(manifest))
         digest = hashlib.sha512(manifest).hexdigest()
         with self.book.transaction() as db:
             if taken := self.book.going().keys() & {one.aip for one in found}:
                 target.unlink()
-                raise Refused(f"{min(taken)} : un autre transfert vient de la prendre")
+                raise OperationRefusedError(f"{min(taken)} : un autre transfert vient de la prendre")
             db.execute(
                 "INSERT INTO transfert (id, compte, service, etat, prepare_le, bordereau_sha512)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
@@ -245,7 +247,7 @@ class Transferrer:
         self.journal.note("transfert.prepare", account, "succes", detail, key=f"transfert:{identifier}")
         return target
 
-    def _copy(self, known: Known, archive: tarfile.TarFile, work: Path) -> list[_File]:
+    def _copy_files(self, known: AcceptedArchive, archive: tarfile.TarFile, work: Path) -> list[_File]:
         """Put the files of an AIP into the transfer: those that were deposited, and what its PREMIS tells of them."""
         package = work / "aip.tar"
 
@@ -263,13 +265,15 @@ class Transferrer:
                     suffix = PurePosixPath(name).suffix
                     plain = suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,10}", suffix) else ""
                     uri = f"content/{known.aip}/{len(files) + 1:05d}{plain}"
-                    _add(archive, uri, content, member.size)
+                    _add_file(archive, uri, content, member.size)
                     files.append(_File(uri, name, digest, member.size))
         except tarfile.TarError as error:
-            raise Corrupted(f"{known.aip} : archive illisible ({error})") from error
+            raise CorruptedObjectError(f"{known.aip} : archive illisible ({error})") from error
         return files
 
-    def _manifest(self, identifier: str, found: Sequence[Known], files: dict[str, list[_File]]) -> bytes:
+    def _build_manifest(
+        self, identifier: str, found: Sequence[AcceptedArchive], files: dict[str, list[_File]]
+    ) -> bytes:
         """The ArchiveTransfer: a unit for each archive, of a unit for each of its files."""
         writer = Writer(seda.namespace(self.service.version), seda.clean)
         root, add = writer.root("ArchiveTransfer"), writer.add
@@ -309,14 +313,14 @@ class Transferrer:
         add(root, "TransferringAgency/Identifier", self.agency)
         return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)
 
-    def _conforms(self, manifest: bytes, work: Path) -> None:
+    def _check_conformity(self, manifest: bytes, work: Path) -> None:
         """Raises Refused if the transfer is not one that our own door would read."""
         path = work / seda.MANIFEST
         path.write_bytes(manifest)
         try:
             seda.read(path, "", len(manifest), self.service.identifier)
-        except Refusal as error:
-            raise Refused(
+        except SipRefusedError as error:
+            raise OperationRefusedError(
                 f"le transfert ne serait pas conforme au SEDA : {error}. Transférez moins d'archives"
             ) from error
 
@@ -324,8 +328,8 @@ class Transferrer:
         """Give up a transfer that was not answered. Raises Refused."""
         transfer = self.book.transfer(identifier)
         if transfer["etat"] != PREPARED:
-            raise Refused(f"le transfert {identifier} a sa réponse : il ne s'abandonne plus")
-        self._state(identifier, DROPPED, PREPARED)
+            raise OperationRefusedError(f"le transfert {identifier} a sa réponse : il ne s'abandonne plus")
+        self._set_state(identifier, DROPPED, PREPARED)
         detail = {"transfert": identifier, "motif": reason[:300]}
         self.journal.note(
             "transfert.abandon", str(transfer["compte"]), "succes", detail, key=f"transfert:{identifier}:abandon"
@@ -343,17 +347,17 @@ class Transferrer:
             StoreError: the storage does not keep it; run again.
         """
         try:
-            reply = _reply(text)
+            reply = _parse_reply(text)
             transfer = self.book.transfer(reply.request)
             account, identifier = str(transfer["compte"]), str(transfer["id"])
             service = str(transfer["service"])  # another one may be known here since
-            self._check(reply, transfer)
+            self._check_reply(reply, transfer)
             if transfer["reponse"] is not None and bytes(transfer["reponse"]) != text:
-                raise Refused(f"le transfert {identifier} a déjà une autre réponse")
+                raise OperationRefusedError(f"le transfert {identifier} a déjà une autre réponse")
             if transfer["etat"] == DROPPED:
-                raise Refused(f"le transfert {identifier} est abandonné : refaites-le")
-            signer = str(transfer["signataire"] or "") or self._signer(text, signed, account)
-        except Refused as error:
+                raise OperationRefusedError(f"le transfert {identifier} est abandonné : refaites-le")
+            signer = str(transfer["signataire"] or "") or self._verify_signer(text, signed, account)
+        except OperationRefusedError as error:
             detail = {"reponse_sha512": hashlib.sha512(text).hexdigest(), "raison": str(error)[:1000]}
             self.journal.note("transfert.reponse", "sae", "refus", detail)
             raise
@@ -364,7 +368,7 @@ class Transferrer:
             )
         transfer = self.book.transfer(identifier)
         for suffix, data in (("xml", text), ("xml.p7s", bytes(transfer["signature"]))):
-            self._put(f"reponse-{identifier}.{suffix}", data)
+            self._store_document(f"reponse-{identifier}.{suffix}", data)
         detail = {
             "transfert": identifier,
             "service": service,
@@ -375,64 +379,70 @@ class Transferrer:
         key = f"transfert:{identifier}:reponse"
         if not reply.accepted:
             self.journal.note("transfert.refuse", account, "refus", {**detail, "raison": reply.told[:1000]}, key=key)
-            self._state(identifier, REFUSED, ANSWERED)
+            self._set_state(identifier, REFUSED, ANSWERED)
             return identifier, False
         for aip, sha512 in self.book.objects(identifier).items():
             known = inventory.find(self.journal, aip)
-            if known is None and self._taken(aip, identifier):
+            if known is None and self._is_accepted(aip, identifier):
                 continue  # before a crash, and eliminated since
             if known is None or known.sha512 != sha512:
-                raise Refused(f"{aip} n'est plus l'archive qui a été transférée : sa prise en charge attend")
+                raise OperationRefusedError(
+                    f"{aip} n'est plus l'archive qui a été transférée : sa prise en charge attend"
+                )
             owner = account if self.service.deposit else service
             told = {**detail, "aip_sha512": sha512, "conserve_par": service, "proprietaire": owner}
             self.journal.note(TRANSFERRED, account, "succes", told, aip, f"{key}:{aip}")
-        self._state(identifier, ACCEPTED, ANSWERED)
+        self._set_state(identifier, ACCEPTED, ANSWERED)
         return identifier, True
 
-    def _taken(self, aip: str, transfer: str) -> bool:
+    def _is_accepted(self, aip: str, transfer: str) -> bool:
         """Whether the journal says that this transfer of the archive was accepted."""
         events = self.journal.events(aip=aip)
         return any(one.event == TRANSFERRED and one.detail.get("transfert") == transfer for one in events)
 
-    def _check(self, reply: _Reply, transfer: sqlite3.Row) -> None:
+    def _check_reply(self, reply: _Reply, transfer: sqlite3.Row) -> None:
         if reply.agency != transfer["service"]:
-            raise Refused(
+            raise OperationRefusedError(
                 f"la réponse est de « {reply.agency[:80]} », le transfert était pour « {transfer['service']} »"
             )
         if reply.sender and reply.sender != self.agency:
-            raise Refused(f"la réponse est faite à « {reply.sender[:80]} » ; ce service est « {self.agency} »")
+            raise OperationRefusedError(
+                f"la réponse est faite à « {reply.sender[:80]} » ; ce service est « {self.agency} »"
+            )
         sent = {
             str(row["sha512"])
             for row in self.book.rows("SELECT sha512 FROM empreinte WHERE transfert = ?", transfer["id"])
         }
         if strange := [one for one in reply.digests if one.lower() not in sent]:
-            raise Refused(f"la réponse parle d'un fichier que le transfert n'a pas (empreinte {strange[0][:40]}…)")
+            raise OperationRefusedError(
+                f"la réponse parle d'un fichier que le transfert n'a pas (empreinte {strange[0][:40]}…)"
+            )
 
-    def _signer(self, text: bytes, signed: bytes, account: str) -> str:
+    def _verify_signer(self, text: bytes, signed: bytes, account: str) -> str:
         if self.service.root is None:
             return self.trust.agent(text, signed, account)[1].shown
         try:
             signer = signature.verify(text, signed, self.service.root)
         except SignatureError as error:
-            raise Refused(f"signature refusée : {error}") from error
+            raise OperationRefusedError(f"signature refusée : {error}") from error
         if signer.subject != self.service.signer:
-            raise Refused(f"« {signer.subject} » a signé, et non « {self.service.signer} »")
+            raise OperationRefusedError(f"« {signer.subject} » a signé, et non « {self.service.signer} »")
         return signer.shown
 
-    def _put(self, name: str, data: bytes) -> None:
+    def _store_document(self, name: str, data: bytes) -> None:
         sha512 = hashlib.sha512(data).hexdigest()
         try:
             self.store.put(*TRANSFERS, name, io.BytesIO(data), size=len(data), sha512=sha512, retain_until=FOR_EVER)
-        except AlreadyStored:
+        except ObjectExistsError:
             if (self.store.head(*TRANSFERS, name) or {}).get("sha512") != sha512:
                 raise StoreError(f"« {name} » est déjà au stockage avec un autre contenu") from None
 
-    def _state(self, identifier: str, state: str, before: str) -> None:
+    def _set_state(self, identifier: str, state: str, before: str) -> None:
         with self.book.transaction() as db:
             db.execute("UPDATE transfert SET etat = ? WHERE id = ? AND etat = ?", (state, identifier, before))
 
 
-def _add(archive: tarfile.TarFile, name: str, content: Any, size: int) -> None:
+def _add_file(archive: tarfile.TarFile, name: str, content: Any, size: int) -> None:
     info = tarfile.TarInfo(name)
     info.size, info.mode = size, 0o644
     archive.addfile(info, content)
@@ -451,33 +461,35 @@ class _Reply:
     digests: Sequence[str]
 
 
-def _reply(text: bytes) -> _Reply:
+def _parse_reply(text: bytes) -> _Reply:
     """Read an answer that may be anything. Raises Refused."""
-    if len(text) > _LARGEST_REPLY:
-        raise Refused(f"la réponse dépasse {_LARGEST_REPLY // 1_000_000} Mo")
+    if len(text) > _MAX_REPLY_BYTES:
+        raise OperationRefusedError(f"la réponse dépasse {_MAX_REPLY_BYTES // 1_000_000} Mo")
     parser = etree.XMLParser(
         resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False, remove_comments=True, remove_pis=True
     )
     try:
         root = etree.fromstring(text, parser)
     except etree.XMLSyntaxError as error:
-        raise Refused(f"la réponse n'est pas du XML bien formé : {error.msg}") from error
+        raise OperationRefusedError(f"la réponse n'est pas du XML bien formé : {error.msg}") from error
     name = etree.QName(root)
     if root.getroottree().docinfo.internalDTD is not None:
-        raise Refused("la réponse contient une déclaration DOCTYPE : refusée")
+        raise OperationRefusedError("la réponse contient une déclaration DOCTYPE : refusée")
     if name.localname != "ArchiveTransferReply" or name.namespace not in map(seda.namespace, seda.VERSIONS):
-        raise Refused(f"« {name.localname[:80]} » n'est pas un ArchiveTransferReply du SEDA 2.1, 2.2 ou 2.3")
+        raise OperationRefusedError(
+            f"« {name.localname[:80]} » n'est pas un ArchiveTransferReply du SEDA 2.1, 2.2 ou 2.3"
+        )
 
     def value(path: str) -> str:
         found = root.findall("/".join(f"{{{name.namespace}}}{step}" for step in path.split("/")))
         if len(found) > 1:
-            raise Refused(f"la réponse a plusieurs « {path} »")
+            raise OperationRefusedError(f"la réponse a plusieurs « {path} »")
         return " ".join(str(found[0].text or "").split()) if found else ""
 
     code = value("ReplyCode")
     fields = {one: value(one) for one in ("MessageIdentifier", "MessageRequestIdentifier", "ArchivalAgency/Identifier")}
     if missing := [one for one, found in {**fields, "ReplyCode": code}.items() if not found]:
-        raise Refused(f"la réponse n'a pas de « {missing[0]} »")
+        raise OperationRefusedError(f"la réponse n'a pas de « {missing[0]} »")
     told = [code, *(" ".join(str(one.text or "").split()) for one in root.findall(f"{{{name.namespace}}}Comment"))]
     return _Reply(
         identifier=fields["MessageIdentifier"],
@@ -492,7 +504,7 @@ def _reply(text: bytes) -> _Reply:
 
 # -- command ----------------------------------------------------------------------------------------------
 
-_EPILOG = """\
+_TRANSFER_EPILOG = """\
   1. sae-transfert preparer --compte gondecourt --echues --vers /var/lib/sae/transferts     écrit le SIP à remettre
   2. le service d'archives répond (ArchiveTransferReply) ; sa signature CMS, ou celle d'un agent qui l'a reçue :
      openssl cms -sign -binary -outform DER -signer cert.pem -inkey key.pem -certfile chain.pem \\
@@ -504,11 +516,17 @@ _EPILOG = """\
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Gives 0 when it is done, 1 when it is refused, 2 when it must be run again."""
     broken = (StoreError, JournalError, SignatureError, sqlite3.Error, OSError)
-    return run("sae-transfert", _parser().parse_args(argv), _transferrer, (Refused, ConfigError), broken)
+    return run(
+        "sae-transfert",
+        _build_parser().parse_args(argv),
+        _open_transferrer,
+        (OperationRefusedError, ConfigError),
+        broken,
+    )
 
 
 @contextmanager
-def _transferrer(path: Path) -> Iterator[Transferrer]:
+def _open_transferrer(path: Path) -> Iterator[Transferrer]:
     loaded = config.load(path)
     service, store = service_of(path), loaded.store()
     with Journal(loaded.journal) as journal, closing(Transfers(loaded.folder / "transferts.sqlite")) as book:
@@ -517,37 +535,39 @@ def _transferrer(path: Path) -> Iterator[Transferrer]:
         )
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser, command = commands(
-        "sae-transfert", "Transfère des archives définitives à un service public d'archives.", _EPILOG
+        "sae-transfert", "Transfère des archives définitives à un service public d'archives.", _TRANSFER_EPILOG
     )
-    due = command("echues", _due, "montre les archives à conserver dont la durée est passée et qui sont encore ici")
-    prepare = command("preparer", _prepare, "écrit un transfert (SIP SEDA) à remettre au service d'archives")
+    due = command(
+        "echues", _show_due, "montre les archives à conserver dont la durée est passée et qui sont encore ici"
+    )
+    prepare = command("preparer", _prepare_transfer, "écrit un transfert (SIP SEDA) à remettre au service d'archives")
     for sub in (due, prepare):
         sub.add_argument("--compte", required=True, metavar="COMPTE", help="service versant")
     prepare.add_argument("--echues", action="store_true", help="toutes celles que « echues » montre")
     prepare.add_argument("--vers", type=Path, required=True, metavar="DOSSIER", help="où écrire le SIP")
     prepare.add_argument("aip", nargs="*", metavar="AIP")
-    reply = command("repondre", _take, "prend la réponse signée du service d'archives")
+    reply = command("repondre", _take_reply, "prend la réponse signée du service d'archives")
     reply.add_argument("reponse", type=Path, help="ArchiveTransferReply")
     reply.add_argument("signature", type=Path, help="signature CMS détachée (DER)")
-    drop = command("abandonner", _drop, "abandonne un transfert resté sans réponse")
+    drop = command("abandonner", _drop_transfer, "abandonne un transfert resté sans réponse")
     drop.add_argument("transfert")
     drop.add_argument("--motif", default="")
-    command("liste", _list, "montre les transferts")
+    command("liste", _list_transfers, "montre les transferts")
     return parser
 
 
-def _due(transferrer: Transferrer, arguments: argparse.Namespace) -> int:
+def _show_due(transferrer: Transferrer, arguments: argparse.Namespace) -> int:
     return show_due(transferrer.due(arguments.compte), f"du compte « {arguments.compte} » sont à transférer")
 
 
-def _prepare(transferrer: Transferrer, arguments: argparse.Namespace) -> int:
+def _prepare_transfer(transferrer: Transferrer, arguments: argparse.Namespace) -> int:
     print(transferrer.prepare(arguments.compte, chosen(arguments, transferrer.due), arguments.vers))
     return 0
 
 
-def _take(transferrer: Transferrer, arguments: argparse.Namespace) -> int:
+def _take_reply(transferrer: Transferrer, arguments: argparse.Namespace) -> int:
     identifier, accepted = transferrer.answer(arguments.reponse.read_bytes(), arguments.signature.read_bytes())
     if accepted:
         print(f"Transfert {identifier} accepté : le journal dit qui conserve chaque archive, et à qui elle est.")
@@ -557,13 +577,13 @@ def _take(transferrer: Transferrer, arguments: argparse.Namespace) -> int:
     return 1
 
 
-def _drop(transferrer: Transferrer, arguments: argparse.Namespace) -> int:
+def _drop_transfer(transferrer: Transferrer, arguments: argparse.Namespace) -> int:
     transferrer.drop(arguments.transfert, arguments.motif)
     print(f"Le transfert {arguments.transfert} est abandonné.")
     return 0
 
 
-def _list(transferrer: Transferrer, arguments: argparse.Namespace) -> int:
+def _list_transfers(transferrer: Transferrer, arguments: argparse.Namespace) -> int:
     for row in transferrer.book.rows("SELECT * FROM transfert ORDER BY prepare_le"):
         count = len(transferrer.book.objects(row["id"]))
         day = f"{datetime.fromtimestamp(row['prepare_le'], UTC):%d/%m/%Y}"

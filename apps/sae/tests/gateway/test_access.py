@@ -21,7 +21,7 @@ from sae import access, access_command
 from sae.access import Desk, Register
 from sae.api import create_app
 from sae.config import ACCESS
-from sae.elimination import Agent, Refused, Trust
+from sae.elimination import Agent, OperationRefusedError, Trust
 from sae.journal import Journal
 from sae.store import FileStore, StoreError
 
@@ -121,7 +121,7 @@ COPY = b"%PDF-1.7 copie sans les adresses"
 def test_what_is_not_read_whole_is_communicated_without_what_may_not_be(room: Room, tmp_path: Path) -> None:
     private, other = room.keep("A", PRIVATE), room.keep("B", PRIVATE)
     desk, place = room.desk(), tmp_path / "remise"
-    mark, _verdicts = desk.ask("gondecourt", [private, other], "Jeanne Petit", "citoyen")
+    mark, _verdicts = desk.record_request("gondecourt", [private, other], "Jeanne Petit", "citoyen")
     desk.conceal(mark, private, COPY, "adresses  (CRPA, L311-6)")
     letter, given, kept = desk.answer(mark)
     assert (given, kept) == (0, 1)
@@ -139,7 +139,7 @@ def test_what_is_not_read_whole_is_communicated_without_what_may_not_be(room: Ro
     assert ("acces.occultation", "succes", private) in room.events()
     assert [one for one in room.events() if one[0] == "acces.remise"] == [("acces.remise", "succes", private)]
     # Of another request, nothing is known of it.
-    again, _verdicts = desk.ask("gondecourt", [private], "Luc Roux", "citoyen")
+    again, _verdicts = desk.record_request("gondecourt", [private], "Luc Roux", "citoyen")
     assert desk.hand_over(again, place, files)[0].place is None
 
 
@@ -157,8 +157,8 @@ def test_what_is_not_read_whole_is_communicated_without_what_may_not_be(room: Ro
 def test_a_copy_that_is_none_is_refused(room: Room, change: dict[str, Any], said: str) -> None:
     aip = room.keep("A", change.get("access", PRIVATE))
     desk = room.desk()
-    mark, _verdicts = desk.ask("gondecourt", [aip], "Jeanne Petit", "citoyen")
-    with pytest.raises(Refused, match=said):
+    mark, _verdicts = desk.record_request("gondecourt", [aip], "Jeanne Petit", "citoyen")
+    with pytest.raises(OperationRefusedError, match=said):
         desk.conceal(mark, change.get("aip", aip), change.get("document", COPY), change.get("reason", "adresses"))
     assert desk.book.concealed(mark) == {} and "acces.occultation" not in [one[0] for one in room.events()]
 
@@ -166,7 +166,7 @@ def test_a_copy_that_is_none_is_refused(room: Room, change: dict[str, Any], said
 def test_a_derogation_given_since_has_the_archive_communicated_whole(room: Room, tmp_path: Path) -> None:
     aip = room.keep("A", PRIVATE)
     desk = room.desk()
-    mark, _verdicts = desk.ask("gondecourt", [aip], "Jeanne Petit", "chercheur")
+    mark, _verdicts = desk.record_request("gondecourt", [aip], "Jeanne Petit", "chercheur")
     desk.conceal(mark, aip, COPY, "adresses")
     room.permitted(mark)
     assert desk.answer(mark)[1:] == (1, 0)
@@ -177,7 +177,9 @@ def test_a_derogation_given_since_has_the_archive_communicated_whole(room: Room,
 def test_a_citizen_gets_what_is_communicable_and_reasons_for_the_rest(room: Room, tmp_path: Path) -> None:
     free, private = room.keep("A"), room.keep("B", PRIVATE)
     desk = room.desk()
-    mark, verdicts = desk.ask("gondecourt", [free, private, free], " Jeanne  Petit ", "citoyen", "l'école", "1 rue X")
+    mark, verdicts = desk.record_request(
+        "gondecourt", [free, private, free], " Jeanne  Petit ", "citoyen", "l'école", "1 rue X"
+    )
     assert (verdicts[free].communicable, verdicts[private].communicable) == (True, False)
     assert verdicts[private].since == OPENS
     letter, given, kept = desk.answer(mark.lower())
@@ -234,32 +236,32 @@ def test_archives_of_others_do_not_exist(room: Room) -> None:
         ([], "Jeanne Petit", "citoyen", "0 sont données"),
         ([f"a{number}" for number in range(501)], "Jeanne Petit", "citoyen", "501 sont données"),
     ):
-        with pytest.raises(Refused, match=r"demande refusée") as refused:
-            desk.ask("gondecourt", aips, applicant, quality)
+        with pytest.raises(OperationRefusedError, match=r"demande refusée") as refused:
+            desk.record_request("gondecourt", aips, applicant, quality)
         assert said in str(refused.value)
-    with pytest.raises(Refused, match="compte « seclin » inconnu"):
-        desk.ask("seclin", [mine], "Jeanne Petit", "citoyen")
-    with pytest.raises(Refused, match="un jour à venir"):
-        desk.ask("gondecourt", [mine], "Jeanne Petit", "citoyen", received=TODAY + timedelta(days=1))
-    with pytest.raises(Refused, match="aucune demande « DA-0000 »"):
+    with pytest.raises(OperationRefusedError, match="compte « seclin » inconnu"):
+        desk.record_request("seclin", [mine], "Jeanne Petit", "citoyen")
+    with pytest.raises(OperationRefusedError, match="un jour à venir"):
+        desk.record_request("gondecourt", [mine], "Jeanne Petit", "citoyen", received=TODAY + timedelta(days=1))
+    with pytest.raises(OperationRefusedError, match="aucune demande « DA-0000 »"):
         desk.answer("DA-0000")
     assert not room.events() and not list(room.book.lines())
 
 
 def test_a_service_versant_has_its_own_whatever_the_delay(room: Room, tmp_path: Path) -> None:
     desk = room.desk()
-    mark, _ = desk.ask("gondecourt", [room.keep("A", PRIVATE)], "Mairie de Gondecourt", "service")
+    mark, _ = desk.record_request("gondecourt", [room.keep("A", PRIVATE)], "Mairie de Gondecourt", "service")
     assert desk.answer(mark)[1:] == (1, 0)
     [one] = desk.hand_over(mark, tmp_path / "remise")
     assert one.place is not None
-    with pytest.raises(Refused, match="rien de la demande"):
+    with pytest.raises(OperationRefusedError, match="rien de la demande"):
         desk.derogate(mark, "pour voir")
 
 
 def test_a_decision_permits_its_request_until_its_day(room: Room, tmp_path: Path) -> None:
     private = room.keep("A", PRIVATE)
     desk = room.desk()
-    mark, _ = desk.ask("gondecourt", [private], "Jeanne Petit", "chercheur")
+    mark, _ = desk.record_request("gondecourt", [private], "Jeanne Petit", "chercheur")
     text = room.permitted(mark)
     asked = words(bytes(room.book.request(mark)["derogation"]))
     assert "thèse sur l'école" in asked and mark in asked and private in asked
@@ -280,15 +282,17 @@ def test_a_decision_permits_its_request_until_its_day(room: Room, tmp_path: Path
     assert derogation.detail["decision_sha512"] == json.loads(text)["decision_sha512"]
     # To somebody else, of the same archive: nothing.
     room.days = 0
-    other, _ = desk.ask("gondecourt", [private], "Paul Durand", "chercheur")
+    other, _ = desk.record_request("gondecourt", [private], "Paul Durand", "chercheur")
     assert desk.hand_over(other, tmp_path / "5")[0].place is None
 
 
 def test_a_decision_for_another_request_permits_nothing(room: Room, tmp_path: Path) -> None:
     desk = room.desk()
     archive = room.keep("A", PRIVATE)
-    mark, other = (desk.ask("gondecourt", [archive], name, "citoyen")[0] for name in ("Jeanne Petit", "Paul Durand"))
-    with pytest.raises(Refused, match="aucune dérogation n'a été demandée"):
+    mark, other = (
+        desk.record_request("gondecourt", [archive], name, "citoyen")[0] for name in ("Jeanne Petit", "Paul Durand")
+    )
+    with pytest.raises(OperationRefusedError, match="aucune dérogation n'a été demandée"):
         desk.decide(mark, DECISION, "R", UNTIL, "maire", mark)
     mine, his = desk.derogate(mark, "thèse"), desk.derogate(other, "thèse")
     for document, reference, until, agreed, quoted, said in (
@@ -302,7 +306,7 @@ def test_a_decision_for_another_request_permits_nothing(room: Room, tmp_path: Pa
         (DECISION, "R", UNTIL, " ", mark, "l'accord de l'autorité"),
         (DECISION, "R", TODAY - timedelta(days=1), "maire", mark, "s'est terminée"),
     ):
-        with pytest.raises(Refused, match=said):
+        with pytest.raises(OperationRefusedError, match=said):
             desk.decide(mark, document, reference, until, agreed, quoted)
     # On the request's own file, or quoted as somebody types it.
     assert json.loads(desk.decide(mark, mine + b"signature", "R", UNTIL, "maire"))["sens"] == "accordee"
@@ -313,9 +317,9 @@ def test_a_decision_for_another_request_permits_nothing(room: Room, tmp_path: Pa
         (text, "Bruno Petit", "n'est pas habilité pour le compte « gondecourt »"),
         (b"[]", "Alice Martin", "ce n'est pas une décision"),
     ):
-        with pytest.raises(Refused, match=said):
+        with pytest.raises(OperationRefusedError, match=said):
             desk.deposit(tampered, room.sign(tampered, name))
-    with pytest.raises(Refused, match="signature refusée"):
+    with pytest.raises(OperationRefusedError, match="signature refusée"):
         desk.deposit(text, room.sign(text + b" "))
     assert desk.hand_over(mark, tmp_path / "1")[0].place is None  # written is not signed
     signature = room.sign(text)
@@ -325,7 +329,7 @@ def test_a_decision_for_another_request_permits_nothing(room: Room, tmp_path: Pa
         lambda: desk.decide(other, DECISION, "R", UNTIL, "maire", other),
         lambda: desk.decide(mark, DECISION, "R", UNTIL + timedelta(days=9), "maire", mark),
     ):
-        with pytest.raises(Refused, match=f"déjà la décision de la demande {mark}"):
+        with pytest.raises(OperationRefusedError, match=f"déjà la décision de la demande {mark}"):
             again()
     assert desk.hand_over(other, tmp_path / "2")[0].place is None
     # A refusal that came after it is not undone by the former, replayed.
@@ -342,15 +346,15 @@ def test_what_says_no_rule_waits_for_an_archivist(room: Room, tmp_path: Path) ->
     sack = room.gateway.deposit(tar(bag())).aip or ""
     unknown = room.keep("C", "<Rule>AR777</Rule><StartDate>2026-01-15</StartDate>")
     desk = room.desk()
-    mark, verdicts = desk.ask("gondecourt", [silent, sack, unknown], "Jeanne Petit", "citoyen")
+    mark, verdicts = desk.record_request("gondecourt", [silent, sack, unknown], "Jeanne Petit", "citoyen")
     assert not any(one.communicable or one.since for one in verdicts.values())
     assert "AR777 n'est pas connue" in verdicts[unknown].why
-    with pytest.raises(Refused, match=r"un archiviste la classe d'abord|n'est pas connue"):
+    with pytest.raises(OperationRefusedError, match=r"un archiviste la classe d'abord|n'est pas connue"):
         desk.derogate(mark, "thèse")
     for code, reason, said in (("AR777", "x", "AR777 » inconnue"), ("AR038", " ", "dites pourquoi")):
-        with pytest.raises(Refused, match=said):
+        with pytest.raises(OperationRefusedError, match=said):
             desk.classify("gondecourt", silent, code, TODAY, reason)
-    with pytest.raises(Refused, match="aucune archive du compte « loos »"):
+    with pytest.raises(OperationRefusedError, match="aucune archive du compte « loos »"):
         desk.classify("loos", silent, "AR038", TODAY, "x")
     assert desk.classify("gondecourt", silent, "AR038", date(2026, 1, 15), "délibération").communicable
     assert desk.classify("gondecourt", sack, "AR048", date(1970, 1, 1), "dossier de 1970").communicable
@@ -359,10 +363,10 @@ def test_what_says_no_rule_waits_for_an_archivist(room: Room, tmp_path: Path) ->
     ]
     # Later, never sooner: what a law protects is not opened by a command.
     assert desk.classify("gondecourt", silent, "AR062", date(2026, 1, 15), "mineurs").since == date(2126, 1, 16)
-    with pytest.raises(Refused, match="un délai ne s'abrège pas ici"):
+    with pytest.raises(OperationRefusedError, match="un délai ne s'abrège pas ici"):
         desk.classify("gondecourt", silent, "AR038", date(2026, 1, 15), "je préfère")
     private = room.keep("D", PRIVATE)
-    with pytest.raises(Refused, match="un délai ne s'abrège pas ici"):
+    with pytest.raises(OperationRefusedError, match="un délai ne s'abrège pas ici"):
         desk.classify("gondecourt", private, "AR048", date(1950, 1, 1), "vieux")
     assert desk.classify("gondecourt", private, "AR062", date(2026, 1, 15), "mineurs").code == "AR062"
     assert [one.aip for one in room.gateway.journal.events() if one.event == "acces.classement"] == [
@@ -375,7 +379,7 @@ def test_what_says_no_rule_waits_for_an_archivist(room: Room, tmp_path: Path) ->
 
 def test_the_rule_is_of_the_archive_itself(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     aip = room.keep("A", PRIVATE)
-    stored = room.gateway.store._path("gondecourt", "aip", f"{aip}.tar")
+    stored = room.gateway.store._object_path("gondecourt", "aip", f"{aip}.tar")
     whole = stored.read_bytes()
     stored.write_bytes(whole.replace(b"AR048", b"AR038"))
     with pytest.raises(StoreError, match="n'est pas celui du journal"):
@@ -392,8 +396,8 @@ def test_the_rule_is_of_the_archive_itself(room: Room, monkeypatch: pytest.Monke
 def test_one_archive_that_cannot_be_read_keeps_no_other(room: Room, tmp_path: Path) -> None:
     good, damaged, gone = (room.keep(name) for name in "ABC")
     desk = room.desk()
-    mark, _ = desk.ask("gondecourt", [good, damaged, gone], "Jeanne Petit", "citoyen")
-    stored = room.gateway.store._path("gondecourt", "aip", f"{damaged}.tar")
+    mark, _ = desk.record_request("gondecourt", [good, damaged, gone], "Jeanne Petit", "citoyen")
+    stored = room.gateway.store._object_path("gondecourt", "aip", f"{damaged}.tar")
     stored.write_bytes(stored.read_bytes().replace(b"%%EOF", b"%%EOX"))
     room.gateway.journal.append("elimination.faite", account="gondecourt", aip=gone, outcome="succes", detail={})
     done = {one.aip: one for one in desk.hand_over(mark, tmp_path / "1")}
@@ -404,7 +408,7 @@ def test_one_archive_that_cannot_be_read_keeps_no_other(room: Room, tmp_path: Pa
     # A request of what cannot be read is recorded all the same: its month runs.
     with room.book.transaction() as db:
         db.execute("DELETE FROM regle")
-    other, verdicts = desk.ask("gondecourt", [good, damaged], "Jeanne Petit", "citoyen")
+    other, verdicts = desk.record_request("gondecourt", [good, damaged], "Jeanne Petit", "citoyen")
     assert verdicts[good].communicable and "ne se lit pas" in verdicts[damaged].why
     assert desk.answer(other)[1:] == (1, 1)
 
@@ -413,7 +417,7 @@ def test_names_that_no_disk_holds_are_handed_over_as_they_are(room: Room, tmp_pa
     files = {"content/=cmd|' /C calc'!A0.pdf": PDF, f"content/{'é' * 120}.pdf": PDF + b"2", "content/..pdf": PDF + b"3"}
     aip = room.gateway.deposit(sip(files, access=FREE)).aip or ""
     desk = room.desk()
-    mark, _ = desk.ask("gondecourt", [aip], '=HYPERLINK("http://x")', "citoyen", "@objet\t+1")
+    mark, _ = desk.record_request("gondecourt", [aip], '=HYPERLINK("http://x")', "citoyen", "@objet\t+1")
     [one] = desk.hand_over(mark, tmp_path / "1")
     assert one.place is not None
     assert {path.name for path in one.place.parent.iterdir()} == {one.place.name}
@@ -426,15 +430,17 @@ def test_late_ones_are_told_and_names_are_forgotten(room: Room, tmp_path: Path) 
     private, free = room.keep("A", PRIVATE), room.keep("B")
     desk = room.desk()
     old = TODAY - timedelta(days=31)
-    waits, _ = desk.ask("gondecourt", [free], "Jeanne Petit", "citoyen", received=old)
-    undecided, _ = desk.ask("gondecourt", [private], "Paul Durand", "citoyen", received=TODAY - timedelta(days=30))
-    assert room.book.late(TODAY) == ([waits], [])
+    waits, _ = desk.record_request("gondecourt", [free], "Jeanne Petit", "citoyen", received=old)
+    undecided, _ = desk.record_request(
+        "gondecourt", [private], "Paul Durand", "citoyen", received=TODAY - timedelta(days=30)
+    )
+    assert room.book.list_overdue(TODAY) == ([waits], [])
     desk.derogate(undecided, "thèse")
     desk.answer(undecided)
-    assert room.book.late(TODAY + timedelta(days=61)) == ([waits], [undecided])
+    assert room.book.list_overdue(TODAY + timedelta(days=61)) == ([waits], [undecided])
     assert access.figures(room.gateway.config.folder, NOW) == (1, 0)
     assert access.figures(tmp_path / "nowhere", NOW) == (0, 0)
-    permitted, _ = desk.ask("gondecourt", [private], "Claire Noir", "chercheur")
+    permitted, _ = desk.record_request("gondecourt", [private], "Claire Noir", "chercheur")
     room.permitted(permitted)
     desk.answer(permitted)
     desk.answer(waits)
@@ -443,7 +449,7 @@ def test_late_ones_are_told_and_names_are_forgotten(room: Room, tmp_path: Path) 
     names = {line["demande"]: line["demandeur"] for line in desk.book.lines()}
     assert names == {waits: "(effacé)", undecided: "Paul Durand", permitted: "Claire Noir"}
     for again in (desk.answer, lambda mark: desk.hand_over(mark, tmp_path / "1")):
-        with pytest.raises(Refused, match="est close, son demandeur est effacé"):
+        with pytest.raises(OperationRefusedError, match="est close, son demandeur est effacé"):
             again(waits)
     room.book.rows("VACUUM")
     room.days = 31
@@ -452,7 +458,7 @@ def test_late_ones_are_told_and_names_are_forgotten(room: Room, tmp_path: Path) 
 
 def test_ten_thousand_requests_cost_what_they_are(room: Room) -> None:
     aip, desk = room.keep("A"), room.desk()
-    desk.ask("gondecourt", [aip], "Jeanne Petit", "citoyen")
+    desk.record_request("gondecourt", [aip], "Jeanne Petit", "citoyen")
     with room.book.transaction() as db:
         db.executemany(
             "INSERT INTO demande (marque, compte, recue_le, qualite, texte, empreinte, demandeur, contact, objet, par)"
@@ -461,10 +467,10 @@ def test_ten_thousand_requests_cost_what_they_are(room: Room) -> None:
         )
         db.executemany("INSERT INTO objet VALUES (?, ?, '')", [(f"DA-{number}", aip) for number in range(10_000)])
     begun = time.process_time()
-    mark, _ = desk.ask("gondecourt", [aip], "Paul Durand", "citoyen")
+    mark, _ = desk.record_request("gondecourt", [aip], "Paul Durand", "citoyen")
     desk.answer(mark)
     asked = time.process_time() - begun
-    assert len(list(desk.book.lines())) == 10_002 and len(desk.book.late(TODAY)[0]) == 10_000
+    assert len(list(desk.book.lines())) == 10_002 and len(desk.book.list_overdue(TODAY)[0]) == 10_000
     assert asked < 2 and time.process_time() - begun < 10, asked
 
 
@@ -540,7 +546,7 @@ def test_a_crash_before_the_journal_is_taken_up(room: Room, monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "note", lambda *_, **__: (_ for _ in ()).throw(OSError("disque plein")))
         with pytest.raises(OSError, match="disque plein"):
-            desk.ask("gondecourt", [aip], "Jeanne Petit", "citoyen")
+            desk.record_request("gondecourt", [aip], "Jeanne Petit", "citoyen")
     assert not room.events()
     [line] = room.book.lines()
     desk.answer(line["demande"])

@@ -12,8 +12,8 @@ import pytest
 from sae import inventory
 from sae.elimination import Eliminator, Requests
 from sae.fixity import GOOD, Checker, Plan, State
-from sae.store import FileStore, Unavailable
-from sae.versement.spool import Pending
+from sae.store import FileStore, StoreUnavailableError
+from sae.versement.spool import AnswerPendingError
 
 from testbed.sae import FILES, GONDECOURT, LOOS, FakeClamd, Gateway, bag, manifest, sip, tar, zipped
 
@@ -136,10 +136,10 @@ def test_an_interrupted_deposit_keeps_its_new_identifier(gateway: Gateway, monke
     with monkeypatch.context() as patch:
 
         def away(*_: object, **__: object) -> None:
-            raise Unavailable("le stockage ne répond pas")
+            raise StoreUnavailableError("le stockage ne répond pas")
 
         patch.setattr(FileStore, "put", away)
-        with pytest.raises(Pending):
+        with pytest.raises(AnswerPendingError):
             gateway.deposit(tar(ENTRIES), SHORT)
     assert [outcome for _, outcome in gateway.engine.resume()] == ["OK"]
     answer = gateway.deposit(tar(ENTRIES), SHORT)

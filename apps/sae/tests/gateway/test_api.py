@@ -24,7 +24,7 @@ from lxml import etree
 from sae.api import create_app
 from sae.config import Account
 from sae.elimination import Requests
-from sae.store import FileStore, Unavailable
+from sae.store import FileStore, StoreUnavailableError
 from sae.versement import registry
 from sae.versement.seda import NAMESPACE
 from werkzeug.test import TestResponse
@@ -87,7 +87,7 @@ def test_a_depositor_of_bad_sips_fills_no_journal_and_stops_no_other(
     ask: Ask, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each refusal is a line of the journal, for ever; the same bad SIP again is one more."""
-    monkeypatch.setattr(registry, "REFUSALS_DAY", 3)
+    monkeypatch.setattr(registry, "MAX_REFUSALS_PER_DAY", 3)
     bad = [b"rien", b"rien", b"autre", b"encore"]
     assert [ask("/v1/versements", data=one).status_code for one in bad] == [422] * 3 + [503]
     answer = ask("/v1/versements", data=sip())
@@ -105,10 +105,10 @@ def test_what_is_put_off_fills_no_journal_and_enters_once_it_may(
     ask: Ask, gateway: Gateway, clamd: FakeClamd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that the scanner says nothing of, sent again and again, was a line of the journal each time."""
-    monkeypatch.setattr(registry, "DELAYS_HOUR", 3)
+    monkeypatch.setattr(registry, "MAX_DELAYS_PER_HOUR", 3)
     now = [1_796_137_300.0]  # within an hour
     monkeypatch.setattr("sae.versement.registry.time.time", lambda: now[0])
-    monkeypatch.setattr("sae.versement.passage._now", lambda: datetime.fromtimestamp(now[0], UTC))
+    monkeypatch.setattr("sae.versement.passage._current_time", lambda: datetime.fromtimestamp(now[0], UTC))
     clamd.verdict = "lstat() failed"
     assert [ask("/v1/versements", data=sip()).status_code for _try in range(5)] == [503] * 5
     assert sum(one.event == "versement.refuse" for one in gateway.journal.events()) == 3
@@ -299,7 +299,7 @@ def test_the_scanner_down_asks_for_another_try(ask: Ask, clamd: FakeClamd) -> No
 
 def test_the_storage_away_is_an_acknowledgement(ask: Ask, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*args: object, **options: object) -> None:
-        raise Unavailable("le stockage ne répond pas")
+        raise StoreUnavailableError("le stockage ne répond pas")
 
     with monkeypatch.context() as patch:
         patch.setattr(FileStore, "put", away)
@@ -315,10 +315,10 @@ def test_an_account_whose_sips_wait_for_the_storage_fills_nobody_s_disk(
     ask: Ask, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the storage never takes stays on the door's disk, and more of it came as long as its quota lasted."""
-    monkeypatch.setattr(registry, "WAITING_MOST", 1_500_000)  # a SIP counts for one at least
+    monkeypatch.setattr(registry, "MAX_WAITING_BYTES", 1_500_000)  # a SIP counts for one at least
 
     def away(*args: object, **options: object) -> None:
-        raise Unavailable("le stockage ne répond pas")
+        raise StoreUnavailableError("le stockage ne répond pas")
 
     with monkeypatch.context() as patch:
         patch.setattr(FileStore, "put", away)

@@ -16,7 +16,7 @@ import pytest
 from sae.config import Limits
 from sae.versement import antivirus, container, seda
 from sae.versement.container import Member
-from sae.versement.refusal import Refusal
+from sae.versement.refusal import SipRefusedError
 from sae.versement.seda import NAMESPACE
 
 from testbed.sae import ARACTE, EICAR, FILES, PDF, FakeClamd, Gateway, bag, manifest, reply_of, sip, tar, zipped
@@ -101,7 +101,7 @@ def test_an_empty_file_is_not_handed_to_the_scanner(tmp_path: Path, clamd: FakeC
 
 
 def test_every_virus_is_told(tmp_path: Path, clamd: FakeClamd) -> None:
-    with pytest.raises(Refusal) as told:
+    with pytest.raises(SipRefusedError) as told:
         scanned(tmp_path, clamd, EICAR, b"sain", EICAR)
     assert not told.value.temporary
     assert [(reason.code, reason.text) for reason in told.value.reasons] == [
@@ -112,7 +112,7 @@ def test_every_virus_is_told(tmp_path: Path, clamd: FakeClamd) -> None:
 
 def put_off(tmp_path: Path, clamd: FakeClamd) -> str:
     """Why a sound file is refused for now."""
-    with pytest.raises(Refusal) as told:
+    with pytest.raises(SipRefusedError) as told:
         scanned(tmp_path, clamd, b"sain")
     assert told.value.temporary
     (reason,) = told.value.reasons
@@ -346,7 +346,7 @@ def test_names_are_bounded_together(tmp_path: Path) -> None:
     folder.mkdir()
     name = "/".join(["x" * 240] * 4)
     (tmp_path / "sip").write_bytes(zipped({f"{name}/{rank}": b"" for rank in range(4300)}))
-    with pytest.raises(Refusal, match="plus de 4 Mo ensemble"):
+    with pytest.raises(SipRefusedError, match="plus de 4 Mo ensemble"):
         container.unpack(tmp_path / "sip", folder, Limits())
 
 

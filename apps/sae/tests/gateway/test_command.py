@@ -16,7 +16,7 @@ from sae.config import ConfigError
 from sae.store import StoreError
 from sae.versement import command
 from sae.versement.engine import Engine
-from sae.versement.spool import Busy, Pending, TooBig
+from sae.versement.spool import AnswerPendingError, SipBusyError, SipTooLargeError
 
 from testbed.sae import ARACTE, FILES, GONDECOURT, LOOS, PDF, FakeClamd, Gateway, sip
 
@@ -27,7 +27,7 @@ Run = Callable[..., int]
 def run(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command, on this gateway."""
     monkeypatch.setattr(command.settings, "load", lambda _path: gateway.config)
-    monkeypatch.setattr(Engine, "of", lambda _config: gateway.engine)
+    monkeypatch.setattr(Engine, "from_config", lambda _config: gateway.engine)
     return lambda *arguments: command.main([str(one) for one in arguments])
 
 
@@ -86,9 +86,9 @@ def test_an_account_that_is_none_is_misuse(
 @pytest.mark.parametrize(
     ("error", "out", "err"),
     [
-        (TooBig(), "", "Le SIP dépasse 40 Mo.\n"),
-        (Busy(), "En cours : la reprise finira.\n", ""),
-        (Pending("k", "m"), "En cours : le stockage ne répond pas, la reprise finira.\n", ""),
+        (SipTooLargeError(), "", "Le SIP dépasse 40 Mo.\n"),
+        (SipBusyError(), "En cours : la reprise finira.\n", ""),
+        (AnswerPendingError("k", "m"), "En cours : le stockage ne répond pas, la reprise finira.\n", ""),
         (ConfigError("config"), "", "config\n"),
         (StoreError("coupé"), "", "Stockage : coupé\n"),
         (PermissionError(13, "x", "/etc/sae/x"), "", "Accès refusé : /etc/sae/x. Lancez la commande avec sudo.\n"),

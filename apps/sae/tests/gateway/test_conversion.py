@@ -29,7 +29,7 @@ from sae.config import ACCESS, Account
 from sae.conversion import ALREADY, BEGUN, DONE, MADE, NOT, ORIGIN, REFUSED, WAITS, Migrator
 from sae.converter import Converter
 from sae.elimination import Trust
-from sae.store import Unavailable
+from sae.store import StoreUnavailableError
 from sae.versement import formats
 from sae.versement.container import Member
 from sae.versement.registry import Archive
@@ -153,7 +153,7 @@ def room(gateway: Gateway) -> Room:
 def run(room: Room, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command, on this gateway."""
     monkeypatch.setattr(conversion.settings, "load", lambda _path: room.gateway.config)
-    monkeypatch.setattr(conversion.Engine, "of", lambda _config: room.gateway.engine)
+    monkeypatch.setattr(conversion.Engine, "from_config", lambda _config: room.gateway.engine)
     monkeypatch.setattr(conversion, "SOCKET", room.gateway.root / "conversion.sock")
     monkeypatch.setenv("SUDO_USER", "camille")
     return lambda *arguments: conversion.main([str(one) for one in arguments])
@@ -233,7 +233,7 @@ def test_storage_away_the_upkeep_stores_the_copy(room: Room, monkeypatch: pytest
     kept = room.keep(old_pdf())
 
     def away(*_given: object, **_said: object) -> None:
-        raise Unavailable("éteint")
+        raise StoreUnavailableError("éteint")
 
     with monkeypatch.context() as patched:
         patched.setattr(room.gateway.store, "put", away)
@@ -299,7 +299,7 @@ def test_nobody_asks_without_a_name(room: Room, run: Run, monkeypatch: pytest.Mo
 def test_a_copy_that_is_not_good_is_refused(
     room: Room, monkeypatch: pytest.MonkeyPatch, made: Callable[[], bytes], said: str
 ) -> None:
-    kept, real = room.keep(old_pdf()), converter._run
+    kept, real = room.keep(old_pdf()), converter._run_tool
 
     def bad(work: Path, *command: str) -> str:
         if command[0] == "gs" and "-dPDFA=2" in command:
@@ -307,7 +307,7 @@ def test_a_copy_that_is_not_good_is_refused(
             return ""
         return real(work, *command)
 
-    monkeypatch.setattr(converter, "_run", bad)
+    monkeypatch.setattr(converter, "_run_tool", bad)
     done = room.migrator.convert(kept, OLD)
     assert done.state == NOT and said in done.text
     assert room.gateway.registry.usage()["gondecourt"][0] == 1
@@ -323,7 +323,7 @@ def test_a_copy_that_is_not_good_is_refused(
 def test_a_copy_of_another_text_or_look_is_refused(
     room: Room, monkeypatch: pytest.MonkeyPatch, word: str, said: str
 ) -> None:
-    kept, real = room.keep(old_pdf()), converter._run
+    kept, real = room.keep(old_pdf()), converter._run_tool
 
     def other(work: Path, *command: str) -> str:
         if command[0] == "gs" and "-dPDFA=2" in command:
@@ -336,13 +336,13 @@ def test_a_copy_of_another_text_or_look_is_refused(
             command = (*command[:-1], "autre.pdf")
         return real(work, *command)
 
-    monkeypatch.setattr(converter, "_run", other)
+    monkeypatch.setattr(converter, "_run_tool", other)
     done = room.migrator.convert(kept, OLD)
     assert done.state == NOT and said in done.text
 
 
 def test_a_copy_that_is_no_pdf_a_is_refused(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept, real = room.keep(old_pdf()), converter._run
+    kept, real = room.keep(old_pdf()), converter._run_tool
 
     def silent(work: Path, *command: str) -> str:
         told = real(work, *command)
@@ -351,7 +351,7 @@ def test_a_copy_that_is_no_pdf_a_is_refused(room: Room, monkeypatch: pytest.Monk
             copy.write_bytes(copy.read_bytes().replace(b"pdfaid:part", b"pdfaid:pars"))
         return told
 
-    monkeypatch.setattr(converter, "_run", silent)
+    monkeypatch.setattr(converter, "_run_tool", silent)
     assert "la copie n'est pas un PDF/A (fmt/276" in room.migrator.convert(kept, OLD).text
 
 
@@ -508,15 +508,15 @@ def test_what_asks_the_service_badly_is_answered(tmp_path: Path) -> None:
     Conversions(tmp_path / "s.sock")
     source = tmp_path / "a"
     source.write_bytes(b"x")
-    with pytest.raises(converter.NotConverted, match="aucun outil d'ici ne convertit le format fmt/1"):
+    with pytest.raises(converter.ConversionError, match="aucun outil d'ici ne convertit le format fmt/1"):
         Converter(tmp_path / "s.sock").convert(source, "a", "fmt/1", tmp_path / "b")
-    with pytest.raises(converter.NotConverted, match=r"systemctl status sae-conversion\.socket"):
+    with pytest.raises(converter.ConversionError, match=r"systemctl status sae-conversion\.socket"):
         Converter(tmp_path / "absent.sock").convert(source, "a", "fmt/16", tmp_path / "b")
 
 
 def test_a_tool_that_is_absent_or_never_ends_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(converter.NotConverted, match="absent-d-ici n'est pas installé sur la porte des archives"):
-        converter._run(tmp_path, "absent-d-ici")
+    with pytest.raises(converter.ConversionError, match="absent-d-ici n'est pas installé sur la porte des archives"):
+        converter._run_tool(tmp_path, "absent-d-ici")
     monkeypatch.setattr(converter, "LONGEST_S", 0.1)
-    with pytest.raises(converter.NotConverted, match="sleep n'a pas fini"):
-        converter._run(tmp_path, "sleep", "5")
+    with pytest.raises(converter.ConversionError, match="sleep n'a pas fini"):
+        converter._run_tool(tmp_path, "sleep", "5")

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from sae import metrics
 from sae.journal import JournalError
-from sae.store import FileStore, Unavailable
+from sae.store import FileStore, StoreUnavailableError
 from sae.versement import antivirus
 from sae.versement.container import Member
 from sae.versement.passage import Passage
 from sae.versement.registry import Answer
-from sae.versement.spool import Busy, Folder, Pending, TooBig
+from sae.versement.spool import AnswerPendingError, Folder, SipBusyError, SipTooLargeError
 
 from testbed.sae import GONDECOURT, LOOS, FakeClamd, Gateway, crash, sip
 
@@ -85,14 +85,14 @@ class Away(FileStore):
         if self.keeps or not self.away:
             super().put(*place, **given)
         if self.away:
-            raise Unavailable("le stockage ne répond pas")
+            raise StoreUnavailableError("le stockage ne répond pas")
 
 
 @pytest.mark.parametrize("keeps", [True, False])
 def test_the_storage_is_away(gateway: Gateway, tmp_path: Path, keeps: bool) -> None:
     store = Away(tmp_path / "archives", keeps)
     gateway.engine.store = store
-    with pytest.raises(Pending) as pending:
+    with pytest.raises(AnswerPendingError) as pending:
         gateway.deposit(sip())
     assert pending.value.message == "ACTE-1"
     if not keeps:  # else it finds its object under its name
@@ -108,7 +108,7 @@ def test_a_lost_spool_makes_no_second_aip(gateway: Gateway) -> None:
     """The registry and the spool are gone, the storage is not: the same SIP finds its archive again."""
     first = gateway.deposit(sip())
     gateway.registry.forget(first.aip or "")
-    with gateway.registry._write() as db:
+    with gateway.registry._write_transaction() as db:
         db.execute("DELETE FROM reponse")
     again = gateway.deposit(sip())
     assert again.accepted and again.aip == first.aip
@@ -154,7 +154,9 @@ def test_one_account_has_one_sip_at_a_time_with_the_scanner(gateway: Gateway, mo
         end.set()
         for thread in threads:
             thread.join(30)
-    assert [gateway.registry.named("gondecourt", f"LENT-{rank}") is not None for rank in range(3)] == [True] * 3
+    assert [gateway.registry.find_by_message("gondecourt", f"LENT-{rank}") is not None for rank in range(3)] == [
+        True
+    ] * 3
 
 
 def test_a_sip_that_waits_for_its_turn_takes_no_room_and_attempts_nothing(gateway: Gateway) -> None:
@@ -182,7 +184,7 @@ def test_a_sip_that_waits_for_its_turn_takes_no_room_and_attempts_nothing(gatewa
 def test_a_sip_that_takes_the_scanner_too_long_is_put_off(
     gateway: Gateway, clamd: FakeClamd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(antivirus, "LONGEST", -1.0, raising=False)
+    monkeypatch.setattr(antivirus, "MAX_SCAN_SECONDS", -1.0, raising=False)
     answer = gateway.deposit(sip())
     assert not answer.accepted and answer.temporary and "répartissez ses fichiers" in answer.reasons[0]
     assert [*gateway.engine.resume()] == []  # nothing of it waits
@@ -212,7 +214,7 @@ def test_a_place_that_something_else_took_is_told(gateway: Gateway) -> None:
 
 def test_a_versement_under_way_is_left_alone(gateway: Gateway) -> None:
     key = gateway.engine.receive(GONDECOURT, io.BytesIO(sip()))
-    with Folder(gateway.config.spool / key).locked(0), pytest.raises(Busy):
+    with Folder(gateway.config.spool / key).locked(0), pytest.raises(SipBusyError):
         gateway.engine.treat(key, wait=0)
     assert gateway.engine.treat(key).accepted
 
@@ -225,7 +227,7 @@ def test_an_upload_too_big_or_cut_leaves_nothing(gateway: Gateway) -> None:
         def read(self, size: int = -1) -> bytes:
             raise OSError("liaison coupée")
 
-    with pytest.raises(TooBig):
+    with pytest.raises(SipTooLargeError):
         gateway.deposit(b"x" * (gateway.config.limits.package + 1))
     with pytest.raises(OSError, match="liaison coupée"):
         gateway.engine.deposit(GONDECOURT, Cut())  # type: ignore[arg-type] # only read is used
@@ -250,7 +252,7 @@ def killer(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, step: str, how: ty
     return killed
 
 
-@pytest.mark.parametrize("step", ["_check", "_pack"])
+@pytest.mark.parametrize("step", ["_check_sip", "_pack_aip"])
 @pytest.mark.parametrize("how", [SystemExit, MemoryError, RecursionError, ValueError])
 def test_a_sip_that_kills_its_worker_is_set_aside(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, step: str, how: type[BaseException]
@@ -305,7 +307,7 @@ def test_an_upload_that_ends_meanwhile_keeps_no_other(
 
 
 def test_others_go_first(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    killed = killer(gateway, monkeypatch, "_check", SystemExit)
+    killed = killer(gateway, monkeypatch, "_check_sip", SystemExit)
     with pytest.raises(SystemExit):
         gateway.deposit(sip(message="ACTE-TUEUR"))
     keys = [gateway.engine.receive(GONDECOURT, io.BytesIO(sip(message=f"ACTE-{rank}"))) for rank in range(5)]
@@ -370,7 +372,7 @@ def test_what_the_machine_does_is_not_held_against_a_sip(
         raise fault
 
     with monkeypatch.context() as patch:
-        patch.setattr(Passage, "_reserve", fail)
+        patch.setattr(Passage, "_reserve_place", fail)
         for _ in range(5):
             with pytest.raises(type(fault)):
                 gateway.deposit(sip())
@@ -381,7 +383,7 @@ def test_a_storage_away_for_long_is_not_held_against_a_sip(gateway: Gateway, tmp
     store = Away(tmp_path / "archives", keeps=False)
     gateway.engine.store = store
     for _ in range(6):
-        with pytest.raises(Pending):
+        with pytest.raises(AnswerPendingError):
             gateway.deposit(sip())
     store.away = False
     assert gateway.deposit(sip()).accepted

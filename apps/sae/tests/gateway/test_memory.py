@@ -20,7 +20,7 @@ from pathlib import Path
 from sae.config import Limits
 from sae.versement import antivirus, formats
 from testbed.sae import GONDECOURT, Gateway
-formats._siegfried()
+formats._load_siegfried()
 known = formats.Format("fmt/18", "Acrobat PDF 1.4", "1.4", "application/pdf", "byte match at 0, 8")
 antivirus.scan = lambda members, clamd: "ClamAV"
 formats.identify = lambda members, allowed, own: {one.name: known for one in members if one.name not in own}

@@ -13,7 +13,7 @@ import pytest
 from lxml import etree
 from sae.versement import seda
 from sae.versement.description import KEEP, Description, Rule
-from sae.versement.refusal import Refusal
+from sae.versement.refusal import SipRefusedError
 from sae.versement.seda import VERSIONS, namespace
 
 from apps.sae.tests.gateway.seda_corpus import RULES, SHA512, mutants, rich, sedalib, transfer
@@ -60,7 +60,7 @@ def reasons(folder: Path, content: bytes) -> list[str]:
     """Why a manifest is refused; nothing when it is not."""
     try:
         read(folder, content)
-    except Refusal as refusal:
+    except SipRefusedError as refusal:
         assert {one.code for one in refusal.reasons} == {"MANIFESTE"}
         return [one.text for one in refusal.reasons]
     return []

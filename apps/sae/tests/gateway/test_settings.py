@@ -17,7 +17,16 @@ from sae.elimination import parties
 from sae.fixity import Plan
 from sae.journal import timestamp
 from sae.journal.seal import sealing
-from sae.store import FileStore, StoreError, SwiftSettings, SwiftStore, Unavailable, clocks, reference, replicas
+from sae.store import (
+    FileStore,
+    StoreError,
+    StoreUnavailableError,
+    SwiftSettings,
+    SwiftStore,
+    clocks,
+    reference,
+    replicas,
+)
 
 from testbed.forbidden import forbidden
 
@@ -171,20 +180,20 @@ def test_seals_are_timestamped_here_or_elsewhere(tmp_path: Path, monkeypatch: py
 
 def test_fixity_has_its_plan(tmp_path: Path) -> None:
     loaded = config.load(write(tmp_path))
-    assert Plan.of(write(tmp_path), loaded) == Plan(("gondecourt",))
+    assert Plan.from_config(write(tmp_path), loaded) == Plan(("gondecourt",))
     assert Plan(()) == Plan((), 30, {}, 20e6, 3000, 120)
     given = {"jours": 7, "comptes": {"gondecourt": 3}, "mo_par_seconde": 2, "duree": 9, "attente": 8}
-    found = Plan.of(write(tmp_path, fixite=given), loaded)
+    found = Plan.from_config(write(tmp_path, fixite=given), loaded)
     assert found == Plan(("gondecourt",), 7.0, {"gondecourt": 3.0}, 2e6, 9.0, 8.0)
     wrongs: list[dict[str, Any]] = [{"jours": "x"}, {"comptes": []}]
     for wrong in wrongs:
         with pytest.raises(ConfigError, match=r"champ « fixite\.(jours|comptes) » : .+ À faire : "):
-            Plan.of(write(tmp_path, fixite=wrong), loaded)
+            Plan.from_config(write(tmp_path, fixite=wrong), loaded)
     with pytest.raises(ConfigError, match="champ « fixite » : ce n'est pas un objet"):
-        Plan.of(write(tmp_path, fixite=[]), loaded)
+        Plan.from_config(write(tmp_path, fixite=[]), loaded)
     (tmp_path / "config.json").write_text("oups")
     with pytest.raises(ConfigError, match="ligne 1 : ce n'est pas du JSON valide"):
-        Plan.of(tmp_path / "config.json", loaded)
+        Plan.from_config(tmp_path / "config.json", loaded)
 
 
 def test_who_may_eliminate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +235,7 @@ def test_clocks_are_those_of_the_nodes_that_answer(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(SwiftStore, "each", lambda _self: {name: Node(name) for name in moments})
     assert clocks(room)() == {"sae1": moments["sae1"]}
     assert reference(folder)() == {}
-    with pytest.raises(Unavailable, match="1 sur 3 nœuds du stockage la donnent"):
+    with pytest.raises(StoreUnavailableError, match="1 sur 3 nœuds du stockage la donnent"):
         reference(room)()
     moments["sae2"] = moments["sae1"]
     assert set(reference(room)()) == {"sae1", "sae2"}

@@ -18,16 +18,16 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 from sae import store
 from sae.store import (
-    AlreadyStored,
-    Corrupted,
+    CorruptedObjectError,
     Entry,
     FileStore,
-    NotStored,
-    Retained,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    ObjectRetainedError,
     StoreError,
+    StoreUnavailableError,
     SwiftSettings,
     SwiftStore,
-    Unavailable,
 )
 
 Objects = dict[str, tuple[bytes, dict[str, str]]]
@@ -228,21 +228,21 @@ def test_an_object_is_kept_whole_with_what_is_said_of_it(kept: store.Store) -> N
         Entry("é/b", 7, 1_700_000_000, {"sha512": digest(b"contenu"), "titre": "Délibération : école"}),
     ]
     assert list(kept.names("gondecourt", "autre")) == []
-    with pytest.raises(NotStored, match=r"^« absent » n'est pas conservé$"):
+    with pytest.raises(ObjectNotFoundError, match=r"^« absent » n'est pas conservé$"):
         kept.get("gondecourt", "aip", "absent")
 
 
 def test_nothing_is_replaced(kept: store.Store) -> None:
     put(kept, "a", b"premier")
     for content in (b"premier", b"second"):
-        with pytest.raises(AlreadyStored, match=r"^« a » est déjà conservé$"):
+        with pytest.raises(ObjectExistsError, match=r"^« a » est déjà conservé$"):
             put(kept, "a", content)
     with kept.get("gondecourt", "aip", "a") as stream:
         assert stream.read() == b"premier"
 
 
 def test_what_is_not_the_announced_size_is_not_kept(kept: store.Store) -> None:
-    with pytest.raises(Corrupted, match=r"^« a » : 3 octets lus au lieu de 4$"):
+    with pytest.raises(CorruptedObjectError, match=r"^« a » : 3 octets lus au lieu de 4$"):
         kept.put("gondecourt", "aip", "a", io.BytesIO(b"abc"), size=4, sha512="x")
     assert list(kept.names("gondecourt", "aip")) == []
 
@@ -251,11 +251,13 @@ def test_nothing_leaves_before_its_date(kept: store.Store) -> None:
     # One without a fate, or to be kept, never leaves.
     for name, until in (("garde", int(time.time()) + 1000), ("passe", int(time.time()) - 1000), ("libre", None)):
         put(kept, name, b"x", until, **{"sort-final": "Destroy"})
-    with pytest.raises(Retained, match=r"^« garde » (ne peut pas être supprimé avant sa|: Cette .* : sa) date"):
+    with pytest.raises(
+        ObjectRetainedError, match=r"^« garde » (ne peut pas être supprimé avant sa|: Cette .* : sa) date"
+    ):
         kept.delete("gondecourt", "aip", "garde")
     for name in ("passe", "libre"):
         kept.delete("gondecourt", "aip", name)
-        with pytest.raises(NotStored, match=f"^« {name} » n'est pas conservé$"):
+        with pytest.raises(ObjectNotFoundError, match=f"^« {name} » n'est pas conservé$"):
             kept.delete("gondecourt", "aip", name)
     assert list(kept.names("gondecourt", "aip")) == ["garde"]
 
@@ -309,7 +311,7 @@ def test_a_digest_that_is_known_saves_a_reading(proxies: list[Proxy], swift: Swi
     swift.put("gondecourt", "aip", "a", stream, size=3, sha512=digest(b"abc"), md5=known)
     headers = next(headers for method, path, headers in proxies[0].asked if (method, path[-2:]) == ("PUT", "/a"))
     assert (headers["ETag"], headers["Content-Length"], stream.taken) == (known, "3", 3)
-    with pytest.raises(Corrupted, match="3 octets lus au lieu de 4"):
+    with pytest.raises(CorruptedObjectError, match="3 octets lus au lieu de 4"):
         swift.put("gondecourt", "aip", "b", io.BytesIO(b"abc"), size=4, sha512=digest(b"abc"), md5=known)
     assert [path for method, path, _ in proxies[0].asked if method == "PUT" and path.endswith("/b")] == []
 
@@ -332,7 +334,7 @@ def test_a_proxy_that_fails_is_left_aside_for_a_while(
     assert len(proxies[0].asked) == 2
     proxies[0].faults, proxies[1].faults = [500], [503]
     expected = rf"^le stockage ne répond pas utilement : {proxies[0].url} : HTTP 500 ; {proxies[1].url} : HTTP 503$"
-    with pytest.raises(Unavailable, match=expected):
+    with pytest.raises(StoreUnavailableError, match=expected):
         swift.head("gondecourt", "aip", "a")
     proxies[0].server.socket.close()
     assert swift.head("gondecourt", "aip", "a")
@@ -358,7 +360,7 @@ def test_who_may_not_come_in_is_told(proxies: list[Proxy], swift: SwiftStore) ->
         ):
             swift.head("gondecourt", "aip", "a")
     proxies[0].door = proxies[1].door = 404
-    with pytest.raises(Unavailable, match="HTTP 404 à l'ouverture de session"):
+    with pytest.raises(StoreUnavailableError, match="HTTP 404 à l'ouverture de session"):
         swift.head("gondecourt", "aip", "a")
     with pytest.raises(StoreError, match=r"^aucune adresse du stockage n'est configurée$"):
         SwiftStore(SwiftSettings([], {}))
@@ -371,10 +373,10 @@ def test_a_put_whose_answer_was_lost_is_recognised(proxies: list[Proxy], swift: 
     proxies[0].faults = []
     swift._failed.clear()
     proxies[0].faults = [503]
-    with pytest.raises(AlreadyStored):
+    with pytest.raises(ObjectExistsError):
         put(swift, "b", b"autre contenu")
     swift._failed.clear()
-    with pytest.raises(AlreadyStored):
+    with pytest.raises(ObjectExistsError):
         put(swift, "b", b"contenu")
 
 
@@ -405,7 +407,7 @@ def test_a_room_that_was_made_anew_gets_its_container_again(proxies: list[Proxy]
     ("status", "error", "said"),
     [
         (409, StoreError, r"^« a » : refusé par le stockage \(HTTP 409, raison dite\)$"),
-        (422, Corrupted, r"^« a » : le contenu a changé pendant l'envoi$"),
+        (422, CorruptedObjectError, r"^« a » : le contenu a changé pendant l'envoi$"),
         (400, StoreError, r"^« a » : refusé par le stockage \(HTTP 400, raison dite\)$"),
     ],
 )
@@ -422,7 +424,9 @@ def test_a_refused_put_says_why(
 def test_what_swift_keeps_is_retained(proxies: list[Proxy], swift: SwiftStore, status: int) -> None:
     put(swift, "a", b"x")
     proxies[0].faults = [status]
-    with pytest.raises(Retained, match=rf"^« a » : le stockage refuse sans dire pourquoi \(HTTP {status}\)$"):
+    with pytest.raises(
+        ObjectRetainedError, match=rf"^« a » : le stockage refuse sans dire pourquoi \(HTTP {status}\)$"
+    ):
         swift.delete("gondecourt", "aip", "a")
 
 
@@ -440,8 +444,8 @@ def test_other_refusals_are_told(proxies: list[Proxy], swift: SwiftStore) -> Non
 
 
 def test_long_lists_come_by_pages(proxies: list[Proxy], swift: SwiftStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert store._PAGE == 1000
-    monkeypatch.setattr(store, "_PAGE", 2)
+    assert store._LISTING_PAGE_SIZE == 1000
+    monkeypatch.setattr(store, "_LISTING_PAGE_SIZE", 2)
     for name in "abcde":
         put(swift, name, b"x")
     assert list(swift.names("gondecourt", "aip")) == list("abcde")
@@ -461,7 +465,7 @@ def test_a_body_that_is_cut_is_read_to_its_end(proxies: list[Proxy], swift: Swif
     proxies[0].cuts = [5000, 0, 0, 0]
     with (
         swift.get("gondecourt", "aip", "a") as stream,
-        pytest.raises(Unavailable, match=r"^« a » : lecture interrompue à l'octet 5000 sur 10240$"),
+        pytest.raises(StoreUnavailableError, match=r"^« a » : lecture interrompue à l'octet 5000 sur 10240$"),
     ):
         stream.read()
 
@@ -475,7 +479,7 @@ def test_the_storage_s_time_is_in_its_answers(proxies: list[Proxy], swift: Swift
 
 def test_an_answer_without_a_date_tells_no_time(swift: SwiftStore, monkeypatch: pytest.MonkeyPatch) -> None:
     undated = SimpleNamespace(headers={})
-    monkeypatch.setattr(swift, "_call", lambda *_arguments: (undated, False))
+    monkeypatch.setattr(swift, "_call_proxies", lambda *_arguments: (undated, False))
     assert swift.clock("gondecourt") is None
 
 
@@ -486,7 +490,7 @@ def test_the_nearest_proxy_alone_tells_what_its_node_set_aside(proxies: list[Pro
     assert swift.quarantined() == []
     for body in (b"oups", b"{}", b"[]"):
         proxies[0].quarantine = (200, body)
-        with pytest.raises(Unavailable, match=f"^{proxies[0].url} : "):
+        with pytest.raises(StoreUnavailableError, match=f"^{proxies[0].url} : "):
             swift.quarantined()
     assert proxies[1].asked == []
 
@@ -501,9 +505,9 @@ def test_each_proxy_is_a_store_of_its_own(swift: SwiftStore) -> None:
 
 def test_proxies_are_trusted_by_their_authority_alone(tmp_path: Path) -> None:
     given = SwiftSettings(["https://sae1.test"], {}, ca_file=tmp_path / "ca.pem", certificate=tmp_path)
-    session = SwiftStore(given)._session()
+    session = SwiftStore(given)._thread_session()
     assert (session.verify, session.trust_env) == (str(tmp_path / "ca.pem"), False)
     assert session.cert == (str(tmp_path / "fullchain.pem"), str(tmp_path / "key.pem"))
     plain = SwiftStore(SwiftSettings(["https://sae1.test"], {}))
-    assert plain._session() is plain._session()
-    assert (plain._session().verify, plain._session().cert) == (True, None)
+    assert plain._thread_session() is plain._thread_session()
+    assert (plain._thread_session().verify, plain._thread_session().cert) == (True, None)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from lxml import etree
-from sae.store import Corrupted
+from sae.store import CorruptedObjectError
 from sae.versement.registry import Registry
 from sae.versement.seda import NAMESPACE
 
@@ -289,7 +289,7 @@ def test_the_bytes_counted_are_those_kept(gateway: Gateway) -> None:
 
     def counted() -> dict[str, tuple[int, int]]:
         query = "SELECT compte, COUNT(*), SUM(octets) FROM archive GROUP BY compte"
-        kept = {row[0]: (row[1], row[2]) for row in gateway.registry._db.execute(query)}
+        kept = {row[0]: (row[1], row[2]) for row in gateway.registry._connection.execute(query)}
         assert gateway.registry.usage() == kept
         return kept
 
@@ -298,7 +298,7 @@ def test_the_bytes_counted_are_those_kept(gateway: Gateway) -> None:
     assert counted()["gondecourt"][0] == 3
     gateway.registry.forget(aips[0])
     assert counted()["gondecourt"][0] == 2
-    with gateway.registry._write() as db:
+    with gateway.registry._write_transaction() as db:
         db.execute("DROP TABLE occupation")
     Registry(gateway.config.registry)
     assert counted()["gondecourt"][0] == 2
@@ -328,7 +328,7 @@ def test_a_damaged_archive_never_comes_back_whole(gateway: Gateway, tmp_path: Pa
         lambda stream: gateway.engine.file_blocks(stream, archive, "content/acte.pdf"),
     ):
         received = b""
-        with gateway.engine.open(GONDECOURT, archive) as stream, pytest.raises(Corrupted):
+        with gateway.engine.open(GONDECOURT, archive) as stream, pytest.raises(CorruptedObjectError):
             for block in take(stream):
                 received += block
         assert len(received) < archive.size

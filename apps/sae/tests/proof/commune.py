@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from sae.bordereau import NotSigned, Verifier
+from sae.bordereau import BordereauSignatureError, Verifier
 from sae.config import Account
 from sae.elimination import ATTESTS, Eliminator, Proof
 from sae.journal import Journal, timestamp
@@ -50,7 +50,7 @@ class Maire(Verifier):
 
     def check(self, signed: bytes, original: bytes, account: Account) -> dict[str, str]:
         if signed != by_maire(original, account.signatory):
-            raise NotSigned("ce n'est pas le document du circuit qui a été signé")
+            raise BordereauSignatureError("ce n'est pas le document du circuit qui a été signé")
         return {"signataire": account.signatory, "serie": "1", "date": ""}
 
 

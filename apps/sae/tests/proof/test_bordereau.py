@@ -14,7 +14,7 @@ from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.sign import signers
 from pypdf import PdfReader
 from sae import bordereau, sizes
-from sae.bordereau import NotSigned, Verifier
+from sae.bordereau import BordereauSignatureError, Verifier
 from sae.config import Account
 from signature_actes import receive
 
@@ -112,12 +112,12 @@ def test_the_maire_alone_signs_and_this_bordereau_alone(issuer: Issuer, verifier
         (b"%PDF-1.7 rien", GONDECOURT, "bordereau-signe.pdf : "),
         (good, dataclasses.replace(GONDECOURT, signatory=""), "personne n'est déclaré"),
     ):
-        with pytest.raises(NotSigned, match=said):
+        with pytest.raises(BordereauSignatureError, match=said):
             verifier.check(content, pdf, account)
     pair = issuer.person()
     issuer.revoked.append(pair[0])
     issuer.write_crls()
-    with pytest.raises(NotSigned, match="révoqué"):
+    with pytest.raises(BordereauSignatureError, match="révoqué"):
         verifier.check(signed(issuer, pair, pdf), pdf, GONDECOURT)
 
 
@@ -128,10 +128,10 @@ def test_the_president_of_an_entity_signs_with_either_certificate(issuer: Issuer
     for siren in ("265902668", SIREN):
         assert verifier.check(signed(issuer, issuer.person(siren=siren), pdf), pdf, ccas)["signataire"]
     for pair in (issuer.person(siren="215903501"), issuer.person("Paul Renard")):
-        with pytest.raises(NotSigned):
+        with pytest.raises(BordereauSignatureError):
             verifier.check(signed(issuer, pair, pdf), pdf, ccas)
     # What the CCAS's SIREN signs is nothing of the commune's.
-    with pytest.raises(NotSigned, match=f"pas le SIREN {SIREN}"):
+    with pytest.raises(BordereauSignatureError, match=f"pas le SIREN {SIREN}"):
         verifier.check(signed(issuer, issuer.person(siren="265902668"), pdf), pdf, GONDECOURT)
 
 
@@ -142,8 +142,13 @@ def test_without_its_service_or_its_authorities_nothing_is_signed(issuer: Issuer
     def unsure(source: BinaryIO, output: BinaryIO) -> None:
         receive.answer(source, output, {"unite": "sae-signature", "signataires": {"autorites": ["/absent"], "crl": []}})
 
-    with pytest.raises(NotSigned, match=r"n'a pas pu être vérifiée \(.*systemctl status sae-signature.socket"):
+    with pytest.raises(
+        BordereauSignatureError, match=r"n'a pas pu être vérifiée \(.*systemctl status sae-signature.socket"
+    ):
         Verifier(tmp_path / "absent").check(b"%PDF-1.7", b"%PDF-1.7", GONDECOURT)
     for judge, said in ((mute, "n'a pas pu être vérifiée"), (unsure, "fichier de confiance illisible")):
-        with listening(tmp_path / f"{judge.__name__}.sock", judge) as path, pytest.raises(NotSigned, match=said):
+        with (
+            listening(tmp_path / f"{judge.__name__}.sock", judge) as path,
+            pytest.raises(BordereauSignatureError, match=said),
+        ):
             Verifier(path).check(b"%PDF-1.7", b"%PDF-1.7", GONDECOURT)

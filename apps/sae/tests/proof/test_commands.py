@@ -24,7 +24,7 @@ from sae.config import ConfigError
 from sae.journal import Journal, commands, timestamp
 from sae.journal.seal import Sealer, SealError
 from sae.journal.timestamp import TimestampError
-from sae.store import FileStore, Store, StoreError, Unavailable
+from sae.store import FileStore, Store, StoreError, StoreUnavailableError
 from sae.versement.aip import build
 from sae.versement.container import Member
 from sae.versement.formats import Format
@@ -530,7 +530,7 @@ def test_a_content_that_is_whole_and_no_good_object_is_told_once(
     unpacked = list[str]()
     whole = export.structure_faults
 
-    def seen(store: Store, known: inventory.Known, folder: Path) -> str:
+    def seen(store: Store, known: inventory.AcceptedArchive, folder: Path) -> str:
         unpacked.append(known.aip)
         return whole(store, known, folder)
 
@@ -564,7 +564,7 @@ def test_fixity_says_what_was_read_again(site: Site, capsys: pytest.CaptureFixtu
     assert fixity.main([*arguments, "--echantillon", "2"]) == 0
     assert capsys.readouterr().out == "✓ 2 archives relues sur 2 connues, 0 redevenues bonnes, 0 anomalies.\n"
     assert not figures.exists()
-    path = site.store._path("gondecourt", "aip", "aip-1.tar")
+    path = site.store._object_path("gondecourt", "aip", "aip-1.tar")
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     (site.folder / "metriques").rmdir()
     site.write(fixite={"attente": 1})  # seconds that a repair is waited for
@@ -580,7 +580,7 @@ def test_fixity_says_what_was_read_again(site: Site, capsys: pytest.CaptureFixtu
 def test_what_fixity_could_not_do_is_told() -> None:
     result = fixity.Result(checked=1, repaired=2, late=3, total=4, trouble=["muet"])
     assert result.status == 2
-    assert fixity._french(result).splitlines() == [
+    assert fixity._french_summary(result).splitlines() == [
         "! muet",
         "! 3 archives n'ont pas été relues dans leur délai",
         "! 1 archives relues sur 4 connues, 2 redevenues bonnes, 0 anomalies.",
@@ -645,7 +645,9 @@ def test_no_date_is_past_before_most_of_the_storage_tells_the_time(
     site.keep("aip-1", until=int(time.time()) - 100)
 
     def alone() -> dict[str, datetime]:
-        raise Unavailable("l'heure n'est pas confirmée : 1 sur 3 nœuds du stockage la donnent. Rien n'est scellé")
+        raise StoreUnavailableError(
+            "l'heure n'est pas confirmée : 1 sur 3 nœuds du stockage la donnent. Rien n'est scellé"
+        )
 
     monkeypatch.setattr("sae.store.reference", lambda _store: alone)
     for asked in (["echues"], ["demander", "--echues", "--vers", site.folder / "b.pdf"]):
@@ -747,7 +749,7 @@ def test_what_prevents_an_elimination_is_told(
     for error, status, said in (
         (StoreError("coupé"), 2, "interrompu : coupé"),
         (ConfigError("configuration"), 2, "configuration"),
-        (elimination.Refused("non"), 1, "non"),
+        (elimination.OperationRefusedError("non"), 1, "non"),
     ):
         monkeypatch.setattr("sae.config.load", _raiser(error))
         assert run("liste") == status
@@ -780,7 +782,7 @@ def test_what_is_resumed_and_refused_is_told(
 
     def execute(_self: elimination.Eliminator, identifier: str) -> int:
         if identifier == "a":
-            raise elimination.Refused("trop tôt")
+            raise elimination.OperationRefusedError("trop tôt")
         return 3
 
     monkeypatch.setattr(elimination.Eliminator, "execute", execute)

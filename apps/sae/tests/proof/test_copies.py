@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from sae import copies, elimination
 from sae.config import Config
-from sae.copies import WrongReport
-from sae.elimination import Refused, verify_copies
+from sae.copies import InvalidReportError
+from sae.elimination import OperationRefusedError, verify_copies
 
 from apps.sae.tests.proof.commune import ACCOUNTS, REFERENCE, SIREN, keep, package
 from apps.sae.tests.proof.test_elimination import PAST, Authority, Room, authority, room  # noqa: F401 - fixtures
@@ -77,10 +77,10 @@ def test_copies_are_attested_once_all_of_them_are_gone(chain: Chain) -> None:
     assert chain.say("a", LATER) == "attente"
     assert chain.say("b", GONE) == "supprime"
     assert chain.eliminator.certify_copies() == []
-    [(waits, said)] = chain.copies.waiting(CONNECTED)[chain.request]
+    [(waits, said)] = chain.copies.list_waiting(CONNECTED)[chain.request]
     assert (waits.aip, said["ged"]["detail"]) == ("a", "la GED ne répond pas")
     assert chain.say("a", GONE) == "supprime"
-    assert chain.copies.waiting(CONNECTED) == {}
+    assert chain.copies.list_waiting(CONNECTED) == {}
     assert chain.eliminator.certify_copies() == [chain.request]
     assert chain.eliminator.certify_copies() == []
     store, name = chain.room.store, f"copies-{chain.request}.json"
@@ -94,7 +94,7 @@ def test_copies_are_attested_once_all_of_them_are_gone(chain: Chain) -> None:
     told = " ".join(one["quoi"] for one in found["restent"])  # it does not say that nothing is left anywhere
     assert "l'acte publié" in told and "registre" in told and "préfecture" in told
     assert all(one["pourquoi"] for one in found["restent"])
-    with pytest.raises(Refused):
+    with pytest.raises(OperationRefusedError):
         verify_copies(text.replace(b"supprime", b"conserve"), signature, token, chain.room.authority.root)
 
 
@@ -213,13 +213,13 @@ def test_what_a_person_took_back_is_said_and_waits_for_nobody(chain: Chain) -> N
 def test_what_is_said_of_another_archive_or_badly_changes_nothing(
     chain: Chain, aip: str, account: str, places: Any, told: str
 ) -> None:
-    with pytest.raises(WrongReport, match=told):
+    with pytest.raises(InvalidReportError, match=told):
         chain.say(aip, places, account)
     assert chain.noted() == []
 
 
 def test_who_has_no_connector_is_waited_for_by_nobody(chain: Chain) -> None:
-    assert chain.copies.waiting(ACCOUNTS) == {}
+    assert chain.copies.list_waiting(ACCOUNTS) == {}
     chain.eliminator.accounts = ACCOUNTS
     for aip in "ab":
         chain.say(aip, GONE)
@@ -232,7 +232,7 @@ def test_who_has_no_connector_is_waited_for_by_nobody(chain: Chain) -> None:
 def test_a_transferred_archive_keeps_its_copies(chain: Chain) -> None:
     _large(chain, 1, transferred=True)
     assert [one.aip for one in chain.copies.eliminated("gondecourt")] == ["a", "b"]
-    assert [one.aip for listed in chain.copies.waiting(CONNECTED).values() for one, _said in listed] == ["a", "b"]
+    assert [one.aip for listed in chain.copies.list_waiting(CONNECTED).values() for one, _said in listed] == ["a", "b"]
 
 
 def _large(chain: Chain, count: int, transferred: bool) -> None:
@@ -261,29 +261,29 @@ def test_a_page_of_eliminations_holds_no_other(chain: Chain) -> None:
     found = chain.copies.eliminated("gondecourt", 999)
     _now, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert [one.rank for one in found] == list(range(1000, 1000 + copies.MOST))
+    assert [one.rank for one in found] == list(range(1000, 1000 + copies.MAX_ELIMINATIONS_PER_REPLY))
     assert peak < 22_000_000
 
 
 def test_a_large_elimination_is_listed_within_some_megabytes(chain: Chain) -> None:
     _large(chain, 1500, transferred=False)
     tracemalloc.start()
-    assert len(chain.copies.eliminated("gondecourt")) == copies.MOST
-    assert sum(map(len, chain.copies.waiting(CONNECTED).values())) == 1502
+    assert len(chain.copies.eliminated("gondecourt")) == copies.MAX_ELIMINATIONS_PER_REPLY
+    assert sum(map(len, chain.copies.list_waiting(CONNECTED).values())) == 1502
     _now, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 30_000_000
 
 
 def test_what_is_asked_for_is_listed_to_its_end(chain: Chain) -> None:
-    count = 2 * copies.MOST + 3
+    count = 2 * copies.MAX_ELIMINATIONS_PER_REPLY + 3
     _large(chain, count, transferred=False)
     with chain.eliminator.book.transaction() as db:
         db.execute("UPDATE objet SET seq = NULL, faite_le = NULL WHERE aip LIKE 'g%'")
         db.execute("UPDATE demande SET etat = 'approuvee' WHERE id LIKE ?", (f"%{count:05}",))
     found, after = [], ""
     while listed := chain.copies.planned("gondecourt", after):
-        assert len(listed) <= copies.MOST
+        assert len(listed) <= copies.MAX_ELIMINATIONS_PER_REPLY
         found += [one.aip for one in listed]
         after = found[-1]
     assert found == ["c", *(f"g{n:05}" for n in range(count))]
@@ -291,7 +291,7 @@ def test_what_is_asked_for_is_listed_to_its_end(chain: Chain) -> None:
 
 def test_a_large_transfer_does_not_hide_the_eliminations_after_it(chain: Chain) -> None:
     last = chain.copies.eliminated("gondecourt")[-1].rank
-    _large(chain, copies.MOST, transferred=True)
+    _large(chain, copies.MAX_ELIMINATIONS_PER_REPLY, transferred=True)
     with chain.eliminator.book.transaction() as db:
         db.execute("UPDATE objet SET seq = 5000 WHERE aip = 'b'")
     assert [one.aip for one in chain.copies.eliminated("gondecourt", last)] == ["b"]

@@ -144,9 +144,9 @@ def test_what_borg_cannot_read_does_not_keep_the_others(gateway: Gateway, monkey
         streamed.append(len(names))
         return stream(settings, program, where, names)
 
-    stream = lots._streamed
+    stream = lots._stream_names
     monkeypatch.setattr(borg, "listing", listed)
-    monkeypatch.setattr(lots, "_streamed", counted)
+    monkeypatch.setattr(lots, "_stream_names", counted)
     told, failed = lots.give_back(gateway.settings, [f"gondecourt/{aip}.tar" for aip in [*contents, "y", "z"]])
     back = sorted(line.split()[0] for line in told)
     assert len(back) == 6 and "z" in back

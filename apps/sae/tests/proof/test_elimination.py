@@ -23,10 +23,10 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from sae import elimination, inventory
 from sae.config import Account
-from sae.elimination import Agent, Eliminator, Refused, Requests, Trust, verify_certificate
+from sae.elimination import Agent, Eliminator, OperationRefusedError, Requests, Trust, verify_certificate
 from sae.journal import Journal, timestamp
 from sae.signature import sign, verify
-from sae.store import FileStore, Unavailable
+from sae.store import FileStore, StoreUnavailableError
 
 from apps.sae.tests.proof.commune import (
     ACCOUNTS,
@@ -56,7 +56,7 @@ class Refusing(FileStore):
     """A storage that does not answer to who deletes."""
 
     def delete(self, account: str, container: str, name: str) -> None:
-        raise Unavailable("le stockage ne répond pas")
+        raise StoreUnavailableError("le stockage ne répond pas")
 
 
 class Room:
@@ -126,7 +126,9 @@ def test_an_original_does_not_go_without_its_copy_in_another_format(room: Room) 
     """What it says would still be here, told eliminated."""
     original, copy = room.keep("aip-1"), room.keep("aip-2")
     room.journal.note("conversion.faite", "gondecourt", "succes", {"copie": copy}, original)
-    with pytest.raises(Refused, match=r"aip-1 : sa copie en PDF/A aip-2 resterait ; éliminez-les ensemble"):
+    with pytest.raises(
+        OperationRefusedError, match=r"aip-1 : sa copie en PDF/A aip-2 resterait ; éliminez-les ensemble"
+    ):
         room.asked(original)
     _, approval = room.asked(original, copy)
     eliminator = room.eliminator()
@@ -193,22 +195,22 @@ def test_a_visa_for_another_list_permits_nothing(room: Room) -> None:
         (by_maire(pdf, "Alice Martin"), VISA, REFERENCE, listed["liste"], "bordereau refusé"),
         (pdf, VISA, REFERENCE, listed["liste"], "bordereau refusé"),
     ):
-        with pytest.raises(Refused, match=said):
+        with pytest.raises(OperationRefusedError, match=said):
             eliminator.assemble(listed["demande"], signed, visa, reference, quoted)
     assert {name for name, _ in room.events()} == {"elimination.refus"}
-    with pytest.raises(Refused, match="aucune liste"):
+    with pytest.raises(OperationRefusedError, match="aucune liste"):
         eliminator.assemble("x", b"", b"", "", "")
     # The visa is on the bordereau itself; or it quotes the list, as somebody types it.
     assert json.loads(eliminator.assemble(listed["demande"], by_maire(pdf), vised, REFERENCE))["visa"] == REFERENCE
     eliminator.accounts = {}  # of a commune that left since
-    with pytest.raises(Refused, match="compte « gondecourt » inconnu"):
+    with pytest.raises(OperationRefusedError, match="compte « gondecourt » inconnu"):
         eliminator.assemble(listed["demande"], by_maire(pdf), vised, REFERENCE)
     eliminator.accounts = ACCOUNTS
     typed = f" {listed['liste'].lower()} "
     text = eliminator.assemble(listed["demande"], by_maire(pdf), VISA, REFERENCE, typed)
     assert json.loads(text)["visa_sha512"] == hashlib.sha512(VISA).hexdigest()
     eliminator.deposit(text, room.sign(text, "Alice Martin"))
-    with pytest.raises(Refused, match="ses pièces ne changent plus"):
+    with pytest.raises(OperationRefusedError, match="ses pièces ne changent plus"):
         eliminator.assemble(listed["demande"], by_maire(pdf), VISA, "AD59 autre", typed)
 
 
@@ -220,7 +222,7 @@ def test_a_request_is_bound_to_its_documents(room: Room) -> None:
     for name in ("bordereau-signe.pdf", "visa.pdf"):
         with room.book.transaction() as db:
             db.execute("UPDATE piece SET contenu = ? WHERE nom = ?", (b"%PDF-autre", name))
-        with pytest.raises(Refused, match="n'est pas celle que « sae-elimination constituer » a écrite"):
+        with pytest.raises(OperationRefusedError, match="n'est pas celle que « sae-elimination constituer » a écrite"):
             eliminator.deposit(text, room.sign(text, "Alice Martin"))
     assert room.book.requests() == []
 
@@ -247,7 +249,9 @@ def test_two_who_work_at_one_request_change_nothing_of_what_is_deposited(room: R
     }
     meanwhile = steps.pop(first)
     eliminator.verifier = Slow()
-    with pytest.raises(Refused, match="ne changent plus" if first == "deposited" else "viennent de changer"):
+    with pytest.raises(
+        OperationRefusedError, match="ne changent plus" if first == "deposited" else "viennent de changer"
+    ):
         next(iter(steps.values()))()
     kept = [(one.document["visa"], room.book.pieces(one.id)["visa.pdf"]) for one in room.book.requests()]
     assert kept == ([(REFERENCE, VISA)] if first == "deposited" else [])
@@ -259,7 +263,7 @@ def test_the_signed_list_and_the_visa_are_kept_before_anything_goes(room: Room) 
     identifier = room.eliminator().approve(approval, room.sign(approval, "Bruno Petit"))
     assert list(room.store.names("sae", "eliminations")) == []
     room.store = Refusing(room.folder / "stockage")
-    with pytest.raises(Unavailable):
+    with pytest.raises(StoreUnavailableError):
         room.eliminator().execute(identifier)
     assert list(room.store.names("sae", "eliminations")) == [
         f"bordereau-signe-{identifier}.pdf",
@@ -275,7 +279,7 @@ def test_a_request_of_before_the_signed_lists_is_made_again(room: Room) -> None:
     old = forge(text, format=1)
     with room.book.transaction() as db:
         db.execute("UPDATE demande SET texte = ?", (old,))
-    with pytest.raises(Refused, match="d'avant les bordereaux signés"):
+    with pytest.raises(OperationRefusedError, match="d'avant les bordereaux signés"):
         room.eliminator().approve(approval, room.sign(approval, "Bruno Petit"))
 
 
@@ -306,12 +310,14 @@ def test_a_certificate_that_was_changed_proves_nothing(room: Room) -> None:
     room.eliminator().execute(identifier)
     text, signature, token = certificate(room, identifier)
     root = room.authority.root
-    with pytest.raises(Refused, match="modifié"):
+    with pytest.raises(OperationRefusedError, match="modifié"):
         verify_certificate(text.replace(b"AD59", b"AD62"), signature, token, root)
-    with pytest.raises(Refused, match="autre chose"):
+    with pytest.raises(OperationRefusedError, match="autre chose"):
         verify_certificate(text, signature + b"\x00", token, root)
     other = timestamp.local_unit(room.authority.issue("Horodatage du parapheur"))(signature)
-    with pytest.raises(Refused, match=r"l'horodatage vient de « CN=Horodatage du parapheur,.+ et non de « CN="):
+    with pytest.raises(
+        OperationRefusedError, match=r"l'horodatage vient de « CN=Horodatage du parapheur,.+ et non de « CN="
+    ):
         verify_certificate(text, signature, other, root)
     # The archive alone cannot make one: both agents' signatures are inside.
     document = json.loads(text)
@@ -319,7 +325,7 @@ def test_a_certificate_that_was_changed_proves_nothing(room: Room) -> None:
     forged = json.dumps(document).encode()
     resigned = sign(forged, room.authority.folder / ATTESTS)
     stamped = timestamp.local_unit(room.authority.folder / "Horodatage_des_archives")(resigned)
-    with pytest.raises(Refused, match="ne porte pas sur ce document"):
+    with pytest.raises(OperationRefusedError, match="ne porte pas sur ce document"):
         verify_certificate(forged, resigned, stamped, root)
     document["approbation_signee"]["signature"] = base64.b64encode(
         room.sign(document["approbation_signee"]["texte"].encode(), "Alice Martin")
@@ -327,7 +333,7 @@ def test_a_certificate_that_was_changed_proves_nothing(room: Room) -> None:
     forged = json.dumps(document).encode()
     resigned = sign(forged, room.authority.folder / ATTESTS)
     stamped = timestamp.local_unit(room.authority.folder / "Horodatage_des_archives")(resigned)
-    with pytest.raises(Refused, match="une seule personne"):
+    with pytest.raises(OperationRefusedError, match="une seule personne"):
         verify_certificate(forged, resigned, stamped, root)
 
 
@@ -362,7 +368,7 @@ def test_no_other_certificate_of_the_authority_attests(room: Room, kind: str) ->
     eliminator = room.eliminator()
     identifier = eliminator.approve(approval, room.sign(approval, "Bruno Petit"))
     good, eliminator.proof = eliminator.proof, dataclasses.replace(eliminator.proof, certificate=folder)
-    with pytest.raises(Refused, match="ne peut pas attester"):
+    with pytest.raises(OperationRefusedError, match="ne peut pas attester"):
         eliminator.execute(identifier)
     assert room.store.head("gondecourt", "aip", "aip-1.tar")  # what cannot be attested is not done
     eliminator.proof = good
@@ -370,7 +376,9 @@ def test_no_other_certificate_of_the_authority_attests(room: Room, kind: str) ->
     text = certificate(room, identifier)[0]
     signature = sign(text, folder)
     token = timestamp.local_unit(room.authority.folder / "Horodatage_des_archives")(signature)
-    with pytest.raises(Refused, match="expiré" if kind == "expired" else "n'est pas fait pour|et non le certificat"):
+    with pytest.raises(
+        OperationRefusedError, match="expiré" if kind == "expired" else "n'est pas fait pour|et non le certificat"
+    ):
         verify_certificate(text, signature, token, room.authority.root)
 
 
@@ -380,7 +388,7 @@ def test_a_revoked_certificate_attests_nothing_more(room: Room) -> None:
     eliminator = room.eliminator()
     identifier = eliminator.approve(approval, room.sign(approval, "Bruno Petit"))
     eliminator.trust = dataclasses.replace(eliminator.trust, crl=room.authority.revoke(room.authority.folder / ATTESTS))
-    with pytest.raises(Refused, match="révoqué"):
+    with pytest.raises(OperationRefusedError, match="révoqué"):
         eliminator.execute(identifier)
     assert room.store.head("gondecourt", "aip", "aip-1.tar")
 
@@ -390,7 +398,7 @@ def test_what_may_not_be_eliminated_is_refused_with_every_reason(room: Room) -> 
     room.keep("garder", action="Keep")
     room.keep("autre", account="seclin")
     room.keep("bonne")
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(OperationRefusedError) as refused:
         room.eliminator().draft("gondecourt", ["tot", "garder", "autre", "jamais-vue", "bonne"], "")
     told = str(refused.value)
     assert f"tot : à conserver jusqu'au {time.strftime('%d/%m/%Y', time.gmtime(FUTURE))}" in told
@@ -402,14 +410,14 @@ def test_what_may_not_be_eliminated_is_refused_with_every_reason(room: Room) -> 
         ("gondecourt", [], "aucune archive"),
         ("lille", ["bonne"], "compte « lille » inconnu"),
     ):
-        with pytest.raises(Refused, match=reason):
+        with pytest.raises(OperationRefusedError, match=reason):
             room.eliminator().draft(account, aips, "")
 
 
 def test_a_clock_in_advance_does_not_bring_the_date_nearer(room: Room) -> None:
     room.keep("tot", FUTURE)
     room.ahead = 10 * 86400
-    with pytest.raises(Refused, match="à conserver jusqu'au"):
+    with pytest.raises(OperationRefusedError, match="à conserver jusqu'au"):
         room.eliminator().draft("gondecourt", ["tot"], "")
 
 
@@ -421,7 +429,7 @@ def test_the_storage_has_the_last_word_on_the_date(room: Room) -> None:
     _, approval = room.asked("aip-1")
     identifier = room.eliminator().approve(approval, room.sign(approval, "Bruno Petit"))
     for _ in range(2):
-        with pytest.raises(Refused, match="le stockage refuse"):
+        with pytest.raises(OperationRefusedError, match="le stockage refuse"):
             room.eliminator().execute(identifier)
     assert room.store.head("gondecourt", "aip", "aip-1.tar")
     [refusal] = [one for one in room.journal.events() if one.event == "elimination.refus"]
@@ -435,7 +443,7 @@ def test_the_true_reason_of_the_storage_is_told(room: Room) -> None:
     room.journal.append("versement.accepte", account="gondecourt", aip="aip-1", outcome="succes", detail=detail)
     _, approval = room.asked("aip-1")
     identifier = room.eliminator().approve(approval, room.sign(approval, "Bruno Petit"))
-    with pytest.raises(Refused, match="est à conserver sans limite") as refused:
+    with pytest.raises(OperationRefusedError, match="est à conserver sans limite") as refused:
         room.eliminator().execute(identifier)
     assert "date" not in str(refused.value)
 
@@ -451,10 +459,10 @@ def test_the_true_reason_of_the_storage_is_told(room: Room) -> None:
 def test_a_second_person_is_needed(room: Room, who: str, said: str) -> None:
     room.keep("aip-1")
     _, approval = room.asked("aip-1")
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(OperationRefusedError, match=said):
         room.eliminator().approve(approval, room.sign(approval, who))
     identifier = json.loads(approval)["demande"]
-    with pytest.raises(Refused, match="n'est pas approuvée"):
+    with pytest.raises(OperationRefusedError, match="n'est pas approuvée"):
         room.eliminator().execute(identifier)
     assert room.events()[-1] == ("elimination.refus", None)
     assert room.store.head("gondecourt", "aip", "aip-1.tar")
@@ -464,18 +472,18 @@ def test_somebody_unknown_does_not_ask(room: Room, tmp_path: Path) -> None:
     room.keep("aip-1")
     eliminator = room.eliminator()
     text = assembled(eliminator, ["aip-1"])
-    with pytest.raises(Refused, match="pas un agent habilité"):
+    with pytest.raises(OperationRefusedError, match="pas un agent habilité"):
         eliminator.deposit(text, room.sign(text, "Chloé Roux"))
     stranger = Authority(tmp_path / "inconnue", "inconnue")
     stranger.issue("Alice Martin", ExtendedKeyUsageOID.CLIENT_AUTH)
-    with pytest.raises(Refused, match="autorité de confiance"):
+    with pytest.raises(OperationRefusedError, match="autorité de confiance"):
         eliminator.deposit(text, room.sign(text, "Alice Martin", stranger))
-    with pytest.raises(Refused, match="ce n'est pas une signature CMS"):
+    with pytest.raises(OperationRefusedError, match="ce n'est pas une signature CMS"):
         eliminator.deposit(text, b"signature")
-    with pytest.raises(Refused, match="a été modifié"):
+    with pytest.raises(OperationRefusedError, match="a été modifié"):
         eliminator.deposit(text.replace(b"AD59", b"AD62"), room.sign(text, "Alice Martin"))
     room.agents[0] = Agent("Alice Martin", subject("Alice Martin"), frozenset({"seclin"}))
-    with pytest.raises(Refused, match="pas habilité pour le compte"):
+    with pytest.raises(OperationRefusedError, match="pas habilité pour le compte"):
         room.eliminator().deposit(text, room.sign(text, "Alice Martin"))
     assert room.book.requests() == []
 
@@ -485,10 +493,10 @@ def test_a_revoked_agent_does_not_sign(room: Room) -> None:
     room.crl = room.authority.revoke()
     _, approval = room.asked("aip-1")
     room.crl = room.authority.revoke(room.authority.folder / "Bruno_Petit")
-    with pytest.raises(Refused, match="révoqué"):
+    with pytest.raises(OperationRefusedError, match="révoqué"):
         room.eliminator().approve(approval, room.sign(approval, "Bruno Petit"))
     room.crl = room.authority.revoke(room.authority.folder / "Alice_Martin")
-    with pytest.raises(Refused, match="révoqué"):
+    with pytest.raises(OperationRefusedError, match="révoqué"):
         room.eliminator().approve(approval, room.sign(approval, "Bruno Petit"))
 
 
@@ -518,9 +526,9 @@ def test_a_request_that_was_written_by_hand_is_checked_all_the_same(room: Room) 
         ({"document": "autre"}, "ce n'est pas une demande"),
     ):
         forged = forge(text, **changes)
-        with pytest.raises(Refused, match=said):
+        with pytest.raises(OperationRefusedError, match=said):
             eliminator.deposit(forged, room.sign(forged, "Alice Martin"))
-    with pytest.raises(Refused, match="ce n'est pas une demande"):
+    with pytest.raises(OperationRefusedError, match="ce n'est pas une demande"):
         eliminator.deposit(b"{", b"")
     assert room.book.requests() == []
 
@@ -529,10 +537,10 @@ def test_an_approval_of_something_else_is_refused(room: Room) -> None:
     room.keep("aip-1")
     _, approval = room.asked("aip-1")
     forged = forge(approval, archives=5)
-    with pytest.raises(Refused, match="n'est pas celle de cette demande"):
+    with pytest.raises(OperationRefusedError, match="n'est pas celle de cette demande"):
         room.eliminator().approve(forged, room.sign(forged, "Bruno Petit"))
     unknown = forge(approval, demande="x")
-    with pytest.raises(Refused, match="aucune demande"):
+    with pytest.raises(OperationRefusedError, match="aucune demande"):
         room.eliminator().approve(unknown, room.sign(unknown, "Bruno Petit"))
 
 
@@ -540,12 +548,12 @@ def test_a_request_grows_old_and_may_be_dropped(room: Room) -> None:
     room.keep("aip-1")
     text, approval = room.asked("aip-1")
     room.ahead = 91 * 86400
-    with pytest.raises(Refused, match="plus de 90 jours"):
+    with pytest.raises(OperationRefusedError, match="plus de 90 jours"):
         room.eliminator().approve(approval, room.sign(approval, "Bruno Petit"))
-    with pytest.raises(Refused, match="déjà dans la demande"):
+    with pytest.raises(OperationRefusedError, match="déjà dans la demande"):
         room.eliminator().draft("gondecourt", ["aip-1"], "")
     room.eliminator().drop(json.loads(text)["demande"], "trop vieille")
-    with pytest.raises(Refused, match="abandonnée"):
+    with pytest.raises(OperationRefusedError, match="abandonnée"):
         room.eliminator().approve(approval, room.sign(approval, "Bruno Petit"))
     room.ahead = 0
     room.asked("aip-1")
@@ -648,7 +656,7 @@ def test_the_storage_down_is_not_a_success(room: Room) -> None:
     _, approval = room.asked("aip-1")
     room.store = Refusing(room.folder / "stockage")
     identifier = room.eliminator().approve(approval, room.sign(approval, "Bruno Petit"))
-    with pytest.raises(Unavailable):
+    with pytest.raises(StoreUnavailableError):
         room.eliminator().execute(identifier)
     room.store = FileStore(room.folder / "stockage")
     assert room.eliminator().resume() == [identifier]

@@ -15,7 +15,7 @@ import pytest
 from sae import export
 from sae.export import ExportError, Outcome
 from sae.journal import Journal
-from sae.store import FileStore, StoreError, Unavailable
+from sae.store import FileStore, StoreError, StoreUnavailableError
 from sae.versement import aip as aips
 from sae.versement.container import Member
 from sae.versement.formats import Format
@@ -129,7 +129,7 @@ def test_layout_is_that_of_extension_0003() -> None:
 def test_a_run_that_was_cut_goes_on(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         room.keep(number)
-    real, count = export._unpack, [0]
+    real, count = export._unpack_object, [0]
 
     def cut(*arguments: object) -> int:
         count[0] += 1
@@ -138,7 +138,7 @@ def test_a_run_that_was_cut_goes_on(room: Room, monkeypatch: pytest.MonkeyPatch)
         return real(*arguments)  # type: ignore[arg-type] # passed on as they came
 
     with monkeypatch.context() as patch:
-        patch.setattr(export, "_unpack", cut)
+        patch.setattr(export, "_unpack_object", cut)
         with pytest.raises(OSError, match="No space"):
             room.export()
     marker = json.loads((room.folder / "cible" / "export.json").read_text())
@@ -219,10 +219,10 @@ def test_a_hostile_tar_writes_nothing_outside(room: Room, tmp_path: Path, name: 
 def test_the_storage_down_stops_the_export(room: Room) -> None:
     class Down(FileStore):
         def names(self, account: str, container: str) -> Iterator[str]:
-            raise Unavailable("le stockage ne répond pas")
+            raise StoreUnavailableError("le stockage ne répond pas")
 
         def get(self, account: str, container: str, name: str) -> BinaryIO:
-            raise Unavailable("le stockage ne répond pas")
+            raise StoreUnavailableError("le stockage ne répond pas")
 
     room.keep(1)
     room.store = room.other = Down(room.folder / "stockage")

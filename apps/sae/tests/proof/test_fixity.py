@@ -13,7 +13,7 @@ import pytest
 from sae import fixity
 from sae.fixity import Checker, Plan, Result, State
 from sae.journal import Journal
-from sae.store import FileStore, Store, Unavailable
+from sae.store import FileStore, Store, StoreUnavailableError
 
 DAY = 86400.0
 
@@ -31,7 +31,7 @@ class Replica(FileStore):
     def get(self, account: str, container: str, name: str) -> BinaryIO:
         self.reads.append(name)
         if self.down:
-            raise Unavailable("ce nœud ne répond pas")
+            raise StoreUnavailableError("ce nœud ne répond pas")
         for faults, answer in ((self.wrong, b"\x00 autre chose"), (self.absent, None)):
             if faults.get(name, 0) > 0:
                 faults[name] -= 1
@@ -42,12 +42,12 @@ class Replica(FileStore):
 
     def head(self, account: str, container: str, name: str) -> dict[str, str] | None:
         if self.down:
-            raise Unavailable("ce nœud ne répond pas")
+            raise StoreUnavailableError("ce nœud ne répond pas")
         return super().head(account, container, name)
 
     def names(self, account: str, container: str) -> Iterator[str]:
         if self.down:
-            raise Unavailable("ce nœud ne répond pas")
+            raise StoreUnavailableError("ce nœud ne répond pas")
         return super().names(account, container)
 
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import pytest
 from sae import lots
 from sae.journal import Journal
-from sae.store import FileStore, Store, Unavailable
+from sae.store import FileStore, Store, StoreUnavailableError
 from sae.versement.registry import Registry
 
 from apps.sae.tests.proof.public_tools import OCFL, install, run
@@ -41,7 +41,7 @@ class Depot:
             self.lots[name] = {
                 str(path.relative_to(lot.folder)): path.read_bytes() for path in sorted(lot.folder.rglob("*.tar"))
             }
-            self.copies.kept(name, self.identity)
+            self.copies.record_lot(name, self.identity)
         return lot
 
     def needs(self) -> tuple[dict[str, int], int]:
@@ -159,7 +159,7 @@ def test_a_lot_that_was_not_kept_is_made_again(depot: Depot) -> None:
     depot.site.keep("b")
     assert depot.save().count == 2
     with pytest.raises(lots.LotError, match="aucun lot n'attend"):
-        depot.copies.kept("copie-x", "q1")
+        depot.copies.record_lot("copie-x", "q1")
 
 
 def test_one_that_is_lost_or_damaged_does_not_keep_the_others(depot: Depot) -> None:
@@ -177,7 +177,7 @@ def test_one_that_is_lost_or_damaged_does_not_keep_the_others(depot: Depot) -> N
 def test_another_replica_gives_what_one_has_damaged_lost_or_does_not_answer_for(depot: Depot, tmp_path: Path) -> None:
     class Silent(FileStore):
         def get(self, account: str, container: str, name: str) -> BinaryIO:
-            raise Unavailable("le stockage ne répond pas")
+            raise StoreUnavailableError("le stockage ne répond pas")
 
     depot.site.keep("a", b"octets")
     damaged, empty, silent = FileStore(tmp_path / "abime"), FileStore(tmp_path / "vide"), Silent(tmp_path)
@@ -194,7 +194,7 @@ def test_another_replica_gives_what_one_has_damaged_lost_or_does_not_answer_for(
     lot = prepared(silent, empty, damaged)
     assert lot.count == 0 and not list(lot.folder.rglob("*.tar"))
     assert [word in lot.failed["a"] for word in ("sae1 : ", "sae2 : ", "sae3 : a : les octets")] == [True] * 3
-    with pytest.raises(Unavailable):  # nothing is known of any archive
+    with pytest.raises(StoreUnavailableError):  # nothing is known of any archive
         prepared(silent, silent)
 
 
@@ -259,7 +259,7 @@ def test_one_that_cannot_be_taken_does_not_keep_the_others(
 
     def down(account: str, container: str, name: str, *given: Any, **more: Any) -> None:
         if name == "c.tar":
-            raise Unavailable("le stockage ne répond pas")
+            raise StoreUnavailableError("le stockage ne répond pas")
         put(account, container, name, *given, **more)
 
     monkeypatch.setattr(depot.site.store, "put", down)

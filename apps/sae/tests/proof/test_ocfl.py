@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from sae import export, ocfl
-from sae.export import Damaged
+from sae.export import DamagedArchiveError
 
 from .public_tools import OCFL, install, run
 
@@ -345,7 +345,7 @@ def test_each_code_is_told(tmp_path: Path, code: str, spoil: Spoil, mend: Mend |
     folder = made(tmp_path / "objet", spoil, mend)
     _, found = ocfl.faults(folder)
     assert code in {one for fault in found for one in fault.codes}, [*map(str, found)]
-    with pytest.raises(Damaged, match=r"\(OCFL E\d{3}"):
+    with pytest.raises(DamagedArchiveError, match=r"\(OCFL E\d{3}"):
         export.check(folder)
 
 
@@ -426,21 +426,25 @@ def test_algorithms_of_the_registered_extension_are_judged(tmp_path: Path) -> No
 def test_good_objects_have_no_fault(good: dict[str, Path]) -> None:
     assert {name: [*map(str, ocfl.faults(folder)[1])] for name, folder in good.items()} == {name: [] for name in good}
     assert export.check(good["complet"])["head"] == "v3"
-    with pytest.raises(Damaged, match=r"^empreintes sha256 au lieu de sha512$"):  # the standard takes it, we do not
+    with pytest.raises(
+        DamagedArchiveError, match=r"^empreintes sha256 au lieu de sha512$"
+    ):  # the standard takes it, we do not
         export.check(good["sha256"])
 
 
 def test_all_faults_are_told_in_one_message(tmp_path: Path) -> None:
     one = Object(tmp_path / "objet")
     one.files |= {f"v3/content/plus-{rank}": b"x" for rank in range(8)}
-    with pytest.raises(Damaged, match=r"^« v3/content/plus-0 » est en trop \(OCFL E023\) ; .*et 3 autres défauts$"):
+    with pytest.raises(
+        DamagedArchiveError, match=r"^« v3/content/plus-0 » est en trop \(OCFL E023\) ; .*et 3 autres défauts$"
+    ):
         export.check(one.write())
 
 
 def test_what_is_no_object_is_told(tmp_path: Path) -> None:
     (tmp_path / "fichier").touch()
     for folder in (tmp_path, tmp_path / "absent", tmp_path / "fichier"):
-        with pytest.raises(Damaged):
+        with pytest.raises(DamagedArchiveError):
             export.check(folder)
 
 
@@ -450,14 +454,14 @@ def test_what_is_no_object_is_told(tmp_path: Path) -> None:
 def test_an_inventory_may_be_anything(tmp_path: Path, text: bytes) -> None:
     one = Object(tmp_path / "objet")
     one.raw[""] = text
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedArchiveError):
         export.check(one.write())
 
 
 def test_names_that_are_not_utf_8_are_told(tmp_path: Path) -> None:
     folder = Object(tmp_path / "objet").write()
     Path(os.fsdecode(os.fsencode(folder) + b"/v1/content/d\xe9lib\xe9ration.pdf")).touch()
-    with pytest.raises(Damaged) as told:
+    with pytest.raises(DamagedArchiveError) as told:
         export.check(folder)
     assert str(told.value).encode("utf-8")  # it can be written
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from sae import export
-from sae.export import Damaged
+from sae.export import DamagedArchiveError
 from sae.fixity import Plan, Result
 from sae.journal import Journal, JournalError, canonical, merkle, timestamp
 from sae.journal.log import Event
@@ -177,12 +177,14 @@ def test_an_object_is_its_inventory_and_its_files(tmp_path: Path) -> None:
     ]
     for name, spoil, words in spoilt:
         spoil(ocfl(tmp_path / name))
-        with pytest.raises(Damaged) as told:
+        with pytest.raises(DamagedArchiveError) as told:
             export.check(tmp_path / name)
         assert str(told.value).startswith(words)
-    with pytest.raises(Damaged, match=r"^empreintes sha256 au lieu de sha512$"):
+    with pytest.raises(DamagedArchiveError, match=r"^empreintes sha256 au lieu de sha512$"):
         export.check(ocfl(tmp_path / "h", algorithm="sha256"))
-    with pytest.raises(Damaged, match=r"^inventory.json : « manifest » n'est pas un objet JSON \(OCFL E106\)"):
+    with pytest.raises(
+        DamagedArchiveError, match=r"^inventory.json : « manifest » n'est pas un objet JSON \(OCFL E106\)"
+    ):
         export.check(ocfl(tmp_path / "i", manifest=[]))
 
 

@@ -22,7 +22,7 @@ from sae.journal import Journal, JournalError, seal, timestamp
 from sae.journal.format import Seal, SealError, events_name
 from sae.journal.log import CLOCK
 from sae.journal.verify import verify_folder
-from sae.store import FileStore, Unavailable
+from sae.store import FileStore, StoreUnavailableError
 
 from apps.sae.tests.proof.conftest import Archive
 from testbed.authority import Authority
@@ -105,7 +105,7 @@ def test_a_cut_around_the_timestamp_is_taken_up(archive: Archive, monkeypatch: p
         raise Cut
 
     with monkeypatch.context() as patch:
-        patch.setattr(seal.Sealer, "_keep", cut)
+        patch.setattr(seal.Sealer, "_record_seal", cut)
         with pytest.raises(Cut):
             archive.seal()
     assert archive.seal().made == 1
@@ -116,16 +116,16 @@ class Down(FileStore):
     """A storage that does not answer."""
 
     def put(self, *_: Any, **__: Any) -> None:
-        raise Unavailable("le stockage ne répond pas")
+        raise StoreUnavailableError("le stockage ne répond pas")
 
 
 def test_a_seal_waits_for_the_storage(archive: Archive) -> None:
     archive.add(5)
     archive.store = Down(archive.folder / "stockage")
-    with pytest.raises(Unavailable):
+    with pytest.raises(StoreUnavailableError):
         archive.seal()
     archive.add(5)
-    with pytest.raises(Unavailable):
+    with pytest.raises(StoreUnavailableError):
         archive.seal()
     assert len(list(seal.seals(archive.journal, stored=False))) == 1
     archive.store = FileStore(archive.folder / "stockage")

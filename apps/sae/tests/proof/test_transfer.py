@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).parents[4]))
 
 from sae import inventory, transfer
 from sae.config import ConfigError
-from sae.elimination import Agent, Eliminator, Refused, Requests, Trust
+from sae.elimination import Agent, Eliminator, OperationRefusedError, Requests, Trust
 from sae.journal import Journal
 from sae.signature import sign
-from sae.store import FileStore, Retained, StoreError
+from sae.store import FileStore, ObjectRetainedError, StoreError
 from sae.transfer import Service, Transferrer, Transfers
 from sae.versement import seda
 
@@ -123,26 +123,26 @@ def reply(request: str, accepted: bool = True, agency: str = AD, sender: str = "
 
 def test_a_transfer_is_accepted_then_two_persons_eliminate(room: Room) -> None:
     gone, stays = room.keep("aip-1"), room.keep("aip-2")
-    with pytest.raises(Refused, match="qu'après son transfert"):
+    with pytest.raises(OperationRefusedError, match="qu'après son transfert"):
         room.eliminate(gone)
     assert [one.aip for one in room.transferrer().due("gondecourt")] == [gone, stays]
     identifier = room.prepare(gone)
     assert [one.aip for one in room.transferrer().due("gondecourt")] == [stays]
-    with pytest.raises(Refused, match="qu'après son transfert"):
+    with pytest.raises(OperationRefusedError, match="qu'après son transfert"):
         room.eliminate(gone)  # offered is not taken
     assert room.answer(reply(identifier)) == (identifier, True)
     assert room.events() == [("transfert.prepare", "succes"), ("transfert.accepte", "succes")]
     told = next(one.detail for one in room.journal.events(aip=gone) if one.event == "transfert.accepte")
     assert (told["conserve_par"], told["proprietaire"], told["reponse"]) == (AD, "gondecourt", "REP-1")
     assert [one.aip for one in room.eliminator().due("gondecourt")] == [gone]
-    with pytest.raises(Retained, match="sans limite"):
+    with pytest.raises(ObjectRetainedError, match="sans limite"):
         room.store.delete("gondecourt", "aip", "aip-1.tar")  # two persons, not the account's key
     assert room.eliminate(gone) == 1
     assert list(room.store.names("gondecourt", "aip")) == ["aip-2.tar"]
     assert list(inventory.of_account(room.journal, "gondecourt")) == [stays]
     note = room.store.head("sae", "transferts", "AUTH_gondecourt/aip/aip-1.tar")
     assert note and note["retain-until"] == "253402300799"
-    with pytest.raises(Retained):
+    with pytest.raises(ObjectRetainedError):
         room.store.delete("sae", "transferts", "AUTH_gondecourt/aip/aip-1.tar")
     kept = list(room.store.names("sae", "transferts"))
     assert [one for one in kept if identifier in one] == [f"reponse-{identifier}.xml", f"reponse-{identifier}.xml.p7s"]
@@ -198,14 +198,14 @@ def test_only_what_is_kept_and_due_is_transferred_once(room: Room) -> None:
         ("good", f"déjà dans le transfert {identifier}"),
         ("nothing", "aucune archive du compte"),
     ):
-        with pytest.raises(Refused, match=why):
+        with pytest.raises(OperationRefusedError, match=why):
             room.prepare(aip)
-    with pytest.raises(Refused, match="aucune n'est à transférer"):
+    with pytest.raises(OperationRefusedError, match="aucune n'est à transférer"):
         room.prepare()
-    with pytest.raises(Refused, match="compte « loos » inconnu"):
+    with pytest.raises(OperationRefusedError, match="compte « loos » inconnu"):
         room.transferrer().prepare("loos", ["good"], room.folder)
     room.answer(reply(identifier))
-    with pytest.raises(Refused, match="déjà transférée"):
+    with pytest.raises(OperationRefusedError, match="déjà transférée"):
         room.prepare("good")
 
 
@@ -238,7 +238,7 @@ def test_a_damaged_archive_is_not_handed_over(room: Room) -> None:
 def test_an_answer_that_is_none_changes_nothing(room: Room, change: Any, why: str) -> None:
     aip = room.keep("aip-1")
     identifier = room.prepare(aip)
-    with pytest.raises(Refused, match=why):
+    with pytest.raises(OperationRefusedError, match=why):
         room.answer(change(identifier))
     assert room.events()[-1] == ("transfert.reponse", "refus")
     assert room.eliminator().due("gondecourt") == []
@@ -248,12 +248,12 @@ def test_an_answer_that_is_none_changes_nothing(room: Room, change: Any, why: st
 def test_an_answer_counts_signed_by_who_may(room: Room) -> None:
     identifier = room.prepare(room.keep("aip-1"))
     text = reply(identifier)
-    with pytest.raises(Refused, match="n'est pas un agent habilité"):
+    with pytest.raises(OperationRefusedError, match="n'est pas un agent habilité"):
         room.answer(text, "Archives departementales")
-    with pytest.raises(Refused, match="modifié"):
+    with pytest.raises(OperationRefusedError, match="modifié"):
         room.transferrer().answer(text.replace(b"REP-1", b"REP-2"), room.sign(text))
     room.service = Service(AD, signer=subject("Archives departementales"), root=room.authority.root, deposit=False)
-    with pytest.raises(Refused, match="a signé, et non"):
+    with pytest.raises(OperationRefusedError, match="a signé, et non"):
         room.answer(text)
     assert room.answer(text, "Archives departementales") == (identifier, True)
     told = next(one.detail for one in room.journal.events() if one.event == "transfert.accepte")
@@ -265,7 +265,7 @@ def test_a_refusal_leaves_the_archive_here(room: Room) -> None:
     identifier = room.prepare(aip)
     assert room.answer(reply(identifier, accepted=False)) == (identifier, False)
     assert room.events()[-1] == ("transfert.refuse", "refus")
-    with pytest.raises(Refused, match="a déjà une autre réponse"):
+    with pytest.raises(OperationRefusedError, match="a déjà une autre réponse"):
         room.answer(reply(identifier))  # a refusal is not taken back by a later message
     assert room.eliminator().due("gondecourt") == []
     other = room.prepare(aip)  # corrected, offered again
@@ -276,11 +276,11 @@ def test_a_transfer_without_an_answer_may_be_dropped(room: Room) -> None:
     aip = room.keep("aip-1")
     identifier = room.prepare(aip)
     room.transferrer().drop(identifier, "accord à revoir")
-    with pytest.raises(Refused, match="est abandonné"):
+    with pytest.raises(OperationRefusedError, match="est abandonné"):
         room.answer(reply(identifier))
     other = room.prepare(aip)
     room.answer(reply(other))
-    with pytest.raises(Refused, match="ne s'abandonne plus"):
+    with pytest.raises(OperationRefusedError, match="ne s'abandonne plus"):
         room.transferrer().drop(other, "")
 
 
@@ -301,7 +301,7 @@ def test_a_cut_is_taken_up_by_the_same_answer(room: Room, monkeypatch: pytest.Mo
             return run
 
         with monkeypatch.context() as patch:
-            for target, name in ((room.store, "put"), (room.journal, "append"), (Transferrer, "_state")):
+            for target, name in ((room.store, "put"), (room.journal, "append"), (Transferrer, "_set_state")):
                 patch.setattr(target, name, cut(getattr(target, name)))
             with pytest.raises(StoreError, match="coupé"):
                 room.answer(text)

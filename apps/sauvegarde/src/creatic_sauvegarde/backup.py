@@ -13,7 +13,7 @@ from typing import Any
 
 from creatic_agent.durable import write
 from creatic_sauvegarde import borg
-from creatic_sauvegarde.settings import Away, BackupError, Settings
+from creatic_sauvegarde.settings import BackupError, ServerUnavailableError, Settings
 
 _BORGMATIC = "/usr/bin/borgmatic"
 FIGURES = "sauvegarde.prom"
@@ -21,18 +21,18 @@ LAST = "derniere.json"
 
 
 @contextmanager
-def alone(settings: Settings) -> Iterator[None]:
+def lock_backup(settings: Settings) -> Iterator[None]:
     """One backup at a time on this machine."""
     with (settings.state / "verrou").open("w") as handle:
         os.fchmod(handle.fileno(), 0o600)  # who may read a file may lock it
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Away("une sauvegarde est déjà en cours") from None
+            raise ServerUnavailableError("une sauvegarde est déjà en cours") from None
         yield
 
 
-def _borgmatic(settings: Settings, *arguments: str) -> str:
+def _run_borgmatic(settings: Settings, *arguments: str) -> str:
     done = subprocess.run(
         [_BORGMATIC, "--no-color", "--config", settings.borgmatic, *arguments],
         env=settings.environment(),
@@ -59,12 +59,12 @@ def perform(settings: Settings) -> dict[str, Any]:
     started = time.time()
     done: dict[str, Any] = {"le": int(started), "bonne": False, "raison": ""}
     try:
-        with alone(settings):
+        with lock_backup(settings):
             try:
-                said = _borgmatic(settings, "create", "--json")
-            except borg.NoRepository:
-                _borgmatic(settings, "repo-create", "--encryption", "repokey-blake2")
-                said = _borgmatic(settings, "create", "--json")
+                said = _run_borgmatic(settings, "create", "--json")
+            except borg.RepositoryNotFoundError:
+                _run_borgmatic(settings, "repo-create", "--encryption", "repokey-blake2")
+                said = _run_borgmatic(settings, "create", "--json")
         result = json.loads(said)[0]
         figures = result["archive"]["stats"]
         done |= {
@@ -80,11 +80,11 @@ def perform(settings: Settings) -> dict[str, Any]:
         done["raison"] = str(error)
         raise
     finally:
-        _publish(settings, done)
+        _publish_metrics(settings, done)
     return done
 
 
-def _publish(settings: Settings, done: dict[str, Any]) -> None:
+def _publish_metrics(settings: Settings, done: dict[str, Any]) -> None:
     last = settings.state / LAST
     before = json.loads(last.read_text(encoding="utf-8")) if last.exists() else {}
     good = done if done["bonne"] else before.get("derniere_bonne", {})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
-from creatic_sauvegarde.settings import Away, BackupError, Settings
+from creatic_sauvegarde.settings import BackupError, ServerUnavailableError, Settings
 
 BORG = "/usr/bin/borg"
 LOT = "copie-"  # begins the names of lots (lots.py), which are no backups of this machine
@@ -34,8 +34,8 @@ def described(self, item):
 ItemFormatter.format_item_json = described
 sys.exit(archiver.main())
 """
-_LONGEST = 1_000_000  # bytes of a line of a list
-_ODD = 200  # names that no line of a file can hold
+_MAX_LISTING_LINE_BYTES = 1_000_000  # bytes of a line of a list
+_MAX_PATTERN_EXCLUSIONS = 200  # names that no line of a file can hold
 # Words of borg, ssh or the server → what happened, what to do, and whether the next run may just try again.
 _MEANINGS = (
     ("gelé par le serveur", "le serveur a gelé le dépôt : appelez le groupement (fab sauvegarde.revenir)", False),
@@ -58,10 +58,10 @@ _MEANINGS = (
     ("No route to host", "le serveur de sauvegarde ne répond pas : le prochain passage réessaiera", True),
     ("Connection closed by remote", "la liaison avec le serveur a été coupée : le prochain passage réessaiera", True),
 )  # fmt: skip # a row a line
-_NONE = ("does not exist", "is not a valid repository")
+_MISSING_REPOSITORY_MESSAGES = ("does not exist", "is not a valid repository")
 
 
-class NoRepository(BackupError):
+class RepositoryNotFoundError(BackupError):
     """The server has no repository of this machine yet."""
 
 
@@ -69,9 +69,9 @@ def explain(output: str) -> BackupError:
     """What went wrong, from what borg and ssh said."""
     for words, french, again in _MEANINGS:
         if words in output:
-            return (Away if again else BackupError)(french)
-    if any(words in output for words in _NONE):
-        return NoRepository("aucune sauvegarde de cette machine n'a encore été faite")
+            return (ServerUnavailableError if again else BackupError)(french)
+    if any(words in output for words in _MISSING_REPOSITORY_MESSAGES):
+        return RepositoryNotFoundError("aucune sauvegarde de cette machine n'a encore été faite")
     lines = [line.strip() for line in output.partition("\n\nPlatform: ")[0].splitlines() if line.strip()]
     return BackupError(f"borg a échoué : {lines[-1] if lines else 'sans message'}")
 
@@ -92,7 +92,7 @@ def run(settings: Settings, *arguments: str, cwd: Path = Path("/")) -> str:
 
 def archives(settings: Settings, repository: str = "") -> list[dict[str, Any]]:
     """Backups of a repository, oldest first: name, id, and ``le``, an aware date."""
-    found = [one for one in _listed(settings, repository)["archives"] if not one["name"].startswith(LOT)]
+    found = [one for one in _query_archives(settings, repository)["archives"] if not one["name"].startswith(LOT)]
     for one in found:
         one["le"] = datetime.fromisoformat(one["start"]).astimezone(UTC)
     return found
@@ -105,11 +105,11 @@ def lots(settings: Settings) -> list[str]:
 
 def depot(settings: Settings) -> tuple[str, list[str]]:
     """The repository's identity, and the names of its lots, oldest first."""
-    found = _listed(settings)
+    found = _query_archives(settings)
     return str(found["repository"]["id"]), [one["name"] for one in found["archives"] if one["name"].startswith(LOT)]
 
 
-def tell(settings: Settings, needs: str) -> None:
+def declare_needs(settings: Settings, needs: str) -> None:
     """Tell the server which repositories must stay (JSON, see lots.py).
 
     Raises:
@@ -128,7 +128,7 @@ def tell(settings: Settings, needs: str) -> None:
         raise explain(done.stderr + done.stdout)
 
 
-def _listed(settings: Settings, repository: str = "") -> dict[str, Any]:
+def _query_archives(settings: Settings, repository: str = "") -> dict[str, Any]:
     where = repository or settings.repository
     found: dict[str, Any] = json.loads(run(settings, "list", "--bypass-lock", "--json", where))
     return found
@@ -142,12 +142,12 @@ def listing(settings: Settings, archive: str) -> Iterator[dict[str, Any]]:
         BackupError: borg failed.
     """
     command = [_PYTHON, "-I", "-c", _LIST, "list", "--bypass-lock", "--json-lines", "--format", "{type}{size}{path}"]
-    with _speaking(settings, [*command, archive]) as stream:
-        while line := stream.readline(_LONGEST):
+    with _stream_borg(settings, [*command, archive]) as stream:
+        while line := stream.readline(_MAX_LISTING_LINE_BYTES):
             if line.endswith(b"\n"):
                 yield json.loads(line)
                 continue
-            while (rest := stream.readline(_LONGEST)) and not rest.endswith(b"\n"):
+            while (rest := stream.readline(_MAX_LISTING_LINE_BYTES)) and not rest.endswith(b"\n"):
                 pass
             yield {"path": line[:100].decode(errors="replace")}
 
@@ -166,20 +166,20 @@ def content(
         BackupError: borg failed.
     """
     plain = [one for one in without if one.strip() == one and not {"\n", "\r"} & set(one)]
-    odd = [f"--exclude=pf:{one}" for one in sorted(set(without) - set(plain))[:_ODD]]
+    odd = [f"--exclude=pf:{one}" for one in sorted(set(without) - set(plain))[:_MAX_PATTERN_EXCLUSIONS]]
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="surrogateescape") as patterns:
         patterns.writelines(f"pf:{one}\n" for one in plain)
         patterns.flush()
         command = [BORG, "export-tar", "--bypass-lock", f"--exclude-from={patterns.name}", *odd, archive, "-", *paths]
         with (
-            _speaking(settings, command, lenient=True) as stream,
+            _stream_borg(settings, command, lenient=True) as stream,
             tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", errors="surrogateescape") as tar,
         ):
             yield tar
 
 
 @contextmanager
-def _speaking(settings: Settings, command: list[str], lenient: bool = False) -> Iterator[IO[bytes]]:
+def _stream_borg(settings: Settings, command: list[str], lenient: bool = False) -> Iterator[IO[bytes]]:
     """The output of a borg that works meanwhile; it is read to its end, or cut when what reads it gives up.
 
     Args:

@@ -24,12 +24,12 @@ from creatic_agent.errors import CreaticError
 from creatic_sauvegarde.settings import BackupError, Settings
 
 MOST_ITEMS = 2_000_000
-SHOWN = 50
+MAX_SHOWN_REFUSALS = 50
 # What stays free on a disk, in bytes, whatever the backup holds: this much, or a tenth of what is free.
-_SPARE = 500_000_000
+_MIN_FREE_BYTES = 500_000_000
 _NAME, _PATH, _DEPTH = 255, 4096, 100
-_FOLLOWED = 40  # links, one through the other, as the kernel does
-_KINDS = {"b": "périphérique", "c": "périphérique", "p": "tube (FIFO)", "s": "socket"}
+_MAX_FOLLOWED_LINKS = 40  # links, one through the other, as the kernel does
+_UNSUPPORTED_KINDS = {"b": "périphérique", "c": "périphérique", "p": "tube (FIFO)", "s": "socket"}
 _PRIVILEGED = ("security.", "trusted.")
 _OUT, _LEFT, _NO_NAME = "hors de ce qui est déclaré", "déclaré comme laissé de côté", "nom qui n'en est pas un"
 
@@ -59,7 +59,7 @@ class UnfitError(CreaticError, cause="contenu"):
     """An item is not put back; the message (French) says why."""
 
 
-def shown(text: str) -> str:
+def sanitize_text(text: str) -> str:
     """A name that somebody else chose, as it can be shown on a terminal: one line, nothing that it would obey."""
     told = "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in text)
     return told if len(told) <= 200 else f"{told[:200]}…"
@@ -77,8 +77,8 @@ class Refusals:
         """Note one; the reason (French) is counted up to its colon."""
         self.count += 1
         self.reasons[reason.partition(" : ")[0]] += 1
-        if len(self.first) < SHOWN:
-            self.first.append((f"/{shown(path)}", shown(reason)))
+        if len(self.first) < MAX_SHOWN_REFUSALS:
+            self.first.append((f"/{sanitize_text(path)}", sanitize_text(reason)))
 
     def lines(self) -> list[str]:
         """All of it in French, the first ones one by one, all of them counted."""
@@ -101,13 +101,13 @@ class Owners:
     def __init__(self, places: Iterable[Path], units: list[str] | None = None) -> None:
         self.users, self.groups = {0}, {0}
         for place in places:
-            for found in _below(place):
+            for found in _stat_tree(place):
                 self.users.add(found.st_uid)
                 self.groups.add(found.st_gid)
         for group in grp.getgrall():
             if group.gr_gid in self.groups - {0}:
-                self.users |= {account.pw_uid for account in map(_account, group.gr_mem) if account}
-        for kind, name in _accounts(units or []):
+                self.users |= {account.pw_uid for account in map(_find_account, group.gr_mem) if account}
+        for kind, name in _service_accounts(units or []):
             with suppress(KeyError):
                 if kind == "User":
                     self.users.add(pwd.getpwnam(name).pw_uid)
@@ -116,7 +116,7 @@ class Owners:
         self.groups |= {account.pw_gid for account in pwd.getpwall() if account.pw_uid in self.users}
 
     @classmethod
-    def of(cls, settings: Settings) -> Owners:
+    def from_settings(cls, settings: Settings) -> Owners:
         """Those of all that is declared."""
         places = [settings.base / one for one in declared(settings)]
         places += [(settings.base / name.lstrip("/")).parent for name in settings.all_of("sqlite")]
@@ -138,7 +138,7 @@ class Owners:
         return owner, owned
 
 
-def _accounts(units: list[str]) -> list[tuple[str, str]]:
+def _service_accounts(units: list[str]) -> list[tuple[str, str]]:
     """Under which ``User`` and ``Group`` units work."""
     if not units:
         return []
@@ -148,14 +148,14 @@ def _accounts(units: list[str]) -> list[tuple[str, str]]:
     return [(kind, name) for kind, _sign, name in lines if name]
 
 
-def _account(name: str) -> pwd.struct_passwd | None:
+def _find_account(name: str) -> pwd.struct_passwd | None:
     try:
         return pwd.getpwnam(name)
     except KeyError:
         return None
 
 
-def _below(place: Path) -> Iterator[os.stat_result]:
+def _stat_tree(place: Path) -> Iterator[os.stat_result]:
     """What a place is, and what is below it; nothing when it is not there."""
     try:
         yield place.lstat()
@@ -165,7 +165,7 @@ def _below(place: Path) -> Iterator[os.stat_result]:
         return
     for entry in inside:
         if entry.is_dir(follow_symlinks=False):
-            yield from _below(Path(entry.path))
+            yield from _stat_tree(Path(entry.path))
         else:
             yield entry.stat(follow_symlinks=False)
 
@@ -210,7 +210,7 @@ class Contents:
         self._root, self._base = root, settings.base
         # What an account other than root puts back is its own; so is all of the control node's, wherever it came from.
         self.mine = os.geteuid() != 0 or settings.base != Path("/")
-        self._owners = None if self.mine else Owners.of(settings)
+        self._owners = None if self.mine else Owners.from_settings(settings)
         self._refused: set[str] = set()
         self._items = 0
 
@@ -226,25 +226,25 @@ class Contents:
         path = item.get("path")
         path = path if isinstance(path, str) else ""
         try:
-            if not self._above(path, item):
-                self.entries[path] = self._fit(path, item)
+            if not self._leads_to_declared(path, item):
+                self.entries[path] = self._check_item(path, item)
         except (UnfitError, KeyError, TypeError, ValueError, OverflowError) as error:
             self.refusals.add(path, str(error) if isinstance(error, UnfitError) else "description illisible")
             if path in self.entries or str(error) == _NO_NAME:
-                self._weigh(item)
-            elif self._within(path):
+                self._count_discarded(item)
+            elif self._is_within(path):
                 self.unwanted.append(path)
-            if path not in self.entries and self._within(path):
+            if path not in self.entries and self._is_within(path):
                 self._refused.add(path)
 
-    def _weigh(self, item: Mapping[str, Any]) -> None:
+    def _count_discarded(self, item: Mapping[str, Any]) -> None:
         """What borg cannot be told to leave out by its name is sent, to be thrown away: not without end."""
         size = item.get("size")
         self._again += size if isinstance(size, int) else 0
-        if self._again > _SPARE:
+        if self._again > _MIN_FREE_BYTES:
             raise BackupError("la sauvegarde est pleine de fichiers mal nommés ou en double : rien n'est remis")
 
-    def _above(self, path: str, item: Mapping[str, Any]) -> bool:
+    def _leads_to_declared(self, path: str, item: Mapping[str, Any]) -> bool:
         """Folders that lead to what is declared are this machine's own: they stay as they are."""
         if item.get("type") != "d":
             return False
@@ -252,21 +252,21 @@ class Contents:
 
     def inside(self, path: str) -> bool:
         """Whether a path is declared; those that are declared as left out are not."""
-        return self._within(path) and not (self._left and self._left.match(path))
+        return self._is_within(path) and not (self._left and self._left.match(path))
 
     def unlisted(self, path: str) -> bool:
         """Whether something is declared, and was not in the list; the base itself stays as it is."""
         return path != "." and self.inside(path) and path not in self.entries and path not in self._refused
 
-    def _within(self, path: str) -> bool:
+    def _is_within(self, path: str) -> bool:
         return self._all or any(path == one or path.startswith(f"{one}/") for one in self._declared)
 
-    def _fit(self, path: str, item: Mapping[str, Any]) -> Entry:
+    def _check_item(self, path: str, item: Mapping[str, Any]) -> Entry:
         self._check_place(path)
         kind, mode, size = str(item["type"]), int(item["mode"]), int(item["size"])
         self._check_free(path)
         if kind not in "-dl" or size < 0:
-            raise UnfitError(_KINDS.get(kind, "type inconnu"))
+            raise UnfitError(_UNSUPPORTED_KINDS.get(kind, "type inconnu"))
         owner, group = (
             (-1, -1)
             if self._owners is None
@@ -288,9 +288,9 @@ class Contents:
             if mode & stat.S_ISUID or (mode & stat.S_ISGID and group == 0):
                 raise UnfitError("dossier setuid, ou setgid de root")
             mode &= 0o3777
-        elif not self._stays(path, target):
+        elif not self._stays_inside(path, target):
             raise UnfitError(f"lien qui mène hors de ce qui est déclaré : {target}")
-        self._attributes(path, item)
+        self._check_attributes(path, item)
         return Entry(kind, mode, size, owner, group, target)
 
     def _check_place(self, path: str) -> None:
@@ -299,7 +299,7 @@ class Contents:
             raise UnfitError(_NO_NAME)
         if len(os.fsencode(path)) > _PATH or any(len(os.fsencode(one)) > _NAME for one in parts):
             raise UnfitError(_NO_NAME)
-        if not self._within(path):
+        if not self._is_within(path):
             raise UnfitError(_OUT)
 
     def _check_free(self, path: str) -> None:
@@ -314,7 +314,7 @@ class Contents:
     def _below_refused(self, parts: list[str]) -> bool:
         return any("/".join(parts[:depth]) in self._refused for depth in range(1, len(parts)))
 
-    def _stays(self, path: str, target: str) -> bool:
+    def _stays_inside(self, path: str, target: str) -> bool:
         """Whether a symbolic link leads to something declared. ``..`` comes first only: after a name, which may be a
         link itself, it would lead elsewhere than it reads."""
         names = [one for one in target.split("/") if one not in ("", ".")]
@@ -354,11 +354,11 @@ class Contents:
                 place.pop()
                 continue
             place.append(name)
-            target = self._leads("/".join(place))
+            target = self._link_target("/".join(place))
             if target is None:
                 continue
             followed += 1
-            if followed > _FOLLOWED or (target.startswith("/") and self._root != Path("/")):
+            if followed > _MAX_FOLLOWED_LINKS or (target.startswith("/") and self._root != Path("/")):
                 return False
             place = [] if target.startswith("/") else place[:-1]
             waiting.extend(target.split("/")[::-1])
@@ -366,7 +366,7 @@ class Contents:
                 return False
         return self.inside("/".join(place) or ".")
 
-    def _leads(self, path: str) -> str | None:
+    def _link_target(self, path: str) -> str | None:
         """Where a link leads: the backup's, or what this machine has there; None for what is none."""
         if entry := self.entries.get(path):
             return entry.target if entry.kind == "l" else None
@@ -375,7 +375,7 @@ class Contents:
         except OSError:
             return None
 
-    def _attributes(self, path: str, item: Mapping[str, Any]) -> None:
+    def _check_attributes(self, path: str, item: Mapping[str, Any]) -> None:
         """Nothing comes back but content, owner, permissions and date; the rest is told."""
         names = [str(one) for one in item.get("xattrs", ())]
         if privileged := [one for one in names if one.startswith(_PRIVILEGED)]:
@@ -402,10 +402,10 @@ class Contents:
         for path, entry in self.entries.items():
             folder = path.rpartition("/")[0]
             if folder not in disks:
-                place = _existing(self._root / folder)
+                place = _existing_parent(self._root / folder)
                 disks[folder] = (place.stat().st_dev, place)
             disk = disks[folder][0]
-            there = _size(self._root / path)
+            there = _replaced_size(self._root / path)
             wanted[disk] += entry.size - max(0, there)
             if path.startswith(self._copies):
                 wanted[disk] += entry.size  # which then goes where the database is
@@ -413,7 +413,7 @@ class Contents:
         for disk, place in {one[0]: one[1] for one in disks.values()}.items():
             state = os.statvfs(place)
             free = state.f_bavail * state.f_frsize
-            if wanted[disk] > 0 and wanted[disk] > free - max(_SPARE, free // 10):
+            if wanted[disk] > 0 and wanted[disk] > free - max(_MIN_FREE_BYTES, free // 10):
                 raise BackupError(
                     f"la sauvegarde prendrait {wanted[disk] / 1e9:.1f} Go de plus, il y a {free / 1e9:.1f} Go libres à "
                     f"{place} : rien n'est remis, donnez-lui plus de place ou voyez ce que la machine a sauvegardé"
@@ -421,7 +421,7 @@ class Contents:
             if state.f_files and files[disk] > state.f_favail * 9 // 10:
                 raise BackupError(f"la sauvegarde compte {files[disk]} éléments de plus que ce que tient {place}")
 
-    def listed(self) -> dict[str, tuple[str, int]]:
+    def expected_entries(self) -> dict[str, tuple[str, int]]:
         """Kind and size of what is to come back, as `restore.compare` wants it."""
         sizes = {path: one.size for path, one in self.entries.items()}
         return {
@@ -429,7 +429,7 @@ class Contents:
             for path, one in self.entries.items()
         }
 
-    def asked(self) -> list[str]:
+    def selected_paths(self) -> list[str]:
         """Declared paths of which the backup has something, for borg; none for all of it."""
         if self._all:
             return []
@@ -438,13 +438,13 @@ class Contents:
         ]
 
 
-def _existing(place: Path) -> Path:
+def _existing_parent(place: Path) -> Path:
     while not place.is_dir():
         place = place.parent
     return place
 
 
-def _size(path: Path) -> int:
+def _replaced_size(path: Path) -> int:
     """Bytes of the file that is replaced; -1 when there is none."""
     try:
         found = path.lstat()

@@ -17,11 +17,11 @@ SEALED = "sequestre.p7m"
 PROOF, NAMESPACE = "cle.preuve", "creatic-sauvegarde"
 
 
-def _holders(settings: Settings) -> list[Path]:
+def _holder_certificates(settings: Settings) -> list[Path]:
     return sorted(settings.folder.glob("titulaires/*.pem"))
 
 
-def _prove(settings: Settings) -> bool:
+def _sign_name(settings: Settings) -> bool:
     """Sign this machine's name with its key (SSHSIG): who registers the key knows whose it is. Says if it is new."""
     signed = subprocess.run(
         ["ssh-keygen", "-q", "-Y", "sign", "-n", NAMESPACE, "-f", settings.key],
@@ -51,15 +51,15 @@ def ensure(settings: Settings, only_ssh: bool = False) -> list[str]:
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", settings.client, "-f", settings.key], check=True
         )
         made.append("clé SSH")
-        _prove(settings)
-    elif _prove(settings):
+        _sign_name(settings)
+    elif _sign_name(settings):
         made.append("preuve de la clé SSH")
     if only_ssh:
         return made
     if not settings.passphrase.exists():
         write(settings.passphrase, f"{secrets.token_urlsafe(48)}\n".encode(), 0o600)
         made.append("phrase secrète")
-    holders = _holders(settings)
+    holders = _holder_certificates(settings)
     if len(holders) < 2:
         raise BackupError("séquestre : il faut au moins deux titulaires (backup_client_holders)")
     wanted = hashlib.sha256(b"".join(path.read_bytes() for path in (settings.passphrase, *holders))).hexdigest()

@@ -24,9 +24,9 @@ from itertools import batched
 from pathlib import Path
 
 from creatic_sauvegarde import borg
-from creatic_sauvegarde.settings import Away, BackupError, Settings
+from creatic_sauvegarde.settings import BackupError, ServerUnavailableError, Settings
 
-_STREAM = 1000  # names of one command
+_MAX_NAMES_PER_COMMAND = 1000  # names of one command
 BUDGET_S = 6 * 3600  # of one run; the next one goes on
 
 
@@ -42,7 +42,7 @@ def make(settings: Settings, budget: float = BUDGET_S) -> list[str]:
         depot, lots = borg.depot(settings)
         count, missing = 0, dict[str, str]()
         while time.monotonic() < deadline:
-            found = json.loads(_said(program, "preparer", text="\n".join(lots)))
+            found = json.loads(_run_program(program, "preparer", text="\n".join(lots)))
             missing = found["manquantes"]
             if not found["archives"]:
                 break
@@ -52,7 +52,7 @@ def make(settings: Settings, budget: float = BUDGET_S) -> list[str]:
                 settings, "create", "--compression", "zstd,3", "--checkpoint-interval", "31536000",
                 "--files-cache", "disabled", f"{settings.repository}::{name}", ".", cwd=Path(found["dossier"]),
             )  # fmt: skip # one call by its parts
-            _said(program, "faite", name, depot)
+            _run_program(program, "faite", name, depot)
             lots.append(name)
             count += found["archives"]
             if not found["restent"]:
@@ -62,7 +62,7 @@ def make(settings: Settings, budget: float = BUDGET_S) -> list[str]:
     return told
 
 
-def tell(settings: Settings) -> list[str]:
+def declare_needs(settings: Settings) -> list[str]:
     """Tell the server, which reads nothing of a depot, the earlier ones that must stay. Gives what failed, in French.
 
     Until it is first told, it keeps them all; then it goes by the last word.
@@ -71,10 +71,10 @@ def tell(settings: Settings) -> list[str]:
     try:
         for program in settings.all_of("lots"):
             depot, lots = borg.depot(settings)
-            found = json.loads(_said(program, "besoins", depot, text="\n".join(lots)))
+            found = json.loads(_run_program(program, "besoins", depot, text="\n".join(lots)))
             needed.update(found["depots"])
             without += found["sans_copie"]
-        borg.tell(settings, json.dumps({"depots": needed, "sans_copie": without}))
+        borg.declare_needs(settings, json.dumps({"depots": needed, "sans_copie": without}))
     except BackupError as error:
         return [f"le serveur n'a pas su quels dépôts doivent rester : il s'en tient à ce qu'il sait ({error})"]
     return []
@@ -106,7 +106,7 @@ def give_back(settings: Settings, names: Iterable[str]) -> tuple[list[str], list
         except BackupError as error:
             unread += f" ({lot} n'a pas pu être lu : {error})"
             continue
-        for name, outcome in _handed(settings, programs[0], where, [one for one in wanted if one in here]).items():
+        for name, outcome in _hand_over(settings, programs[0], where, [one for one in wanted if one in here]).items():
             if isinstance(outcome, BackupError):
                 failed[name] = str(outcome)  # an older lot may have a better one
                 continue
@@ -117,16 +117,16 @@ def give_back(settings: Settings, names: Iterable[str]) -> tuple[list[str], list
     return told, list((absent | failed).values())
 
 
-def _handed(settings: Settings, program: str, where: str, names: Sequence[str]) -> dict[str, str | BackupError]:
+def _hand_over(settings: Settings, program: str, where: str, names: Sequence[str]) -> dict[str, str | BackupError]:
     """Hand over a lot's archives in one stream; what was done with each, or why not.
 
     The stream ends at the first that borg cannot read: what was not done with is sent again by halves.
     """
     found = dict[str, str | BackupError]()
-    parts = deque(batched(names, _STREAM, strict=False))
+    parts = deque(batched(names, _MAX_NAMES_PER_COMMAND, strict=False))
     while parts:
         part = parts.popleft()
-        told, why, final = _streamed(settings, program, where, part)
+        told, why, final = _stream_names(settings, program, where, part)
         found |= told
         left = [name for name in part if name not in told]
         if final:
@@ -138,7 +138,7 @@ def _handed(settings: Settings, program: str, where: str, names: Sequence[str]) 
     return found
 
 
-def _streamed(
+def _stream_names(
     settings: Settings, program: str, where: str, names: Sequence[str]
 ) -> tuple[dict[str, str | BackupError], BackupError, bool]:
     """What the program did with each that came to it, why the others did not, and whether trying again is no use."""
@@ -157,10 +157,10 @@ def _streamed(
     if done.returncode:
         return told, BackupError(done.stderr.strip() or f"{program} a échoué"), True
     why = borg.explain(said) if source.returncode else BackupError(f"{where} : une archive n'en est pas sortie")
-    return told, why, isinstance(why, Away)
+    return told, why, isinstance(why, ServerUnavailableError)
 
 
-def _said(program: str, *arguments: str, text: str = "") -> str:
+def _run_program(program: str, *arguments: str, text: str = "") -> str:
     done = subprocess.run([program, *arguments], input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines()

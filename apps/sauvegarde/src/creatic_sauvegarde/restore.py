@@ -17,7 +17,7 @@ from creatic_sauvegarde.contents import Contents, Refusals
 from creatic_sauvegarde.settings import BackupError, Settings
 
 # A machine whose clock was ahead made backups dated from the future: they are not the last one.
-_AHEAD = timedelta(minutes=5)
+_MAX_CLOCK_AHEAD = timedelta(minutes=5)
 
 
 def choose(found: list[dict[str, Any]], limit: datetime, name: str = "") -> dict[str, Any]:
@@ -36,7 +36,7 @@ def choose(found: list[dict[str, Any]], limit: datetime, name: str = "") -> dict
         if not named:
             raise BackupError(f"aucune sauvegarde « {name} » : voir creatic-sauvegarde liste")
         return named[0]
-    fit = [one for one in found if one["le"] <= limit + _AHEAD]
+    fit = [one for one in found if one["le"] <= limit + _MAX_CLOCK_AHEAD]
     if not fit:
         raise BackupError("aucune sauvegarde à restaurer" + (" : toutes sont datées du futur" if found else ""))
     return max(fit, key=lambda one: one["le"])
@@ -52,7 +52,7 @@ def stopped(units: list[str]) -> Iterator[None]:
         subprocess.run(["systemctl", "start", *units], check=True)
 
 
-class Incomplete(BackupError):
+class IncompleteRestoreError(BackupError):
     """What may come back did; something else was refused, and units that were stopped are stopped still.
 
     Attributes:
@@ -99,9 +99,9 @@ def perform(
     with stopped(units):
         if root == Path("/") and settings.all_of("postgresql"):
             postgresql.set_aside()
-        with borg.content(settings, archive, contents.asked(), contents.unwanted) as tar:
+        with borg.content(settings, archive, contents.selected_paths(), contents.unwanted) as tar:
             writing.put(contents, tar, root, postgresql.CHECKED)
-        listed = contents.listed()
+        listed = contents.expected_entries()
         differences = compare(listed, root)
         if differences:
             raise BackupError(
@@ -116,11 +116,11 @@ def perform(
             "octets": sum(one.size for one in contents.entries.values()),
             "bases": databases,
             "secondes": round(time.monotonic() - started, 1),
-            "du_futur": [one["name"] for one in found if one["le"] > (limit or now) + _AHEAD],
+            "du_futur": [one["name"] for one in found if one["le"] > (limit or now) + _MAX_CLOCK_AHEAD],
             "refuses": {"nombre": contents.refusals.count, "dits": contents.refusals.lines()},
         }
         if contents.refusals.count:
-            raise Incomplete(done, contents.refusals, units)
+            raise IncompleteRestoreError(done, contents.refusals, units)
     return done
 
 

@@ -17,7 +17,7 @@ class BackupError(Exception):
     """What was asked could not be done; the message (French) says why and what to do."""
 
 
-class Away(BackupError):
+class ServerUnavailableError(BackupError):
     """The server does not answer: the next run tries again."""
 
 
@@ -34,7 +34,7 @@ class Item:
     units: list[str] = field(default_factory=list)
 
 
-def _plain(items: list[Item]) -> list[dict[str, Any]]:
+def _plain_items(items: list[Item]) -> list[dict[str, Any]]:
     return [asdict(one) for one in items]
 
 
@@ -55,7 +55,7 @@ class Settings:
 
     client: str
     repository: Annotated[str, Key("depot")]
-    items: Annotated[list[dict[str, Any]], Key("elements"), From(list[Item], _plain)]
+    items: Annotated[list[dict[str, Any]], Key("elements"), From(list[Item], _plain_items)]
     folder: Path
     state: Annotated[Path, Key("etat")]
     metrics: Annotated[Path, Key("metriques")]

@@ -24,7 +24,7 @@ from creatic_sauvegarde.settings import BackupError, Settings
 from creatic_sauvegarde.writing import Place
 
 MANIFEST = "instantanes.json"
-_MOST = 1_000_000  # bytes of it
+_MAX_COPY_LIST_BYTES = 1_000_000  # bytes of it
 # Run as the owner of the database: SQLite may write beside it (WAL), and nothing there may become root's.
 _COPY = """
 import sqlite3, sys
@@ -114,14 +114,14 @@ def put_back(settings: Settings, root: Path, refusals: Refusals | None = None) -
     place = Place(root)
     done: list[str] = []
     try:
-        listed = _read(place, settings)
-        owners = Owners.of(settings) if os.geteuid() == 0 and root == settings.base == Path("/") else None
+        listed = _read_copies(place, settings)
+        owners = Owners.from_settings(settings) if os.geteuid() == 0 and root == settings.base == Path("/") else None
         for one in listed:
             try:
                 if "bases" in one:
-                    done += _server(settings, root, one)
+                    done += _restore_server(settings, root, one)
                 else:
-                    done.append(_file(settings, place, one, owners))
+                    done.append(_restore_database(settings, place, one, owners))
             except (UnfitError, OSError, KeyError, TypeError, ValueError) as error:
                 reason = str(error) if isinstance(error, UnfitError) else f"copie illisible : {error}"
                 refusals.add(str(one.get("origine", MANIFEST)).lstrip("/"), f"base de données, {reason}")
@@ -130,12 +130,12 @@ def put_back(settings: Settings, root: Path, refusals: Refusals | None = None) -
     return done
 
 
-def _read(place: Place, settings: Settings) -> list[dict[str, Any]]:
+def _read_copies(place: Place, settings: Settings) -> list[dict[str, Any]]:
     """The list of copies that a backup brought; none where no database is declared."""
     name = f"{settings.snapshots.relative_to(settings.base)}/{MANIFEST}"
     try:
         with place.old(name) as stream:
-            found = json.loads(stream.read(_MOST))
+            found = json.loads(stream.read(_MAX_COPY_LIST_BYTES))
     except FileNotFoundError:
         if settings.all_of("sqlite") + settings.all_of("postgresql"):
             raise BackupError("la sauvegarde n'a pas la liste des copies de ses bases") from None
@@ -147,7 +147,7 @@ def _read(place: Place, settings: Settings) -> list[dict[str, Any]]:
     return found
 
 
-def _server(settings: Settings, root: Path, one: dict[str, Any]) -> list[str]:
+def _restore_server(settings: Settings, root: Path, one: dict[str, Any]) -> list[str]:
     names = [str(name) for name in one["bases"]]
     if unknown := sorted(set(names) - set(settings.all_of("postgresql"))):
         raise UnfitError(f"qui n'est pas déclarée : {unknown[0]}")
@@ -157,10 +157,10 @@ def _server(settings: Settings, root: Path, one: dict[str, Any]) -> list[str]:
     return [f"postgresql:{name}" for name in names]
 
 
-def _file(settings: Settings, place: Place, one: dict[str, Any], owners: Owners | None) -> str:
+def _restore_database(settings: Settings, place: Place, one: dict[str, Any], owners: Owners | None) -> str:
     origin, copy = str(one["origine"]).lstrip("/"), str(one["copie"]).lstrip("/")
     name = origin.rpartition("/")[2]
-    if not any(_named(origin, wanted.lstrip("/")) for wanted in settings.all_of("sqlite")):
+    if not any(_matches_declared(origin, wanted.lstrip("/")) for wanted in settings.all_of("sqlite")):
         raise UnfitError("qui n'est pas déclarée")
     within, _, number = copy.removesuffix(f"/{name}").rpartition("/")
     if within != str(settings.snapshots.relative_to(settings.base)) or not number.isdigit():
@@ -180,7 +180,7 @@ def _file(settings: Settings, place: Place, one: dict[str, Any], owners: Owners 
     return f"/{origin}"
 
 
-def _named(origin: str, wanted: str) -> bool:
+def _matches_declared(origin: str, wanted: str) -> bool:
     """Whether a path is the declared one, or fits its pattern; never through ``..``."""
     parts, patterns = origin.split("/"), wanted.split("/")
     return (

@@ -16,11 +16,11 @@ from typing import IO
 from creatic_sauvegarde.contents import Contents, Entry, UnfitError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _IN_THE_WAY = {errno.ENOTDIR, errno.ELOOP, errno.ENOTEMPTY, errno.EISDIR, errno.EEXIST}
-_MOST_CHECKED = 4096
+_MAX_CHECKED_BYTES = 4096
 _OLDEST, _NEWEST = -(1 << 31), 1 << 34  # dates that ext4 holds, in seconds
-_OTHER = "autre que dans la liste de la sauvegarde"
+_MISMATCH_REASON = "autre que dans la liste de la sauvegarde"
 
 
 class Place:
@@ -70,8 +70,8 @@ class Place:
     def new(self, path: str) -> Iterator[tuple[int, IO[bytes]]]:
         """A new file, instead of what is there; its descriptor and its stream."""
         folder, name = self.parent(path), path.rpartition("/")[2]
-        _clear(folder, name)
-        descriptor = os.open(name, _NEW, 0o600, dir_fd=folder)
+        _clear_place(folder, name)
+        descriptor = os.open(name, _NEW_FILE_FLAGS, 0o600, dir_fd=folder)
         with os.fdopen(descriptor, "wb") as stream:
             yield descriptor, stream
 
@@ -100,7 +100,7 @@ class Place:
             os.unlink(path.rpartition("/")[2], dir_fd=self.parent(path))
 
 
-def _clear(folder: int, name: str) -> None:
+def _clear_place(folder: int, name: str) -> None:
     """Remove what a new thing takes the place of; a folder that holds something stays, and is an error."""
     try:
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -134,19 +134,19 @@ def put(contents: Contents, tar: tarfile.TarFile, root: Path, checked: Mapping[s
                     contents.drop(member.name, "absent de la liste de la sauvegarde")
                 continue
             try:
-                _same(entry, member)
+                _check_same(entry, member)
                 if not _OLDEST <= member.mtime < _NEWEST:
                     contents.refusals.add(member.name, "remis sans sa date, que cette machine ne sait pas écrire")
                     member.mtime = time.time()
                 if entry.kind == "d":
-                    _folder(place, member.name)
+                    _make_folder(place, member.name)
                     folders[member.name] = member.mtime
                 elif entry.kind == "-":
-                    made[member.name] = _file(place, entry, member, tar, checked.get(member.name))
+                    made[member.name] = _write_file(place, entry, member, tar, checked.get(member.name))
                 elif entry.kind == "h":
                     _hard_link(place, entry, member.name, made)
                 else:
-                    _link(place, entry, member)
+                    _make_link(place, entry, member)
             except OSError as error:
                 if error.errno not in _IN_THE_WAY:
                     raise
@@ -160,15 +160,15 @@ def put(contents: Contents, tar: tarfile.TarFile, root: Path, checked: Mapping[s
         place.close()
 
 
-def _same(entry: Entry, member: tarfile.TarInfo) -> None:
+def _check_same(entry: Entry, member: tarfile.TarInfo) -> None:
     kinds = {tarfile.REGTYPE: "-", tarfile.DIRTYPE: "d", tarfile.SYMTYPE: "l", tarfile.LNKTYPE: "h"}
     size = member.size if entry.kind == "-" else entry.size
     target = member.linkname if entry.kind in "lh" else ""
     if (kinds.get(member.type), size, target) != (entry.kind, entry.size, entry.target):
-        raise UnfitError(_OTHER)
+        raise UnfitError(_MISMATCH_REASON)
 
 
-def _folder(place: Place, path: str) -> None:
+def _make_folder(place: Place, path: str) -> None:
     folder, name = place.parent(path), path.rpartition("/")[2]
     try:
         os.mkdir(name, 0o700, dir_fd=folder)
@@ -181,26 +181,26 @@ def _folder(place: Place, path: str) -> None:
 def _finish_folder(place: Place, entry: Entry, path: str, date: float) -> None:
     descriptor = os.open(path.rpartition("/")[2], _FOLDER, dir_fd=place.parent(path))
     try:
-        _finish(descriptor, entry, date)
+        _set_attributes(descriptor, entry, date)
     finally:
         os.close(descriptor)
 
 
-def _finish(descriptor: int, entry: Entry, date: float) -> None:
+def _set_attributes(descriptor: int, entry: Entry, date: float) -> None:
     if entry.owner >= 0:
         os.fchown(descriptor, entry.owner, entry.group)
     os.fchmod(descriptor, entry.mode)  # after the owner, whose change takes setgid away
     os.utime(descriptor, (date, date))
 
 
-def _file(
+def _write_file(
     place: Place, entry: Entry, member: tarfile.TarInfo, tar: tarfile.TarFile, wanted: Pattern[bytes] | None
 ) -> tuple[int, int]:
     source = tar.extractfile(member)
     if source is None:
-        raise UnfitError(_OTHER)
+        raise UnfitError(_MISMATCH_REASON)
     if wanted:
-        read = source.read(_MOST_CHECKED)
+        read = source.read(_MAX_CHECKED_BYTES)
         if len(read) != entry.size or not wanted.fullmatch(read):
             raise UnfitError("ce contenu n'est pas celui qui est attendu là")
     with place.new(member.name) as (descriptor, stream):
@@ -210,7 +210,7 @@ def _file(
             while block := source.read(1 << 20):
                 stream.write(block)
         stream.flush()
-        _finish(descriptor, entry, member.mtime)
+        _set_attributes(descriptor, entry, member.mtime)
         found = os.fstat(descriptor)
     return found.st_dev, found.st_ino
 
@@ -223,15 +223,15 @@ def _hard_link(place: Place, entry: Entry, path: str, made: Mapping[str, tuple[i
         if (found.st_dev, found.st_ino) != made.get(entry.target):
             raise UnfitError("lien dur vers ce qui n'est pas remis")
         folder = place.parent(path)
-        _clear(folder, path.rpartition("/")[2])
+        _clear_place(folder, path.rpartition("/")[2])
         os.link(name, path.rpartition("/")[2], src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
     finally:
         os.close(source)
 
 
-def _link(place: Place, entry: Entry, member: tarfile.TarInfo) -> None:
+def _make_link(place: Place, entry: Entry, member: tarfile.TarInfo) -> None:
     folder, name = place.parent(member.name), member.name.rpartition("/")[2]
-    _clear(folder, name)
+    _clear_place(folder, name)
     os.symlink(entry.target, name, dir_fd=folder)
     if entry.owner >= 0:
         os.chown(name, entry.owner, entry.group, dir_fd=folder, follow_symlinks=False)

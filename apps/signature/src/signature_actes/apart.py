@@ -25,18 +25,18 @@ from creatic_agent.proof import signed_by
 
 from . import pades, pes
 from .files import looks_like_xml
-from .refusal import BROKEN, Refusal
+from .refusal import BROKEN, DocumentRefusedError
 from .trust import common_name
 
 MOST_CERTIFICATES = 10
 MOST_SIGNATURES = 200  # of a flow: each is asked of the key
-MOST_ADDED = 1_000_000  # bytes below a PDF: it waits with others, in the memory of who keeps them
-_LEAST_RSA = 2048  # bits
+MAX_ADDED_BYTES = 1_000_000  # bytes below a PDF: it waits with others, in the memory of who keeps them
+_MIN_RSA_BITS = 2048  # bits
 _CURVES = (256, 384, 521)  # bits
-_NONE = (
+_NO_CERTIFICATE_REASON = (
     "aucun certificat ne se lit dans ce que le programme de signature a envoyé. À faire : installez sa dernière version"
 )
-_KEY = (
+_UNSUPPORTED_KEY_REASON = (
     "la clé du certificat de {} n'est pas d'un type admis (RSA d'au moins 2048 bits, ou ECDSA). À faire : voyez avec "
     "le prestataire du certificat"
 )
@@ -44,7 +44,7 @@ _MOVED = "{} : ce n'est plus le document qui a été préparé. À faire : recom
 _WRONG = (
     "{} : " + BROKEN + " : elle n'est pas de ce document, ou pas de la clé de {}. À faire : recommencez la signature"
 )
-_MANY = (
+_TOO_MANY_PARTS_REASON = (
     "{} : {} bordereaux sont à signer, {} au plus d'ici. À faire : signez le flux avec « signer-acte », ou partagez-le"
 )
 _LONG = (
@@ -54,7 +54,7 @@ _LONG = (
 
 
 @dataclass(frozen=True)
-class Waiting:
+class PendingDocument:
     """A document whose signatures wait for their key.
 
     Attributes:
@@ -67,33 +67,33 @@ class Waiting:
     is_pes: bool
     digest: str
     chain: Sequence[asn1_x509.Certificate]
-    parts: Sequence[pades.Waiting] | Sequence[pes.Waiting]
+    parts: Sequence[pades.PendingPdfSignature] | Sequence[pes.PendingPesSignature]
 
     @property
     def to_sign(self) -> list[bytes]:
         """What the key signs, over SHA-256, in order."""
-        return [one.info if isinstance(one, pes.Waiting) else one.attributes for one in self.parts]
+        return [one.info if isinstance(one, pes.PendingPesSignature) else one.attributes for one in self.parts]
 
     def dump(self) -> bytes:
         """As JSON."""
         parts = [
-            {name: _base64(value) if isinstance(value, bytes) else value for name, value in vars(one).items()}
+            {name: _encode_base64(value) if isinstance(value, bytes) else value for name, value in vars(one).items()}
             for one in self.parts
         ]
         told = {
             "format": "xades" if self.is_pes else "pades",
             "sha256": self.digest,
-            "certificats": [_base64(one.dump()) for one in self.chain],
-            "a_signer": [_base64(one) for one in self.to_sign],
+            "certificats": [_encode_base64(one.dump()) for one in self.chain],
+            "a_signer": [_encode_base64(one) for one in self.to_sign],
             "parties": parts,
         }
         return json.dumps(told).encode()
 
     @classmethod
-    def load(cls, text: bytes) -> Waiting:
+    def load(cls, text: bytes) -> PendingDocument:
         """What `dump` wrote."""
         told: dict[str, Any] = json.loads(text)
-        made: Any = pes.Waiting if told["format"] == "xades" else pades.Waiting
+        made: Any = pes.PendingPesSignature if told["format"] == "xades" else pades.PendingPdfSignature
         parts = [
             made(**{name: base64.b64decode(value) if isinstance(value, str) else value for name, value in one.items()})
             for one in told["parties"]
@@ -102,11 +102,11 @@ class Waiting:
         return cls(told["format"] == "xades", told["sha256"], chain, parts)
 
 
-def _base64(data: bytes) -> str:
+def _encode_base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _digest(path: Path) -> str:
+def _file_digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -128,16 +128,16 @@ def read_chain(texts: Sequence[str]) -> list[asn1_x509.Certificate]:
                 break
             chain.append(above)
     except (ValueError, TypeError, AttributeError, KeyError):
-        raise Refusal(_NONE) from None
-    admitted = (isinstance(key, rsa.RSAPublicKey) and key.key_size >= _LEAST_RSA) or (
+        raise DocumentRefusedError(_NO_CERTIFICATE_REASON) from None
+    admitted = (isinstance(key, rsa.RSAPublicKey) and key.key_size >= _MIN_RSA_BITS) or (
         isinstance(key, ec.EllipticCurvePublicKey) and key.key_size in _CURVES
     )
     if not admitted:
-        raise Refusal(_KEY.format(common_name(own.subject)))
+        raise DocumentRefusedError(_UNSUPPORTED_KEY_REASON.format(common_name(own.subject)))
     return chain
 
 
-def prepare(document: Path, chain: Sequence[asn1_x509.Certificate], place: pes.Place) -> Waiting:
+def prepare(document: Path, chain: Sequence[asn1_x509.Certificate], place: pes.Place) -> PendingDocument:
     """Make the signatures of a document, but for what the key does.
 
     Args:
@@ -151,15 +151,15 @@ def prepare(document: Path, chain: Sequence[asn1_x509.Certificate], place: pes.P
         own = x509.load_der_x509_certificate(chain[0].dump())
         parts = pes.prepare(document, own, place)
         if len(parts) > MOST_SIGNATURES:
-            raise Refusal(_MANY.format(document.name, len(parts), MOST_SIGNATURES))
-        return Waiting(True, _digest(document), chain, parts)
+            raise DocumentRefusedError(_TOO_MANY_PARTS_REASON.format(document.name, len(parts), MOST_SIGNATURES))
+        return PendingDocument(True, _file_digest(document), chain, parts)
     alone = asyncio.run(pades.prepare(document, chain))
-    if len(alone.added) > MOST_ADDED:  # what a signature changes is written again whole: the catalogue, a page
-        raise Refusal(_LONG.format(document.name, len(alone.added) / 1e6))
-    return Waiting(False, _digest(document), chain, [alone])
+    if len(alone.added) > MAX_ADDED_BYTES:  # what a signature changes is written again whole: the catalogue, a page
+        raise DocumentRefusedError(_LONG.format(document.name, len(alone.added) / 1e6))
+    return PendingDocument(False, _file_digest(document), chain, [alone])
 
 
-def finish(document: Path, target: Path, waiting: Waiting, signatures: Sequence[bytes]) -> None:
+def finish(document: Path, target: Path, waiting: PendingDocument, signatures: Sequence[bytes]) -> None:
     """Write the signed copy of a document.
 
     Args:
@@ -169,16 +169,16 @@ def finish(document: Path, target: Path, waiting: Waiting, signatures: Sequence[
     Raises:
         Refusal: the document is another one; a signature is of something else, or of another key.
     """
-    if _digest(document) != waiting.digest:
-        raise Refusal(_MOVED.format(document.name))
+    if _file_digest(document) != waiting.digest:
+        raise DocumentRefusedError(_MOVED.format(document.name))
     own = x509.load_der_x509_certificate(waiting.chain[0].dump())
     made = list(zip(waiting.to_sign, signatures, strict=True)) if len(signatures) == len(waiting.parts) else []
     if not made or not all(signed_by(own.public_key(), value, data) for data, value in made):
-        raise Refusal(_WRONG.format(document.name, common_name(waiting.chain[0].subject)))
+        raise DocumentRefusedError(_WRONG.format(document.name, common_name(waiting.chain[0].subject)))
     if waiting.is_pes:
-        parts = [one for one in waiting.parts if isinstance(one, pes.Waiting)]
+        parts = [one for one in waiting.parts if isinstance(one, pes.PendingPesSignature)]
         filled = [(one.at, one.filled(own, value)) for one, value in zip(parts, signatures, strict=True)]
         pes.fill(document, target, filled)
         return
-    [alone] = [one for one in waiting.parts if isinstance(one, pades.Waiting)]
+    [alone] = [one for one in waiting.parts if isinstance(one, pades.PendingPdfSignature)]
     asyncio.run(pades.fill(document, target, alone, waiting.chain, signatures[0]))

@@ -20,21 +20,22 @@ from pyhanko_certvalidator import ValidationContext
 from . import files
 from .files import MAX_BYTES, check_clear, open_pdf
 from .person import Person
-from .refusal import ALTERED, BROKEN, UNFIT, Refusal, unread
+from .refusal import ALTERED, BROKEN, UNFIT, DocumentRefusedError, unread
 from .sameness import added_to, is_signed_copy
 from .trust import Trust, common_name
 
 ODD = (*files.ODD, CMSExtractionError, CMSStructuralError, SignatureValidationError)
 """What a hostile file makes of parsers."""
 _BLANKS = 1000  # bytes, of which a reader looks for the end
-_AGAIN = "repartez du document du circuit, signez-le, et déposez le fichier signé tel quel"
-_ALTERED = f"{ALTERED} (son empreinte n'est plus celle qui a été signée). À faire : {_AGAIN}"
+_RESIGN_HINT = "repartez du document du circuit, signez-le, et déposez le fichier signé tel quel"
+_ALTERED = f"{ALTERED} (son empreinte n'est plus celle qui a été signée). À faire : {_RESIGN_HINT}"
 _FALSE = (
     f"{BROKEN} : le document est tel qu'il a été signé, mais la clé du certificat n'a pas fait cette signature. "
-    f"À faire : {_AGAIN}"
+    f"À faire : {_RESIGN_HINT}"
 )
 CHANGED = (
-    f"le document a été modifié après la signature : autre chose que des preuves y a été ajouté. À faire : {_AGAIN}"
+    "le document a été modifié après la signature : autre chose que des preuves y a été ajouté. À "
+    f"faire : {_RESIGN_HINT}"
 )
 LATER = (
     "après la signature attendue, une autre a été ajoutée, ou un champ rempli : notre règle veut que la personne "
@@ -99,22 +100,24 @@ async def check_pdf(
     with open_pdf(path, limit) as (_stream, reader):
         regular = signatures(path, reader)
         if not regular:
-            raise Refusal(f"{path.name} : le document n'est pas signé. À faire : signez-le avec « signer-acte »")
+            raise DocumentRefusedError(
+                f"{path.name} : le document n'est pas signé. À faire : signez-le avec « signer-acte »"
+            )
         statuses = [await status_of(path, one, trust.context(moment)) for one in regular]
-        faults = [await _fault(one, status, trust, moment) for one, status in zip(regular, statuses, strict=True)]
+        faults = [await _find_fault(one, status, trust, moment) for one, status in zip(regular, statuses, strict=True)]
         for rank, told in enumerate(faults):
             if told and (rank >= accepted or broken(statuses[rank])):
-                raise Refusal(f"{path.name} : {told}")
+                raise DocumentRefusedError(f"{path.name} : {told}")
         whose = [told or person.refusal(one.signer_cert) for one, told in zip(regular, faults, strict=True)]
         if None not in whose:
-            raise Refusal(f"{path.name} : {whose[-1]}")
+            raise DocumentRefusedError(f"{path.name} : {whose[-1]}")
         own = len(whose) - 1 - whose[::-1].index(None)
         later = is_followed(regular[own])
         if not is_whole(statuses[own], later=later):
-            raise Refusal(f"{path.name} : {LATER if later else CHANGED}")
+            raise DocumentRefusedError(f"{path.name} : {LATER if later else CHANGED}")
         check_clear(path, SIGN_AGAIN)
         if original and not is_signed_copy(path, reader, original):
-            raise Refusal(f"{path.name} : {OTHER}")
+            raise DocumentRefusedError(f"{path.name} : {OTHER}")
         return Signed(
             common_name(regular[own].signer_cert.subject),
             f"{regular[own].signer_cert.serial_number:X}",
@@ -191,7 +194,7 @@ def broken(status: PdfSignatureStatus) -> str | None:
     return None
 
 
-async def _fault(
+async def _find_fault(
     signature: EmbeddedPdfSignature, status: PdfSignatureStatus, trust: Trust, moment: dt.datetime | None
 ) -> str | None:
     certificate: x509.Certificate = signature.signer_cert

@@ -23,7 +23,7 @@ from creatic_agent.reasons import reason
 
 from . import check, door, files, limits, pades, pes, token
 from .person import Person
-from .refusal import Refusal, unread
+from .refusal import DocumentRefusedError, unread
 from .trust import Trust, common_name
 
 CONFIG = Path("/etc/creatic/signer-acte.json")
@@ -33,13 +33,13 @@ _WRITTEN = (
 )
 
 
-def _told(run: Callable[[], int]) -> int:
+def _run_command(run: Callable[[], int]) -> int:
     """Run a command: a refusal is one French line, and status 1."""
     logging.disable(logging.CRITICAL)
     tell_any_name()
     try:
         return run()
-    except Refusal as refusal:
+    except DocumentRefusedError as refusal:
         print(refusal, file=sys.stderr)
     except MemoryError:
         print(limits.TOO_MUCH, file=sys.stderr)
@@ -50,17 +50,17 @@ def _told(run: Callable[[], int]) -> int:
     return 1
 
 
-def _keys(config: dict[str, Any]) -> dict[str, token.TokenKey]:
+def _token_keys(config: dict[str, Any]) -> dict[str, token.TokenKey]:
     return {one["titulaire"]: token.TokenKey(Path(one["bibliotheque"]), one["jeton"]) for one in config["signataires"]}
 
 
-def _choose(keys: dict[str, token.TokenKey], wanted: str) -> token.TokenKey:
+def _choose_key(keys: dict[str, token.TokenKey], wanted: str) -> token.TokenKey:
     if wanted:
         if wanted not in keys:
-            raise Refusal(f"--signataire {wanted} : inconnu sur ce poste ; connus : {', '.join(keys)}")
+            raise DocumentRefusedError(f"--signataire {wanted} : inconnu sur ce poste ; connus : {', '.join(keys)}")
         return keys[wanted]
     if len(keys) != 1:
-        raise Refusal(
+        raise DocumentRefusedError(
             f"plusieurs personnes signent sur ce poste. À faire : ajoutez --signataire, parmi {', '.join(keys)}"
         )
     return next(iter(keys.values()))
@@ -81,13 +81,13 @@ class _Document:
 
 
 @contextmanager
-def _document(source: Path, output: Path | None) -> Iterator[_Document]:
+def _open_document(source: Path, output: Path | None) -> Iterator[_Document]:
     """Check all that can be without the token: a refusal must come before the PIN."""
     with tempfile.TemporaryDirectory() as folder:
-        yield _checked(source, output, Path(folder))
+        yield _check_document(source, output, Path(folder))
 
 
-def _checked(source: Path, output: Path | None, folder: Path) -> _Document:
+def _check_document(source: Path, output: Path | None, folder: Path) -> _Document:
     target = output or source.with_name(f"{source.stem}-signe{source.suffix}")
     is_pes, content = files.looks_like_xml(source), source
     if is_pes:
@@ -99,26 +99,30 @@ def _checked(source: Path, output: Path | None, folder: Path) -> _Document:
         except check.ODD as error:  # what a hostile file makes of a parser
             raise unread(source.name, error, files.REMAKE) from None
     if target.exists():
-        raise Refusal(f"{target.name} existe déjà. À faire : déplacez-le, ou donnez un autre nom avec --sortie")
+        raise DocumentRefusedError(
+            f"{target.name} existe déjà. À faire : déplacez-le, ou donnez un autre nom avec --sortie"
+        )
     if not os.access(target.parent, os.W_OK):
-        raise Refusal(f"{target.parent} : on ne peut pas y écrire. À faire : donnez un autre nom avec --sortie")
+        raise DocumentRefusedError(
+            f"{target.parent} : on ne peut pas y écrire. À faire : donnez un autre nom avec --sortie"
+        )
     return _Document(source, content, target, is_pes)
 
 
-def _sign(arguments: argparse.Namespace, config: dict[str, Any]) -> int:
+def _sign_one(arguments: argparse.Namespace, config: dict[str, Any]) -> int:
     with ExitStack() as held:
-        documents = [held.enter_context(_document(source, arguments.sortie)) for source in arguments.fichier]
+        documents = [held.enter_context(_open_document(source, arguments.sortie)) for source in arguments.fichier]
         return _sign_all(documents, arguments, config)
 
 
 def _sign_all(documents: Sequence[_Document], arguments: argparse.Namespace, config: dict[str, Any]) -> int:
     place = pes.Place(config["commune"], config["code_postal"])
     if not place.postal_code and any(document.is_pes for document in documents):
-        raise Refusal(
+        raise DocumentRefusedError(
             "un flux comptable dit où il est signé, et le code postal de la mairie manque. À faire : le technicien "
             "l'écrit dans le fichier de la commune, champ code_postal, puis redéploie ce poste"
         )
-    key = _choose(_keys(config), arguments.signataire)
+    key = _choose_key(_token_keys(config), arguments.signataire)
     holder = common_name(token.read(key).certificate.subject)
     for document in documents:
         print(f"Document   : {document.source.name}")
@@ -140,10 +144,10 @@ def _sign_all(documents: Sequence[_Document], arguments: argparse.Namespace, con
     return 0
 
 
-def _show(config: dict[str, Any]) -> int:
+def _show_certificates(config: dict[str, Any]) -> int:
     shown = [
         {"titulaire": holder, "pem": pem.armor("CERTIFICATE", token.read(key).certificate.dump()).decode()}
-        for holder, key in _keys(config).items()
+        for holder, key in _token_keys(config).items()
     ]
     print(json.dumps(shown, ensure_ascii=False))
     return 0
@@ -172,10 +176,10 @@ def signer(argv: Sequence[str] | None = None, config: Path = CONFIG) -> int:
         try:
             known = json.loads(config.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            raise Refusal(f"{config} est illisible : ce poste n'est pas préparé pour signer") from None
-        return _show(known) if arguments.certificats else _sign(arguments, known)
+            raise DocumentRefusedError(f"{config} est illisible : ce poste n'est pas préparé pour signer") from None
+        return _show_certificates(known) if arguments.certificats else _sign_one(arguments, known)
 
-    return _told(run)
+    return _run_command(run)
 
 
 def verifier(argv: Sequence[str] | None = None) -> int:
@@ -198,7 +202,7 @@ def verifier(argv: Sequence[str] | None = None) -> int:
         limit = arguments.taille_max_mo * 1_000_000
         try:
             found = asyncio.run(judge(arguments.fichier, person, trust, arguments.origine, limit))
-        except (Refusal, MemoryError):
+        except (DocumentRefusedError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 # what a hostile file makes of a parser is no reason to show a traceback
             raise unread(arguments.fichier.name, error) from None
@@ -208,4 +212,4 @@ def verifier(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(told, ensure_ascii=False))
         return 0
 
-    return _told(run)
+    return _run_command(run)

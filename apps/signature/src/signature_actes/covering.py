@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .refusal import Refusal
+from .refusal import DocumentRefusedError
 
 SECONDS = 60
 MOST_PAGES = 50
-_SIDE = 1500  # pixels of the longer side: a dot of a text of four points is one
-PAPER = 40  # levels of grey, of 256, between the darkest and the lightest of what is paper: scanned paper is not even
+_DRAWN_SIDE_PIXELS = 1500  # pixels of the longer side: a dot of a text of four points is one
+MAX_PAPER_CONTRAST = (
+    40  # levels of grey, of 256, between the darkest and the lightest of what is paper: scanned paper is not even
+)
 NO_POPPLER = (
     "{} : ce que montrent les pages ne se vérifie pas ici, où « pdftoppm » et « pdftotext » manquent. À faire : "
     "installez le paquet poppler-utils, puis relancez"
@@ -54,17 +56,17 @@ def check(path: Path, pages: Sequence[Page]) -> None:
         Refusal: one does, or this cannot be told.
     """
     if len(pages) > MOST_PAGES:
-        raise Refusal(
+        raise DocumentRefusedError(
             f"{path.name} : la signature a mis un tampon sur plus de {MOST_PAGES} pages. À faire : signez sans tampon, "
             "ou sur une page"
         )
     for page in pages:
-        width, height, pixels = drawn(path, page.number)
+        width, height, pixels = draw_page(path, page.number)
         for stamp in page.stamps:
             left, top, right, bottom = place(page, stamp, width, height)
             rows = [pixels[row * width + left : row * width + right] for row in range(top, bottom)]
-            if left < right and rows and max(map(max, rows)) - min(map(min, rows)) > PAPER:
-                raise Refusal(
+            if left < right and rows and max(map(max, rows)) - min(map(min, rows)) > MAX_PAPER_CONTRAST:
+                raise DocumentRefusedError(
                     f"{path.name} : le tampon de la signature recouvre ce que porte la page {page.number}. À faire : "
                     "repartez du document du circuit, et signez-le sans tampon visible, ou avec un tampon posé sur un "
                     "blanc de la page"
@@ -83,14 +85,25 @@ def place(page: Page, stamp: Box, width: int, height: int) -> tuple[int, int, in
     return left, top, min(width, math.ceil(across[1])), min(height, math.ceil(down[1]))
 
 
-def drawn(path: Path, number: int) -> tuple[int, int, bytes]:
+def draw_page(path: Path, number: int) -> tuple[int, int, bytes]:
     """A page in levels of grey: its width and height, and its pixels from the top."""
     page = str(number)
-    asked: list[str | Path] = ["pdftoppm", "-q", "-gray", "-scale-to", str(_SIDE), "-f", page, "-l", page, path]
+    asked: list[str | Path] = [
+        "pdftoppm",
+        "-q",
+        "-gray",
+        "-scale-to",
+        str(_DRAWN_SIDE_PIXELS),
+        "-f",
+        page,
+        "-l",
+        page,
+        path,
+    ]
     try:
         done = subprocess.run(asked, capture_output=True, timeout=SECONDS, check=False)
     except FileNotFoundError:
-        raise Refusal(NO_POPPLER.format(path.name)) from None
+        raise DocumentRefusedError(NO_POPPLER.format(path.name)) from None
     except subprocess.TimeoutExpired:
         done = None
     head = done.stdout.split(None, 4) if done and done.returncode == 0 else []
@@ -99,7 +112,7 @@ def drawn(path: Path, number: int) -> tuple[int, int, bytes]:
         pixels = done.stdout[-width * height :] if done and width * height else b""
         if len(pixels) == width * height > 0:
             return width, height, pixels
-    raise Refusal(
+    raise DocumentRefusedError(
         f"{path.name} : la page {number}, qui a reçu un tampon, ne se dessine pas. À faire : signez le document sans "
         "tampon visible"
     )

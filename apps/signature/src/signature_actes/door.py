@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 
 from . import check, files, forms, pades, rereading, structure
-from .refusal import Refusal
+from .refusal import DocumentRefusedError
 
 SECONDS = 90
 _OPTIONS = (
@@ -28,7 +28,7 @@ _OPTIONS = (
     "--decode-level=none",
     "--compress-streams=y",
 )
-_DRAWN = ("--flatten-annotations=screen",)
+_FLATTEN_OPTIONS = ("--flatten-annotations=screen",)
 _PROGRAM = (
     "{} : ce PDF est un formulaire, ou contient un programme (JavaScript, XFA) : d'un logiciel à l'autre, on n'y "
     "verrait pas forcément le même document. À faire : imprimez-le au format PDF (« Imprimer », « Enregistrer au "
@@ -40,11 +40,11 @@ _LAYERS = (
     "pas forcément ce qu'un autre y lit. À faire : imprimez-le au format PDF (« Imprimer », « Enregistrer au format "
     "PDF »), et déposez le fichier obtenu"
 )
-_LACKING = (
+_QPDF_MISSING_REASON = (
     "{} : ce PDF est à écrire de nouveau, et « qpdf » manque ici. À faire : installez le paquet qpdf, puis relancez"
 )
 _BLANK_MOST = 1 << 16  # bytes that disks and messages add, zeros or blank lines
-_TAIL = 2048  # bytes, where a file says that it ends: one that was cut on its way does not
+_EOF_SEARCH_BYTES = 2048  # bytes, where a file says that it ends: one that was cut on its way does not
 
 
 class Form(Enum):
@@ -69,20 +69,20 @@ def admit(source: Path, target: Path, form: Form = Form.DRAWN) -> bool:
         Refusal: it is no PDF that can be signed, or can be read in several ways and cannot be written again.
     """
     files.check_size(source)
-    told: files.Ambiguous | files.Damaged | None = None
+    told: files.AmbiguousPdfError | files.DamagedPdfError | None = None
     layout: structure.Layout | None = None
     stays = False
     try:
         with files.open_pdf(source) as (_stream, reader):
             layout = files.check_clear(source, files.REMAKE)
             if form is not Form.KEPT and (closed := pades.closed(source, reader)):
-                raise Refusal(f"{source.name} : {closed}")
+                raise DocumentRefusedError(f"{source.name} : {closed}")
             stays = form is Form.SIGNED and bool(check.signatures(source, reader))
-    except files.Damaged as refusal:
+    except files.DamagedPdfError as refusal:
         told = refusal
-        if not _ends(source):
+        if not _has_eof_marker(source):
             raise
-    except files.Ambiguous as refusal:
+    except files.AmbiguousPdfError as refusal:
         told = refusal
     draws = (layout is None or layout.living) and form is not Form.KEPT
     if layout:
@@ -95,7 +95,7 @@ def admit(source: Path, target: Path, form: Form = Form.DRAWN) -> bool:
         if told:
             raise told
         if draws and not stays:
-            raise Refusal(_PROGRAM.format(source.name))
+            raise DocumentRefusedError(_PROGRAM.format(source.name))
         return False
     try:
         with files.open_pdf(target):
@@ -103,26 +103,31 @@ def admit(source: Path, target: Path, form: Form = Form.DRAWN) -> bool:
         _check_layers(source, written, form, stays)
         rereading.check(target, source)
         if draws and written.living:
-            written = _draw(source, target)
-    except (files.Ambiguous, files.Damaged, rereading.Different, forms.Undrawn):
-        raise Refusal((_PROGRAM if draws and layout else _TWO).format(source.name)) from None
+            written = _draw_form(source, target)
+    except (
+        files.AmbiguousPdfError,
+        files.DamagedPdfError,
+        rereading.RenderingMismatchError,
+        forms.MissingAppearanceError,
+    ):
+        raise DocumentRefusedError((_PROGRAM if draws and layout else _TWO).format(source.name)) from None
     if draws and written.programs:  # fields that the structure of a text still names are in no form, on no page
-        raise Refusal(_PROGRAM.format(source.name))
+        raise DocumentRefusedError(_PROGRAM.format(source.name))
     return True
 
 
 def _check_layers(source: Path, layout: structure.Layout, form: Form, stays: bool) -> None:
     if layout.layers and form is not Form.KEPT and not stays:
-        raise Refusal(_LAYERS.format(source.name))
+        raise DocumentRefusedError(_LAYERS.format(source.name))
 
 
-def _draw(source: Path, target: Path) -> structure.Layout:
+def _draw_form(source: Path, target: Path) -> structure.Layout:
     """Write a form as its fields are drawn; what they say must be what they show."""
     with tempfile.TemporaryDirectory() as name:
         settled = Path(name, source.name)
         asked = forms.settle(target, settled)
         known = settled if asked else source
-        _write_again(known, target, _DRAWN)
+        _write_again(known, target, _FLATTEN_OPTIONS)
         with files.open_pdf(target):
             written = files.check_clear(target, files.REMAKE)
         rereading.check(target, known)
@@ -131,10 +136,10 @@ def _draw(source: Path, target: Path) -> structure.Layout:
     return written
 
 
-def _ends(path: Path) -> bool:
+def _has_eof_marker(path: Path) -> bool:
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - _BLANK_MOST))
-        return b"%%EOF" in stream.read().rstrip(b"\0\t\n\f\r ")[-_TAIL:]
+        return b"%%EOF" in stream.read().rstrip(b"\0\t\n\f\r ")[-_EOF_SEARCH_BYTES:]
 
 
 def _write_again(source: Path, target: Path, options: Sequence[str] = ()) -> None:
@@ -142,8 +147,8 @@ def _write_again(source: Path, target: Path, options: Sequence[str] = ()) -> Non
     try:
         done = subprocess.run(asked, capture_output=True, stdin=subprocess.DEVNULL, timeout=SECONDS, check=False)
     except FileNotFoundError:
-        raise Refusal(_LACKING.format(source.name)) from None
+        raise DocumentRefusedError(_QPDF_MISSING_REASON.format(source.name)) from None
     except subprocess.TimeoutExpired:
         done = None
     if done is None or done.returncode or not target.is_file():
-        raise files.Damaged(f"{source.name} : le PDF est abîmé. À faire : {files.REMAKE}")
+        raise files.DamagedPdfError(f"{source.name} : le PDF est abîmé. À faire : {files.REMAKE}")

@@ -17,7 +17,7 @@ from creatic_agent import durable
 from creatic_agent.reasons import reason
 
 from . import structure
-from .refusal import Refusal
+from .refusal import DocumentRefusedError
 
 ODD = (
     PdfError,
@@ -36,9 +36,9 @@ ASK_THE_PARAPHEUR = (
 )
 REMAKE = "refaites-le depuis le document d'origine (« Exporter au format PDF »), et déposez-le"
 MAX_BYTES = 150_000_000  # what a TdT takes (S²LOW)
-_BEGINS = b"%PDF-"
+_PDF_HEADER = b"%PDF-"
 _MOST_NODES = 1000  # of a tree of pages, before its first page
-_HEAD = 1024  # where a PDF's header must be (ISO 32000-1, annex H)
+_PDF_HEADER_SEARCH_BYTES = 1024  # where a PDF's header must be (ISO 32000-1, annex H)
 
 
 _UNREAD = "le PDF est abîmé. À faire : refaites-le depuis le document d'origine"
@@ -48,11 +48,11 @@ _SIGNED_UNREAD = (
 )
 
 
-class Damaged(Refusal, cause="abime"):
+class DamagedPdfError(DocumentRefusedError, cause="abime"):
     """A PDF that is not made as one."""
 
 
-class Ambiguous(Refusal, cause="ambigu"):
+class AmbiguousPdfError(DocumentRefusedError, cause="ambigu"):
     """A PDF that can be read in several ways."""
 
 
@@ -68,15 +68,15 @@ def check_size(path: Path, limit: int = MAX_BYTES) -> None:
     try:
         known = path.stat()
         if not stat.S_ISREG(known.st_mode):  # a pipe would be waited for
-            raise Refusal(f"{path.name} : ce n'est pas un fichier")
+            raise DocumentRefusedError(f"{path.name} : ce n'est pas un fichier")
         path.open("rb").close()
     except (OSError, ValueError) as error:
         told = reason(error) if isinstance(error, OSError) else "son nom n'en est pas un"
-        raise Refusal(f"{path.name} : le fichier ne s'ouvre pas ({told})") from None
+        raise DocumentRefusedError(f"{path.name} : le fichier ne s'ouvre pas ({told})") from None
     if known.st_size == 0:
-        raise Refusal(f"{path.name} : le fichier est vide. À faire : exportez de nouveau le document")
+        raise DocumentRefusedError(f"{path.name} : le fichier est vide. À faire : exportez de nouveau le document")
     if known.st_size > limit:
-        raise Refusal(
+        raise DocumentRefusedError(
             f"{path.name} : {known.st_size / 1e6:.0f} Mo, {limit / 1e6:.0f} Mo au plus. À faire : réduisez la "
             "résolution des pages numérisées"
         )
@@ -90,10 +90,10 @@ def looks_like_xml(path: Path) -> bool:
     """
     check_size(path)
     with path.open("rb") as stream:
-        head = stream.read(_HEAD + len(_BEGINS))
+        head = stream.read(_PDF_HEADER_SEARCH_BYTES + len(_PDF_HEADER))
     found = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
-    if found and _BEGINS in head:
-        raise Refusal(
+    if found and _PDF_HEADER in head:
+        raise DocumentRefusedError(
             f"{path.name} : ce fichier est à la fois un PDF et un fichier XML, et chaque logiciel y lirait autre "
             "chose. À faire : exportez de nouveau le document depuis le logiciel qui l'a fait"
         )
@@ -110,22 +110,26 @@ def open_pdf(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[BinaryIO, Pdf
     """
     check_size(path, limit)
     with path.open("rb") as stream:
-        if _BEGINS not in stream.read(_HEAD):
-            raise Refusal(f"{path.name} : ce n'est pas un PDF. À faire : enregistrez le document au format PDF/A")
+        if _PDF_HEADER not in stream.read(_PDF_HEADER_SEARCH_BYTES):
+            raise DocumentRefusedError(
+                f"{path.name} : ce n'est pas un PDF. À faire : enregistrez le document au format PDF/A"
+            )
         try:
             reader = PdfFileReader(stream, strict=True)
             encrypted = reader.encrypted
             empty = not encrypted and not _has_page(reader)
             hybrid = reader.xrefs.hybrid_xrefs_present
         except ODD:
-            raise Damaged(f"{path.name} : {_SIGNED_UNREAD if is_signed(path) else _UNREAD}") from None
+            raise DamagedPdfError(f"{path.name} : {_SIGNED_UNREAD if is_signed(path) else _UNREAD}") from None
         if encrypted:
-            raise Refusal(
+            raise DocumentRefusedError(
                 f"{path.name} : le PDF est protégé par un mot de passe ou des restrictions. À faire : enregistrez-le "
                 "sans protection"
             )
         if empty:
-            raise Refusal(f"{path.name} : ce PDF n'a pas de page. À faire : exportez de nouveau le document")
+            raise DocumentRefusedError(
+                f"{path.name} : ce PDF n'a pas de page. À faire : exportez de nouveau le document"
+            )
         if hybrid:  # pyHanko takes none as long as it is strict, whatever the two tables say
             check_clear(path, REMAKE)
             reader.strict = False
@@ -161,8 +165,8 @@ def check_clear(path: Path, remedy: str) -> structure.Layout:
     """
     try:
         return structure.read(path)
-    except structure.Unclear as reason:
-        raise Ambiguous(
+    except structure.AmbiguousStructureError as reason:
+        raise AmbiguousPdfError(
             f"{path.name} : ce PDF n'est pas lisible d'une seule façon ({reason}) : d'un logiciel à l'autre, on n'y "
             f"verrait pas forcément le même document. Cela vient souvent du logiciel qui l'a fait. À faire : {remedy}"
         ) from None
@@ -177,15 +181,15 @@ def new_file(target: Path) -> Iterator[BinaryIO]:
     """
     taken = f"{target.name} existe déjà. À faire : déplacez-le, ou donnez un autre nom avec --sortie"
     if target.exists():
-        raise Refusal(taken)
+        raise DocumentRefusedError(taken)
     begun = False
     try:
         with durable.whole(target, None, replace=False) as stream:
             begun = True
             yield stream
     except FileExistsError:
-        raise Refusal(taken) from None
+        raise DocumentRefusedError(taken) from None
     except OSError as error:
         if not begun:
-            raise Refusal(f"{target.parent} : on ne peut pas y écrire ({reason(error)})") from None
-        raise Refusal(f"{target.name} : écriture impossible ({reason(error)})") from None
+            raise DocumentRefusedError(f"{target.parent} : on ne peut pas y écrire ({reason(error)})") from None
+        raise DocumentRefusedError(f"{target.name} : écriture impossible ({reason(error)})") from None

@@ -13,7 +13,7 @@ from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from .files import open_pdf
 
 
-class Undrawn(Exception):
+class MissingAppearanceError(Exception):
     """A field has no drawing."""
 
 
@@ -37,7 +37,7 @@ def settle(path: Path, target: Path) -> bool:
             for link in reader.xrefs.explicit_refs_in_revision(number):
                 one = reader.get_object(link)
                 if isinstance(one, generic.DictionaryObject) and one.get("/Subtype") == "/Widget" and "/AP" not in one:
-                    raise Undrawn
+                    raise MissingAppearanceError
         writer = IncrementalPdfFileWriter(stream)
         form = writer.root["/AcroForm"]
         del form["/NeedAppearances"]

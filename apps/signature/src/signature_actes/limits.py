@@ -6,7 +6,7 @@ import resource
 import signal
 from types import FrameType
 
-from .refusal import Refusal
+from .refusal import DocumentRefusedError
 
 MEMORY = 1 << 30  # bytes of address space
 SECONDS = 120  # of processor
@@ -16,8 +16,8 @@ TOO_MUCH = (
 )
 
 
-def _stop(_signal: int, _frame: FrameType | None) -> None:
-    raise Refusal(TOO_MUCH)
+def _stop_process(_signal: int, _frame: FrameType | None) -> None:
+    raise DocumentRefusedError(TOO_MUCH)
 
 
 def bound(memory: int = MEMORY, seconds: int = SECONDS) -> None:
@@ -28,5 +28,5 @@ def bound(memory: int = MEMORY, seconds: int = SECONDS) -> None:
         seconds: of processor, from the start of the process.
     """
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    signal.signal(signal.SIGXCPU, _stop)
+    signal.signal(signal.SIGXCPU, _stop_process)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from .refusal import Refusal
+from .refusal import DocumentRefusedError
 
 SECONDS = 60
 MAX_TEXT = 50_000_000  # bytes
@@ -35,14 +35,14 @@ def text_of(path: Path) -> str:
     except subprocess.TimeoutExpired:
         done = None
     if done is None or done.returncode or not target.is_file():
-        raise Refusal(
+        raise DocumentRefusedError(
             f"{path.name} : le texte du PDF ne se lit pas. À faire : enregistrez de nouveau le document en PDF"
         )
     with target.open("rb") as stream:
         return stream.read(MAX_TEXT).decode("utf-8", "replace")
 
 
-def _turns(name: str) -> list[str]:
+def _name_orders(name: str) -> list[str]:
     """A name with its words in each order that people write: « Anne Petit », « PETIT Anne »."""
     words = plain(name).split()
     return [" ".join([*words[rank:], *words[:rank]]) for rank in range(len(words))]
@@ -65,13 +65,13 @@ def check(path: Path, wanted: Sequence[str]) -> bool:
         return False
     name, *quality = wanted
     # « Jean-Pierre » cut at the end of a line has lost its hyphen.
-    turns = [*_turns(name), *_turns(name.replace("-", ""))]
+    turns = [*_name_orders(name), *_name_orders(name.replace("-", ""))]
     lacking = [] if any(f" {turn} " in found for turn in turns) else [name]
     # A plural or a feminine of the last word stays the same quality: « délégation(s) ».
     lacking += [one for one in quality if f" {plain(one)}" not in found]
     if lacking:
         listed = ", ".join(f"« {one} »" for one in lacking)
-        raise Refusal(
+        raise DocumentRefusedError(
             f"{path.name} : le document ne porte pas {listed}. Le nom et la qualité de qui signe figurent sur l'acte "
             "(CRPA, L212-1). À faire : écrivez-les au bas du document, ou choisissez un autre signataire"
         )

@@ -26,14 +26,14 @@ from pyhanko_certvalidator.registry import SimpleCertificateStore
 
 from . import check, files
 from .files import ASK_THE_PARAPHEUR, check_clear, new_file, open_pdf
-from .refusal import Refusal, unread
+from .refusal import DocumentRefusedError, unread
 from .trust import Trust, common_name
 
 SIGNATURE, SEAL = "Signature", "Cachet"
 REASON = "Signature de l'acte"
 DIGEST = "sha256"
-_DER = 16  # bytes, at most, that DER adds to the two numbers of an ECDSA signature
-_CLOSED = (
+_MAX_DER_OVERHEAD_BYTES = 16  # bytes, at most, that DER adds to the two numbers of an ECDSA signature
+_LOCKED_REASON = (
     "{} a certifié ou verrouillé ce document en le signant : aucune autre signature ne peut y être ajoutée sans que la "
     "sienne tombe. À faire : demandez-lui de le signer de nouveau sans le verrouiller (sans « Aucune modification "
     "autorisée » ni « Verrouiller le document après la signature »)"
@@ -50,7 +50,7 @@ def closed(path: Path, reader: PdfFileReader) -> str | None:
         try:
             locked = one.fieldmdp and any(one.fieldmdp.is_locked(name) for name in (SIGNATURE, SEAL))
             if locked or one.docmdp_level == fields.MDPPerm.NO_CHANGES:
-                return _CLOSED.format(common_name(one.signer_cert.subject))
+                return _LOCKED_REASON.format(common_name(one.signer_cert.subject))
         except check.ODD as error:
             raise unread(path.name, error) from None
     return None
@@ -70,11 +70,11 @@ async def sign(source: Path, target: Path, signer: signers.Signer, stamper: Time
     Raises:
         Refusal: the PDF cannot be signed, or be read in several ways; the copy cannot be written.
     """
-    await _write(source, target, signer, stamper, SIGNATURE, REASON, None)
+    await _write_signature(source, target, signer, stamper, SIGNATURE, REASON, None)
 
 
 @dataclass(frozen=True)
-class Waiting:
+class PendingPdfSignature:
     """A signature (B-B) that waits for its key.
 
     Attributes:
@@ -90,7 +90,7 @@ class Waiting:
     attributes: bytes
 
 
-def _elsewhere(chain: Sequence[x509.Certificate], value: bytes) -> signers.ExternalSigner:
+def _external_signer(chain: Sequence[x509.Certificate], value: bytes) -> signers.ExternalSigner:
     """What signs as the key that is elsewhere did; `chain` begins with its certificate."""
     key = chain[0].public_key.algorithm
     store = SimpleCertificateStore()
@@ -99,7 +99,7 @@ def _elsewhere(chain: Sequence[x509.Certificate], value: bytes) -> signers.Exter
     return signers.ExternalSigner(chain[0], store, value, mechanism)
 
 
-async def prepare(source: Path, chain: Sequence[x509.Certificate]) -> Waiting:
+async def prepare(source: Path, chain: Sequence[x509.Certificate]) -> PendingPdfSignature:
     """Make a person's signature, as `sign` does, but for what their key does.
 
     Args:
@@ -108,23 +108,25 @@ async def prepare(source: Path, chain: Sequence[x509.Certificate]) -> Waiting:
     Raises:
         Refusal: as `sign`.
     """
-    signer = _elsewhere(chain, bytes(chain[0].public_key.byte_size * 2 + _DER))
-    with _open(source) as (_reader, writer), tempfile.TemporaryFile() as output:
-        described = _described(writer, signer, SIGNATURE, REASON)
+    signer = _external_signer(chain, bytes(chain[0].public_key.byte_size * 2 + _MAX_DER_OVERHEAD_BYTES))
+    with _open_for_signing(source) as (_reader, writer), tempfile.TemporaryFile() as output:
+        described = _signature_metadata(writer, signer, SIGNATURE, REASON)
         try:
             made, _document, _output = await signers.PdfSigner(described, signer).async_digest_doc_for_signing(
                 writer, output=output
             )
         except SigningError as error:
-            raise Refusal(f"{source.name} : la signature a échoué ({error})") from None
+            raise DocumentRefusedError(f"{source.name} : la signature a échoué ({error})") from None
         attributes = await signer.signed_attrs(made.document_digest, DIGEST, use_pades=True)
         size = source.stat().st_size
         output.seek(size)
         start, end = (at - size for at in (made.reserved_region_start, made.reserved_region_end))
-        return Waiting(output.read(), start, end, attributes.dump())
+        return PendingPdfSignature(output.read(), start, end, attributes.dump())
 
 
-async def fill(source: Path, target: Path, waiting: Waiting, chain: Sequence[x509.Certificate], made: bytes) -> None:
+async def fill(
+    source: Path, target: Path, waiting: PendingPdfSignature, chain: Sequence[x509.Certificate], made: bytes
+) -> None:
     """Write the signed copy of a document.
 
     Args:
@@ -136,7 +138,7 @@ async def fill(source: Path, target: Path, waiting: Waiting, chain: Sequence[x50
         Refusal: the copy cannot be written.
     """
     attributes = CMSAttributes.load(waiting.attributes)
-    signed = await _elsewhere(chain, made).async_sign_prescribed_attributes(DIGEST, attributes)
+    signed = await _external_signer(chain, made).async_sign_prescribed_attributes(DIGEST, attributes)
     with source.open("rb") as stream, new_file(target) as output:
         shutil.copyfileobj(stream, output)
         size = output.tell()
@@ -156,11 +158,11 @@ async def seal(source: Path, target: Path, signer: signers.Signer, stamper: Time
     Raises:
         Refusal: as `sign`; the timestamp is not to be had; a certificate does not count.
     """
-    await _write(source, target, signer, stamper, SEAL, "Cachet du parapheur", trust)
+    await _write_signature(source, target, signer, stamper, SEAL, "Cachet du parapheur", trust)
 
 
 @contextmanager
-def _ended(source: Path) -> Iterator[Path]:
+def _ensure_final_newline(source: Path) -> Iterator[Path]:
     """A document whose last line ends (Word's does not): of what follows `%%EOF` on its line, who builds the table of
     objects again takes nothing for an object.
     """
@@ -179,17 +181,17 @@ def _ended(source: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _open(source: Path) -> Iterator[tuple[PdfFileReader, IncrementalPdfFileWriter]]:
+def _open_for_signing(source: Path) -> Iterator[tuple[PdfFileReader, IncrementalPdfFileWriter]]:
     """A document that may be signed, and what writes below it. Raises Refusal."""
-    with _ended(source) as whole, open_pdf(whole) as (_stream, reader):
+    with _ensure_final_newline(source) as whole, open_pdf(whole) as (_stream, reader):
         check_clear(source, ASK_THE_PARAPHEUR)
         writer = IncrementalPdfFileWriter.from_reader(reader)
         if told := closed(source, reader):
-            raise Refusal(f"{source.name} : {told}")
+            raise DocumentRefusedError(f"{source.name} : {told}")
         yield reader, writer
 
 
-def _described(
+def _signature_metadata(
     writer: IncrementalPdfFileWriter, signer: signers.Signer, stem: str, reason: str, **long_term: Any
 ) -> signers.PdfSignatureMetadata:
     return signers.PdfSignatureMetadata(
@@ -202,7 +204,7 @@ def _described(
     )
 
 
-async def _write(
+async def _write_signature(
     source: Path,
     target: Path,
     signer: signers.Signer,
@@ -211,33 +213,33 @@ async def _write(
     reason: str,
     trust: Trust | None,
 ) -> None:
-    with _open(source) as (reader, writer), new_file(target) as output:
+    with _open_for_signing(source) as (reader, writer), new_file(target) as output:
         long_term: dict[str, Any] = {}
         if trust:
             if signer.signing_cert and (told := await trust.refusal(signer.signing_cert)):
-                raise Refusal(f"cachet : {told}")
+                raise DocumentRefusedError(f"cachet : {told}")
             await _keep_proofs(writer, reader, trust)
             long_term = {
                 "use_pades_lta": True,
                 "embed_validation_info": True,
                 "validation_context": trust.context(),
             }
-        described = _described(writer, signer, stem, reason, **long_term)
+        described = _signature_metadata(writer, signer, stem, reason, **long_term)
         try:
             await signers.PdfSigner(described, signer, timestamper=stamper).async_sign_pdf(writer, output=output)
         except TimestampRequestError as error:
-            raise Refusal(
+            raise DocumentRefusedError(
                 f"pas d'horodatage : {error}. À faire : relancez quand l'autorité d'horodatage répond"
             ) from None
         except SigningError as error:
-            raise Refusal(f"{source.name} : la signature a échoué ({error})") from None
+            raise DocumentRefusedError(f"{source.name} : la signature a échoué ({error})") from None
 
 
 async def _keep_proofs(writer: IncrementalPdfFileWriter, reader: PdfFileReader, trust: Trust) -> None:
     """Put the certificates and CRLs of earlier signatures in the file, below the seal that comes."""
     for earlier in reader.embedded_regular_signatures:
         if told := await trust.refusal(earlier.signer_cert, earlier.other_embedded_certs):
-            raise Refusal(f"une signature déjà présente ne vaut pas : {told}")
+            raise DocumentRefusedError(f"une signature déjà présente ne vaut pas : {told}")
         context = trust.context()
         validator = CertificateValidator(earlier.signer_cert, earlier.other_embedded_certs, validation_context=context)
         path = await validator.async_validate_usage({"non_repudiation"})

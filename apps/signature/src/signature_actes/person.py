@@ -11,7 +11,9 @@ from asn1crypto import x509
 
 from .trust import common_name
 
-_SIREN = re.compile(r"(?:0002[ -]?|NTRFR-|SIRENFR-|SI:FR-)(\d{9})(?:\d{5})?(?!\d)")  # RGS takes a SIRET too
+_CERTIFICATE_SIREN_PATTERN = re.compile(
+    r"(?:0002[ -]?|NTRFR-|SIRENFR-|SI:FR-)(\d{9})(?:\d{5})?(?!\d)"
+)  # RGS takes a SIRET too
 _LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d"})  # which Unicode does not take apart
 
 
@@ -31,7 +33,7 @@ def sirens(certificate: x509.Certificate) -> set[str]:
     for field in ("organizational_unit_name", "organization_identifier"):
         values = native.get(field) or []
         for value in [values] if isinstance(values, str) else values:
-            found |= {match[1] for match in [_SIREN.match(value)] if match}
+            found |= {match[1] for match in [_CERTIFICATE_SIREN_PATTERN.match(value)] if match}
     return found
 
 

@@ -25,19 +25,19 @@ from .check import Signed
 from .files import MAX_BYTES, new_file
 from .flow import Flow, Signable, scan
 from .person import Person
-from .refusal import ALTERED, UNFIT, Refusal
+from .refusal import ALTERED, UNFIT, DocumentRefusedError
 from .trust import Trust, common_name
 from .xades import Place
 
 __all__ = ["Place", "check", "fill", "prepare", "sign", "unsigned"]
-_END = re.compile(rb"</(?:[^\s<>:]+:)?(?:Bordereau|PES_Aller)\s*>")
+_END_TAG_PATTERN = re.compile(rb"</(?:[^\s<>:]+:)?(?:Bordereau|PES_Aller)\s*>")
 _SIGN_AGAIN = "À faire : signez le flux du circuit avec « signer-acte », et déposez le fichier signé tel quel"
 _FOLLOW = f"{_SIGN_AGAIN} ; ou signez-le par un logiciel qui suit la politique de la DGFiP (XAdES-EPES 1.2.2, SHA-256)"
 _BY_WHOM = (
     "À faire : faites signer le flux par la personne attendue, avec un certificat qui vaut ; si le sien vaut, "
     "prévenez le groupement"
 )
-_OTHER = "ce n'est pas le flux du circuit qui a été signé. À faire : signez celui du circuit"
+_WRONG_FLOW_REASON = "ce n'est pas le flux du circuit qui a été signé. À faire : signez celui du circuit"
 
 
 def unsigned(path: Path, limit: int = MAX_BYTES) -> Flow:
@@ -52,12 +52,14 @@ def unsigned(path: Path, limit: int = MAX_BYTES) -> Flow:
     flow = scan(path, limit)
     parts = flow.signed
     if flow.astray or any(part.signatures for part in (flow.root, *flow.slips)):
-        raise Refusal(f"{path.name} : ce PES est déjà signé. À faire : signez celui que la comptabilité exporte")
+        raise DocumentRefusedError(
+            f"{path.name} : ce PES est déjà signé. À faire : signez celui que la comptabilité exporte"
+        )
     with path.open("rb") as stream:
         for part in parts:
             stream.seek(part.end)
-            if not _END.match(stream.read(200)):  # <Bordereau/>
-                raise Refusal(f"{path.name} : {part.name} est vide. À faire : exportez de nouveau le flux")
+            if not _END_TAG_PATTERN.match(stream.read(200)):  # <Bordereau/>
+                raise DocumentRefusedError(f"{path.name} : {part.name} est vide. À faire : exportez de nouveau le flux")
     return flow
 
 
@@ -82,7 +84,7 @@ def sign(source: Path, target: Path, signer: signers.Signer, place: Place, limit
 
 
 @dataclass(frozen=True)
-class Waiting:
+class PendingPesSignature:
     """A signature that waits for its key.
 
     Attributes:
@@ -102,7 +104,9 @@ class Waiting:
         return self.before + xades.value(certificate, made).encode("ascii") + self.after
 
 
-def prepare(source: Path, certificate: x509.Certificate, place: Place, limit: int = MAX_BYTES) -> list[Waiting]:
+def prepare(
+    source: Path, certificate: x509.Certificate, place: Place, limit: int = MAX_BYTES
+) -> list[PendingPesSignature]:
     """Make the signatures of a PES Aller, but for their values.
 
     Args:
@@ -121,9 +125,9 @@ def prepare(source: Path, certificate: x509.Certificate, place: Place, limit: in
 
     found = []
     for part in flow.signed:
-        own = _free(f"{part.name}_SIG", flow.ids)
+        own = _free_identifier(f"{part.name}_SIG", flow.ids)
         one = xades.prepare(part.name, own, digests[part.name], certificate, place, moment)
-        found.append(Waiting(part.end, encoded(one.before), encoded(one.after), one.info))
+        found.append(PendingPesSignature(part.end, encoded(one.before), encoded(one.after), one.info))
     return found
 
 
@@ -139,18 +143,18 @@ def fill(source: Path, target: Path, signatures: Sequence[tuple[int, bytes]], li
     """
     size = source.stat().st_size + sum(len(signature) for _at, signature in signatures)
     if size > limit:
-        raise Refusal(
+        raise DocumentRefusedError(
             f"{source.name} : signé, le flux ferait {size / 1e6:.1f} Mo, {limit / 1e6:.0f} Mo au plus. À faire : "
             "partagez-le en plusieurs flux"
         )
     with source.open("rb") as stream, new_file(target) as output:
         for at, signature in signatures:
-            _copy(stream, output, at - stream.tell())
+            _copy_bytes(stream, output, at - stream.tell())
             output.write(signature)
         shutil.copyfileobj(stream, output)
 
 
-def _free(stem: str, taken: set[str]) -> str:
+def _free_identifier(stem: str, taken: set[str]) -> str:
     """An identifier that nothing bears, nor what is made of it."""
     for rank in count(1):
         name = f"{stem}_{rank}"
@@ -159,7 +163,7 @@ def _free(stem: str, taken: set[str]) -> str:
     return name
 
 
-def _copy(source: BinaryIO, target: BinaryIO, size: int) -> None:
+def _copy_bytes(source: BinaryIO, target: BinaryIO, size: int) -> None:
     while size > 0 and (block := source.read(min(size, 1 << 20))):
         target.write(block)
         size -= len(block)
@@ -181,38 +185,42 @@ async def check(
     readings: dict[str, xades.Reading] = {}
     accepted: set[x509.Certificate] = set()
     for part in flow.signed:
-        reading = readings[part.name] = _read(flow, part, old=original is not None)
+        reading = readings[part.name] = _read_signature(flow, part, old=original is not None)
         if reading.certificate not in accepted:
-            holder = _asn1(reading.certificate)
+            holder = _to_asn1(reading.certificate)
             if told := await trust.refusal(holder) or person.refusal(holder):
-                raise Refusal(f"{path.name} : {told}. {_BY_WHOM}")
+                raise DocumentRefusedError(f"{path.name} : {told}. {_BY_WHOM}")
             accepted.add(reading.certificate)
     borne = [part for part in (flow.root, *flow.slips) if part.signatures]
     if flow.astray or len(borne) != len(readings):
-        raise Refusal(f"{path.name} : {UNFIT} : une signature n'est pas à la place de ce qu'elle signe. {_FOLLOW}")
+        raise DocumentRefusedError(
+            f"{path.name} : {UNFIT} : une signature n'est pas à la place de ce qu'elle signe. {_FOLLOW}"
+        )
     digests, whole = flow.digests({name: reading.algorithm for name, reading in readings.items()})
     for name, reading in readings.items():
         if digests[name] != reading.digest:
-            raise Refusal(f"{path.name} : {name} : {ALTERED}. {_SIGN_AGAIN}")
+            raise DocumentRefusedError(f"{path.name} : {name} : {ALTERED}. {_SIGN_AGAIN}")
     if original:
         known = scan(original, limit)
         if known.digests({part.name: "sha256" for part in known.signed})[1] != whole:
-            raise Refusal(f"{path.name} : {_OTHER}")
-    first = _asn1(next(iter(readings.values())).certificate)
+            raise DocumentRefusedError(f"{path.name} : {_WRONG_FLOW_REASON}")
+    first = _to_asn1(next(iter(readings.values())).certificate)
     outdated = dict.fromkeys(one for reading in readings.values() for one in reading.outdated)
     return Signed(common_name(first.subject), f"{first.serial_number:X}", remarks=tuple(outdated))
 
 
-def _read(flow: Flow, part: Signable, *, old: bool) -> xades.Reading:
+def _read_signature(flow: Flow, part: Signable, *, old: bool) -> xades.Reading:
     if len(part.signatures) != 1:
         what = "porte plusieurs signatures" if part.signatures else "n'est pas signé"
-        raise Refusal(f"{flow.path.name} : {part.name} {what}. À faire : signez le flux avec « signer-acte »")
+        raise DocumentRefusedError(
+            f"{flow.path.name} : {part.name} {what}. À faire : signez le flux avec « signer-acte »"
+        )
     try:
         return xades.read(part.signatures[0], part.name, whole=part is flow.root, old=old)
-    except xades.Unfit as why:
-        follow = _SIGN_AGAIN if isinstance(why, xades.Altered) else _FOLLOW
-        raise Refusal(f"{flow.path.name} : {part.name} : {xades.explained(why)}. {follow}") from None
+    except xades.InvalidSignatureError as why:
+        follow = _SIGN_AGAIN if isinstance(why, xades.AlteredSignatureError) else _FOLLOW
+        raise DocumentRefusedError(f"{flow.path.name} : {part.name} : {xades.explained(why)}. {follow}") from None
 
 
-def _asn1(certificate: x509.Certificate) -> asn1_x509.Certificate:
+def _to_asn1(certificate: x509.Certificate) -> asn1_x509.Certificate:
     return asn1_x509.Certificate.load(certificate.public_bytes(Encoding.DER), strict=True)

@@ -40,7 +40,7 @@ from pyhanko_certvalidator import CertificateValidator
 
 from . import check, pades, xades
 from .files import MAX_BYTES, check_clear, open_pdf
-from .refusal import ALTERED, UNFIT, Refusal
+from .refusal import ALTERED, UNFIT, DocumentRefusedError
 from .sameness import is_signed_copy
 from .trust import Trust, common_name
 
@@ -52,13 +52,15 @@ SIGN_OTHERWISE = (
 )
 _ARMORED = ("CMS", "PKCS7")
 _DER = tuple(bytes([0x30, length]) for length in range(0x80, 0x85))  # how an ASN.1 sequence begins
-_ASK = "À faire : demandez au fournisseur la signature détachée (CAdES ou XAdES) du document que donne le parapheur"
-_NONE = (
+_DETACHED_SIGNATURE_HINT = (
+    "À faire : demandez au fournisseur la signature détachée (CAdES ou XAdES) du document que donne le parapheur"
+)
+_NO_SIGNATURE_REASON = (
     "ce n'est pas une signature CMS (.p7s) ni XAdES (.xml). À faire : déposez le PDF signé, ou la signature détachée "
     "du document de ce dossier"
 )
-_SEVERAL = f"il faut la signature d'une personne, et d'une seule. {_ASK}"
-_ANOTHER = f"ce n'est pas le document du dossier qui est signé, ou il a été modifié depuis. {_ASK}"
+_SEVERAL = f"il faut la signature d'une personne, et d'une seule. {_DETACHED_SIGNATURE_HINT}"
+_ANOTHER = f"ce n'est pas le document du dossier qui est signé, ou il a été modifié depuis. {_DETACHED_SIGNATURE_HINT}"
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Lists:
             Refusal: there are none yet, or they are out of date.
         """
         if not path.is_file():
-            raise Refusal(
+            raise DocumentRefusedError(
                 "les listes de confiance de l'Union européenne ne sont pas encore sur le parapheur : la signature d'un "
                 "fournisseur ne peut pas être jugée. À faire : prévenez le groupement (fab parapheur.confiance)"
             )
@@ -94,59 +96,59 @@ class Lists:
             }
             registry = TSPRegistry()
             for one in told["services"]:
-                registry.register_ca(_service(one, certificates))
-            end = _when(told["lotl"]["prochaine"])
+                registry.register_ca(_build_service(one, certificates))
+            end = _parse_moment(told["lotl"]["prochaine"])
             late = sorted(
-                name for name, one in told["listes"].items() if (day := _when(one["prochaine"])) and day <= now
+                name for name, one in told["listes"].items() if (day := _parse_moment(one["prochaine"])) and day <= now
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Refusal(
+            raise DocumentRefusedError(
                 f"les listes de confiance du parapheur ne se lisent pas ({type(error).__name__}). À faire : prévenez "
                 "le groupement (fab parapheur.confiance)"
             ) from None
         if end and end <= now:
-            raise Refusal(
+            raise DocumentRefusedError(
                 f"les listes de confiance du parapheur sont périmées depuis le {end:%d/%m/%Y}. À faire : prévenez le "
                 "groupement (fab parapheur.confiance)"
             )
         known = Trust.read([], [one for one in crls if one.is_file() and one.stat().st_size])
         roots = {one.dump(): one for one in certificates.values()}
-        said = f"liste des listes n° {told['lotl']['numero']} du {_when(told['lotl']['emise']):%d/%m/%Y}"
+        said = f"liste des listes n° {told['lotl']['numero']} du {_parse_moment(told['lotl']['emise']):%d/%m/%Y}"
         if late:
             said += f" ; celle de {', '.join(late)} est périmée"
         return cls(registry, Trust(list(roots.values()), [], known.crls), said)
 
 
-def _when(text: str | None) -> Any:
+def _parse_moment(text: str | None) -> Any:
     return dt.datetime.fromisoformat(text) if text else None
 
 
-def _service(one: dict[str, Any], certificates: dict[str, x509.Certificate]) -> CAServiceInformation:
+def _build_service(one: dict[str, Any], certificates: dict[str, x509.Certificate]) -> CAServiceInformation:
     return CAServiceInformation(
         BaseServiceInformation(
             one["type"],
             one["nom"],
-            _when(one["du"]),
-            _when(one["au"]),
+            _parse_moment(one["du"]),
+            _parse_moment(one["au"]),
             tuple(certificates[name] for name in one["certificats"]),
             frozenset(QcCertType(kind) for kind in one["pour"]),
             frozenset(),
         ),
         frozenset(
-            Qualification(frozenset(Qualifier(word) for word in each["valeurs"]), _list(each["si"]))
+            Qualification(frozenset(Qualifier(word) for word in each["valeurs"]), _build_list(each["si"]))
             for each in one["qualifications"]
         ),
         None,
     )
 
 
-def _list(one: dict[str, Any]) -> CriteriaList:
-    return CriteriaList(CriteriaCombination(one["liste"]), frozenset(_criterion(each) for each in one["parmi"]))
+def _build_list(one: dict[str, Any]) -> CriteriaList:
+    return CriteriaList(CriteriaCombination(one["liste"]), frozenset(_build_criterion(each) for each in one["parmi"]))
 
 
-def _criterion(one: dict[str, Any]) -> Criterion:
+def _build_criterion(one: dict[str, Any]) -> Criterion:
     if "liste" in one:
-        return _list(one)
+        return _build_list(one)
     if "politiques" in one:
         return PolicySetCriterion(frozenset(one["politiques"]))
     if "sujet" in one:
@@ -182,7 +184,7 @@ async def person(
 ) -> Supplier | str:
     """Who a supplier's certificate is of, or why it does not count, in French."""
     holder, issuer = common_name(certificate.subject), common_name(certificate.issuer)
-    if not any(one.subject == certificate.issuer for one in lists.trust.roots) and not _leads(
+    if not any(one.subject == certificate.issuer for one in lists.trust.roots) and not _leads_to_list(
         certificate, others, lists
     ):
         return (
@@ -194,7 +196,7 @@ async def person(
         if "rien ne dit si" in told:
             told += (
                 ". À faire : demandez au groupement d'ajouter cette liste (parapheur_suppliers_crl_urls"
-                f"{_published(certificate)})"
+                f"{_crl_hint(certificate)})"
             )
         return told
     validator = CertificateValidator(certificate, others, validation_context=lists.trust.context(moment))
@@ -212,13 +214,13 @@ async def person(
     )
 
 
-def _leads(certificate: x509.Certificate, others: list[x509.Certificate], lists: Lists) -> bool:
+def _leads_to_list(certificate: x509.Certificate, others: list[x509.Certificate], lists: Lists) -> bool:
     """Whether an authority that came along was issued by one of the lists."""
     names = {one.subject.hashable for one in lists.trust.roots}
     return any(one.subject == certificate.issuer and one.issuer.hashable in names for one in others)
 
 
-def _published(certificate: x509.Certificate) -> str:
+def _crl_hint(certificate: x509.Certificate) -> str:
     points = certificate.crl_distribution_points or []
     urls = [str(one.url) for one in points if one.url]
     return f" : {urls[0][:200]}" if urls else ""
@@ -246,18 +248,18 @@ async def check_pdf(
         check_clear(path, SIGN_OTHERWISE)
         before = await signatures(original) if original else 0
         if original and not is_signed_copy(path, reader, original):
-            raise Refusal(f"{path.name} : {check.OTHER}")
+            raise DocumentRefusedError(f"{path.name} : {check.OTHER}")
         added = regular[before:]
         if not added:
-            raise Refusal(f"{path.name} : le document n'est pas signé par le fournisseur")
+            raise DocumentRefusedError(f"{path.name} : le document n'est pas signé par le fournisseur")
         if len(regular) > MAX_SIGNERS:
-            raise Refusal(f"{path.name} : plus de {MAX_SIGNERS} signatures")
-        found = [await _judged(path, one, lists, now) for one in added]
+            raise DocumentRefusedError(f"{path.name} : plus de {MAX_SIGNERS} signatures")
+        found = [await _judge_signature(path, one, lists, now) for one in added]
         if original is None and (told := pades.closed(path, reader)):  # the commune signs below
-            raise Refusal(f"{path.name} : {told}")
+            raise DocumentRefusedError(f"{path.name} : {told}")
         last = await check.status_of(path, regular[-1], lists.trust.context(now))
         if not check.is_whole(last, later=check.is_followed(regular[-1])):
-            raise Refusal(f"{path.name} : {check.CHANGED}")
+            raise DocumentRefusedError(f"{path.name} : {check.CHANGED}")
         return found
 
 
@@ -271,15 +273,15 @@ async def signatures(path: Path) -> int:
         return len(check.signatures(path, reader))
 
 
-async def _judged(path: Path, one: EmbeddedPdfSignature, lists: Lists, now: dt.datetime) -> Supplier:
+async def _judge_signature(path: Path, one: EmbeddedPdfSignature, lists: Lists, now: dt.datetime) -> Supplier:
     status = await check.status_of(path, one, lists.trust.context(now))
     if told := check.broken(status):
-        raise Refusal(f"{path.name} : {told}")
+        raise DocumentRefusedError(f"{path.name} : {told}")
     found = await person(one.signer_cert, list(one.other_embedded_certs), lists, now)
     if isinstance(found, str):
-        raise Refusal(f"{path.name} : {found}")
+        raise DocumentRefusedError(f"{path.name} : {found}")
     if told := check.unaccepted(one, status):
-        raise Refusal(f"{path.name} : {told}")
+        raise DocumentRefusedError(f"{path.name} : {told}")
     return found
 
 
@@ -296,15 +298,24 @@ async def check_detached(
     """Check a detached signature of a document: CAdES (DER or PEM), or XAdES. Arguments and errors: as `check_pdf`."""
     now = moment or dt.datetime.now(dt.UTC)
     if signature.stat().st_size > MAX_SIGNATURE:
-        raise Refusal(f"{signature.name} : plus de {MAX_SIGNATURE / 1e6:.0f} Mo, pour une signature détachée. {_ASK}")
+        raise DocumentRefusedError(
+            f"{signature.name} : plus de {MAX_SIGNATURE / 1e6:.0f} Mo, pour une signature détachée. "
+            f"{_DETACHED_SIGNATURE_HINT}"
+        )
     data = signature.read_bytes()
-    judged = _xades if data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<") else _cms
+    judged = _judge_xades if data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<") else _judge_cms
     certificate, others, admitted = await judged(signature.name, data, document, lists.trust, now)
     found = await person(certificate, others, lists, now)
     if isinstance(found, str):
-        raise Refusal(f"{signature.name} : {found}" if "À faire" in found else f"{signature.name} : {found}. {_ASK}")
+        raise DocumentRefusedError(
+            f"{signature.name} : {found}"
+            if "À faire" in found
+            else f"{signature.name} : {found}. {_DETACHED_SIGNATURE_HINT}"
+        )
     if not admitted:
-        raise Refusal(f"{signature.name} : {UNFIT} : son algorithme n'est pas admis. {_ASK}")
+        raise DocumentRefusedError(
+            f"{signature.name} : {UNFIT} : son algorithme n'est pas admis. {_DETACHED_SIGNATURE_HINT}"
+        )
     return [found]
 
 
@@ -312,46 +323,48 @@ _Judged = tuple[x509.Certificate, list[x509.Certificate], bool]
 """Who signed, certificates that came along, whether the algorithms are admitted."""
 
 
-async def _cms(name: str, data: bytes, document: Path, trust: Trust, now: dt.datetime) -> _Judged:
+async def _judge_cms(name: str, data: bytes, document: Path, trust: Trust, now: dt.datetime) -> _Judged:
     try:
         if data.lstrip().startswith(b"-----BEGIN "):
             blocks = list(pem.unarmor(data.lstrip(), multiple=True))
             if len(blocks) != 1:
-                raise Refusal(f"{name} : {_SEVERAL if blocks else _NONE}")
+                raise DocumentRefusedError(f"{name} : {_SEVERAL if blocks else _NO_SIGNATURE_REASON}")
             [(kind, _headers, data)] = blocks
             if kind not in _ARMORED:
-                raise Refusal(f"{name} : « {kind[:40]} » : {_NONE}")
+                raise DocumentRefusedError(f"{name} : « {kind[:40]} » : {_NO_SIGNATURE_REASON}")
         whole = cms.ContentInfo.load(data, strict=True)
         if whole["content_type"].native != "signed_data":
-            raise Refusal(f"{name} : {_NONE}")
+            raise DocumentRefusedError(f"{name} : {_NO_SIGNATURE_REASON}")
         signed = whole["content"]
         if len(signed["signer_infos"]) != 1:
-            raise Refusal(f"{name} : {_SEVERAL}")
+            raise DocumentRefusedError(f"{name} : {_SEVERAL}")
         if signed["encap_content_info"]["content"].native is not None:
-            raise Refusal(f"{name} : cette signature contient un document : elle n'est pas détachée. {_ASK}")
+            raise DocumentRefusedError(
+                f"{name} : cette signature contient un document : elle n'est pas détachée. {_DETACHED_SIGNATURE_HINT}"
+            )
         with document.open("rb") as stream:
             status = await async_validate_detached_cms(stream, signed, signer_validation_context=trust.context(now))
-    except Refusal:
+    except DocumentRefusedError:
         raise
     except check.ODD:
-        raise Refusal(f"{name} : {_NONE}") from None
+        raise DocumentRefusedError(f"{name} : {_NO_SIGNATURE_REASON}") from None
     if not status.intact:
-        raise Refusal(f"{name} : {_ANOTHER}")
+        raise DocumentRefusedError(f"{name} : {_ANOTHER}")
     if not status.valid:
-        raise Refusal(f"{name} : {ALTERED}. {_ASK}")
+        raise DocumentRefusedError(f"{name} : {ALTERED}. {_DETACHED_SIGNATURE_HINT}")
     others = [one.chosen for one in signed["certificates"] if one.name == "certificate"]
     return status.signing_cert, others, status.bottom_line
 
 
-async def _xades(name: str, data: bytes, document: Path, _trust: Trust, _now: dt.datetime) -> _Judged:
+async def _judge_xades(name: str, data: bytes, document: Path, _trust: Trust, _now: dt.datetime) -> _Judged:
     """As `_cms`; what its certificate is worth is judged after."""
     try:
         reading = xades.read_detached(data)
-    except xades.Unfit as why:
-        raise Refusal(f"{name} : {xades.explained(why)}. {_ASK}") from None
+    except xades.InvalidSignatureError as why:
+        raise DocumentRefusedError(f"{name} : {xades.explained(why)}. {_DETACHED_SIGNATURE_HINT}") from None
     with document.open("rb") as stream:
         if hashlib.file_digest(stream, reading.algorithm).digest() != reading.digest:
-            raise Refusal(f"{name} : {_ANOTHER}")
+            raise DocumentRefusedError(f"{name} : {_ANOTHER}")
     certificates = [one.public_bytes(Encoding.DER) for one in (reading.certificate, *reading.others)]
     own, *others = (x509.Certificate.load(one, strict=True) for one in certificates)
     return own, others, True

@@ -37,51 +37,51 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from . import apart, check, door, limits, mentions, pades, pes, qualified, token
-from .files import Ambiguous, Damaged, looks_like_xml
+from .files import AmbiguousPdfError, DamagedPdfError, looks_like_xml
 from .person import Person
-from .refusal import Refusal, unread
+from .refusal import DocumentRefusedError, unread
 from .stamp import LocalUnit
 from .trust import Trust, read_certificates
 
 CONFIG = Path("/etc/parapheur/sceau.json")
 ARCHIVES = Path("/etc/sae/signature.json")
 _FORMS = {"signature": door.Form.SIGNED, "piece": door.Form.KEPT}
-_CHUNK = 1 << 20
-_LINE = 1 << 16
-_NAME = 200  # bytes
+_UPLOAD_CHUNK_BYTES = 1 << 20
+_MAX_SIGNATURE_REQUEST_BYTES = 1 << 16
+_MAX_LABEL_BYTES = 200  # bytes
 _FAULT = "la vérification n'a pas pu se faire. À faire : recommencez, puis voyez journalctl -u '{}@*'"
 _OTHER_KEY = "À faire : choisissez, dans le programme de signature, un certificat qui vaut"
 _NOT_YOURS = "{}. À faire : choisissez, dans le programme de signature, le certificat de la personne attendue"
 
 
-def _keep(source: BinaryIO, target: Path, size: int) -> None:
+def _save_upload(source: BinaryIO, target: Path, size: int) -> None:
     with target.open("wb") as stream:
         while size > 0:
-            block = source.read(min(size, _CHUNK))
+            block = source.read(min(size, _UPLOAD_CHUNK_BYTES))
             if not block:
-                raise Refusal("l'envoi s'est interrompu. À faire : recommencez")
+                raise DocumentRefusedError("l'envoi s'est interrompu. À faire : recommencez")
             stream.write(block)
             size -= len(block)
 
 
-def _label(name: str) -> str:
+def _clean_label(name: str) -> str:
     """The name of a file, for people, which one here can have too: whatever was typed, or is not UTF-8."""
     known = "".join(one if one.isprintable() else "_" for one in PurePosixPath(name).name)
-    whole = known.encode("utf-8", "replace")[:_NAME].decode("utf-8", "ignore").strip()
+    whole = known.encode("utf-8", "replace")[:_MAX_LABEL_BYTES].decode("utf-8", "ignore").strip()
     return whole if whole.strip(".") else "document"
 
 
-def _trust(files: dict[str, Any]) -> Trust:
+def _read_trust(files: dict[str, Any]) -> Trust:
     return Trust.read([Path(one) for one in files["autorites"]], [Path(one) for one in files["crl"]])
 
 
-def _checked(
+def _check_signed(
     signed: Path, people: Sequence[dict[str, str]], trust: Trust, original: Path, is_pes: bool, accepted: int = 0
 ) -> tuple[str, str, dt.datetime | None, tuple[str, ...]]:
     """Signatory, serial, time and remarks of the first expected signature; the reason about the first person
     otherwise.
     """
-    told: Refusal | None = None
+    told: DocumentRefusedError | None = None
     for one in people:
         try:
             expected = Person(one["nom"], one["siren"])
@@ -91,7 +91,7 @@ def _checked(
                 else check.check_pdf(signed, expected, trust, original, accepted=accepted)
             )
             found = asyncio.run(judged)
-        except Refusal as refusal:
+        except DocumentRefusedError as refusal:
             told = told or refusal
         except MemoryError:
             raise
@@ -99,12 +99,12 @@ def _checked(
             raise unread(signed.name, error) from None
         else:
             return found.holder, found.serial, found.claimed_at, found.remarks
-    raise told or Refusal("personne n'est attendu à cette étape")
+    raise told or DocumentRefusedError("personne n'est attendu à cette étape")
 
 
-def _sealed(signed: Path, target: Path, config: dict[str, Any], signers: Trust) -> None:
+def _seal_document(signed: Path, target: Path, config: dict[str, Any], signers: Trust) -> None:
     seal = config["cachet"]
-    own = _trust(seal)
+    own = _read_trust(seal)
     whole = Trust([*signers.roots, *own.roots], [*signers.others, *own.others], [*signers.crls, *own.crls])
     pin = Path(seal["pin"]).read_text(encoding="ascii").strip()
     key = token.TokenKey(Path(seal["bibliotheque"]), seal["jeton"])
@@ -113,7 +113,7 @@ def _sealed(signed: Path, target: Path, config: dict[str, Any], signers: Trust) 
         asyncio.run(pades.seal(signed, target, signer, LocalUnit(Path(config["horodatage"])), whole))
 
 
-def _admitted(original: Path, target: Path, contract: str) -> int:
+def _admit_document(original: Path, target: Path, contract: str) -> int:
     """Let a document into its circuit; gives the size of what it becomes, 0 when it stays as it is."""
     if looks_like_xml(original):
         pes.unsigned(original)
@@ -122,27 +122,29 @@ def _admitted(original: Path, target: Path, contract: str) -> int:
     return target.stat().st_size if door.admit(original, target, form) else 0
 
 
-def _lists(config: dict[str, Any]) -> qualified.Lists:
+def _read_lists(config: dict[str, Any]) -> qualified.Lists:
     told = config.get("fournisseurs")
     if not told:
-        raise Refusal("les signatures de fournisseurs ne sont pas jugées ici. À faire : prévenez le groupement")
+        raise DocumentRefusedError(
+            "les signatures de fournisseurs ne sont pas jugées ici. À faire : prévenez le groupement"
+        )
     crls = [Path(one) for one in told["crl"]]
     return qualified.Lists.read(Path(told["listes"]), crls, dt.datetime.now(dt.UTC))
 
 
-def _signatures(document: Path) -> int:
+def _count_signatures(document: Path) -> int:
     """How many signatures a document came with; none in one that the door has to write again first."""
     try:
         return asyncio.run(qualified.signatures(document))
-    except (Ambiguous, Damaged):
+    except (AmbiguousPdfError, DamagedPdfError):
         return 0
 
 
-def _suppliers(original: Path, signed: Path, asked: str, config: dict[str, Any]) -> dict[str, Any]:
+def _check_suppliers(original: Path, signed: Path, asked: str, config: dict[str, Any]) -> dict[str, Any]:
     """What suppliers signed: of the document itself, or of the file handed in with it."""
-    if asked == "document" and not _signatures(original):
+    if asked == "document" and not _count_signatures(original):
         return {"taille": 0, "fournisseurs": [], "listes": ""}
-    lists = _lists(config)
+    lists = _read_lists(config)
     try:
         if asked == "document":
             found = asyncio.run(qualified.check_pdf(original, lists))
@@ -150,7 +152,7 @@ def _suppliers(original: Path, signed: Path, asked: str, config: dict[str, Any])
             found = asyncio.run(qualified.check_pdf(signed, lists, original))
         else:
             found = asyncio.run(qualified.check_detached(signed, original, lists))
-    except (Refusal, MemoryError):
+    except (DocumentRefusedError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 # what a hostile file makes of a parser
         raise unread(signed.name, error) from None
@@ -158,7 +160,7 @@ def _suppliers(original: Path, signed: Path, asked: str, config: dict[str, Any])
     return {"taille": 0, "fournisseurs": told, "listes": lists.told}
 
 
-def _received(
+def _receive_signed(
     original: Path,
     signed: Path,
     sealed: Path,
@@ -168,16 +170,16 @@ def _received(
 ) -> dict[str, Any]:
     is_pes = looks_like_xml(signed)
     if is_pes != looks_like_xml(original):
-        raise Refusal(f"{signed.name} : {check.OTHER}")
-    signers = _trust(config["signataires"])
+        raise DocumentRefusedError(f"{signed.name} : {check.OTHER}")
+    signers = _read_trust(config["signataires"])
     accepted = asyncio.run(qualified.signatures(original)) if contract and not is_pes else 0
-    holder, serial, when, remarks = _checked(signed, people, signers, original, is_pes, accepted)
+    holder, serial, when, remarks = _check_signed(signed, people, signers, original, is_pes, accepted)
     if accepted:
-        lists = _lists(config).trust
+        lists = _read_lists(config).trust
         signers = Trust([*signers.roots, *lists.roots], signers.others, [*signers.crls, *lists.crls])
     seals = not is_pes and "cachet" in config
     if seals:
-        _sealed(signed, sealed, config, signers)
+        _seal_document(signed, sealed, config, signers)
     return {
         "signataire": holder,
         "serie": serial,
@@ -187,29 +189,31 @@ def _received(
     }
 
 
-def _prepared(original: Path, asked: dict[str, Any], people: Sequence[dict[str, str]], trust: Trust) -> bytes:
+def _prepare_signature(original: Path, asked: dict[str, Any], people: Sequence[dict[str, str]], trust: Trust) -> bytes:
     """What waits for the key of somebody who is expected."""
     chain = apart.read_chain([str(one) for one in asked["certificats"]])
     told = [Person(one["nom"], one["siren"]).refusal(chain[0]) for one in people]
     if None not in told:
-        raise Refusal(_NOT_YOURS.format(told[0] if told else "personne n'est attendu à cette étape"))
+        raise DocumentRefusedError(_NOT_YOURS.format(told[0] if told else "personne n'est attendu à cette étape"))
     if refusal := asyncio.run(trust.refusal(chain[0], chain[1:])):
-        raise Refusal(f"{refusal}. {_OTHER_KEY}")
+        raise DocumentRefusedError(f"{refusal}. {_OTHER_KEY}")
     place = pes.Place(str(asked["lieu"]["commune"]), str(asked["lieu"]["code_postal"]))
     return apart.prepare(original, chain, place).dump()
 
 
-def _apart(
+def _serve_remote_key(
     original: Path, beside: Path, target: Path, asked: str, people: Sequence[dict[str, str]], config: dict[str, Any]
 ) -> dict[str, Any]:
     """What is asked of a signature whose key is elsewhere."""
     given = json.loads(beside.read_bytes())
     try:
         if asked == "preparer":
-            target.write_bytes(_prepared(original, given, people, _trust(config["signataires"])))
+            target.write_bytes(_prepare_signature(original, given, people, _read_trust(config["signataires"])))
         else:
             signatures = [base64.b64decode(one) for one in given["signatures"]]
-            apart.finish(original, target, apart.Waiting.load(json.dumps(given["attente"]).encode()), signatures)
+            apart.finish(
+                original, target, apart.PendingDocument.load(json.dumps(given["attente"]).encode()), signatures
+            )
     except check.ODD as error:  # what a hostile file makes of a parser
         raise unread(original.name, error) from None
     return {"taille": target.stat().st_size}
@@ -229,24 +233,24 @@ def answer(source: BinaryIO, output: BinaryIO, config: dict[str, Any]) -> None:
         folder, sealed = Path(name), Path(name, "scelle.pdf")
         told: dict[str, Any]
         try:
-            asked = json.loads(source.readline(_LINE))
-            label = _label(str(asked["nom"]))
+            asked = json.loads(source.readline(_MAX_SIGNATURE_REQUEST_BYTES))
+            label = _clean_label(str(asked["nom"]))
             original, signed = folder / "origine" / label, folder / "signe" / label
             for path, size in ((original, asked["origine"]), (signed, asked["signe"])):
                 path.parent.mkdir()
-                _keep(source, path, size)
+                _save_upload(source, path, size)
             contract = str(asked.get("contrat", ""))
             if "apart" in asked:
-                told = _apart(original, signed, sealed, str(asked["apart"]), asked["signataires"], config)
+                told = _serve_remote_key(original, signed, sealed, str(asked["apart"]), asked["signataires"], config)
             elif contract in ("document", "contresignature"):
-                told = _suppliers(original, signed, contract, config)
+                told = _check_suppliers(original, signed, contract, config)
             elif asked["signataires"]:
-                told = _received(original, signed, sealed, asked["signataires"], config, contract == "signature")
+                told = _receive_signed(original, signed, sealed, asked["signataires"], config, contract == "signature")
             else:
-                told = {"taille": _admitted(original, sealed, contract)}
+                told = {"taille": _admit_document(original, sealed, contract)}
                 if wanted := [str(one) for one in asked.get("mentions", [])]:
                     told["texte"] = mentions.check(original, wanted)
-        except Refusal as refusal:
+        except DocumentRefusedError as refusal:
             told = {"refus": str(refusal)}
         except MemoryError:
             told = {"refus": limits.TOO_MUCH}
@@ -256,7 +260,7 @@ def answer(source: BinaryIO, output: BinaryIO, config: dict[str, Any]) -> None:
         output.write(json.dumps(told, ensure_ascii=False).encode() + b"\n")
         if told.get("taille"):
             with sealed.open("rb") as stream:
-                while block := stream.read(_CHUNK):
+                while block := stream.read(_UPLOAD_CHUNK_BYTES):
                     output.write(block)
         output.flush()
 

@@ -17,13 +17,13 @@ _SIGN_AGAIN = (
 )
 
 
-class Refusal(CreaticError, cause="refus"):
+class DocumentRefusedError(CreaticError, cause="refus"):
     """The file, the token or the signature is refused; the message is French and says what to do."""
 
 
-def unread(name: str, error: Exception, remedy: str = _SIGN_AGAIN) -> Refusal:
+def unread(name: str, error: Exception, remedy: str = _SIGN_AGAIN) -> DocumentRefusedError:
     """What a parser that gave up comes to: nothing is said of the file but that it cannot be read here."""
-    return Refusal(
+    return DocumentRefusedError(
         f"{name} : ce fichier ne se lit pas ici ({type(error).__name__}). À faire : {remedy} ; si cela ne suffit pas, "
         "prévenez le groupement. Cela ne dit rien contre le document"
     )

@@ -19,18 +19,20 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from . import covering, files, structure, wordless
-from .refusal import Refusal
+from .refusal import DocumentRefusedError
 
 SECONDS = 80  # for each reading
-SIDE = 500  # pixels of the longer side: letters are compared by the text
+DRAWN_SIDE_PIXELS = 500  # pixels of the longer side: letters are compared by the text
 _BLEEDS = 2  # pixels beside a stamp that its edge colours
-_PART = 4  # a quarter of a word's width and of its height is drawn: « ll » and « - » are narrow or flat
-_WORD = re.compile(r'<word xMin="([-.\d]+)" yMin="([-.\d]+)" xMax="([-.\d]+)" yMax="([-.\d]+)">(.*)</word>')
+_MIN_DRAWN_DIVISOR = 4  # a quarter of a word's width and of its height is drawn: « ll » and « - » are narrow or flat
+_PDFTOTEXT_WORD_PATTERN = re.compile(
+    r'<word xMin="([-.\d]+)" yMin="([-.\d]+)" xMax="([-.\d]+)" yMax="([-.\d]+)">(.*)</word>'
+)
 _DIFFERENT = (
     "lu par un autre logiciel, ce n'est pas le document du circuit : page {}, {}. À faire : téléchargez celui du "
     "circuit, signez-le, et déposez le fichier signé tel quel"
 )
-_UNSEEN = (
+_HIDDEN_TEXT_REASON = (
     "le tampon de la signature porte un texte qui ne s'y voit pas (page {}), et que lisent pourtant les logiciels de "
     "lecture. À faire : signez le document du circuit sans tampon visible, ou avec un tampon dont tout le texte se voit"
 )
@@ -40,7 +42,7 @@ _UNREAD = (
 )
 
 
-class Different(Refusal, cause="different"):
+class RenderingMismatchError(DocumentRefusedError, cause="different"):
     """The other reader shows something else."""
 
 
@@ -70,15 +72,15 @@ def check(path: Path, original: Path, stamped: Sequence[covering.Page] = ()) -> 
         Refusal: it shows something else, or this cannot be told.
     """
     stamps, added = {page.number: page for page in stamped}, dict[int, set[Word]]()
-    pages, wanted = _texts(path), _texts(original)
+    pages, wanted = _page_words(path), _page_words(original)
     for number, (had, has) in enumerate(zip(wanted, pages, strict=False), start=1):
-        areas = _areas(stamps[number]) if number in stamps else []
-        added[number] = {word for word in set(has) - set(had) if any(_within(word, area) for area in areas)}
+        areas = _stamp_areas(stamps[number]) if number in stamps else []
+        added[number] = {word for word in set(has) - set(had) if any(_is_within(word, area) for area in areas)}
         if [word for word in has if word not in added[number]] != had:
-            raise Different(f"{path.name} : {_DIFFERENT.format(number, 'dont le texte diffère')}")
+            raise RenderingMismatchError(f"{path.name} : {_DIFFERENT.format(number, 'dont le texte diffère')}")
     if len(pages) != len(wanted):
         shorter = min(len(pages), len(wanted))
-        raise Different(f"{path.name} : {_DIFFERENT.format(shorter + 1, 'qui manque à l’un des deux')}")
+        raise RenderingMismatchError(f"{path.name} : {_DIFFERENT.format(shorter + 1, 'qui manque à l’un des deux')}")
     _check_drawings(path, original, stamps)
     said = [(stamps[number], words) for number, words in added.items() if words]
     if said:
@@ -92,11 +94,11 @@ def check_words(path: Path, original: Path) -> None:
         Refusal: it finds others, or this cannot be told.
     """
     found, wanted = (
-        [sorted(word.text for word in page if any(map(str.isalnum, word.text))) for page in _texts(one)]
+        [sorted(word.text for word in page if any(map(str.isalnum, word.text))) for page in _page_words(one)]
         for one in (path, original)
     )
     if found != wanted:
-        raise Different(f"{path.name} : {_DIFFERENT.format(1, 'dont le texte diffère')}")
+        raise RenderingMismatchError(f"{path.name} : {_DIFFERENT.format(1, 'dont le texte diffère')}")
 
 
 def _check_seen(path: Path, original: Path, said: Sequence[tuple[covering.Page, Set[Word]]]) -> None:
@@ -105,29 +107,29 @@ def _check_seen(path: Path, original: Path, said: Sequence[tuple[covering.Page, 
         bare = Path(name, path.name)
         try:
             wordless.write(path, original, bare)
-        except (structure.Unclear, *files.ODD):
-            raise Refusal(f"{path.name} : {_UNSEEN.format(said[0][0].number)}") from None
+        except (structure.AmbiguousStructureError, *files.ODD):
+            raise DocumentRefusedError(f"{path.name} : {_HIDDEN_TEXT_REASON.format(said[0][0].number)}") from None
         for page, words in said:
-            width, height, pixels = covering.drawn(path, page.number)
-            before = covering.drawn(bare, page.number)
+            width, height, pixels = covering.draw_page(path, page.number)
+            before = covering.draw_page(bare, page.number)
             drawings = _Drawing(width, height, pixels), _Drawing(*before)
             if not all(_is_seen(word, page, *drawings) for word in words) or any(
-                one.text != other.text and _overlap(one, other) for one, other in combinations(words, 2)
+                one.text != other.text and _do_overlap(one, other) for one, other in combinations(words, 2)
             ):
-                raise Refusal(f"{path.name} : {_UNSEEN.format(page.number)}")
+                raise DocumentRefusedError(f"{path.name} : {_HIDDEN_TEXT_REASON.format(page.number)}")
 
 
-def _areas(page: covering.Page) -> list[tuple[int, int, int, int]]:
+def _stamp_areas(page: covering.Page) -> list[tuple[int, int, int, int]]:
     """Where the stamps of a page are, in points of the page as it is shown."""
-    return [covering.place(page, stamp, *_sizes(page)) for stamp in page.stamps]
+    return [covering.place(page, stamp, *_page_sizes(page)) for stamp in page.stamps]
 
 
-def _sizes(page: covering.Page) -> tuple[int, int]:
+def _page_sizes(page: covering.Page) -> tuple[int, int]:
     wide, high = math.ceil(page.box[2] - page.box[0]), math.ceil(page.box[3] - page.box[1])
     return (high, wide) if page.turned % 180 else (wide, high)
 
 
-def _within(word: Word, area: tuple[int, int, int, int]) -> bool:
+def _is_within(word: Word, area: tuple[int, int, int, int]) -> bool:
     """Whether a word is in a stamp: all of it, but for what a font keeps free above and below."""
     left, top, right, bottom = area
     free = (word.bottom - word.top) / 2
@@ -142,22 +144,22 @@ def _within(word: Word, area: tuple[int, int, int, int]) -> bool:
 
 def _is_seen(word: Word, page: covering.Page, with_text: _Drawing, without: _Drawing) -> bool:
     """Whether a word is what makes a page another where it is said to be: over a part of its width and its height."""
-    width, height, (wide, high) = with_text.width, with_text.height, _sizes(page)
+    width, height, (wide, high) = with_text.width, with_text.height, _page_sizes(page)
     left, right = max(0, math.floor(word.left * width / wide)), min(width, math.ceil(word.right * width / wide))
     top, bottom = max(0, math.floor(word.top * height / high)), min(height, math.ceil(word.bottom * height / high))
     rows, columns = set[int](), set[int]()
     for row in range(top, bottom):
         for column in range(left, right):
             place = row * width + column
-            if abs(with_text.pixels[place] - without.pixels[place]) > covering.PAPER:
+            if abs(with_text.pixels[place] - without.pixels[place]) > covering.MAX_PAPER_CONTRAST:
                 rows.add(row)
                 columns.add(column)
     if not any(map(str.isalnum, word.text)):
         return bool(rows)
-    return len(rows) * _PART >= bottom - top and len(columns) * _PART >= right - left
+    return len(rows) * _MIN_DRAWN_DIVISOR >= bottom - top and len(columns) * _MIN_DRAWN_DIVISOR >= right - left
 
 
-def _overlap(one: Word, other: Word) -> bool:
+def _do_overlap(one: Word, other: Word) -> bool:
     """Whether half of a word is under another."""
     wide = min(one.right, other.right) - max(one.left, other.left)
     high = min(one.bottom, other.bottom) - max(one.top, other.top)
@@ -165,7 +167,7 @@ def _overlap(one: Word, other: Word) -> bool:
     return wide > 0 and high > 0 and wide * high * 2 > smaller
 
 
-def _texts(path: Path) -> list[list[Word]]:
+def _page_words(path: Path) -> list[list[Word]]:
     """The words of each page, in the order of its content."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as told:
         asked: list[str | Path] = ["pdftotext", "-q", "-raw", "-bbox", "-enc", "UTF-8", path, "-"]
@@ -174,17 +176,17 @@ def _texts(path: Path) -> list[list[Word]]:
                 asked, stdout=told, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, timeout=SECONDS, check=False
             )
         except FileNotFoundError:
-            raise Refusal(covering.NO_POPPLER.format(path.name)) from None
+            raise DocumentRefusedError(covering.NO_POPPLER.format(path.name)) from None
         except subprocess.TimeoutExpired:
-            raise Refusal(f"{path.name} : {_UNREAD}") from None
+            raise DocumentRefusedError(f"{path.name} : {_UNREAD}") from None
         if done.returncode:
-            raise Refusal(f"{path.name} : {_UNREAD}")
+            raise DocumentRefusedError(f"{path.name} : {_UNREAD}")
         told.seek(0)
         pages: list[list[Word]] = []
         for line in told:
             if line.startswith("  <page "):
                 pages.append([])
-            elif pages and (found := _WORD.fullmatch(line.strip())):
+            elif pages and (found := _PDFTOTEXT_WORD_PATTERN.fullmatch(line.strip())):
                 left, top, right, bottom = map(float, found.groups()[:4])
                 pages[-1].append(Word(left, top, right, bottom, html.unescape(found[5])))
             elif pages:  # the part of a word that has an end of line
@@ -193,18 +195,20 @@ def _texts(path: Path) -> list[list[Word]]:
 
 
 def _check_drawings(path: Path, original: Path, stamps: Mapping[int, covering.Page]) -> None:
-    with _drawings(path) as pages, _drawings(original) as wanted:
+    with _draw_pages(path) as pages, _draw_pages(original) as wanted:
         number = 0
         for number, (had, has) in enumerate(zip_longest(wanted, pages), start=1):
             if had is None or has is None:
-                raise Refusal(f"{path.name} : {_UNREAD}")
-            if had != has and (number not in stamps or _aside(had, stamps[number]) != _aside(has, stamps[number])):
-                raise Different(f"{path.name} : {_DIFFERENT.format(number, 'qui se dessine autrement')}")
+                raise DocumentRefusedError(f"{path.name} : {_UNREAD}")
+            if had != has and (
+                number not in stamps or _mask_stamps(had, stamps[number]) != _mask_stamps(has, stamps[number])
+            ):
+                raise RenderingMismatchError(f"{path.name} : {_DIFFERENT.format(number, 'qui se dessine autrement')}")
         if not number:
-            raise Refusal(f"{path.name} : {_UNREAD}")
+            raise DocumentRefusedError(f"{path.name} : {_UNREAD}")
 
 
-def _aside(drawing: _Drawing, page: covering.Page) -> _Drawing:
+def _mask_stamps(drawing: _Drawing, page: covering.Page) -> _Drawing:
     """A page without what its stamps show."""
     width, height, pixels = drawing.width, drawing.height, bytearray(drawing.pixels)
     for stamp in page.stamps:
@@ -216,13 +220,13 @@ def _aside(drawing: _Drawing, page: covering.Page) -> _Drawing:
 
 
 @contextmanager
-def _drawings(path: Path) -> Iterator[Iterator[_Drawing]]:
+def _draw_pages(path: Path) -> Iterator[Iterator[_Drawing]]:
     """All the pages of a file, in levels of grey, one at a time."""
-    asked: list[str | Path] = ["pdftoppm", "-q", "-gray", "-scale-to", str(SIDE), path]
+    asked: list[str | Path] = ["pdftoppm", "-q", "-gray", "-scale-to", str(DRAWN_SIDE_PIXELS), path]
     try:
         running = subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
     except FileNotFoundError:
-        raise Refusal(covering.NO_POPPLER.format(path.name)) from None
+        raise DocumentRefusedError(covering.NO_POPPLER.format(path.name)) from None
     late = threading.Timer(SECONDS, running.kill)
     late.start()
 
@@ -235,7 +239,7 @@ def _drawings(path: Path) -> Iterator[Iterator[_Drawing]]:
                 break
             yield _Drawing(width, height, pixels)
         if kind or running.wait():
-            raise Refusal(f"{path.name} : {_UNREAD}")
+            raise DocumentRefusedError(f"{path.name} : {_UNREAD}")
 
     try:
         with running:

@@ -24,33 +24,37 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
-LARGEST = 64_000_000
+MAX_UNPACKED_BYTES = 64_000_000
 """Bytes of a stream that is unpacked here: a table, objects that are packed, what was appended."""
-_DEEPEST = 100
-_TAIL = 100  # bytes from the last `startxref` to the end: readers look no farther than a thousand
-_MOST = 8_388_608  # objects, beyond which readers give up (ISO 32000-1, annex C)
+_MAX_NESTING_DEPTH = 100
+_MAX_TRAILER_BYTES = 100  # bytes from the last `startxref` to the end: readers look no farther than a thousand
+_MAX_OBJECT_COUNT = 8_388_608  # objects, beyond which readers give up (ISO 32000-1, annex C)
 _SPAN = 1 << 20
-_OVERLAP = 200  # bytes looked at again where two spans meet
+_SPAN_OVERLAP_BYTES = 200  # bytes looked at again where two spans meet
 _ACTS = {b"/JavaScript", b"/Hide", b"/SetOCGState", b"/ImportData"}  # actions that change what is shown
-_SEEN = (b"/ViewState", b"/PrintState", b"/ExportState")  # of a layer: what a reader shows of it on each occasion
+_LAYER_STATE_KEYS = (
+    b"/ViewState",
+    b"/PrintState",
+    b"/ExportState",
+)  # of a layer: what a reader shows of it on each occasion
 _OCCASIONS = (b"/View", b"/Print", b"/Export")
 _FREE = ("f", 0, 0)  # an entry of a table
-_WORDS: dict[bytes, Any] = {b"true": True, b"false": False, b"null": None}
+_PDF_KEYWORDS: dict[bytes, Any] = {b"true": True, b"false": False, b"null": None}
 _PACKED_BY_OTHERS = {b"/DCTDecode", b"/JPXDecode", b"/CCITTFaxDecode", b"/JBIG2Decode"}  # of images: nothing below
 
 _S = rb"[\0\t\n\f\r ]"
 END = rb"(?=[\0\t\n\f\r ()<>\[\]{}/%]|\Z)"
-_BLANK = re.compile(rb"(?:" + _S + rb"++|%[^\r\n]*+[\r\n])*+")
+_PDF_BLANK_PATTERN = re.compile(rb"(?:" + _S + rb"++|%[^\r\n]*+[\r\n])*+")
 _REMARK = re.compile(rb"%[^\r\n]*+")
 _MAKER = re.compile(rb"%[ -~]{1,200}[\r\n]")  # what libraries that sign write of themselves, before `startxref`
 _ODD_REMARK = re.compile(rb"obj|xref|trailer|stream|%PDF|%EOF|<<")
 _HEADER = re.compile(rb"%PDF-[12]\.\d[ \t]*(?:\r\n|\r|\n)")
 _OBJECT = re.compile(rb"(?<=[\r\n])([1-9]\d{0,6}) (\d{1,5}) obj" + END)  # as a reader finds it that looks at lines
 _END_OBJECT = re.compile(rb"endobj" + END)
-_STREAM = re.compile(rb"stream(?:\r\n|\n)")
+_STREAM_START_PATTERN = re.compile(rb"stream(?:\r\n|\n)")
 _END_STREAM = re.compile(rb"(?:\r\n|\n|\r)?endstream" + _S + rb"*+endobj" + END)
-_TABLE = re.compile(rb"xref[ \t]*(?:\r\n|\r|\n)")
-_PART = re.compile(rb"(\d{1,10}) (\d{1,10})[ \t]*(?:\r\n|\r|\n)")
+_XREF_START_PATTERN = re.compile(rb"xref[ \t]*(?:\r\n|\r|\n)")
+_XREF_SUBSECTION_PATTERN = re.compile(rb"(\d{1,10}) (\d{1,10})[ \t]*(?:\r\n|\r|\n)")
 _ENTRY = re.compile(rb"(\d{10}) (\d{5}) ([nf])(?: \r| \n|\r\n)")
 _TRAILER = re.compile(_S + rb"*+trailer(?=" + _S + rb"|<)")
 _START = re.compile(rb"startxref" + _S + rb"++(\d{1,10})" + _S + rb"++%%EOF(?=" + _S + rb"|\Z)")
@@ -62,17 +66,17 @@ TOKEN = re.compile(
     rb"|(?P<word>(?:true|false|null)" + END + rb")"
 )
 _IN_TEXT = re.compile(rb"[^()\\]*+")
-_ESCAPED = re.compile(rb"#(..)?", re.DOTALL)
+_NAME_ESCAPE_PATTERN = re.compile(rb"#(..)?", re.DOTALL)
 _GAP = rb"(?:" + _S + rb"|%[^\r\n]{0,100}[\r\n])"
-_BEFORE = 400  # bytes, where the numbers of an object are looked for
-_NUMBERS = re.compile(rb"(?:\A|\d)" + _GAP + rb"++\d++" + _GAP + rb"*+\Z|\A" + _GAP + rb"++\Z")
+_NUMBERS_LOOKBACK_BYTES = 400  # bytes, where the numbers of an object are looked for
+_OBJECT_NUMBERS_PATTERN = re.compile(rb"(?:\A|\d)" + _GAP + rb"++\d++" + _GAP + rb"*+\Z|\A" + _GAP + rb"++\Z")
 _AFTER = {
     b"trailer": re.compile(rb"trailer" + _GAP + rb"*+<<"),
     b"startxref": re.compile(rb"startxref" + _GAP + rb"*+\d"),
 }
 
 
-class Unclear(Exception):
+class AmbiguousStructureError(Exception):
     """What makes two readings possible, in French."""
 
 
@@ -124,7 +128,9 @@ def read(path: Path) -> Layout:
         try:
             return _File(data).layout()
         except (RecursionError, OverflowError, zlib.error) as error:
-            raise Unclear(f"il est fait autrement que la norme ne le dit ({type(error).__name__})") from None
+            raise AmbiguousStructureError(
+                f"il est fait autrement que la norme ne le dit ({type(error).__name__})"
+            ) from None
 
 
 @dataclass
@@ -156,7 +162,7 @@ class _Section:
 
     def add(self, number: int, entry: tuple[str, int, int]) -> None:
         if number in self.entries:
-            raise Unclear(f"octet {self.place} : deux entrées pour l'objet {number}")
+            raise AmbiguousStructureError(f"octet {self.place} : deux entrées pour l'objet {number}")
         self.entries[number] = entry
 
 
@@ -182,19 +188,19 @@ class Parser:
 
     def blank(self, at: int) -> int:
         """Skip blanks and harmless comments."""
-        end: int = _BLANK.match(self.data, at).end()  # type: ignore[union-attr] # matches nothing too
+        end: int = _PDF_BLANK_PATTERN.match(self.data, at).end()  # type: ignore[union-attr] # matches nothing too
         while (mark := self.data.find(b"%", at, end)) >= 0:
             at = _REMARK.match(self.data, mark).end()  # type: ignore[union-attr] # there is a mark
             if _ODD_REMARK.search(self.data, mark, at):
-                raise Unclear(f"octet {mark} : un commentaire qui ressemble à une partie du document")
+                raise AmbiguousStructureError(f"octet {mark} : un commentaire qui ressemble à une partie du document")
             self.remarks.append(mark)
         return end
 
     def value(self, at: int, depth: int = 0) -> tuple[Any, int]:
         """The value at a place, and its end."""
         token = TOKEN.match(self.data, at)
-        if not token or depth > _DEEPEST:
-            raise Unclear(f"octet {at} : une valeur qui ne suit pas la norme")
+        if not token or depth > _MAX_NESTING_DEPTH:
+            raise AmbiguousStructureError(f"octet {at} : une valeur qui ne suit pas la norme")
         kind, said, end = token.lastgroup, token[0], token.end()
         if token["link"]:
             link = Link(int(token[2]), int(token[3]))
@@ -205,61 +211,61 @@ class Parser:
                 return float(said), end
             number = int(said)
             if abs(number) >= 1 << 32:
-                raise Unclear(f"octet {at} : un nombre trop grand")
+                raise AmbiguousStructureError(f"octet {at} : un nombre trop grand")
             return number, end
         if kind == "name":
-            return _name(said, at), end
+            return _decode_name(said, at), end
         if kind == "text":
-            return b"()", self._text(end)
+            return b"()", self._skip_text(end)
         if kind == "hexadecimal":
             return b"()", end
         if kind == "word":
-            return _WORDS[said], end
-        return self._dictionary(end, depth) if kind == "dictionary" else self._array(end, depth)
+            return _PDF_KEYWORDS[said], end
+        return self._read_dictionary(end, depth) if kind == "dictionary" else self._read_array(end, depth)
 
-    def _array(self, at: int, depth: int) -> tuple[list[Any], int]:
+    def _read_array(self, at: int, depth: int) -> tuple[list[Any], int]:
         found = []
         while self.data[(at := self.blank(at)) : at + 1] != b"]":
             one, at = self.value(at, depth + 1)
             found.append(one)
         return found, at + 1
 
-    def _dictionary(self, at: int, depth: int) -> tuple[dict[bytes, Any], int]:
+    def _read_dictionary(self, at: int, depth: int) -> tuple[dict[bytes, Any], int]:
         found: dict[bytes, Any] = {}
         while self.data[(at := self.blank(at)) : at + 2] != b">>":
             token = TOKEN.match(self.data, at)
             if not token or token.lastgroup != "name":
-                raise Unclear(f"octet {at} : une clé qui ne suit pas la norme")
-            key = _name(token[0], at)
+                raise AmbiguousStructureError(f"octet {at} : une clé qui ne suit pas la norme")
+            key = _decode_name(token[0], at)
             if key in found:
-                raise Unclear(f"octet {at} : deux valeurs pour une clé")
+                raise AmbiguousStructureError(f"octet {at} : deux valeurs pour une clé")
             found[key], at = self.value(self.blank(token.end()), depth + 1)
         acts = found.get(b"/S")
         self.fields |= found.get(b"/FT", b"/Sig") != b"/Sig"
         named = isinstance(acts, bytes) and acts in _ACTS
         # An action's name that stands elsewhere may be any: nobody writes one so.
         self.programs |= named or isinstance(acts, Link) or not found.keys().isdisjoint((b"/JS", b"/XFA"))
-        self.layers |= _depends(found)
+        self.layers |= _depends_on_reader(found)
         return found, at + 2
 
-    def _text(self, at: int) -> int:
+    def _skip_text(self, at: int) -> int:
         depth = 1
         while depth:
             at = _IN_TEXT.match(self.data, at).end()  # type: ignore[union-attr] # matches nothing too
             mark = self.data[at : at + 1]
             if not mark:
-                raise Unclear("une chaîne sans fin")
+                raise AmbiguousStructureError("une chaîne sans fin")
             depth += (mark == b"(") - (mark == b")")
             at += 2 if mark == b"\\" else 1
         return at
 
 
-def _depends(keys: dict[bytes, Any]) -> bool:
+def _depends_on_reader(keys: dict[bytes, Any]) -> bool:
     """Whether a dictionary has layers seen by some readers, or on some occasions, alone (ISO 32000-2, 8.11.4.4).
 
     Some readers look at what a layer says of itself, others only where the document tells them to, others never.
     """
-    if any(keys.get(name, b"/ON") != b"/ON" for name in _SEEN):
+    if any(keys.get(name, b"/ON") != b"/ON" for name in _LAYER_STATE_KEYS):
         return True
     if b"/Event" in keys and b"/Category" in keys:
         named = keys[b"/Category"]
@@ -267,17 +273,17 @@ def _depends(keys: dict[bytes, Any]) -> bool:
     return all(keys.get(name, []) != [] for name in (b"/AS", b"/OFF"))
 
 
-def _name(said: bytes, at: int) -> bytes:
+def _decode_name(said: bytes, at: int) -> bytes:
     def plain(found: re.Match[bytes]) -> bytes:
         try:
             code = int(found[1] or b"", 16)
         except ValueError:
             code = 0
         if not code:
-            raise Unclear(f"octet {at} : un nom qui ne suit pas la norme")
+            raise AmbiguousStructureError(f"octet {at} : un nom qui ne suit pas la norme")
         return bytes([code])
 
-    return _ESCAPED.sub(plain, said) if b"#" in said else said
+    return _NAME_ESCAPE_PATTERN.sub(plain, said) if b"#" in said else said
 
 
 class _File(Parser):
@@ -292,36 +298,36 @@ class _File(Parser):
 
     def layout(self) -> Layout:
         """Judge it."""
-        self._sweep()
+        self._sweep_file()
         self._merge_halves()
         self._merge_second_table()
         if not self.revisions:
-            raise Unclear("sa table des objets manque")
-        self._chain()
+            raise AmbiguousStructureError("sa table des objets manque")
+        self._check_chain()
         view = dict[int, _Found]()
         for revision in self.revisions:
-            self._tables(revision, view)
+            self._check_tables(revision, view)
             for one in [*revision.found, *revision.packed]:
-                self._leads(one, view)
+                self._check_links(one, view)
             for section in revision.sections:
-                _resolve(section.links, view, "la table des objets")
+                _check_resolved(section.links, view, "la table des objets")
         for one in view.values():
-            self._leads(one, view)
+            self._check_links(one, view)
         if any(mark >= self.revisions[0].end for mark in self.remarks):
-            raise Unclear("un commentaire dans ce qui a été ajouté")
+            raise AmbiguousStructureError("un commentaire dans ce qui a été ajouté")
         self._nothing_elsewhere()
         return Layout(len(self.revisions), self.hybrid, self.linearized, self.fields, self.programs, self.layers)
 
     # What stands there
 
-    def _sweep(self) -> None:
+    def _sweep_file(self) -> None:
         head = _HEADER.match(self.data)
         if not head:
-            raise Unclear("il ne commence pas par %PDF")
+            raise AmbiguousStructureError("il ne commence pas par %PDF")
         at = head.end()
         while (at := self.blank(end := at)) < self.size:
             if found := _OBJECT.match(self.data, at):
-                at = self._object(found)
+                at = self._read_object(found)
             elif found := _START.match(self.data, at):
                 self.known.add(at)
                 self.remarks = [one for one in self.remarks if one < end or not _MAKER.match(self.data, one)]
@@ -329,17 +335,17 @@ class _File(Parser):
                 revision.start, at = int(found[1]), found.end()
                 revision.end = at
                 self.revisions.append(_Revision())
-            elif found := _TABLE.match(self.data, at):
-                at = self._table(found)
+            elif found := _XREF_START_PATTERN.match(self.data, at):
+                at = self._read_table(found)
             else:
-                raise Unclear(f"octet {at} : ce qui s'y trouve n'appartient à aucun objet")
-        if self.size - max(self.known, default=0) > _TAIL:
-            raise Unclear("la place de sa table des objets n'est pas à la fin")
+                raise AmbiguousStructureError(f"octet {at} : ce qui s'y trouve n'appartient à aucun objet")
+        if self.size - max(self.known, default=0) > _MAX_TRAILER_BYTES:
+            raise AmbiguousStructureError("la place de sa table des objets n'est pas à la fin")
         last = self.revisions.pop()
         if last.found or last.sections:
-            raise Unclear("des objets sont après la fin du document")
+            raise AmbiguousStructureError("des objets sont après la fin du document")
 
-    def _object(self, head: re.Match[bytes]) -> int:
+    def _read_object(self, head: re.Match[bytes]) -> int:
         """Read an object; gives its end."""
         start, link = head.start(), Link(int(head[1]), int(head[2]))
         self.known.add(head.end() - len(b"obj"))
@@ -349,15 +355,15 @@ class _File(Parser):
         revision = self.revisions[-1]
         revision.found.append(one)
         at = self.blank(end)
-        if isinstance(value, dict) and (opened := _STREAM.match(self.data, at)):
-            return self._stream(one, value, opened.end())
+        if isinstance(value, dict) and (opened := _STREAM_START_PATTERN.match(self.data, at)):
+            return self._read_stream(one, value, opened.end())
         self.linearized |= isinstance(value, dict) and b"/Linearized" in value
         closed = _END_OBJECT.match(self.data, at)
         if not closed:
-            raise Unclear(f"octet {start} : l'objet {link.number} ne se termine pas")
+            raise AmbiguousStructureError(f"octet {start} : l'objet {link.number} ne se termine pas")
         return closed.end()
 
-    def _stream(self, one: _Found, keys: dict[bytes, Any], start: int) -> int:
+    def _read_stream(self, one: _Found, keys: dict[bytes, Any], start: int) -> int:
         number, length = one.link.number, keys.get(b"/Length")
         stop = self.data.find(b"endstream", start)
         end = stop
@@ -368,41 +374,43 @@ class _File(Parser):
         elif _is_number(length) and length >= 0:
             end = start + length
         else:
-            raise Unclear(f"octet {start} : la longueur du flux de l'objet {number} manque")
+            raise AmbiguousStructureError(f"octet {start} : la longueur du flux de l'objet {number} manque")
         closed = _END_STREAM.match(self.data, end) if start <= end <= stop else None
         if not closed or closed.start() + len(closed[0]) < stop:
-            raise Unclear(f"octet {start} : le flux de l'objet {number} n'a pas la longueur qu'il dit")
+            raise AmbiguousStructureError(f"octet {start} : le flux de l'objet {number} n'a pas la longueur qu'il dit")
         kind = keys.get(b"/Type")
         if isinstance(kind, Link) or b"/F" in keys:
-            raise Unclear(f"octet {start} : le contenu ou la nature du flux de l'objet {number} est ailleurs")
+            raise AmbiguousStructureError(
+                f"octet {start} : le contenu ou la nature du flux de l'objet {number} est ailleurs"
+            )
         if kind == b"/XRef":
             self.revisions[-1].sections.append(self._table_stream(one, keys, start, end))
         elif kind == b"/ObjStm":
-            self._unpack(one, keys, start, end)
+            self._unpack_objects(one, keys, start, end)
         else:
             self.streams.append((len(self.revisions) - 1, keys, start, end))
         return closed.end()
 
-    def _table(self, head: re.Match[bytes]) -> int:
+    def _read_table(self, head: re.Match[bytes]) -> int:
         section = _Section(head.start(), {}, frozenset())
         at = head.end()
-        while part := _PART.match(self.data, at):
+        while part := _XREF_SUBSECTION_PATTERN.match(self.data, at):
             at = part.end()
             for number in range(int(part[1]), int(part[1]) + int(part[2])):
                 entry = _ENTRY.match(self.data, at)
                 if not entry:
-                    raise Unclear(f"octet {at} : une entrée de table qui ne suit pas la norme")
+                    raise AmbiguousStructureError(f"octet {at} : une entrée de table qui ne suit pas la norme")
                 used = entry[3] == b"n"
                 section.add(number, ("n", int(entry[1]), int(entry[2])) if used else _FREE)
                 at = entry.end()
         mark = _TRAILER.match(self.data, at)
         if not mark:
-            raise Unclear(f"octet {at} : la table des objets n'a pas de fin")
+            raise AmbiguousStructureError(f"octet {at} : la table des objets n'a pas de fin")
         self.known.add(mark.end() - len(b"trailer"))
         self.links = set()
         value, end = self.value(self.blank(mark.end()))
         if not isinstance(value, dict):
-            raise Unclear(f"octet {at} : la table des objets n'a pas de fin")
+            raise AmbiguousStructureError(f"octet {at} : la table des objets n'a pas de fin")
         section.trailer, section.links = value, frozenset(self.links)
         self.revisions[-1].sections.append(section)
         return end
@@ -419,33 +427,35 @@ class _File(Parser):
             or len(parts) % 2
             or b"/XRefStm" in keys
         ):
-            raise Unclear(f"octet {start} : la table des objets ne suit pas la norme")
-        content, at = _unpacked(self.data[start:end], keys), 0
+            raise AmbiguousStructureError(f"octet {start} : la table des objets ne suit pas la norme")
+        content, at = _unpack_content(self.data[start:end], keys), 0
         kind_width, first, second = widths
         for begin, count in zip(parts[::2], parts[1::2], strict=True):
             if begin < 0 or count < 0 or at + count * sum(widths) > len(content):
-                raise Unclear(f"octet {start} : la table des objets n'est pas entière")
+                raise AmbiguousStructureError(f"octet {start} : la table des objets n'est pas entière")
             for number in range(begin, begin + count):
                 kind = int.from_bytes(content[at : at + kind_width]) if kind_width else 1
                 at += kind_width
                 left, right = content[at : at + first], content[at + first : at + first + second]
                 at += first + second
                 if kind not in (0, 1, 2):
-                    raise Unclear(f"octet {start} : une entrée de table d'une sorte inconnue")
+                    raise AmbiguousStructureError(f"octet {start} : une entrée de table d'une sorte inconnue")
                 section.add(number, ("fnp"[kind], int.from_bytes(left), int.from_bytes(right)) if kind else _FREE)
         if at != len(content):
-            raise Unclear(f"octet {start} : la table des objets est plus longue qu'elle ne dit")
+            raise AmbiguousStructureError(f"octet {start} : la table des objets est plus longue qu'elle ne dit")
         return section
 
-    def _unpack(self, one: _Found, keys: dict[bytes, Any], start: int, end: int) -> None:
+    def _unpack_objects(self, one: _Found, keys: dict[bytes, Any], start: int, end: int) -> None:
         """Objects that are packed in a stream, which they fill."""
         number, told = one.link.number, [keys.get(b"/N"), keys.get(b"/First")]
-        odd = Unclear(f"octet {start} : les objets rangés dans l'objet {number} ne suivent pas la norme")
+        odd = AmbiguousStructureError(
+            f"octet {start} : les objets rangés dans l'objet {number} ne suivent pas la norme"
+        )
         if one.link.generation or not _are_numbers(told):
             raise odd
         count, first = told
-        content = _unpacked(self.data[start:end], keys)
-        if next(_alike(content), None) is not None:
+        content = _unpack_content(self.data[start:end], keys)
+        if next(_find_lookalikes(content), None) is not None:
             raise odd
         try:
             pairs = [int(word) for word in content[:first].split()]
@@ -498,14 +508,16 @@ class _File(Parser):
         self.streams = [(max(0, number - 1), keys, start, end) for number, keys, start, end in self.streams]
         del self.revisions[1]
 
-    def _chain(self) -> None:
+    def _check_chain(self) -> None:
         """Each revision has one table, which leads to the one before. The first one may have a second, aside."""
         before, root = None, None
         for rank, revision in enumerate(self.revisions):
             places = {one.place: one for one in revision.sections}
             main = places.pop(revision.start, None)
             if main is None:
-                raise Unclear(f"octet {revision.end} : la table des objets n'est pas où le fichier la dit")
+                raise AmbiguousStructureError(
+                    f"octet {revision.end} : la table des objets n'est pas où le fichier la dit"
+                )
             front = places.pop(revision.front, None)
             aside = next(iter(places.values()), None) if rank == 0 and len(places) == 1 else None
             if aside and main.trailer.get(b"/Prev") == aside.place and b"/Prev" not in aside.trailer:
@@ -517,86 +529,106 @@ class _File(Parser):
                 if not front or not {b"/Prev", b"/XRefStm"} & front.trailer.keys():
                     places.clear()
             if places or (b"/XRefStm" in main.trailer and (rank or not self.hybrid)):
-                raise Unclear("il a deux tables des objets, que tous les logiciels ne lisent pas de même")
+                raise AmbiguousStructureError(
+                    "il a deux tables des objets, que tous les logiciels ne lisent pas de même"
+                )
             if main.trailer.get(b"/Prev") != before:
-                raise Unclear(f"octet {revision.start} : la table des objets ne mène pas à la précédente")
+                raise AmbiguousStructureError(
+                    f"octet {revision.start} : la table des objets ne mène pas à la précédente"
+                )
             for one in revision.sections:
                 root = root or one.trailer.get(b"/Root")
                 if one.trailer.get(b"/Root", root) != root or b"/Encrypt" in one.trailer:
-                    raise Unclear("il a plusieurs catalogues, ou il est chiffré")
+                    raise AmbiguousStructureError("il a plusieurs catalogues, ou il est chiffré")
             if not isinstance(main.trailer.get(b"/Root"), Link):
-                raise Unclear("il n'a pas de catalogue")
+                raise AmbiguousStructureError("il n'a pas de catalogue")
             before = revision.start
 
-    def _tables(self, revision: _Revision, view: dict[int, _Found]) -> None:
+    def _check_tables(self, revision: _Revision, view: dict[int, _Found]) -> None:
         """What stands in a revision is what its tables name, each object once; what is to be seen is kept in `view`."""
         placed = {(one.link.number, one.place[0], one.link.generation): one for one in revision.found}
         packed = {(one.link.number, *one.place): one for one in revision.packed}
-        for number, (kind, left, right) in self._entries(revision).items():
+        for number, (kind, left, right) in self._merge_entries(revision).items():
             if kind == "f":
                 view.pop(number, None)
                 continue
             named = (placed if kind == "n" else packed).pop((number, left, right), None)
             if named is None or not number:
-                raise Unclear(f"l'objet {number} n'est pas à l'endroit exact que dit la table")
+                raise AmbiguousStructureError(f"l'objet {number} n'est pas à l'endroit exact que dit la table")
             view[number] = named
         tables = {one.place for one in revision.sections}  # a table that is a stream need not name itself
         for one in (*placed.values(), *packed.values()):
             if one.place[0] not in tables or one.link.number in view:
-                raise Unclear(f"l'objet {one.link.number} {one.link.generation} n'est pas celui de la table")
+                raise AmbiguousStructureError(
+                    f"l'objet {one.link.number} {one.link.generation} n'est pas celui de la table"
+                )
 
-    def _entries(self, revision: _Revision) -> dict[int, tuple[str, int, int]]:
+    def _merge_entries(self, revision: _Revision) -> dict[int, tuple[str, int, int]]:
         """What the tables of a revision name: two halves of one, or two that do not contradict each other."""
         hybrid = any(b"/XRefStm" in one.trailer for one in revision.sections)
         plain, aside = dict[int, tuple[str, int, int]](), dict[int, tuple[str, int, int]]()
         for section in revision.sections:
             size = section.trailer.get(b"/Size")
-            if not _is_number(size) or size > _MOST or any(number >= size for number in section.entries):
-                raise Unclear(f"octet {section.place} : la table des objets est plus grande qu'elle ne dit")
+            if not _is_number(size) or size > _MAX_OBJECT_COUNT or any(number >= size for number in section.entries):
+                raise AmbiguousStructureError(
+                    f"octet {section.place} : la table des objets est plus grande qu'elle ne dit"
+                )
             known = aside if hybrid and section.own else plain
             for number, entry in section.entries.items():
                 if entry[0] != "f" and known.get(number, _FREE)[0] != "f":
-                    raise Unclear(f"octet {section.place} : deux entrées pour l'objet {number}")
+                    raise AmbiguousStructureError(f"octet {section.place} : deux entrées pour l'objet {number}")
                 if entry[0] != "f" or number not in known:
                     known[number] = entry
         for number, entry in aside.items():
             if plain.get(number, _FREE)[0] != "f" and plain[number] != entry:
-                raise Unclear(f"ses deux tables ne disent pas de même où est l'objet {number}")
+                raise AmbiguousStructureError(f"ses deux tables ne disent pas de même où est l'objet {number}")
         return plain | aside
 
-    def _leads(self, one: _Found, view: dict[int, _Found]) -> None:
+    def _check_links(self, one: _Found, view: dict[int, _Found]) -> None:
         """All that an object leads to exists, the length of its stream too."""
-        _resolve(one.links, view, f"l'objet {one.link.number}")
+        _check_resolved(one.links, view, f"l'objet {one.link.number}")
         if one.late:
             link, start, stop = one.late
             length = view[link.number].value
             if length is None or length < 0 or self.data[start + length : stop] not in (b"", b"\n", b"\r", b"\r\n"):
-                raise Unclear(f"octet {start} : le flux de l'objet {one.link.number} n'a pas la longueur qu'il dit")
+                raise AmbiguousStructureError(
+                    f"octet {start} : le flux de l'objet {one.link.number} n'a pas la longueur qu'il dit"
+                )
 
     # What must not stand there
 
     def _nothing_elsewhere(self) -> None:
-        for place in _alike(self.data):
+        for place in _find_lookalikes(self.data):
             if place not in self.known:
-                raise Unclear(f"octet {place} : ce qui ressemble à un objet, là où il n'y en a pas")
+                raise AmbiguousStructureError(f"octet {place} : ce qui ressemble à un objet, là où il n'y en a pas")
         for number, keys, start, end in self.streams:
-            if number and any(next(_alike(span), None) is not None for span in _spans(self.data[start:end], keys)):
-                raise Unclear(f"octet {start} : ce qui ressemble à un objet, dans un flux qui a été ajouté")
+            if number and any(
+                next(_find_lookalikes(span), None) is not None for span in _stream_spans(self.data[start:end], keys)
+            ):
+                raise AmbiguousStructureError(
+                    f"octet {start} : ce qui ressemble à un objet, dans un flux qui a été ajouté"
+                )
 
 
-def _alike(data: Any) -> Iterator[int]:
+def _find_lookalikes(data: Any) -> Iterator[int]:
     """Places of what a reader that rebuilds the table takes for an object, a trailer, the place of a table."""
     for word, after in ((b"obj", None), *_AFTER.items()):
         at = -1
         while (at := data.find(word, at + 1)) >= 0:
-            if after.match(data, at) if after else _NUMBERS.search(data[max(0, at - _BEFORE) : at]):
+            if (
+                after.match(data, at)
+                if after
+                else _OBJECT_NUMBERS_PATTERN.search(data[max(0, at - _NUMBERS_LOOKBACK_BYTES) : at])
+            ):
                 yield at
 
 
-def _resolve(links: frozenset[Link], view: dict[int, _Found], where: str) -> None:
+def _check_resolved(links: frozenset[Link], view: dict[int, _Found], where: str) -> None:
     for link in links:
         if link.number not in view or view[link.number].link != link:
-            raise Unclear(f"{where} renvoie à l'objet {link.number} {link.generation}, qui n'existe pas")
+            raise AmbiguousStructureError(
+                f"{where} renvoie à l'objet {link.number} {link.generation}, qui n'existe pas"
+            )
 
 
 def _is_number(value: Any) -> TypeGuard[int]:
@@ -607,16 +639,16 @@ def _are_numbers(values: Any) -> TypeGuard[list[int]]:
     return isinstance(values, list) and all(map(_is_number, values))
 
 
-def _filters(keys: dict[bytes, Any]) -> list[Any]:
+def _stream_filters(keys: dict[bytes, Any]) -> list[Any]:
     said = keys.get(b"/Filter")
     return said if isinstance(said, list) else [] if said is None else [said]
 
 
-def _inflated(content: bytes) -> bytes:
+def _inflate_content(content: bytes) -> bytes:
     unpacker = zlib.decompressobj()
-    found = unpacker.decompress(content, LARGEST)
+    found = unpacker.decompress(content, MAX_UNPACKED_BYTES)
     if not unpacker.eof or unpacker.unused_data.strip(b"\r\n"):
-        raise Unclear("un flux compressé trop grand, inachevé, ou suivi d'autre chose")
+        raise AmbiguousStructureError("un flux compressé trop grand, inachevé, ou suivi d'autre chose")
     return found
 
 
@@ -624,51 +656,51 @@ def _from_text(content: bytes) -> bytes:
     try:
         return base64.a85decode(content.rstrip().removesuffix(b"~>"))
     except ValueError:
-        raise Unclear("un flux qui a été ajouté est compressé d'une façon inconnue") from None
+        raise AmbiguousStructureError("un flux qui a été ajouté est compressé d'une façon inconnue") from None
 
 
-def _unpacked(content: bytes, keys: dict[bytes, Any]) -> bytes:
+def _unpack_content(content: bytes, keys: dict[bytes, Any]) -> bytes:
     """The content of a table or of packed objects, which only zlib packs."""
-    filters, options = _filters(keys), keys.get(b"/DecodeParms")
+    filters, options = _stream_filters(keys), keys.get(b"/DecodeParms")
     if not filters and options is None:
         return content
     if isinstance(options, list) and len(options) == 1:
         options = options[0]
     if filters != [b"/FlateDecode"] or not isinstance(options, dict | None):
-        raise Unclear("une table des objets compressée d'une façon inconnue")
-    found, told = _inflated(content), [(options or {}).get(key, 1) for key in (b"/Predictor", b"/Columns")]
+        raise AmbiguousStructureError("une table des objets compressée d'une façon inconnue")
+    found, told = _inflate_content(content), [(options or {}).get(key, 1) for key in (b"/Predictor", b"/Columns")]
     if told[0] == 1:
         return found
     if not _are_numbers(told):
-        raise Unclear("une table des objets compressée d'une façon inconnue")
+        raise AmbiguousStructureError("une table des objets compressée d'une façon inconnue")
     predictor, width = told
     if not 10 <= predictor <= 15 or width < 1 or len(found) % (width + 1):
-        raise Unclear("une table des objets compressée d'une façon inconnue")
+        raise AmbiguousStructureError("une table des objets compressée d'une façon inconnue")
     if set(options or {}) - {b"/Predictor", b"/Columns"}:
-        raise Unclear("une table des objets compressée d'une façon inconnue")
+        raise AmbiguousStructureError("une table des objets compressée d'une façon inconnue")
     rows, above = bytearray(), bytes(width)
     for at in range(0, len(found), width + 1):
         row = found[at + 1 : at + 1 + width]
         if found[at] == 2:
             row = bytes((one + up) & 255 for one, up in zip(row, above, strict=True))
         elif found[at]:
-            raise Unclear("une table des objets compressée d'une façon inconnue")
+            raise AmbiguousStructureError("une table des objets compressée d'une façon inconnue")
         rows += row
         above = row
     return bytes(rows)
 
 
-def _spans(content: bytes, keys: dict[bytes, Any]) -> Iterator[bytes]:
+def _stream_spans(content: bytes, keys: dict[bytes, Any]) -> Iterator[bytes]:
     """What a stream holds, unpacked, in spans that overlap."""
-    filters = _filters(keys)
+    filters = _stream_filters(keys)
     if filters and filters[-1] in _PACKED_BY_OTHERS:
         filters = filters[:-1]
     for each in filters:
         if each == b"/FlateDecode":
-            content = _inflated(content)
+            content = _inflate_content(content)
         elif each == b"/ASCII85Decode":
             content = _from_text(content)
         else:
-            raise Unclear("un flux qui a été ajouté est compressé d'une façon inconnue")
+            raise AmbiguousStructureError("un flux qui a été ajouté est compressé d'une façon inconnue")
     for at in range(0, len(content), _SPAN):
-        yield content[at : at + _SPAN + _OVERLAP]
+        yield content[at : at + _SPAN + _SPAN_OVERLAP_BYTES]

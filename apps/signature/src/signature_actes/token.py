@@ -13,7 +13,7 @@ from asn1crypto import x509
 from pkcs11 import Attribute, ObjectClass
 from pyhanko.sign.pkcs11 import PKCS11Signer
 
-from .refusal import Refusal
+from .refusal import DocumentRefusedError
 from .trust import common_name
 
 UNPLUGGED = "branchez-la (ou insérez la carte dans son lecteur), attendez le voyant, puis relancez"
@@ -32,7 +32,7 @@ class TokenKey:
     token: str
 
 
-def _token(key: TokenKey) -> pkcs11.Token:
+def _find_token(key: TokenKey) -> pkcs11.Token:
     try:
         library = pkcs11.lib(str(key.library))
         library.reinitialize()
@@ -41,14 +41,14 @@ def _token(key: TokenKey) -> pkcs11.Token:
             if token.label.strip("\0 ") == key.token:
                 return token
     except (pkcs11.exceptions.PKCS11Error, RuntimeError, OSError):
-        raise Refusal(
+        raise DocumentRefusedError(
             f"la bibliothèque {key.library} du jeton ne répond pas. À faire : installez le logiciel du fabricant"
         ) from None
-    raise Refusal(f"la clé « {key.token} » n'est pas là. À faire : {UNPLUGGED}")
+    raise DocumentRefusedError(f"la clé « {key.token} » n'est pas là. À faire : {UNPLUGGED}")
 
 
 @dataclass(frozen=True)
-class Held:
+class TokenContents:
     """What a token shows without its PIN: the certificate that signs documents, its key's identifier, authorities."""
 
     certificate: x509.Certificate
@@ -56,7 +56,7 @@ class Held:
     authorities: Sequence[x509.Certificate]
 
 
-def read(key: TokenKey) -> Held:
+def read(key: TokenKey) -> TokenContents:
     """Look for the signing certificate of a token. Asks for no PIN.
 
     Raises:
@@ -64,7 +64,7 @@ def read(key: TokenKey) -> Held:
     """
     found: list[tuple[x509.Certificate, bytes]] = []
     authorities: list[x509.Certificate] = []
-    with _token(key).open() as session:
+    with _find_token(key).open() as session:
         for item in session.get_objects({Attribute.CLASS: ObjectClass.CERTIFICATE}):
             certificate = x509.Certificate.load(item[Attribute.VALUE])
             usage = certificate.key_usage_value
@@ -75,8 +75,10 @@ def read(key: TokenKey) -> Held:
     if len(found) != 1:
         told = " ; ".join(common_name(certificate.subject) for certificate, _id in found)
         what = f"plusieurs certificats de signature ({told})" if found else "pas de certificat de signature"
-        raise Refusal(f"la clé « {key.token} » porte {what}. À faire : voyez avec le prestataire du certificat")
-    return Held(*found[0], authorities)
+        raise DocumentRefusedError(
+            f"la clé « {key.token} » porte {what}. À faire : voyez avec le prestataire du certificat"
+        )
+    return TokenContents(*found[0], authorities)
 
 
 @contextmanager
@@ -95,23 +97,27 @@ def signer(key: TokenKey, pin: Callable[[], str], chain: Sequence[x509.Certifica
     validity = certificate["tbs_certificate"]["validity"]
     now = dt.datetime.now(dt.UTC)
     if now > validity["not_after"].native:
-        raise Refusal(
+        raise DocumentRefusedError(
             f"le certificat de {common_name(certificate.subject)} est expiré depuis le "
             f"{validity['not_after'].native.astimezone():%d/%m/%Y}. À faire : renouvelez-le auprès du prestataire"
         )
     if now < validity["not_before"].native:
-        raise Refusal("le certificat n'est pas encore valable. À faire : vérifiez la date et l'heure de ce poste")
+        raise DocumentRefusedError(
+            "le certificat n'est pas encore valable. À faire : vérifiez la date et l'heure de ce poste"
+        )
     try:
-        session = _token(key).open(user_pin=pin())
+        session = _find_token(key).open(user_pin=pin())
     except (pkcs11.exceptions.PinIncorrect, pkcs11.exceptions.PinLenRange, pkcs11.exceptions.PinInvalid):
-        raise Refusal(
+        raise DocumentRefusedError(
             "code PIN refusé. Attention : la clé se bloque après quelques essais faux. À faire : vérifiez le code "
             "avant de relancer"
         ) from None
     except (pkcs11.exceptions.PinLocked, pkcs11.exceptions.PinExpired):
-        raise Refusal("la clé est bloquée. À faire : débloquez-la avec le code du prestataire (PUK)") from None
+        raise DocumentRefusedError(
+            "la clé est bloquée. À faire : débloquez-la avec le code du prestataire (PUK)"
+        ) from None
     except pkcs11.exceptions.PKCS11Error as error:
-        raise Refusal(f"la clé ne s'ouvre pas ({type(error).__name__}). À faire : {UNPLUGGED}") from None
+        raise DocumentRefusedError(f"la clé ne s'ouvre pas ({type(error).__name__}). À faire : {UNPLUGGED}") from None
     with session:
         yield PKCS11Signer(
             session, signing_cert=certificate, ca_chain=[*held.authorities, *chain], key_id=held.identifier

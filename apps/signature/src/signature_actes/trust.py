@@ -23,15 +23,15 @@ from pyhanko_certvalidator.errors import (
 
 from creatic_agent.reasons import reason
 
-from .refusal import Refusal
+from .refusal import DocumentRefusedError
 
 
-def _objects(path: Path, kind: str) -> list[bytes]:
+def _read_objects(path: Path, kind: str) -> list[bytes]:
     """What a PEM file holds of a kind, or a DER file whole."""
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise Refusal(f"{path} : fichier de confiance illisible ({reason(error)})") from None
+        raise DocumentRefusedError(f"{path} : fichier de confiance illisible ({reason(error)})") from None
     if not pem.detect(data):
         return [data]
     return [der for name, _headers, der in pem.unarmor(data, multiple=True) if name == kind]
@@ -44,15 +44,15 @@ def read_certificates(path: Path) -> list[x509.Certificate]:
         Refusal: there is none.
     """
     try:
-        found = [x509.Certificate.load(der, strict=True) for der in _objects(path, "CERTIFICATE")]
+        found = [x509.Certificate.load(der, strict=True) for der in _read_objects(path, "CERTIFICATE")]
     except ValueError:
         found = []
     if not found:
-        raise Refusal(f"{path} : aucun certificat dans ce fichier")
+        raise DocumentRefusedError(f"{path} : aucun certificat dans ce fichier")
     return found
 
 
-def _day(moment: dt.datetime) -> str:
+def _format_day(moment: dt.datetime) -> str:
     return moment.astimezone().strftime("%d/%m/%Y")
 
 
@@ -86,9 +86,9 @@ class Trust:
         lists = []
         for path in crls:
             try:
-                lists += [crl.CertificateList.load(der, strict=True) for der in _objects(path, "X509 CRL")]
+                lists += [crl.CertificateList.load(der, strict=True) for der in _read_objects(path, "X509 CRL")]
             except ValueError:
-                raise Refusal(f"{path} : ce n'est pas une liste de révocation") from None
+                raise DocumentRefusedError(f"{path} : ce n'est pas une liste de révocation") from None
         return cls(
             [one for one in known if one.self_signed != "no"],
             [one for one in known if one.self_signed == "no"],
@@ -120,13 +120,14 @@ class Trust:
         try:
             await validator.async_validate_usage({"non_repudiation"})
         except RevokedError as error:
-            return f"le certificat de {holder} est révoqué depuis le {_day(error.revocation_dt)}"
+            return f"le certificat de {holder} est révoqué depuis le {_format_day(error.revocation_dt)}"
         except ExpiredError as error:
             return (
-                f"le certificat de {holder}, ou d'une autorité au-dessus, est expiré depuis le {_day(error.expired_dt)}"
+                f"le certificat de {holder}, ou d'une autorité au-dessus, est expiré depuis le "
+                f"{_format_day(error.expired_dt)}"
             )
         except NotYetValidError as error:
-            return f"le certificat de {holder} n'est valable qu'à partir du {_day(error.valid_from)}"
+            return f"le certificat de {holder} n'est valable qu'à partir du {_format_day(error.valid_from)}"
         except InsufficientRevinfoError:
             return (
                 f"rien ne dit si le certificat de {holder} est révoqué : la liste de révocation de "
@@ -140,9 +141,9 @@ class Trust:
                 "autorité admise"
             )
         except ValidationError as error:
-            return f"le certificat de {holder} n'est pas valable ({_first(error)})"
+            return f"le certificat de {holder} n'est pas valable ({_first_line(error)})"
         return None
 
 
-def _first(error: Any) -> str:
+def _first_line(error: Any) -> str:
     return str(error).partition("\n")[0]

@@ -10,13 +10,13 @@ from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 
 from .files import open_pdf
-from .structure import END, TOKEN, Parser, Unclear
+from .structure import END, TOKEN, AmbiguousStructureError, Parser
 
 _OPERATOR = re.compile(rb"[A-Za-z'\"][A-Za-z0-9'\"*]*+")
 _IMAGE = re.compile(rb"ID[\0\t\n\f\r ].*?[\0\t\n\f\r ]EI" + END, re.DOTALL)
 _SHOWS = {b"Tj", b"TJ", b"'", b'"'}
 _SAYS = {b"/ActualText", b"/Alt", b"/E"}  # a text that is read instead of what is drawn
-_OWN = {"/DecodeParms", "/Filter", "/Length"}
+_STREAM_KEYS = {"/DecodeParms", "/Filter", "/Length"}
 
 
 def write(path: Path, original: Path, target: Path) -> None:
@@ -35,7 +35,7 @@ def write(path: Path, original: Path, target: Path) -> None:
             for link in after.xrefs.explicit_refs_in_revision(number):
                 one = after.get_object(link)
                 if isinstance(one, generic.StreamObject) and (one.get("/Subtype") == "/Form" or "/PatternType" in one):
-                    keys = {key: one.raw_get(key) for key in one if key not in _OWN}
+                    keys = {key: one.raw_get(key) for key in one if key not in _STREAM_KEYS}
                     bare = generic.StreamObject(keys, stream_data=without_text(one.data))
                     writer.objects[(link.generation, link.idnum)] = bare
         writer.write(output)
@@ -58,16 +58,16 @@ def without_text(content: bytes) -> bytes:
             continue
         operator = _OPERATOR.match(content, at)
         if not operator:
-            raise Unclear("un tampon dont le contenu ne suit pas la norme")
+            raise AmbiguousStructureError("un tampon dont le contenu ne suit pas la norme")
         at = operator.end()
         if operator[0] in _SHOWS:
             kept[begin:at] = b" " * (at - begin)
         elif operator[0] in (b"BDC", b"DP") and not _is_silent(operands):
-            raise Unclear("un tampon qui se lit autrement qu'il ne se voit")
+            raise AmbiguousStructureError("un tampon qui se lit autrement qu'il ne se voit")
         elif operator[0] == b"BI":
             image = _IMAGE.search(content, at)
             if not image:
-                raise Unclear("un tampon dont le contenu ne suit pas la norme")
+                raise AmbiguousStructureError("un tampon dont le contenu ne suit pas la norme")
             at = image.end()
         operands = []
     return bytes(kept)

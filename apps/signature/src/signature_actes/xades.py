@@ -77,7 +77,7 @@ _SIGNED_ALONG = {
 _DATE_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})?"
 )
-_VALUE = "?"  # in its place while it waits: never in base64
+_PENDING_VALUE = "?"  # in its place while it waits: never in base64
 _CLOCK = dt.timedelta(days=1)  # a clock that is wrong, a time without its zone
 _KEYWORDS = (  # RFC 2253, section 2.3
     NameOID.COMMON_NAME, NameOID.LOCALITY_NAME, NameOID.STATE_OR_PROVINCE_NAME, NameOID.ORGANIZATION_NAME,
@@ -88,23 +88,23 @@ _ODD = (ValueError, TypeError, KeyError, IndexError, AttributeError, Unsupported
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
 
 
-class Unfit(Exception):
+class InvalidSignatureError(Exception):
     """A signature that a rule does not admit, whoever made it; the text says which, in French. Nobody is accused."""
 
 
-class Altered(Unfit):
+class AlteredSignatureError(InvalidSignatureError):
     """What was signed is no longer what it was: a digest differs, or the signature is not of its certificate's key."""
 
 
-class Unreadable(Unfit):
+class UnreadableSignatureError(InvalidSignatureError):
     """A signature that cannot be read here; the text says why, in French."""
 
 
-def explained(why: Unfit) -> str:
+def explained(why: InvalidSignatureError) -> str:
     """What is said of a signature that is not taken, in French: only what was altered is said to be."""
-    if isinstance(why, Altered):
+    if isinstance(why, AlteredSignatureError):
         return f"{ALTERED} ({why})"
-    return f"{UNREADABLE} ({why})" if isinstance(why, Unreadable) else f"{UNFIT} : {why}"
+    return f"{UNREADABLE} ({why})" if isinstance(why, UnreadableSignatureError) else f"{UNFIT} : {why}"
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class PendingSignature:
     """A signature that waits for its key.
 
     Attributes:
@@ -135,7 +135,7 @@ class Waiting:
 
 def prepare(
     name: str, own: str, digest: bytes, certificate: x509.Certificate, place: Place, moment: dt.datetime
-) -> Waiting:
+) -> PendingSignature:
     """Make the signature of a part of a flow, but for its value (`value`).
 
     Args:
@@ -153,14 +153,14 @@ def prepare(
 
     def reference(value: bytes, *transforms: str, **attributes: str) -> etree._Element:
         steps = ds.Transforms(*(ds.Transform(Algorithm=one) for one in transforms))
-        return ds.Reference(steps, *digested(_base64(value)), **attributes)
+        return ds.Reference(steps, *digested(_encode_base64(value)), **attributes)
 
     properties = xad.SignedProperties(
         xad.SignedSignatureProperties(
             xad.SigningTime(moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")),
             xad.SigningCertificate(
                 xad.Cert(
-                    xad.CertDigest(*digested(_base64(hashlib.sha256(der).digest()))),
+                    xad.CertDigest(*digested(_encode_base64(hashlib.sha256(der).digest()))),
                     xad.IssuerSerial(
                         ds.X509IssuerName(rfc2253(certificate.issuer)),
                         ds.X509SerialNumber(str(certificate.serial_number)),
@@ -187,23 +187,23 @@ def prepare(
             ds.SignatureMethod(Algorithm=RSA if isinstance(certificate.public_key(), rsa.RSAPublicKey) else ECDSA),
             reference(digest, ENVELOPED, EXCLUSIVE, URI=f"#{name}"),
         ),
-        ds.SignatureValue(_VALUE, Id=f"{own}_SV"),
-        ds.KeyInfo(ds.X509Data(ds.X509Certificate(_base64(der)))),
+        ds.SignatureValue(_PENDING_VALUE, Id=f"{own}_SV"),
+        ds.KeyInfo(ds.X509Data(ds.X509Certificate(_encode_base64(der)))),
         ds.Object(xad.QualifyingProperties(properties, Target=f"#{own}")),
         Id=own,
     )
     info = signature[0]
     info.append(
         reference(
-            hashlib.sha256(_canonical(properties, EXCLUSIVE)).digest(),
+            hashlib.sha256(_canonicalize(properties, EXCLUSIVE)).digest(),
             EXCLUSIVE,
             Type=f"{XADES}SignedProperties",
             URI=f"#{own}_SP",
         )
     )
-    canonical = _canonical(info, EXCLUSIVE)
-    before, found, after = etree.tostring(signature, encoding="unicode").partition(f'_SV">{_VALUE}<')
-    return Waiting(before + found[: -len(_VALUE) - 1], f"<{after}", canonical)
+    canonical = _canonicalize(info, EXCLUSIVE)
+    before, found, after = etree.tostring(signature, encoding="unicode").partition(f'_SV">{_PENDING_VALUE}<')
+    return PendingSignature(before + found[: -len(_PENDING_VALUE) - 1], f"<{after}", canonical)
 
 
 def value(certificate: x509.Certificate, made: bytes) -> str:
@@ -216,7 +216,7 @@ def value(certificate: x509.Certificate, made: bytes) -> str:
     if isinstance(key, ec.EllipticCurvePublicKey):
         size = (key.key_size + 7) // 8
         made = b"".join(one.to_bytes(size) for one in decode_dss_signature(made))
-    return _base64(made)
+    return _encode_base64(made)
 
 
 def rfc2253(name: x509.Name) -> str:
@@ -231,11 +231,11 @@ def rfc2253(name: x509.Name) -> str:
     return ",".join("+".join(written(one) for one in part) for part in reversed(name.rdns))
 
 
-def _base64(data: bytes) -> str:
+def _encode_base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _canonical(element: etree._Element, method: str) -> bytes:
+def _canonicalize(element: etree._Element, method: str) -> bytes:
     return etree.tostring(element, method="c14n", exclusive=method == EXCLUSIVE, with_comments=False, with_tail=False)
 
 
@@ -260,62 +260,62 @@ class Reading:
     others: tuple[x509.Certificate, ...] = ()
 
 
-def _unfit(what: str) -> NoReturn:
-    raise Unfit(what)
+def _raise_unfit(what: str) -> NoReturn:
+    raise InvalidSignatureError(what)
 
 
-def _altered(what: str) -> NoReturn:
-    raise Altered(what)
+def _raise_altered(what: str) -> NoReturn:
+    raise AlteredSignatureError(what)
 
 
-def _local(element: etree._Element) -> str:
+def _local_name(element: etree._Element) -> str:
     return etree.QName(element).localname
 
 
-def _children(
+def _group_children(
     element: etree._Element, namespaces: Iterable[str], names: Mapping[str, tuple[int, int]], *attributes: str
 ) -> dict[str, list[etree._Element]]:
     """Children by local name, in the order of `names`: no other, as many as may be; no attribute but those named."""
-    where = _local(element)
+    where = _local_name(element)
     found: dict[str, list[etree._Element]] = {name: [] for name in names}
     for key in element.attrib:
         if key not in attributes:
-            _unfit(f"{where} porte l'attribut « {str(key)[:60]} »")
+            _raise_unfit(f"{where} porte l'attribut « {str(key)[:60]} »")
     texts = [element.text, *(child.tail for child in element)]
     if names and any(text and text.strip() for text in texts):
-        _unfit(f"{where} contient du texte")
+        _raise_unfit(f"{where} contient du texte")
     for child in element:
         qualified = etree.QName(child)
         if qualified.namespace not in namespaces or qualified.localname not in found:
-            _unfit(f"{where} contient « {qualified.localname[:60]} »")
+            _raise_unfit(f"{where} contient « {qualified.localname[:60]} »")
         found[qualified.localname].append(child)
     if list(element) != [child for children in found.values() for child in children]:
-        _unfit(f"{where} : ses éléments ne sont pas dans l'ordre")
+        _raise_unfit(f"{where} : ses éléments ne sont pas dans l'ordre")
     for name, (least, most) in names.items():
         if not least <= len(found[name]) <= most:
-            _unfit(f"{where} : {len(found[name])} × {name}")
+            _raise_unfit(f"{where} : {len(found[name])} × {name}")
     return found
 
 
-def _decoded(element: etree._Element, *attributes: str) -> bytes:
+def _decode_base64(element: etree._Element, *attributes: str) -> bytes:
     """Bytes written in base64 in the one way there is."""
-    _children(element, (), {}, *attributes)
+    _group_children(element, (), {}, *attributes)
     text = "".join((element.text or "").split())
     try:
         data = base64.b64decode(text, validate=True)
     except ValueError:
         data = b""
-    if _base64(data) != text:
-        _unfit(f"{_local(element)} n'est pas en base64")
+    if _encode_base64(data) != text:
+        _raise_unfit(f"{_local_name(element)} n'est pas en base64")
     return data
 
 
-def _algorithm(element: etree._Element, known: Iterable[str]) -> str:
-    _children(element, (), {}, "Algorithm")
+def _read_algorithm(element: etree._Element, known: Iterable[str]) -> str:
+    _group_children(element, (), {}, "Algorithm")
     if (element.text or "").strip():
-        _unfit(f"{_local(element)} contient du texte")
+        _raise_unfit(f"{_local_name(element)} contient du texte")
     found = element.get("Algorithm") or ""
-    return found if found in known else _unfit(f"{_local(element)} : « {found[:100]} »")
+    return found if found in known else _raise_unfit(f"{_local_name(element)} : « {found[:100]} »")
 
 
 def read(text: str, part: str, *, whole: bool, old: bool = False) -> Reading:
@@ -333,10 +333,12 @@ def read(text: str, part: str, *, whole: bool, old: bool = False) -> Reading:
         Unreadable: it cannot be read.
         Unfit: it is none of this part, or holds something else.
     """
-    return _told(lambda: _read(etree.fromstring(text.encode(), _PARSER)[0], part, whole, old))
+    return _translate_parse_errors(
+        lambda: _parse_signature(etree.fromstring(text.encode(), _PARSER)[0], part, whole, old)
+    )
 
 
-def _told(reading: Callable[[], Reading]) -> Reading:
+def _translate_parse_errors(reading: Callable[[], Reading]) -> Reading:
     """Read; what a parser gives up on is told as `Unreadable`."""
     try:
         return reading()
@@ -345,75 +347,79 @@ def _told(reading: Callable[[], Reading]) -> Reading:
     except etree.XMLSyntaxError as error:
         if error.code == etree.ErrorTypes.ERR_NO_MEMORY:  # type: ignore[attr-defined] # lxml-stubs leaves it out
             raise MemoryError from None
-        raise Unreadable("son XML est mal formé") from None
+        raise UnreadableSignatureError("son XML est mal formé") from None
     except (*_ODD, etree.LxmlError) as odd:
-        raise Unreadable(type(odd).__name__) from None
+        raise UnreadableSignatureError(type(odd).__name__) from None
 
 
 def _check_plain(element: etree._Element) -> None:
     """Nothing is in it that canonical forms treat apart."""
     for node in element.iter():
         if not isinstance(node.tag, str):
-            _unfit("elle contient un commentaire ou une instruction")
+            _raise_unfit("elle contient un commentaire ou une instruction")
         if any(etree.QName(key).namespace == XML for key in node.attrib):
-            _unfit(f"{_local(node)} porte un attribut xml:")
+            _raise_unfit(f"{_local_name(node)} porte un attribut xml:")
 
 
-def _read(signature: etree._Element, part: str, whole: bool, old: bool) -> Reading:
+def _parse_signature(signature: etree._Element, part: str, whole: bool, old: bool) -> Reading:
     _check_plain(signature)
     one = (1, 1)
-    parts = _children(signature, [DS], {"SignedInfo": one, "SignatureValue": one, "KeyInfo": one, "Object": one}, "Id")
+    parts = _group_children(
+        signature, [DS], {"SignedInfo": one, "SignatureValue": one, "KeyInfo": one, "Object": one}, "Id"
+    )
     key_info = parts["KeyInfo"][0]
-    certificate = _certificate(key_info)
+    certificate = _signer_certificate(key_info)
     outdated: list[str] = []
-    properties = _properties(parts["Object"][0], signature.get("Id") or "", outdated)
+    properties = _signed_properties(parts["Object"][0], signature.get("Id") or "", outdated)
     info = parts["SignedInfo"][0]
-    inside = _children(info, [DS], {"CanonicalizationMethod": one, "SignatureMethod": one, "Reference": (2, 3)}, "Id")
-    canonical = _algorithm(inside["CanonicalizationMethod"][0], (EXCLUSIVE, INCLUSIVE))
-    method = _algorithm(inside["SignatureMethod"][0], (RSA, ECDSA, *([RSA_SHA1] if old else [])))
-    _verify(certificate, method, _decoded(parts["SignatureValue"][0], "Id"), _canonical(info, canonical))
+    inside = _group_children(
+        info, [DS], {"CanonicalizationMethod": one, "SignatureMethod": one, "Reference": (2, 3)}, "Id"
+    )
+    canonical = _read_algorithm(inside["CanonicalizationMethod"][0], (EXCLUSIVE, INCLUSIVE))
+    method = _read_algorithm(inside["SignatureMethod"][0], (RSA, ECDSA, *([RSA_SHA1] if old else [])))
+    _verify_value(certificate, method, _decode_base64(parts["SignatureValue"][0], "Id"), _canonicalize(info, canonical))
     # From here on, SignedInfo is what the key's holder signed.
     signed: tuple[str, bytes] | None = None
     with_properties, seen = False, set()
     for reference in inside["Reference"]:
-        steps, algorithm, digest = _reference(reference, _CERTIFICATE_DIGESTS if old else DIGESTS)
+        steps, algorithm, digest = _parse_reference(reference, _CERTIFICATE_DIGESTS if old else DIGESTS)
         uri = reference.get("URI")
         if uri is None:
-            _unfit("une référence ne dit pas à quoi")
+            _raise_unfit("une référence ne dit pas à quoi")
         if uri in seen:
-            _unfit("deux références sont les mêmes")
+            _raise_unfit("deux références sont les mêmes")
         seen.add(uri)
         if uri == f"#{part}" or (whole and uri == ""):
             if reference.get("Type") in (*_PROPERTIES, MANIFEST):
-                _unfit("la référence à ce qui est signé est d'un autre type")
+                _raise_unfit("la référence à ce qui est signé est d'un autre type")
             if signed or steps != [ENVELOPED, EXCLUSIVE]:
-                _unfit("ce qui est signé l'est par des transformations qui ne sont pas admises")
+                _raise_unfit("ce qui est signé l'est par des transformations qui ne sont pas admises")
             signed = _CERTIFICATE_DIGESTS[algorithm], digest
         elif uri == f"#{properties.get('Id')}":
             if reference.get("Type") not in _PROPERTIES:
-                _unfit("la référence aux propriétés n'est pas de leur type")
-            _same(properties, steps, algorithm, digest)
+                _raise_unfit("la référence aux propriétés n'est pas de leur type")
+            _check_digest(properties, steps, algorithm, digest)
             with_properties = True
         elif key_info.get("Id") and uri == f"#{key_info.get('Id')}":
-            _same(key_info, steps, algorithm, digest)
+            _check_digest(key_info, steps, algorithm, digest)
         else:
-            _unfit(f"une référence désigne autre chose : « {uri[:60]} »")
+            _raise_unfit(f"une référence désigne autre chose : « {uri[:60]} »")
     if signed is None or not with_properties:
-        _unfit("elle ne signe pas ce qui la porte et ses propriétés")
+        _raise_unfit("elle ne signe pas ce qui la porte et ses propriétés")
     _check_properties(properties, certificate, outdated)
     if method == RSA_SHA1 or signed[0] == "sha1":
         outdated.append("l'algorithme SHA-1 (SHA-256 attendu)")
     return Reading(certificate, *signed, tuple(outdated))
 
 
-def _certificate(key_info: etree._Element) -> x509.Certificate:
+def _signer_certificate(key_info: etree._Element) -> x509.Certificate:
     """The signer's certificate; those that come with it must be of the authorities above it, one after the other."""
     names = {"X509Data": (1, 1), "KeyValue": (0, 1)}
-    if len(key_info) and _local(key_info[0]) == "KeyValue":
+    if len(key_info) and _local_name(key_info[0]) == "KeyValue":
         names = {"KeyValue": (0, 1), "X509Data": (1, 1)}
-    held = _children(key_info, [DS], names, "Id")
-    found = _children(held["X509Data"][0], [DS], {"X509Certificate": (1, 10)})["X509Certificate"]
-    certificates = [x509.load_der_x509_certificate(_decoded(element)) for element in found]
+    held = _group_children(key_info, [DS], names, "Id")
+    found = _group_children(held["X509Data"][0], [DS], {"X509Certificate": (1, 10)})["X509Certificate"]
+    certificates = [x509.load_der_x509_certificate(_decode_base64(element)) for element in found]
     for value in held["KeyValue"]:
         _check_key(value, certificates[0].public_key())
     above, others = certificates[0], certificates[1:]
@@ -427,63 +433,65 @@ def _certificate(key_info: etree._Element) -> x509.Certificate:
             others.remove(one)
             break
         else:
-            _unfit("KeyInfo contient un certificat qui n'est d'aucune autorité du signataire")
+            _raise_unfit("KeyInfo contient un certificat qui n'est d'aucune autorité du signataire")
     return certificates[0]
 
 
 def _check_key(value: etree._Element, key: object) -> None:
     """A key that is written out, as xmlsec1 does for S²LOW, is the certificate's: it says nothing more."""
     if not isinstance(key, rsa.RSAPublicKey):
-        _unfit("KeyInfo contient « KeyValue »")
+        _raise_unfit("KeyInfo contient « KeyValue »")
     one = (1, 1)
-    numbers = _children(value, [DS], {"RSAKeyValue": one})["RSAKeyValue"][0]
-    inside = _children(numbers, [DS], {"Modulus": one, "Exponent": one})
-    told = tuple(int.from_bytes(_decoded(inside[name][0])) for name in ("Modulus", "Exponent"))
+    numbers = _group_children(value, [DS], {"RSAKeyValue": one})["RSAKeyValue"][0]
+    inside = _group_children(numbers, [DS], {"Modulus": one, "Exponent": one})
+    told = tuple(int.from_bytes(_decode_base64(inside[name][0])) for name in ("Modulus", "Exponent"))
     if told != (key.public_numbers().n, key.public_numbers().e):
-        _unfit("KeyInfo contient une autre clé que celle du certificat")
+        _raise_unfit("KeyInfo contient une autre clé que celle du certificat")
 
 
-def _properties(holder: etree._Element, signature: str, outdated: list[str]) -> etree._Element:
+def _signed_properties(holder: etree._Element, signature: str, outdated: list[str]) -> etree._Element:
     """The SignedProperties of a ds:Object that holds nothing else."""
-    qualifying = _children(holder, VERSIONS, {"QualifyingProperties": (1, 1)}, "Id")["QualifyingProperties"][0]
+    qualifying = _group_children(holder, VERSIONS, {"QualifyingProperties": (1, 1)}, "Id")["QualifyingProperties"][0]
     version = etree.QName(qualifying).namespace or ""
-    properties = _children(qualifying, [version], {"SignedProperties": (1, 1)}, "Target", "Id")["SignedProperties"][0]
+    properties = _group_children(qualifying, [version], {"SignedProperties": (1, 1)}, "Target", "Id")[
+        "SignedProperties"
+    ][0]
     target = qualifying.get("Target") or ""
     if not signature or target.removeprefix("#") != signature:
-        _unfit("ses propriétés sont d'une autre signature")
+        _raise_unfit("ses propriétés sont d'une autre signature")
     if version == VERSIONS[0]:
         outdated.append("XAdES 1.1.1 (1.2.2 attendu)")
     if not target.startswith("#"):
         outdated.append("un attribut Target sans « # »")
     if not properties.get("Id"):
-        _unfit("ses propriétés n'ont pas d'attribut Id")
+        _raise_unfit("ses propriétés n'ont pas d'attribut Id")
     return properties
 
 
-def _reference(reference: etree._Element, digests: Iterable[str]) -> tuple[list[str], str, bytes]:
+def _parse_reference(reference: etree._Element, digests: Iterable[str]) -> tuple[list[str], str, bytes]:
     """Transforms, digest's algorithm (one of these) and digest."""
     one = (1, 1)
-    inside = _children(
+    inside = _group_children(
         reference, [DS], {"Transforms": (0, 1), "DigestMethod": one, "DigestValue": one}, "URI", "Type", "Id"
     )
     steps = [
-        _algorithm(step, (ENVELOPED, EXCLUSIVE, INCLUSIVE, INCLUSIVE_11))
+        _read_algorithm(step, (ENVELOPED, EXCLUSIVE, INCLUSIVE, INCLUSIVE_11))
         for holder in inside["Transforms"]
-        for step in _children(holder, [DS], {"Transform": (1, 2)})["Transform"]
+        for step in _group_children(holder, [DS], {"Transform": (1, 2)})["Transform"]
     ]
-    algorithm = _algorithm(inside["DigestMethod"][0], digests)
-    return steps, algorithm, _decoded(inside["DigestValue"][0])
+    algorithm = _read_algorithm(inside["DigestMethod"][0], digests)
+    return steps, algorithm, _decode_base64(inside["DigestValue"][0])
 
 
-def _same(element: etree._Element, steps: list[str], algorithm: str, digest: bytes) -> None:
+def _check_digest(element: etree._Element, steps: list[str], algorithm: str, digest: bytes) -> None:
     if steps not in ([], [INCLUSIVE], [INCLUSIVE_11], [EXCLUSIVE]):
-        _unfit("ses propriétés sont signées par des transformations qui ne sont pas admises")
-    content = _canonical(element, steps[0] if steps else INCLUSIVE)
+        _raise_unfit("ses propriétés sont signées par des transformations qui ne sont pas admises")
+    content = _canonicalize(element, steps[0] if steps else INCLUSIVE)
     if hashlib.new(_CERTIFICATE_DIGESTS[algorithm], content).digest() != digest:
-        _altered(f"{_local(element)} n'est plus ce qui a été signé")
+        _raise_altered(f"{_local_name(element)} n'est plus ce qui a été signé")
 
 
-def _verify(certificate: x509.Certificate, method: str, value: bytes, signed: bytes) -> None:
+def _verify_value(certificate: x509.Certificate, method: str, value: bytes, signed: bytes) -> None:
     key = certificate.public_key()
     family, digest = (_METHODS | _OLD_METHODS)[method]
     try:
@@ -494,13 +502,13 @@ def _verify(certificate: x509.Certificate, method: str, value: bytes, signed: by
         elif isinstance(key, ec.EllipticCurvePublicKey) and family == "ecdsa":
             size = (key.key_size + 7) // 8
             if len(value) != 2 * size:
-                _unfit("la valeur de la signature n'a pas sa longueur")
+                _raise_unfit("la valeur de la signature n'a pas sa longueur")
             halves = encode_dss_signature(int.from_bytes(value[:size]), int.from_bytes(value[size:]))
             key.verify(halves, signed, ec.ECDSA(digest))
         else:
-            _unfit("la clé du certificat n'est pas de l'algorithme annoncé")
+            _raise_unfit("la clé du certificat n'est pas de l'algorithme annoncé")
     except InvalidSignature:
-        _altered("sa valeur n'est pas celle de la clé du certificat")
+        _raise_altered("sa valeur n'est pas celle de la clé du certificat")
 
 
 def _check_properties(properties: etree._Element, certificate: x509.Certificate, outdated: list[str]) -> None:
@@ -509,31 +517,33 @@ def _check_properties(properties: etree._Element, certificate: x509.Certificate,
     for element in properties.iter():
         name = etree.QName(element)
         if name.namespace != version and (name.namespace != DS or name.localname not in _IN_PROPERTIES):
-            _unfit(f"ses propriétés contiennent « {name.localname[:60]} »")
+            _raise_unfit(f"ses propriétés contiennent « {name.localname[:60]} »")
     top = {"SignedSignatureProperties": (1, 1), "SignedDataObjectProperties": (0, 1)}
-    inside = _children(properties, [version], top, "Id")["SignedSignatureProperties"][0]
-    said = _children(inside, [version], _SIGNED_ALONG, "Id")
+    inside = _group_children(properties, [version], top, "Id")["SignedSignatureProperties"][0]
+    said = _group_children(inside, [version], _SIGNED_ALONG, "Id")
 
     def text(path: str) -> str:
         # Software of the field writes DigestMethod and DigestValue in the namespace of XAdES.
         found = inside.findall("{*}" + path.replace("/", "/{*}"))
         if len(found) != 1 or len(found[0]):
-            _unfit(f"ses propriétés : {path} manque, ou n'est pas un texte")
+            _raise_unfit(f"ses propriétés : {path} manque, ou n'est pas un texte")
         return (found[0].text or "").strip()
 
     _check_time(text("SigningTime"), certificate)
     holders = said["SigningCertificate"] + said["SigningCertificateV2"]
     if not holders:
-        _unfit("ses propriétés ne désignent aucun certificat")
+        _raise_unfit("ses propriétés ne désignent aucun certificat")
     for holder in holders:
         _check_designated(holder, certificate)
     policy = "SignaturePolicyIdentifier/SignaturePolicyId"
-    known = POLICIES.get(text(f"{policy}/SigPolicyId/Identifier")) or _unfit("sa politique n'est pas celle de la DGFiP")
+    known = POLICIES.get(text(f"{policy}/SigPolicyId/Identifier")) or _raise_unfit(
+        "sa politique n'est pas celle de la DGFiP"
+    )
     [method] = inside.findall("{*}" + f"{policy}/SigPolicyHash/DigestMethod".replace("/", "/{*}"))
     told = text(f"{policy}/SigPolicyHash/DigestValue")
-    wanted = known.get(method.get("Algorithm") or "") or _unfit("sa politique n'est pas celle de la DGFiP")
+    wanted = known.get(method.get("Algorithm") or "") or _raise_unfit("sa politique n'est pas celle de la DGFiP")
     if told.rstrip("=") != wanted.rstrip("="):
-        _unfit("l'empreinte de sa politique n'est pas celle de la politique de la DGFiP")
+        _raise_unfit("l'empreinte de sa politique n'est pas celle de la politique de la DGFiP")
     if told != wanted:
         outdated.append("l'empreinte de la politique, en base64 incomplet (« = » manque à la fin)")
 
@@ -541,11 +551,11 @@ def _check_properties(properties: etree._Element, certificate: x509.Certificate,
 def _check_time(told: str, certificate: x509.Certificate) -> None:
     """The time that a signature claims is after its certificate began, and not to come."""
     if not _DATE_TIME.fullmatch(told):
-        _unfit(f"son heure n'en est pas une : « {told[:40]} »")
+        _raise_unfit(f"son heure n'en est pas une : « {told[:40]} »")
     moment = dt.datetime.fromisoformat(told)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     if not certificate.not_valid_before_utc - _CLOCK <= moment <= dt.datetime.now(dt.UTC) + _CLOCK:
-        _unfit(f"elle se dit du {told[:40]}, avant le certificat ou dans l'avenir")
+        _raise_unfit(f"elle se dit du {told[:40]}, avant le certificat ou dans l'avenir")
 
 
 def _check_designated(holder: etree._Element, certificate: x509.Certificate) -> None:
@@ -556,10 +566,10 @@ def _check_designated(holder: etree._Element, certificate: x509.Certificate) -> 
     algorithm = _CERTIFICATE_DIGESTS[digest_method.get("Algorithm") or ""]
     der = certificate.public_bytes(Encoding.DER)
     if base64.b64decode(digest_value.text or "") != hashlib.new(algorithm, der).digest():
-        _unfit("ses propriétés désignent un autre certificat")
+        _raise_unfit("ses propriétés désignent un autre certificat")
     for serial in first.findall("{*}IssuerSerial/{*}X509SerialNumber"):
         if int(serial.text or "") != certificate.serial_number:
-            _unfit("ses propriétés désignent un certificat d'un autre numéro")
+            _raise_unfit("ses propriétés désignent un certificat d'un autre numéro")
 
 
 # -- reading, beside the document
@@ -573,57 +583,65 @@ def read_detached(data: bytes) -> Reading:
     Raises:
         Altered, Unreadable, Unfit: as `read`; it is of several files, or of what it holds itself.
     """
-    return _told(lambda: _read_detached(etree.fromstring(data, _PARSER)))
+    return _translate_parse_errors(lambda: _read_detached(etree.fromstring(data, _PARSER)))
 
 
 def _read_detached(root: etree._Element) -> Reading:
     if root.getroottree().docinfo.doctype:  # type: ignore[attr-defined] # lxml-stubs leaves it out
-        _unfit("une déclaration DOCTYPE n'a pas sa place dans une signature")
+        _raise_unfit("une déclaration DOCTYPE n'a pas sa place dans une signature")
     _check_plain(root)
     named = [text for node in root.iter() for key, text in node.attrib.items() if etree.QName(key).localname == "Id"]
     if len(set(named)) < len(named):
-        _unfit("deux éléments y ont le même Id")
+        _raise_unfit("deux éléments y ont le même Id")
     tag = f"{{{DS}}}Signature"
     found = [root] if root.tag == tag else list(root.iterfind(tag))
     if len(found) != 1:
-        _unfit("il faut la signature d'une personne, et d'une seule")
-    info, value, key_info = (_only(found[0], f"{{{DS}}}{name}") for name in ("SignedInfo", "SignatureValue", "KeyInfo"))
-    qualifying = _only(found[0], f"{{{DS}}}Object/{{*}}QualifyingProperties")
-    properties = _only(qualifying, "{*}SignedProperties")
+        _raise_unfit("il faut la signature d'une personne, et d'une seule")
+    info, value, key_info = (
+        _only_element(found[0], f"{{{DS}}}{name}") for name in ("SignedInfo", "SignatureValue", "KeyInfo")
+    )
+    qualifying = _only_element(found[0], f"{{{DS}}}Object/{{*}}QualifyingProperties")
+    properties = _only_element(qualifying, "{*}SignedProperties")
     if etree.QName(properties).namespace not in VERSIONS or not properties.get("Id"):
-        _unfit("ses propriétés ne sont pas celles d'une signature XAdES")
+        _raise_unfit("ses propriétés ne sont pas celles d'une signature XAdES")
     if (qualifying.get("Target") or "").removeprefix("#") != found[0].get("Id"):
-        _unfit("ses propriétés sont d'une autre signature")
+        _raise_unfit("ses propriétés sont d'une autre signature")
     one = (1, 1)
-    inside = _children(info, [DS], {"CanonicalizationMethod": one, "SignatureMethod": one, "Reference": (2, 20)}, "Id")
-    canonical = _algorithm(inside["CanonicalizationMethod"][0], (EXCLUSIVE, INCLUSIVE, INCLUSIVE_11))
-    method = _algorithm(inside["SignatureMethod"][0], _METHODS)
-    certificate, others = _designated(key_info, properties)
-    _verify(certificate, method, _decoded(value, "Id"), _canonical(info, canonical))
+    inside = _group_children(
+        info, [DS], {"CanonicalizationMethod": one, "SignatureMethod": one, "Reference": (2, 20)}, "Id"
+    )
+    canonical = _read_algorithm(inside["CanonicalizationMethod"][0], (EXCLUSIVE, INCLUSIVE, INCLUSIVE_11))
+    method = _read_algorithm(inside["SignatureMethod"][0], _METHODS)
+    certificate, others = _find_designated(key_info, properties)
+    _verify_value(certificate, method, _decode_base64(value, "Id"), _canonicalize(info, canonical))
     # From here on, SignedInfo is what the key's holder signed.
     known = {f"#{element.get('Id')}": element for element in (properties, key_info) if element.get("Id")}
     outside, with_properties = [], False
     for reference in inside["Reference"]:
-        steps, algorithm, digest = _reference(reference, DIGESTS)
+        steps, algorithm, digest = _parse_reference(reference, DIGESTS)
         element = known.get(reference.get("URI") or "")
         if element is not None:
             with_properties = with_properties or element is properties
-            _same(element, steps, algorithm, digest)
+            _check_digest(element, steps, algorithm, digest)
         elif (reference.get("URI") or "-").startswith("#") or reference.get("URI") == "" or steps:
-            _unfit("elle signe ce qu'elle contient, et non un document qui est à côté d'elle")
+            _raise_unfit("elle signe ce qu'elle contient, et non un document qui est à côté d'elle")
         else:
             outside.append((DIGESTS[algorithm], digest))
     if len(outside) != 1 or not with_properties:
-        _unfit(f"elle signe {len(outside)} fichiers, il faut un seul document et ses propriétés")
+        _raise_unfit(f"elle signe {len(outside)} fichiers, il faut un seul document et ses propriétés")
     return Reading(certificate, *outside[0], others=tuple(others))
 
 
-def _only(element: etree._Element, path: str) -> etree._Element:
+def _only_element(element: etree._Element, path: str) -> etree._Element:
     found = list(element.iterfind(path))
-    return found[0] if len(found) == 1 else _unfit(f"{_local(element)} : {len(found)} × {path.rpartition('}')[2]}")
+    return (
+        found[0]
+        if len(found) == 1
+        else _raise_unfit(f"{_local_name(element)} : {len(found)} × {path.rpartition('}')[2]}")
+    )
 
 
-def _designated(
+def _find_designated(
     key_info: etree._Element, properties: etree._Element
 ) -> tuple[x509.Certificate, list[x509.Certificate]]:
     """The certificate of `KeyInfo` that the signed properties designate, and the others."""
@@ -631,13 +649,15 @@ def _designated(
     holders = [*properties.iterfind(path), *properties.iterfind(f"{path}V2")]
     listed = list(key_info.iter(f"{{{DS}}}X509Certificate"))
     if not holders or len(listed) > 10:
-        _unfit("ses propriétés ne désignent aucun certificat" if not holders else "plus de dix certificats y sont")
-    certificates = [x509.load_der_x509_certificate(_decoded(element)) for element in listed]
+        _raise_unfit(
+            "ses propriétés ne désignent aucun certificat" if not holders else "plus de dix certificats y sont"
+        )
+    certificates = [x509.load_der_x509_certificate(_decode_base64(element)) for element in listed]
     for rank, one in enumerate(certificates):
         try:
             for holder in holders:
                 _check_designated(holder, one)
-        except Unfit:
+        except InvalidSignatureError:
             continue
         return one, certificates[:rank] + certificates[rank + 1 :]
-    return _unfit("ses propriétés désignent un certificat qui n'y est pas")
+    return _raise_unfit("ses propriétés désignent un certificat qui n'y est pas")

@@ -28,7 +28,15 @@ from zope.publisher.interfaces.browser import IBrowserRequest, IBrowserView
 
 PLUGIN = "creatic"
 # Pages that one who must change their password may still reach, beside what pages are drawn with.
-_OPEN = ("login", "logout", "logged-out", "forced-password-change", "favicon.ico", "site-logo", "custom_colors.css")
+_PASSWORD_CHANGE_PAGES = (
+    "login",
+    "logout",
+    "logged-out",
+    "forced-password-change",
+    "favicon.ico",
+    "site-logo",
+    "custom_colors.css",
+)
 # Steps of a path that nginx's side put there.
 _VIRTUAL = ("virtual_hosting",)
 
@@ -57,11 +65,11 @@ class Guard(BasePlugin):
         if found:
             passwords.attempts.succeeded(login, address)
         elif request is not None:
-            self._count(request, login, password, address)
+            self._count_failure(request, login, password, address)
         result: tuple[str, str] | None = found
         return result
 
-    def _count(self, request: Any, login: str, password: str, address: str) -> None:
+    def _count_failure(self, request: Any, login: str, password: str, address: str) -> None:
         """Count an error once, however many times a request asks, and not at all for whom another folder knows."""
         key = (login, password)
         asked = request.environ.setdefault("creatic.asked", set())
@@ -74,7 +82,7 @@ class Guard(BasePlugin):
         password = set_info.get("password")
         if password is None:
             return []
-        wrong = passwords.weakness(password) or (passwords.ASKED if self._is_current(password) else None)
+        wrong = passwords.weakness(password) or (passwords.PASSWORD_POLICY if self._is_current(password) else None)
         return [{"id": "password", "error": wrong}] if wrong else []
 
     def _is_current(self, password: str) -> bool:
@@ -126,7 +134,7 @@ def _is_open(published: Any) -> bool:
     page = aq_base(published)
     if IResource.providedBy(page) or isinstance(page, FilesystemFile):
         return True
-    return IBrowserView.providedBy(page) and getattr(page, "__name__", "") in _OPEN
+    return IBrowserView.providedBy(page) and getattr(page, "__name__", "") in _PASSWORD_CHANGE_PAGES
 
 
 def keep_out(event: Any) -> None:
@@ -151,8 +159,10 @@ def weigh(event: Any) -> None:
     nobody = user is None or user.getUserName() == "Anonymous User"
     if nobody and int(request.environ.get("CONTENT_LENGTH") or 0) > doors.LARGEST:
         raise BadRequest("Cet envoi est trop gros pour qui ne s'est pas identifié. À faire : identifiez-vous.")
-    if len(str(request.form.get("SearchableText", ""))) > doors.SEARCHED:
-        raise BadRequest(f"Une recherche a {doors.SEARCHED} caractères au plus. À faire : cherchez quelques mots.")
+    if len(str(request.form.get("SearchableText", ""))) > doors.MAX_SEARCH_LENGTH:
+        raise BadRequest(
+            f"Une recherche a {doors.MAX_SEARCH_LENGTH} caractères au plus. À faire : cherchez quelques mots."
+        )
 
 
 def stay(event: Any) -> None:

@@ -45,26 +45,26 @@ from zExceptions import NotFound, Unauthorized
 
 _MANAGERS = {"DGS", "Maire"}
 _WRITERS = {"Redacteur", "DGS"}
-_WAITING = "creatic_a_suivre"
-_TALK = 50_000  # characters of what was said on an item
+_AFTERMATH_ATTRIBUTE = "creatic_a_suivre"
+_MAX_DISCUSSION_LENGTH = 50_000  # characters of what was said on an item
 _NO_NAMES = "article L312-1-2 du code des relations entre le public et l’administration"
-_SHOWN = 200  # of what looks like a name in a procès-verbal
-_AT_ONCE = 10  # lists put on line in a turn, which is one transaction and one answer; the next turn is near
+_MAX_SHOWN_NAMES = 200  # of what looks like a name in a procès-verbal
+_MAX_LISTS_PER_RUN = 10  # lists put on line in a turn, which is one transaction and one answer; the next turn is near
 _DRAFTS = 3  # procès-verbaux that a convocation brings to the élus: one, but for meetings close to each other
-_MATTER = "5"  # Institutions et vie politique
-_PARIS = ZoneInfo("Europe/Paris")
-_TAG = re.compile(r"<[^>]*>")
+_LIST_MATTER_CODE = "5"  # Institutions et vie politique
+_AFTERMATH_TIMEZONE = ZoneInfo("Europe/Paris")
+_HTML_TAG_PATTERN = re.compile(r"<[^>]*>")
 log = logging.getLogger("creatic.deliberations")
 
 
-def _kept(meeting: Any, name: str) -> dict[str, Any]:
+def _stored_values(meeting: Any, name: str) -> dict[str, Any]:
     found: dict[str, Any] = getattr(meeting.aq_base, name, None) or {}
     return found
 
 
 def talks(meeting: Any) -> dict[str, str]:
     """What was said on each item, by its UID; on the meeting as a whole under ""."""
-    return _kept(meeting, "creatic_debats")
+    return _stored_values(meeting, "creatic_debats")
 
 
 def may_say(meeting: Any) -> bool:
@@ -79,20 +79,20 @@ def say(meeting: Any, said: Mapping[str, str]) -> None:
         ValueError: a text is too long; nothing is kept.
     """
     found = talks(meeting) | {uid: text.replace("\r\n", "\n").strip() for uid, text in said.items()}
-    if any(len(text) > _TALK for text in found.values()):
-        raise ValueError(f"Rien n'est noté : {_TALK} signes au plus par point.")
+    if any(len(text) > _MAX_DISCUSSION_LENGTH for text in found.values()):
+        raise ValueError(f"Rien n'est noté : {_MAX_DISCUSSION_LENGTH} signes au plus par point.")
     meeting.creatic_debats = {uid: text for uid, text in found.items() if text}
     watch.note(meeting, "Discussions du procès-verbal modifiées")
 
 
 def settled(meeting: Any) -> dict[str, Any]:
     """How its procès-verbal was settled: `le`, `president`, `secretaire`, `remarques`; and `en_ligne` since when."""
-    return _kept(meeting, "creatic_arret")
+    return _stored_values(meeting, "creatic_arret")
 
 
 def listed(meeting: Any) -> dict[str, Any]:
     """Its list: `en_ligne` since when, and `lignes`, the subjects that it shows."""
-    return _kept(meeting, "creatic_liste")
+    return _stored_values(meeting, "creatic_liste")
 
 
 def on_line(told: dict[str, Any]) -> datetime.date | None:
@@ -123,7 +123,7 @@ def unread(meeting: Any) -> list[Any]:
     return [one for one in items(meeting) if subjects.confirmed(one) is None]
 
 
-def _given(meeting: Any, public: bool, told: dict[str, Any] | None = None) -> dict[str, Any]:
+def _minutes_context(meeting: Any, public: bool, told: dict[str, Any] | None = None) -> dict[str, Any]:
     told = settled(meeting) if told is None else told
     return {
         "commune": commune_of(meeting).title,
@@ -148,17 +148,17 @@ def minutes(meeting: Any, public: bool = False, told: dict[str, Any] | None = No
         public: as the public reads it.
         told: how it is about to be settled; as it was, when nothing is given.
     """
-    return documents.draw("proces_verbal", **_given(meeting, public, told))
+    return documents.draw("proces_verbal", **_minutes_context(meeting, public, told))
 
 
 def minutes_page(meeting: Any, public: bool = False) -> str:
     """The procès-verbal as HTML."""
-    return documents.page("proces_verbal", **_given(meeting, public))
+    return documents.page("proces_verbal", **_minutes_context(meeting, public))
 
 
 def the_list(meeting: Any) -> bytes:
     """The list of what the council examined, as PDF."""
-    return documents.draw("liste", **(_given(meeting, True) | {"projets": items(meeting), "draft": False}))
+    return documents.draw("liste", **(_minutes_context(meeting, True) | {"projets": items(meeting), "draft": False}))
 
 
 def _settled_at(meeting: Any) -> Iterator[str]:
@@ -177,22 +177,22 @@ def begin(meeting: Any) -> None:
     """A meeting was opened: its list and its procès-verbal are waited for from now on."""
     folder = meeting.aq_parent
     if not is_waited_for(meeting):
-        setattr(folder, _WAITING, (*getattr(folder.aq_base, _WAITING, ()), meeting.UID()))
+        setattr(folder, _AFTERMATH_ATTRIBUTE, (*getattr(folder.aq_base, _AFTERMATH_ATTRIBUTE, ()), meeting.UID()))
 
 
 def is_waited_for(meeting: Any) -> bool:
     """Whether it was opened since this is watched, and something of it is not on line."""
-    return meeting.UID() in getattr(meeting.aq_parent.aq_base, _WAITING, ())
+    return meeting.UID() in getattr(meeting.aq_parent.aq_base, _AFTERMATH_ATTRIBUTE, ())
 
 
-def _end(meeting: Any) -> None:
+def _end_aftermath(meeting: Any) -> None:
     """Nothing is waited for any more, once all is on line with its subjects; settled, where nothing goes on line."""
     known, told = listed(meeting), settled(meeting)
     on_line = known.get("en_ligne") and told.get("en_ligne") and naming.UNREAD not in known.get("lignes", ())
     if on_line or (told and not goes_on_line(meeting)):
         folder = meeting.aq_parent
-        left = tuple(uid for uid in getattr(folder.aq_base, _WAITING, ()) if uid != meeting.UID())
-        setattr(folder, _WAITING, left)
+        left = tuple(uid for uid in getattr(folder.aq_base, _AFTERMATH_ATTRIBUTE, ()) if uid != meeting.UID())
+        setattr(folder, _AFTERMATH_ATTRIBUTE, left)
 
 
 def following(meeting: Any) -> Any:
@@ -218,7 +218,7 @@ def drafts(meeting: Any) -> tuple[list[tuple[str, NamedBlobFile]], list[str]]:
     before = sorted(
         (
             one
-            for one in _waited(meeting.aq_parent)
+            for one in _pending_meetings(meeting.aq_parent)
             if is_closed(one) and not settled(one) and one.moment() < meeting.moment()
         ),
         key=lambda one: one.moment(),
@@ -229,7 +229,7 @@ def drafts(meeting: Any) -> tuple[list[tuple[str, NamedBlobFile]], list[str]]:
         name = f"projet-de-proces-verbal-{one.date.isoformat()}.pdf"
         try:
             data = minutes(one)
-        except documents.Undrawn as error:  # no law has it sent: it never keeps a convocation
+        except documents.RenderingError as error:  # no law has it sent: it never keeps a convocation
             undrawn.append(f"{title} : {str(error).partition('. À')[0]}")
             continue
         found.append((title, NamedBlobFile(data=data, contentType="application/pdf", filename=name)))
@@ -253,8 +253,8 @@ def waiting(meeting: Any) -> list[deadlines.Deadline]:
     )
 
 
-def _waited(folder: Any) -> Iterator[Any]:
-    for uid in getattr(folder.aq_base, _WAITING, ()):
+def _pending_meetings(folder: Any) -> Iterator[Any]:
+    for uid in getattr(folder.aq_base, _AFTERMATH_ATTRIBUTE, ()):
         meeting = api.content.get(UID=uid)
         if meeting is not None and meeting.portal_type == "seance":
             yield meeting
@@ -266,18 +266,18 @@ def turn(today: datetime.date) -> dict[str, Any]:
     made: list[str] = []
     failed: list[str] = []
     late = dict.fromkeys((deadlines.LIST, deadlines.SETTLED, deadlines.MINUTES, deadlines.SUBJECTS), 0)
-    for meeting in [one for folder in convening.folders() for one in _waited(folder)]:
-        with _alone(meeting, failed):
-            if len(made) < _AT_ONCE and _list_due(meeting, today):
-                made.append(_named(meeting))
-        with _alone(meeting, failed):
+    for meeting in [one for folder in convening.folders() for one in _pending_meetings(folder)]:
+        with _isolate_failures(meeting, failed):
+            if len(made) < _MAX_LISTS_PER_RUN and _list_due(meeting, today):
+                made.append(_meeting_name(meeting))
+        with _isolate_failures(meeting, failed):
             for one in waiting(meeting):
                 late[one.what] += one.is_told(today)
     return {"listes": made, "echecs": [*dict.fromkeys(failed)], "retards": late}
 
 
 @contextlib.contextmanager
-def _alone(meeting: Any, failed: list[str]) -> Iterator[None]:
+def _isolate_failures(meeting: Any, failed: list[str]) -> Iterator[None]:
     """Whatever is wrong with a meeting never keeps the others; the journal says what it was."""
     try:
         yield
@@ -285,10 +285,10 @@ def _alone(meeting: Any, failed: list[str]) -> Iterator[None]:
         raise
     except Exception:
         log.exception("Suites de la séance laissées : %s", meeting.absolute_url())
-        failed.append(_named(meeting))
+        failed.append(_meeting_name(meeting))
 
 
-def _named(meeting: Any) -> str:
+def _meeting_name(meeting: Any) -> str:
     return f"{commune_of(meeting).title}, {meeting.label()}"
 
 
@@ -313,21 +313,23 @@ def _is_due(meeting: Any, today: datetime.date) -> bool:
         return today >= deadlines.list_goes_alone(meeting.date)
     # One of before subjects were confirmed stays what a person, or its day, made of it, till somebody confirms them.
     lines = listed(meeting).get("lignes")
-    return bool(lines is not None and on_line(listed(meeting)) and lines != _lines(meeting))
+    return bool(lines is not None and on_line(listed(meeting)) and lines != _list_lines(meeting))
 
 
-def _lines(meeting: Any) -> tuple[str, ...]:
+def _list_lines(meeting: Any) -> tuple[str, ...]:
     return tuple(subjects.public(one) for one in items(meeting))
 
 
 # -- on line
 
 
-def _html(text: str) -> RichTextValue:
+def _rich_text(text: str) -> RichTextValue:
     return RichTextValue(text, "text/html", "text/x-html-safe")
 
 
-def _publish(meeting: Any, kind: str, title: str, body: str, document: bytes, today: datetime.date) -> dict[str, Any]:
+def _publish_document(
+    meeting: Any, kind: str, title: str, body: str, document: bytes, today: datetime.date
+) -> dict[str, Any]:
     """Put a document of a meeting on line; gives what is noted of it. Raises ValueError where none goes."""
     if not goes_on_line(meeting):
         raise ValueError(f"{publicity.NOTHING_ALONE}.")
@@ -341,9 +343,9 @@ def _publish(meeting: Any, kind: str, title: str, body: str, document: bytes, to
             safe_id=True,  # a second meeting on the same day, or one that was withdrawn
             title=title,
             document_type=kind,
-            category=_MATTER,
+            category=_LIST_MATTER_CODE,
             **publishing.decided(meeting, today),
-            text=_html(body),
+            text=_rich_text(body),
             file=file,
         )
         api.content.transition(made, transition="publish")
@@ -351,40 +353,42 @@ def _publish(meeting: Any, kind: str, title: str, body: str, document: bytes, to
     return {"en_ligne": today, "publication": made.UID()}
 
 
-def _body(page: str) -> str:
+def _document_body(page: str) -> str:
     """What a document says, without its style."""
     return page.partition("<body>")[2].partition("</body>")[0]
 
 
 def publish_list(meeting: Any, today: datetime.date) -> None:
     """Put the list of what the council examined on line (L2121-25); one that is there says what was confirmed since."""
-    given = _given(meeting, True) | {"projets": items(meeting), "draft": False}
+    given = _minutes_context(meeting, True) | {"projets": items(meeting), "draft": False}
     title = f"Liste des délibérations – {meeting.label()}"
-    body, document = _body(documents.page("liste", **given)), documents.draw("liste", **given)
+    body, document = _document_body(documents.page("liste", **given)), documents.draw("liste", **given)
     known = listed(meeting)
     if on_line(known) and goes_on_line(meeting):
         public = api.content.get(UID=known["publication"])
         file = NamedBlobFile(data=document, contentType="application/pdf", filename=public.file.filename)
         with api.env.adopt_roles(["Manager"]), watch.ours():
-            publishing.fill(public, title, _html(body), file, ())
+            publishing.fill(public, title, _rich_text(body), file, ())
             watch.note(public, "Objets vérifiés, liste complétée")
         watch.note(meeting, "Liste des délibérations complétée")
     else:
-        known = known | _publish(meeting, "liste", title, body, document, today)
+        known = known | _publish_document(meeting, "liste", title, body, document, today)
         watch.note(meeting, "Liste des délibérations mise en ligne")
-    meeting.creatic_liste = known | {"lignes": _lines(meeting)}
-    _end(meeting)
+    meeting.creatic_liste = known | {"lignes": _list_lines(meeting)}
+    _end_aftermath(meeting)
 
 
 def publish_minutes(meeting: Any, today: datetime.date, copy: bytes | None) -> None:
     """Put the procès-verbal on line (L2121-15): as the public reads it, or a copy where more was taken out."""
-    body = "" if copy else _body(minutes_page(meeting, public=True))
+    body = "" if copy else _document_body(minutes_page(meeting, public=True))
     title = f"Procès-verbal – {meeting.label()}"
     document = copy or minutes(meeting, public=True)
     read = {"relu_par": str(api.user.get_current().getId()), "empreinte": hashlib.sha256(document).hexdigest()}
-    meeting.creatic_arret = settled(meeting) | _publish(meeting, "proces_verbal", title, body, document, today) | read
+    meeting.creatic_arret = (
+        settled(meeting) | _publish_document(meeting, "proces_verbal", title, body, document, today) | read
+    )
     watch.note(meeting, f"Procès-verbal mis en ligne{', copie occultée' if copy else ''}")
-    _end(meeting)
+    _end_aftermath(meeting)
 
 
 # -- the page
@@ -398,7 +402,12 @@ class Aftermath(BrowserView):
             raise NotFound("suites")
         if self.request.method != "POST":
             return str(self.index())
-        done = {"debats": self._talk, "liste": self._list, "arreter": self._settle, "publier": self._publish}
+        done = {
+            "debats": self._save_discussions,
+            "liste": self._publish_list,
+            "arreter": self._settle,
+            "publier": self._publish_minutes,
+        }
         action = done.get(str(self.request.form.get("faire") or ""))
         if action is None:
             raise NotFound("suites")
@@ -416,9 +425,9 @@ class Aftermath(BrowserView):
 
     def may_decide(self) -> bool:
         """Whether this person puts on line."""
-        return bool(_MANAGERS & self._roles()) and self.is_closed()
+        return bool(_MANAGERS & self._user_roles()) and self.is_closed()
 
-    def _roles(self) -> set[str]:
+    def _user_roles(self) -> set[str]:
         return set(api.user.get_roles(obj=self.context))
 
     def deadlines(self) -> list[dict[str, str]]:
@@ -431,17 +440,17 @@ class Aftermath(BrowserView):
         return [
             {"uid": one.UID(), "titre": one.title, "dit": known.get(one.UID(), ""),
              "vote": api.content.get_state(one) in frozen.VOTED, "numero": one.numero or "", "voile": veil(one),
-             **self._subject(one)}
+             **self._subject_status(one)}
             for one in self.context.projets(*ON_AGENDA)
         ]  # fmt: skip # one call by its parts
 
     @staticmethod
-    def _subject(projet: Any) -> dict[str, Any]:
+    def _subject_status(projet: Any) -> dict[str, Any]:
         """What of an item's subject is confirmed, and what looks like a name in what the form shows."""
         found, text = subjects.confirmed(projet), subjects.proposed(projet)
         said = ""
         if found:
-            day = datetime.datetime.fromisoformat(found["le"]).astimezone(_PARIS).date()
+            day = datetime.datetime.fromisoformat(found["le"]).astimezone(_AFTERMATH_TIMEZONE).date()
             said = f"Confirmé le {rules.french_date(day)} par {found['par']} : {found['texte']}"
         return {"public": text, "vu": naming.digest(text), "noms": naming.apparent(text), "confirme": said}
 
@@ -457,12 +466,12 @@ class Aftermath(BrowserView):
         if not self.may_publish():
             return {"vu": "", "noms": [], "refus": ""}
         try:
-            body = _body(minutes_page(self.context, public=True))
-        except documents.Undrawn as error:  # the page shows the rest
+            body = _document_body(minutes_page(self.context, public=True))
+        except documents.RenderingError as error:  # the page shows the rest
             return {"vu": "", "noms": [], "refus": f"{str(error)[:1].upper()}{str(error)[1:]}."}
-        found = naming.apparent(html.unescape(_TAG.sub(" ; ", body)))
+        found = naming.apparent(html.unescape(_HTML_TAG_PATTERN.sub(" ; ", body)))
         council = set(self.context.convoques or [])
-        names_found = [one for one in found if one not in council][:_SHOWN]
+        names_found = [one for one in found if one not in council][:_MAX_SHOWN_NAMES]
         return {"vu": naming.digest(body), "noms": names_found, "refus": ""}
 
     def written(self) -> str:
@@ -522,7 +531,7 @@ class Aftermath(BrowserView):
 
     # what a person does
 
-    def _talk(self) -> str:
+    def _save_discussions(self) -> str:
         if not self.may_write():
             raise Unauthorized("Le procès-verbal est arrêté, ou vous ne l'écrivez pas.")
         form = self.request.form
@@ -530,7 +539,7 @@ class Aftermath(BrowserView):
         say(self.context, {uid: str(form.get(key) or "") for uid, key in keys.items()})
         return "Discussions notées."
 
-    def _list(self) -> str:
+    def _publish_list(self) -> str:
         if not self.may_list():
             raise Unauthorized("Vous ne publiez pas cette liste, ou elle ne se publie pas.")
         form, wrong = self.request.form, []
@@ -575,7 +584,7 @@ class Aftermath(BrowserView):
                 "Le procès-verbal n'est pas arrêté : ses discussions ont changé depuis que cette page les montrait. À "
                 "faire : relisez-les, puis arrêtez-le."
             )
-        remarks = str(form.get("remarques") or "").replace("\r\n", "\n").strip()[:_TALK]
+        remarks = str(form.get("remarques") or "").replace("\r\n", "\n").strip()[:_MAX_DISCUSSION_LENGTH]
         told = {"le": after.date, "remarques": remarks, **names}
         drawn = minutes(self.context, told=told)  # before anything is noted
         self.context.creatic_arret = told
@@ -585,10 +594,10 @@ class Aftermath(BrowserView):
             )
             watch.note(self.context, f"Procès-verbal arrêté à : {after.label()}")
             watch.keep(self.context)
-        _end(self.context)
+        _end_aftermath(self.context)
         return f"Procès-verbal arrêté{' : il reste à le mettre en ligne' * goes_on_line(self.context)}."
 
-    def _publish(self) -> str:
+    def _publish_minutes(self) -> str:
         if not self.may_publish():
             raise Unauthorized("Le procès-verbal n'est pas arrêté, ou il est déjà en ligne.")
         if left := unread(self.context):
@@ -609,7 +618,7 @@ class Aftermath(BrowserView):
         content = given.read() if hasattr(given, "read") else b""
         try:
             copy = pieces.occulted(minutes(self.context, public=True), content) if content else None
-        except hidden.Unfit as error:
+        except hidden.UnfitDocumentError as error:
             raise ValueError(f"Copie occultée : {error}.") from None
         publish_minutes(self.context, datetime.date.today(), copy)
         return "Procès-verbal mis en ligne."

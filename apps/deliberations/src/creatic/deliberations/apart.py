@@ -23,14 +23,14 @@ WHOSE: ContextVar[str] = ContextVar("creatic_whose", default="")
 """For which commune a request is (`watch.know_whose`), or for which account."""
 _COPIES = 3
 """Of the files, in memory beside what their reader has."""
-_UNFIT = 3
+_UNFIT_EXIT_CODE = 3
 """How such a process ends when it says why a file is unfit."""
-_WAIT = 120  # seconds for one's turn
+_QUEUE_TIMEOUT_SECONDS = 120  # seconds for one's turn
 # The site has one thread at least to answer with.
-_TURNS = turns.Turns(max(1, int(os.environ.get("PLONE_THREADS", "4")) - 1))
+_READING_TURNS = turns.Turns(max(1, int(os.environ.get("PLONE_THREADS", "4")) - 1))
 
 
-class Busy(hidden.Unfit):
+class Busy(hidden.UnfitDocumentError):
     """Others' files are being read, or their documents drawn."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Busy(hidden.Unfit):
         )
 
 
-class TooMuch(hidden.Unfit):
+class TooMuch(hidden.UnfitDocumentError):
     """A file that takes more than the bounds."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class TooMuch(hidden.Unfit):
         )
 
 
-class Late(TooMuch):
+class ReadingTimeoutError(TooMuch):
     """A file that was not read in time, or whose reader the machine ended: others' work may be why."""
 
 
@@ -68,7 +68,7 @@ def read(reader: Callable[..., bytes], *files: bytes, memory: int, seconds: int,
     """
     room = memory + _COPIES * sum(map(len, files))
     try:
-        with _TURNS.turn(WHOSE.get(), _WAIT):
+        with _READING_TURNS.turn(WHOSE.get(), _QUEUE_TIMEOUT_SECONDS):
             # The package is where this process found it, what is known of fonts too; nothing else of its environment
             # is a file's.
             done = subprocess.run(
@@ -78,14 +78,14 @@ def read(reader: Callable[..., bytes], *files: bytes, memory: int, seconds: int,
                 env={"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUTF8": "1", "PYTHONWARNINGS": "ignore"}
                 | {name: os.environ[name] for name in ("XDG_CACHE_HOME",) if name in os.environ},
             )  # fmt: skip # a call by its parts
-    except turns.Full:
+    except turns.QueueFullError:
         raise Busy from None
     except subprocess.TimeoutExpired:
-        raise Late from None
-    if done.returncode == _UNFIT:
-        raise hidden.Unfit(done.stdout.decode())
+        raise ReadingTimeoutError from None
+    if done.returncode == _UNFIT_EXIT_CODE:
+        raise hidden.UnfitDocumentError(done.stdout.decode())
     if done.returncode == -signal.SIGKILL:
-        raise Late  # the memory of the machine, not its own bound
+        raise ReadingTimeoutError  # the memory of the machine, not its own bound
     if done.returncode:
         raise TooMuch
     return done.stdout
@@ -101,9 +101,9 @@ def main(module: str, name: str, room: str, seconds: str, *sizes: str) -> int:
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 1))
     try:
         said = reader(*(sys.stdin.buffer.read(int(size)) for size in sizes))
-    except hidden.Unfit as error:
+    except hidden.UnfitDocumentError as error:
         sys.stdout.write(str(error))
-        return _UNFIT
+        return _UNFIT_EXIT_CODE
     sys.stdout.buffer.write(said)
     return 0
 

@@ -19,12 +19,12 @@ MODES = {
     NOMINATION: "Scrutin secret, nomination ou présentation",
     ELECTION: "Élection au scrutin secret, jusqu'à trois tours",
 }
-_DIGITS = 4  # of a count
+_MAX_COUNT_DIGITS = 4  # of a count
 _BLANK, _VOID = "blancs", "nuls"
 # What is no candidate, however it is written: Blancs, blanc, bulletins nuls.
 _NOBODY = re.compile(r"(?i)(?:(?:bulletin|vote)s?\s+)?(?:(?P<blank>blanc)|(?P<void>nul)|abstention)(?:s|\(s\))?")
 NOT_ENTERED = "non saisi"
-_LAST = 3
+_MAX_ROUNDS_COUNT = 3
 _ROUNDS = ("premier", "deuxième", "troisième")
 
 
@@ -78,15 +78,15 @@ class Secret:
     @property
     def cast(self) -> bool:
         """Whether anything is counted."""
-        return any(count is not None for count in self._counts)
+        return any(count is not None for count in self._entered_counts)
 
     @property
-    def _counts(self) -> tuple[int | None, ...]:
+    def _entered_counts(self) -> tuple[int | None, ...]:
         return self.ayes, self.noes, self.blank, self.void
 
     def problems(self, voters: Sequence[str]) -> list[str]:
         """What is wrong with it, in French."""
-        return too_many(sum(count or 0 for count in self._counts), len(voters))
+        return too_many(sum(count or 0 for count in self._entered_counts), len(voters))
 
     def missing(self) -> str:
         """What is still to be entered, in French; "" when it is decided."""
@@ -114,9 +114,9 @@ class Secret:
     def sentence(self) -> str:
         """The result, as minutes say it."""
         said = [f"{counted(self.ayes or 0, 'bulletin')} pour", f"{self.noes or 0} contre"]
-        return f"au scrutin secret, par {', '.join([*said, *self._rest()])}"
+        return f"au scrutin secret, par {', '.join([*said, *self._missing_counts()])}"
 
-    def _rest(self) -> list[str]:
+    def _missing_counts(self) -> list[str]:
         return [counted(count, word) for count, word in ((self.blank, "blanc"), (self.void, "nul")) if count]
 
     def lines(self) -> list[tuple[str, str]]:
@@ -166,7 +166,7 @@ def read_round(line: str) -> Round:
     voices: dict[str, int] = {}
     for part in line.split(","):
         name, _colon, count = (text.strip() for text in part.partition(":"))
-        if not (name and count.isdecimal() and len(count) <= _DIGITS):
+        if not (name and count.isdecimal() and len(count) <= _MAX_COUNT_DIGITS):
             raise ValueError(
                 f"le tour « {line} » ne se lit pas : écrivez « Anne Petit : 12, Luc Roux : 9, blancs : 1, nuls : 0 »"
             )
@@ -212,17 +212,17 @@ class Election:
             found += [f"tour {rank} : {said}" for said in too_many(one.ballots, len(voters))]
             if one.elected() and rank < len(rounds):
                 found.append(f"tour {rank} : {one.elected()} est déjà élu à la majorité absolue")
-        if len(rounds) > _LAST:
+        if len(rounds) > _MAX_ROUNDS_COUNT:
             found.append("trois tours au plus (L2122-7)")
-        if self.eldest and not self._tied(rounds):
+        if self.eldest and not self._tied_candidates(rounds):
             found.append(f"le plus âgé ne départage qu'une égalité au troisième tour : effacez « {self.eldest} »")
-        elif self.eldest and self.eldest not in self._tied(rounds):
-            found.append(f"{self.eldest} n'est pas à égalité : {' ou '.join(self._tied(rounds))}")
+        elif self.eldest and self.eldest not in self._tied_candidates(rounds):
+            found.append(f"{self.eldest} n'est pas à égalité : {' ou '.join(self._tied_candidates(rounds))}")
         return found
 
     @staticmethod
-    def _tied(rounds: list[Round]) -> list[str]:
-        first = rounds[_LAST - 1].first() if len(rounds) == _LAST else []
+    def _tied_candidates(rounds: list[Round]) -> list[str]:
+        first = rounds[_MAX_ROUNDS_COUNT - 1].first() if len(rounds) == _MAX_ROUNDS_COUNT else []
         return first if len(first) > 1 else []
 
     def elected(self) -> str:
@@ -233,9 +233,9 @@ class Election:
             return ""
         if not rounds:
             return ""
-        if len(rounds) < _LAST:
+        if len(rounds) < _MAX_ROUNDS_COUNT:
             return rounds[-1].elected()
-        first = rounds[_LAST - 1].first()
+        first = rounds[_MAX_ROUNDS_COUNT - 1].first()
         return first[0] if len(first) == 1 else self.eldest if self.eldest in first else ""
 
     def missing(self) -> str:
@@ -244,12 +244,14 @@ class Election:
             return "aucun tour de scrutin n'est saisi"
         if self.elected():
             return ""
-        if len(self.lines_read) < _LAST:
+        if len(self.lines_read) < _MAX_ROUNDS_COUNT:
             return (
                 f"personne n'a la majorité absolue au {_ROUNDS[len(self.lines_read) - 1]} tour : "
                 f"un {_ROUNDS[len(self.lines_read)]} tour est nécessaire (L2122-7)"
             )
-        if not self._tied(self.rounds()):  # blank and void ballots alone: nobody is elected, and that is decided
+        if not self._tied_candidates(
+            self.rounds()
+        ):  # blank and void ballots alone: nobody is elected, and that is decided
             return ""
         return (
             "égalité au troisième tour : indiquez le plus âgé, qui est élu (L2122-7) ; entre des listes, celle dont la "
@@ -280,7 +282,7 @@ class Election:
             rest = [f"blancs : {one.blank}", f"nuls : {one.void}"]
             absolute = one.expressed // 2 + 1
             said = f"{', '.join([*got, *rest])} ; suffrages exprimés : {one.expressed}"
-            if rank < _LAST - 1:
+            if rank < _MAX_ROUNDS_COUNT - 1:
                 said += f", majorité absolue : {absolute}"
             found.append((f"{_ROUNDS[rank].capitalize()} tour", said))
         name = self.elected()

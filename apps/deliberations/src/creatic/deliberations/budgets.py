@@ -23,13 +23,13 @@ _TONES = {
     State.DONE: "success", State.DONE_LATE: "warning", State.LATE: "danger", State.AWAITED: "primary",
     State.OPTIONAL: "secondary", State.OVER: "secondary",
 }  # fmt: skip # a table
-_NAME = 60  # characters of a file's name, as people read it
-_BEFORE = "avant les séances tenues ici"
-_NEXT = 10
+_MAX_NAME_LENGTH = 60  # characters of a file's name, as people read it
+_BEFORE_MEETINGS_MESSAGE = "avant les séances tenues ici"
+_NEXT_YEAR_MIN_MONTH = 10
 """Month from which the next year is shown too: its budget may be voted from then on."""
 
 
-_SECONDS = 60
+_XML_CPU_SECONDS = 60
 """Of processor, to read the XML of one."""
 
 
@@ -54,19 +54,21 @@ def problems(
     """
     asked = {"nom": name, "siren": siren, "date": held.isoformat(), "vote": voted, "objet": subject}
     packed = json.dumps(asked).encode() + b"\n" + data
-    found: list[str] = json.loads(pieces.known(judged, packed, pieces.WHOLE, _SECONDS))
+    found: list[str] = json.loads(pieces.known(judged, packed, pieces.MAX_WHOLE_MEMORY_BYTES, _XML_CPU_SECONDS))
     return found
 
 
 def page(name: str, data: bytes) -> bytes:
     """A budget as a person reads it, in HTML. Raises hidden.Unfit."""
     packed = json.dumps({"nom": name}).encode() + b"\n" + data
-    return apart.read(readable, packed, memory=pieces.WHOLE, seconds=_SECONDS, elapsed=3 * _SECONDS)
+    return apart.read(
+        readable, packed, memory=pieces.MAX_WHOLE_MEMORY_BYTES, seconds=_XML_CPU_SECONDS, elapsed=3 * _XML_CPU_SECONDS
+    )
 
 
 def judged(packed: bytes) -> bytes:
     """What is wrong with a budget, for `apart`."""
-    with _unpacked(packed) as (asked, path):
+    with _unpack_budget(packed) as (asked, path):
         told = asked["siren"], asked["date"]
         faults, _remarks = totem.check(path, *told, totem.SCHEMA, draft=not asked["vote"])
         wanted, found = budget.of(asked["objet"]), totem.decision(path)
@@ -80,20 +82,20 @@ def judged(packed: bytes) -> bytes:
 
 def readable(packed: bytes) -> bytes:
     """The page of a budget, for `apart`. Raises hidden.Unfit."""
-    with _unpacked(packed) as (_asked, path):
+    with _unpack_budget(packed) as (_asked, path):
         try:
             return totem.page(path)
         except totem.flow.FlowError as error:
-            raise hidden.Unfit(f"« {path.name} » n'est pas un budget ({error})") from None
+            raise hidden.UnfitDocumentError(f"« {path.name} » n'est pas un budget ({error})") from None
 
 
 @contextmanager
-def _unpacked(packed: bytes) -> Iterator[tuple[dict[str, Any], Path]]:
+def _unpack_budget(packed: bytes) -> Iterator[tuple[dict[str, Any], Path]]:
     """What is asked of a budget, and its file under its own name."""
     head, _line, data = packed.partition(b"\n")
     asked = json.loads(head)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / (Path(asked["nom"].replace("\0", "")).name[:_NAME] or "budget.xml")
+        path = Path(folder) / (Path(asked["nom"].replace("\0", "")).name[:_MAX_NAME_LENGTH] or "budget.xml")
         path.write_bytes(data)
         yield asked, path
 
@@ -109,7 +111,7 @@ def done(subject: str, held: datetime.date, received: datetime.date | None) -> D
 
 def years(today: datetime.date) -> list[int]:
     """The years whose calendar is shown."""
-    return [today.year, *([today.year + 1] if today.month >= _NEXT else [])]
+    return [today.year, *([today.year + 1] if today.month >= _NEXT_YEAR_MIN_MONTH else [])]
 
 
 def calendar(
@@ -131,7 +133,7 @@ def calendar(
     for one in budget.calendar(year, people):
         state = one.state(settled, today)
         known = state is not State.LATE or (first is not None and first <= one.last)
-        said = _said(one, state, settled) if known else _BEFORE
+        said = _deadline_sentence(one, state, settled) if known else _BEFORE_MEETINGS_MESSAGE
         if known and state is State.LATE:
             late.append(f"{one.title} : {said} ({one.rule.article}).")
         lines.append(
@@ -144,7 +146,7 @@ def calendar(
     return {"annee": year, "retards": late, "lignes": lines}
 
 
-def _said(deadline: Deadline, state: State, settled: Sequence[Done]) -> str:
+def _deadline_sentence(deadline: Deadline, state: State, settled: Sequence[Done]) -> str:
     """Where a deadline stands, in words."""
     last, day = rules.french_date(deadline.last), deadline.day(settled)
     if day is not None:

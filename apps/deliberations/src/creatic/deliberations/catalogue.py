@@ -58,11 +58,11 @@ def count_apart(_event: Any) -> None:
     catalog, uncatalog = CatalogTool.catalog_object, CatalogTool.uncatalog_object
 
     def catalog_object(tool: Any, thing: Any, uid: Any = None, *given: Any, **named: Any) -> Any:
-        _count(tool, uid or "/".join(thing.getPhysicalPath()))
+        _count_change(tool, uid or "/".join(thing.getPhysicalPath()))
         return catalog(tool, thing, uid, *given, **named)
 
     def uncatalog_object(tool: Any, uid: Any, *given: Any, **named: Any) -> Any:
-        _count(tool, uid)
+        _count_change(tool, uid)
         return uncatalog(tool, uid, *given, **named)
 
     CatalogTool.catalog_object, CatalogTool.uncatalog_object = catalog_object, uncatalog_object
@@ -76,16 +76,16 @@ def changes(tool: Any, path: str) -> int:
         path: of something of it, from the root of the database.
     """
     indexing.processQueue()  # what this request changed
-    counted = getattr(aq_base(tool), _CHANGES, {}).get(_institution(path))
+    counted = getattr(aq_base(tool), _CHANGES, {}).get(_institution_path(path))
     return 0 if counted is None else int(counted())
 
 
-def _institution(path: str) -> str:
+def _institution_path(path: str) -> str:
     return "/".join(path.split("/")[:3])  # of "", the site, the institution
 
 
-def _count(tool: Any, path: str) -> None:
-    base, where = aq_base(tool), _institution(path)
+def _count_change(tool: Any, path: str) -> None:
+    base, where = aq_base(tool), _institution_path(path)
     if not hasattr(base, _CHANGES):
         setattr(base, _CHANGES, OOBTree())
     counts = getattr(base, _CHANGES)
@@ -110,4 +110,4 @@ def with_an_end(_event: Any) -> None:
 
 def _munge_short(munge: Callable[[Any], Any], text: Any) -> Any:
     """Words as the parser takes them, which take minutes as well; what is left as it is, the parser refuses."""
-    return text if len(text) > doors.SEARCHED else munge(text)
+    return text if len(text) > doors.MAX_SEARCH_LENGTH else munge(text)

@@ -69,7 +69,7 @@ def read(
     kind = str(form.get("document") or "")
     if kind not in (SIGNED, COPY, *([OFF_LINE] if mode != ON_LINE else [])):
         wrong.append("Document publié : choisissez ce qui est publié")
-    copy = _copy(form.get("copie"), "Document publié", document, wrong) if kind == COPY else None
+    copy = _read_copy(form.get("copie"), "Document publié", document, wrong) if kind == COPY else None
     kept = []
     for rank, (uid, name, content) in enumerate(annexes, 1):
         said = str(form.get(f"annexe_{uid}") or "")
@@ -78,38 +78,44 @@ def read(
             wrong.append(f"{label} : dites si elle est publiée")
         if kind == OFF_LINE or said not in (YES, COPY):
             continue
-        made = _copy(form.get(f"copie_{uid}"), label, content, wrong) if said == COPY else _clean(content, label, wrong)
+        made = (
+            _read_copy(form.get(f"copie_{uid}"), label, content, wrong)
+            if said == COPY
+            else _clean_document(content, label, wrong)
+        )
         if made:
             # The name of a file may be what its copy hides.
             stem = f"annexe-{rank}" if said == COPY else name.rpartition(".")[0] or name
             kept.append((f"{stem}.pdf", made))
-    day = _day(str(form.get("publie_le") or ""), MODES[mode], decided, today, wrong) if mode != ON_LINE else None
+    day = _parse_day(str(form.get("publie_le") or ""), MODES[mode], decided, today, wrong) if mode != ON_LINE else None
     if wrong:
         raise ValueError(". ".join(wrong) + ".")
     return Choice(subject, kind != OFF_LINE, copy, tuple(kept), day)
 
 
-def _clean(content: bytes, label: str, wrong: list[str]) -> bytes | None:
+def _clean_document(content: bytes, label: str, wrong: list[str]) -> bytes | None:
     try:
         return pieces.cleaned(content)
-    except hidden.Unfit as error:
+    except hidden.UnfitDocumentError as error:
         wrong.append(f"{label} : {error}")
         return None
 
 
-def _copy(given: Any, label: str, original: bytes, wrong: list[str]) -> bytes | None:
+def _read_copy(given: Any, label: str, original: bytes, wrong: list[str]) -> bytes | None:
     content = given.read() if hasattr(given, "read") else b""
     if not content:
         wrong.append(f"{label} : joignez la copie occultée (PDF)")
         return None
     try:
         return pieces.occulted(original, content)
-    except hidden.Unfit as error:
+    except hidden.UnfitDocumentError as error:
         wrong.append(f"{label}, copie occultée : {error}")
         return None
 
 
-def _day(text: str, label: str, decided: datetime.date, today: datetime.date, wrong: list[str]) -> datetime.date | None:
+def _parse_day(
+    text: str, label: str, decided: datetime.date, today: datetime.date, wrong: list[str]
+) -> datetime.date | None:
     try:
         day = datetime.date.fromisoformat(text)
     except ValueError:

@@ -35,16 +35,16 @@ from zope.interface import Invalid
 from zope.lifecycleevent import Attributes, ObjectModifiedEvent
 from zope.schema import getFields
 
-_PARIS = ZoneInfo("Europe/Paris")
+_MEETING_TIMEZONE = ZoneInfo("Europe/Paris")
 _FOR, _AGAINST, _ABSTAINS, _SILENT = "pour", "contre", "abstentions", "aucune"
 VOICES = {_FOR: "Pour", _AGAINST: "Contre", _ABSTAINS: "Abstention", _SILENT: "Ne vote pas"}
 _COUNTS = ("bulletins_pour", "bulletins_contre", "bulletins_blancs", "bulletins_nuls")
-_NUMBERS = ("secret_renonce", "secret_demande", "huis_clos_pour", "urgence_pour", *_COUNTS)
-_NAMED = ("president", "secretaire")
+_NUMBER_FIELDS = ("secret_renonce", "secret_demande", "huis_clos_pour", "urgence_pour", *_COUNTS)
+_OFFICER_FIELDS = ("president", "secretaire")
 _LISTS = ("sortis", "deportes")
-_HOW = ("scrutin", "nomination", "president", "sortis", "deportes", "huis_clos_par", "huis_clos_pour", "secret_renonce",
-        "secret_demande")  # fmt: skip # a list of words
-_SHOWN = 8  # of what changed
+_VOTING_FIELDS = ("scrutin", "nomination", "president", "sortis", "deportes", "huis_clos_par", "huis_clos_pour",
+        "secret_renonce", "secret_demande")  # fmt: skip # a list of words
+_MAX_SHOWN_CHANGES = 8  # of what changed
 _VOICES = 1000
 """Voices, one by one, of all items together: four thousand buttons are a page of two megabytes. Of a meeting with more,
 the next item has them, and the one that is asked for."""
@@ -53,27 +53,27 @@ the next item has them, and the one that is asked for."""
 # -- what is entered, as the forms of Plone enter it
 
 
-def _field(form: Mapping[str, Any], name: str, members: list[str]) -> Any:
+def _parse_field(form: Mapping[str, Any], name: str, members: list[str]) -> Any:
     """What a form holds in a field: a number, names by their rank in the council, lines, a word."""
     given = form.get(name)
     if name in _LISTS:
         ranks = [given] if isinstance(given, str) else list(given or ())
-        return [_member(str(rank), members) for rank in ranks if rank]
+        return [_member_at_rank(str(rank), members) for rank in ranks if rank]
     text = str(given or "").strip()
     if name == "tours":
         return [line.strip() for line in text.splitlines() if line.strip()]
     if not text:
         return None
-    if name in _NAMED:
-        return _member(text, members)
-    if name in _NUMBERS:
+    if name in _OFFICER_FIELDS:
+        return _member_at_rank(text, members)
+    if name in _NUMBER_FIELDS:
         if not (text.isdecimal() and len(text) < 5):
             raise ValueError(f"« {text} » n'est pas un nombre : écrivez-le en chiffres")
         return int(text)
     return text
 
 
-def _member(rank: str, members: list[str]) -> str:
+def _member_at_rank(rank: str, members: list[str]) -> str:
     if not (rank.isdecimal() and int(rank[:4]) < len(members)):
         raise ValueError("Un nom n'est plus celui d'un membre du conseil. À faire : rechargez la page")
     return members[int(rank[:4])]
@@ -106,36 +106,41 @@ def enter(thing: Any, schema: Any, values: Mapping[str, Any]) -> None:
         notify(ObjectModifiedEvent(thing, Attributes(schema, *changed)))
 
 
-def _vote(projet: Any, form: Mapping[str, Any], members: list[str]) -> dict[str, Any]:
+def _parse_vote(projet: Any, form: Mapping[str, Any], members: list[str]) -> dict[str, Any]:
     """The voices that a form holds, as the mode of voting has them."""
     if projet.scrutin == ballots.ELECTION:
-        return {name: _field(form, name, members) for name in ("tours", "plus_age")}
+        return {name: _parse_field(form, name, members) for name in ("tours", "plus_age")}
     if projet.scrutin != ballots.PUBLIC:
-        return {name: _field(form, name, members) for name in _COUNTS}
+        return {name: _parse_field(form, name, members) for name in _COUNTS}
     voters = projet.attendance().voters()
     said = {name: str(form.get(f"voix_{members.index(name)}") or _FOR) for name in voters}
     return {side: [name for name in voters if said[name] == side] for side in (_FOR, _AGAINST, _ABSTAINS)}
 
 
-_NOTHING: dict[str, Any] = {name: [] if name in (_FOR, _AGAINST, _ABSTAINS, "tours") else None for name in frozen.VOTES}
+_EMPTY_VOTE: dict[str, Any] = {
+    name: [] if name in (_FOR, _AGAINST, _ABSTAINS, "tours") else None for name in frozen.VOTES
+}
 
 
 # -- two people at once
 
 
-def _marks(*things: Any) -> str:
+def _page_marks(*things: Any) -> str:
     return ".".join(str(len(watch.trace(one))) for one in things)
 
 
-def _since(told: str, *things: Any) -> list[str]:
+def _changes_since(told: str, *things: Any) -> list[str]:
     """What happened to things since a page was drawn, in words, latest last."""
     counts = [int(one) if one.isdecimal() else 0 for one in told.split(".")]
     found = [entry for one, count in zip(things, counts, strict=False) for entry in watch.trace(one)[count:]]
     portal = api.portal.get()
     return [
-        f"{one.when.astimezone(_PARIS).strftime('%H:%M')}, {reading.name_of(portal, one.who) or 'le site'} : {one.what}"
+        (
+            f"{one.when.astimezone(_MEETING_TIMEZONE).strftime('%H:%M')}, "
+            f"{reading.name_of(portal, one.who) or 'le site'} : {one.what}"
+        )
         for one in sorted(found, key=lambda one: one.when)
-    ][-_SHOWN:]
+    ][-_MAX_SHOWN_CHANGES:]
 
 
 class Conducting(BrowserView):
@@ -148,26 +153,30 @@ class Conducting(BrowserView):
             return str(self.index())
         place = str(self.request.form.get("point") or "")
         anchor = f"#point-{place}" if place.isalnum() else ""
-        return gestures.answer(self.request, self._whole, f"{self.context.absolute_url()}/@@conduire{anchor}")
+        return gestures.answer(self.request, self._apply_gesture, f"{self.context.absolute_url()}/@@conduire{anchor}")
 
-    def _whole(self) -> str:
+    def _apply_gesture(self) -> str:
         """Do what is asked, whole or not at all."""
         before = transaction.savepoint()
         try:
-            return self._do()
+            return self._dispatch_gesture()
         except ValueError:
             before.rollback()
             raise
 
-    def _do(self) -> str:
+    def _dispatch_gesture(self) -> str:
         asked, _colon, about = str(self.request.form.get("faire") or "").partition(":")
-        whole: dict[str, Callable[[], str]] = {"presence": self._attend, "ouvrir": self._open, "clore": self._close}
+        whole: dict[str, Callable[[], str]] = {
+            "presence": self._save_attendance,
+            "ouvrir": self._open_meeting,
+            "clore": self._close_meeting,
+        }
         if asked in whole:
             return whole[asked]()
         if asked in ("part", "arrive"):
-            return self._move(asked, about)
-        projet = self._point()
-        rank = self._agenda().index(projet) + 1
+            return self._record_movement(asked, about)
+        projet = self._requested_item()
+        rank = self._agenda_items().index(projet) + 1
         try:
             return f"Point {rank} : {self._on(projet, asked)}"
         except ValueError as error:
@@ -175,7 +184,7 @@ class Conducting(BrowserView):
 
     # -- who is there
 
-    def _members(self) -> list[str]:
+    def _council_members(self) -> list[str]:
         return list(self.context.convoques or [])
 
     def may_write(self) -> bool:
@@ -186,12 +195,12 @@ class Conducting(BrowserView):
         if not self.may_write():
             raise Unauthorized("Le DGS tient la présence et les votes.")
 
-    def _attend(self) -> str:
+    def _save_attendance(self) -> str:
         self._check_writer()
         if api.content.get_state(self.context) != "convoquee":
             raise ValueError("La séance est ouverte : notez qui arrive et qui part")
         self._check_seen(self.context, self.seen())
-        form, members = self.request.form, self._members()
+        form, members = self.request.form, self._council_members()
         if form.get("propose") and not form.get("verifie"):
             raise ValueError(
                 "rien n'est noté : la présence proposée est celle que les élus ont annoncée. À faire : corrigez-la "
@@ -202,43 +211,45 @@ class Conducting(BrowserView):
         for rank, name in enumerate(members):
             holder = str(form.get(f"pouvoir_{rank}") or "")
             if holder and name not in there:
-                given.append(f"{name} : {_member(holder, members)}")
-        values = {"presents": there, "pouvoirs": given} | {name: _field(form, name, members) for name in _NAMED}
+                given.append(f"{name} : {_member_at_rank(holder, members)}")
+        values = {"presents": there, "pouvoirs": given} | {
+            name: _parse_field(form, name, members) for name in _OFFICER_FIELDS
+        }
         if self.context.urgence:
-            values["urgence_pour"] = _field(form, "urgence_pour", members)
+            values["urgence_pour"] = _parse_field(form, "urgence_pour", members)
         enter(self.context, content.ISeance, values)
         return f"Présence notée : {self.context.attendance().count()}."
 
-    def _open(self) -> str:
-        said = self._attend() if self.may_write() else ""
+    def _open_meeting(self) -> str:
+        said = self._save_attendance() if self.may_write() else ""
         return f"{said} {pages.take(self.context, 'ouvrir')}".strip()
 
-    def _close(self) -> str:
+    def _close_meeting(self) -> str:
         self._check_seen(self.context, self.seen())
         return pages.take(self.context, "clore")
 
-    def _move(self, asked: str, about: str) -> str:
+    def _record_movement(self, asked: str, about: str) -> str:
         """Somebody comes or goes, from a point on."""
         self._check_writer()
         if api.content.get_state(self.context) != "ouverte":
             raise ValueError("La séance n'est pas ouverte")
-        members, form = self._members(), self.request.form
-        name = _member(about, members)
+        members, form = self._council_members(), self.request.form
+        name = _member_at_rank(about, members)
         start = next((one for one in self._open_points() if one.UID() == form.get("des")), None)
         if start is None:
             raise ValueError("Ce point est déjà voté, ou n'est plus à l'ordre du jour. À faire : rechargez la page")
         sitting = start.attendance()
-        holder = _member(str(form["pouvoir"]), members) if asked == "part" and form.get("pouvoir") else ""
+        holder = _member_at_rank(str(form["pouvoir"]), members) if asked == "part" and form.get("pouvoir") else ""
         there, given = presence.leaves(sitting, name, holder) if asked == "part" else presence.arrives(sitting, name)
         enter(start, content.IProjet, {"presents": there, "pouvoirs": given})
-        rank = self._agenda().index(start) + 1
+        rank = self._agenda_items().index(start) + 1
         said = f"{name} {'part' if asked == 'part' else 'arrive'} au point {rank}"
         said += f", pouvoir à {holder}" if holder else ""
         watch.note(self.context, said)
         known = [one for one in presence.lapsed(sitting.proxies, given) if not holder or name not in one]
         return " ; ".join([said, *known, start.attendance().count()]) + "."
 
-    def _agenda(self) -> list[Any]:
+    def _agenda_items(self) -> list[Any]:
         return list(self.context.projets(*ON_AGENDA))
 
     def _open_points(self) -> list[Any]:
@@ -246,9 +257,9 @@ class Conducting(BrowserView):
 
     # -- an item
 
-    def _point(self) -> Any:
+    def _requested_item(self) -> Any:
         uid = self.request.form.get("point")
-        found = next((one for one in self._agenda() if one.UID() == uid), None)
+        found = next((one for one in self._agenda_items() if one.UID() == uid), None)
         if found is None:
             raise ValueError("Ce point n'est plus à l'ordre du jour. À faire : rechargez la page")
         return found
@@ -256,7 +267,7 @@ class Conducting(BrowserView):
     def seen(self, projet: Any = None) -> str:
         """What stands for a meeting, or one of its items, as this page shows it."""
         thing = self.context if projet is None else projet
-        return f"{convocation.shown(thing)}:{_marks(*self._traced(projet))}"
+        return f"{convocation.shown(thing)}:{_page_marks(*self._traced(projet))}"
 
     def _traced(self, projet: Any) -> list[Any]:
         return [self.context] if projet is None else [projet, self.context]
@@ -265,7 +276,7 @@ class Conducting(BrowserView):
         told, _colon, marks = str(self.request.form.get("vu") or "").partition(":")
         if told == now.partition(":")[0]:
             return
-        found = _since(marks, *self._traced(None if thing is self.context else thing))
+        found = _changes_since(marks, *self._traced(None if thing is self.context else thing))
         said = f" ({' ; '.join(found)})" if found else ""
         raise ValueError(
             f"rien n'est noté : ce que cette page montrait a changé depuis{said}. À faire : relisez, puis recommencez"
@@ -273,7 +284,7 @@ class Conducting(BrowserView):
 
     def _on(self, projet: Any, asked: str) -> str:
         if asked == "dit":
-            return self._say(projet)
+            return self._save_discussion(projet)
         steps = ("ajourner", "retirer", "revenir")
         if asked not in (*steps, "noter", "voix", "unanimite", "adopter_unanimite", "adopter", "rejeter", "effacer"):
             raise NotFound("conduire")
@@ -287,20 +298,24 @@ class Conducting(BrowserView):
         if not api.user.has_permission("Modify portal content", obj=projet):
             raise Unauthorized("Le DGS tient les votes.")
         if asked == "effacer":
-            enter(projet, content.IProjet, _NOTHING)
+            enter(projet, content.IProjet, _EMPTY_VOTE)
             return "les voix sont effacées."
-        self._note(projet, asked)
+        self._record_vote(projet, asked)
         if asked == "noter":
             return "noté."
         if asked in ("voix", "unanimite"):
             return f"vote noté, {projet.vote().sentence()}."
         return pages.take(projet, "rejeter" if asked == "rejeter" else "adopter")
 
-    def _note(self, projet: Any, asked: str) -> None:
+    def _record_vote(self, projet: Any, asked: str) -> None:
         """Note how an item is voted, then the voices: who goes out has none."""
-        form, members = self.request.form, self._members()
+        form, members = self.request.form, self._council_members()
         shown = str(form.get("champs") or "").split()
-        enter(projet, content.IProjet, {name: _field(form, name, members) for name in _HOW if name in shown})
+        enter(
+            projet,
+            content.IProjet,
+            {name: _parse_field(form, name, members) for name in _VOTING_FIELDS if name in shown},
+        )
         if asked == "noter":
             return
         if asked in ("unanimite", "adopter_unanimite"):
@@ -308,14 +323,14 @@ class Conducting(BrowserView):
                 raise ValueError("scrutin secret : écrivez les bulletins, personne n'y est nommé (L2121-21)")
             voices = {_FOR: projet.attendance().voters(), _AGAINST: [], _ABSTAINS: []}
         else:
-            voices = _vote(projet, form, members)
+            voices = _parse_vote(projet, form, members)
         if closed := projet.closed_to_votes():
             raise ValueError(" ; ".join(closed))
         enter(projet, content.IProjet, voices)
         if asked == "voix" and (left := content.uncounted(projet)):
             raise ValueError(" ; ".join(left.values()))
 
-    def _say(self, projet: Any) -> str:
+    def _save_discussion(self, projet: Any) -> str:
         """Note what was said on an item."""
         if not aftermath.may_say(self.context):
             raise Unauthorized("Le procès-verbal est arrêté, ou vous ne l'écrivez pas.")
@@ -342,7 +357,7 @@ class Conducting(BrowserView):
 
     def opening(self) -> dict[str, Any]:
         """Who presides and who keeps the minutes, as the form shows them."""
-        members, maire = self._members(), getattr(commune_of(self.context), "creatic_maire", "")
+        members, maire = self._council_members(), getattr(commune_of(self.context), "creatic_maire", "")
         president = self.context.president or (maire if maire in members else "")
         return {"president": president, "secretaire": self.context.secretaire or "", "membres": members}
 
@@ -358,14 +373,14 @@ class Conducting(BrowserView):
         sitting = (start or self.context).attendance() if self.state() == "ouverte" else self.context.attendance()
         points = [
             (rank, one.presents or self.context.presents or [])
-            for rank, one in enumerate(self._agenda(), 1)
+            for rank, one in enumerate(self._agenda_items(), 1)
             if self.state() != "convoquee"
         ]
         moved = presence.movements(self.context.presents or [], points)
         given, asked = sitting.given(), written.standing(self.context)
         told = written.announced(self.context) if self.state() == "convoquee" else {}
         proposed, found = self.is_proposed(), []
-        for rank, name in enumerate(self._members()):
+        for rank, name in enumerate(self._council_members()):
             wished = "" if self.context.presents else asked.get(name, "")
             what, said = told.get(name, ("", ""))
             there = name in sitting.present or (proposed and what == presence.COMES)
@@ -382,7 +397,7 @@ class Conducting(BrowserView):
 
     def starts(self) -> list[dict[str, Any]]:
         """The items from which on somebody may come or go."""
-        agenda = self._agenda()
+        agenda = self._agenda_items()
         return [{"uid": one.UID(), "rang": agenda.index(one) + 1} for one in self._open_points()]
 
     def gone(self) -> str:
@@ -398,24 +413,24 @@ class Conducting(BrowserView):
 
     def points(self) -> list[dict[str, Any]]:
         """The agenda, item after item."""
-        agenda = self._agenda()
-        named = self._named(agenda)
-        return [self._row(rank, one, one.UID() in named) for rank, one in enumerate(agenda, 1)]
+        agenda = self._agenda_items()
+        named = self._items_with_names(agenda)
+        return [self._item_row(rank, one, one.UID() in named) for rank, one in enumerate(agenda, 1)]
 
     def asked(self) -> str:
         """The item whose voices somebody asks for, of the agenda; "" for none."""
         uid = str(self.request.form.get("point") or "")
-        return uid if any(one.UID() == uid for one in self._agenda()) else ""
+        return uid if any(one.UID() == uid for one in self._agenda_items()) else ""
 
-    def _named(self, agenda: list[Any]) -> set[str]:
+    def _items_with_names(self, agenda: list[Any]) -> set[str]:
         """Items whose voices this page shows one by one."""
         waiting = [one for one in agenda if api.content.get_state(one) == "inscrit" and one.asks_a_vote()]
-        if len(waiting) * len(self._members()) <= _VOICES:
+        if len(waiting) * len(self._council_members()) <= _VOICES:
             return {one.UID() for one in waiting}
         following = next((one.UID() for one in waiting if not one.vote().cast), "")
         return {following, self.asked()}
 
-    def _row(self, rank: int, projet: Any, named: bool) -> dict[str, Any]:
+    def _item_row(self, rank: int, projet: Any, named: bool) -> dict[str, Any]:
         state, said = api.content.get_state(projet), aftermath.talks(self.context).get(projet.UID(), "")
         steps = {one["name"] for one in pages.steps_of(projet) if not one["obstacles"]}
         own = {
@@ -428,12 +443,12 @@ class Conducting(BrowserView):
         if state in frozen.VOTED:
             own["lignes"] = [("Vote", projet.vote().sentence())]
         elif projet.asks_a_vote() and state == "inscrit":
-            own |= self._ballot(projet, named)
+            own |= self._ballot_fields(projet, named)
         return own
 
-    def _ballot(self, projet: Any, named: bool) -> dict[str, Any]:
+    def _ballot_fields(self, projet: Any, named: bool) -> dict[str, Any]:
         """What of an item's vote is to be entered: the fields of its mode alone."""
-        members, vote, sitting = self._members(), projet.vote(), projet.attendance()
+        members, vote, sitting = self._council_members(), projet.vote(), projet.attendance()
         represented = sitting.represented()
         cast = {name: side for side in (_FOR, _AGAINST, _ABSTAINS) for name in getattr(projet, side) or []}
         usual = _SILENT if cast else _FOR
@@ -467,7 +482,7 @@ class Conducting(BrowserView):
 
     def rank_of(self, name: str) -> int:
         """Rank of a member in the council."""
-        return self._members().index(name)
+        return self._council_members().index(name)
 
     def label(self, name: str) -> str:
         """What the field of an item is called."""

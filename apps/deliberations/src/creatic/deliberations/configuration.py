@@ -30,7 +30,7 @@ class _Site:
         """Bring an attribute to a value."""
         now = getattr(thing.aq_base, name, None)
         if now != value:
-            self.changes.append(f"{label} : {_shown(now)} → {_shown(value)}")
+            self.changes.append(f"{label} : {_format_value(now)} → {_format_value(value)}")
             setattr(thing, name, value)
 
     # -- institutions
@@ -237,7 +237,7 @@ class _Site:
             self._remove(login)
 
 
-def _whose(portal: Any, wanted: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+def _filter_logins(portal: Any, wanted: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
     """The communes without the logins that are somebody else's here, and what is said of these logins.
 
     Plone gives rights to names, a person's as well as a group's: who is called as a group, the passerelle or the
@@ -273,7 +273,7 @@ def _commune_of(portal: Any, login: str) -> str:
     return str(getattr(portal.get(found), "creatic_heberge_par", None) or found) if found else ""
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value or "rien")
 
 
@@ -294,7 +294,7 @@ def apply(portal: Any, wanted: Mapping[str, Any], passwords: Mapping[str, str]) 
     site = _Site(portal, passwords)
     site.service()
     known = {SERVICE}
-    communes, refused = _whose(portal, wanted)
+    communes, refused = _filter_logins(portal, wanted)
     for commune in communes:
         there = site.members(commune["slug"])
         for account in commune["comptes"]:

@@ -57,14 +57,14 @@ class Wrong(ValidationError):
         return str(self.args[0])
 
 
-def _refuse(told: dict[str, list[str]]) -> None:
+def _refuse_fields(told: dict[str, list[str]]) -> None:
     """Refuse what is wrong, by field. Raises Wrong when something is."""
     said = [one for wrong in told.values() for one in wrong]
     if said:
         raise Wrong(". ".join(said) + ".", {field: wrong for field, wrong in told.items() if wrong})
 
 
-def _listed(names: list[str]) -> SimpleVocabulary:
+def _name_vocabulary(names: list[str]) -> SimpleVocabulary:
     return SimpleVocabulary([SimpleTerm(name, idnormalizer.normalize(name), name) for name in dict.fromkeys(names)])
 
 
@@ -73,17 +73,19 @@ def members(context: Any) -> SimpleVocabulary:
     """The council of the meeting; of the commune while a meeting is being made."""
     meeting, commune = meeting_of(context), commune_of(context)
     own = list(getattr(meeting, "convoques", None) or [])
-    return _listed(own or list(getattr(commune, "creatic_elus", ())))
+    return _name_vocabulary(own or list(getattr(commune, "creatic_elus", ())))
 
 
-_LEFT = "hors du conseil"
+_FORMER_MEMBER_LABEL = "hors du conseil"
 _YES, _NO = "oui", "non"
 
 
 @provider(IVocabularyFactory)
 def heads(context: Any) -> SimpleVocabulary:
     """Whose accounts the council may vote: a member's, or those of a maire who left it."""
-    left = SimpleTerm(_LEFT, idnormalizer.normalize(_LEFT), "Un ancien maire, qui n'est plus du conseil")
+    left = SimpleTerm(
+        _FORMER_MEMBER_LABEL, idnormalizer.normalize(_FORMER_MEMBER_LABEL), "Un ancien maire, qui n'est plus du conseil"
+    )
     return SimpleVocabulary([*members(context), left])
 
 
@@ -91,7 +93,7 @@ def heads(context: Any) -> SimpleVocabulary:
 def voters(context: Any) -> SimpleVocabulary:
     """Those whose voice counts: at this item, else at the meeting."""
     known = next((one for one in context.aq_chain if getattr(one, "portal_type", "") in ("projet", "seance")), None)
-    return _listed(known.attendance().voters() if known is not None else [])
+    return _name_vocabulary(known.attendance().voters() if known is not None else [])
 
 
 @provider(IVocabularyFactory)
@@ -109,7 +111,7 @@ def askers(_context: Any) -> SimpleVocabulary:
     return SimpleVocabulary([SimpleTerm(one, one, title) for one, title in ASKERS.items()])
 
 
-def _ballots(title: str) -> schema.Int:
+def _ballot_count_field(title: str) -> schema.Int:
     return schema.Int(title=title, min=0, max=999, required=False)
 
 
@@ -160,7 +162,7 @@ def is_of_a_council(value: list[str] | None) -> bool:
     return True
 
 
-def _chosen(title: str, vocabulary: str, description: str = "") -> schema.List:
+def _member_list_field(title: str, vocabulary: str, description: str = "") -> schema.List:
     """Names of the council that are ticked."""
     choice = schema.Choice(vocabulary=vocabulary)
     return schema.List(
@@ -168,7 +170,7 @@ def _chosen(title: str, vocabulary: str, description: str = "") -> schema.List:
     )
 
 
-def _lines(title: str, description: str) -> schema.List:
+def _line_list_field(title: str, description: str) -> schema.List:
     """What is written one by line."""
     text = schema.TextLine()
     return schema.List(
@@ -185,10 +187,12 @@ class ISeance(model.Schema):
     lieu = schema.TextLine(title="Lieu", default="Mairie, salle du conseil")
     president = schema.Choice(title="Président de séance", vocabulary="creatic.membres", required=False)
     secretaire = schema.Choice(title="Secrétaire de séance", vocabulary="creatic.membres", required=False)
-    convoques = _lines("Membres en exercice", "Un nom par ligne ; laissez vide pour ceux de la fiche de la commune")
+    convoques = _line_list_field(
+        "Membres en exercice", "Un nom par ligne ; laissez vide pour ceux de la fiche de la commune"
+    )
     widget("presents", CheckBoxFieldWidget)
-    presents = _chosen("Présents", "creatic.membres")
-    pouvoirs = _lines("Pouvoirs", "Un par ligne : « absent : mandataire »")
+    presents = _member_list_field("Présents", "creatic.membres")
+    pouvoirs = _line_list_field("Pouvoirs", "Un par ligne : « absent : mandataire »")
     seconde_de = schema.TextLine(title="Seconde convocation de la séance", required=False, readonly=True)
     envoyee_le = schema.Date(
         title="Convocation déjà envoyée le",
@@ -225,7 +229,7 @@ class ISeance(model.Schema):
     def attendance_holds(data: Any) -> None:  # noqa: N805 # an invariant: its argument is the data, not self
         """No pouvoir of somebody who is here, nor to somebody who is not."""
         wrong = rules.Attendance(data.convoques or [], data.presents or [], data.pouvoirs or []).problems()
-        _refuse({"pouvoirs" if data.pouvoirs else "presents": wrong})
+        _refuse_fields({"pouvoirs" if data.pouvoirs else "presents": wrong})
 
 
 def is_drawn(value: Any) -> bool:
@@ -303,22 +307,24 @@ class IProjet(model.Schema):
         required=False,
     )
     widget("presents", CheckBoxFieldWidget)
-    presents = _chosen(
+    presents = _member_list_field(
         "Présents à ce point",
         "creatic.membres",
         "À remplir quand quelqu'un arrive ou part : vaut pour ce point et les suivants non votés. Sans coche, ceux de "
         "l'ouverture",
     )
-    pouvoirs = _lines("Pouvoirs à ce point", "Un par ligne : « absent : mandataire » ; avec les présents de ce point")
+    pouvoirs = _line_list_field(
+        "Pouvoirs à ce point", "Un par ligne : « absent : mandataire » ; avec les présents de ce point"
+    )
     widget("sortis", CheckBoxFieldWidget)
-    sortis = _chosen(
+    sortis = _member_list_field(
         "Sortis pour ce vote",
         "creatic.membres",
         "Ils ne votent pas, ni ceux qu'ils représentent, et ne comptent pas dans le quorum : le maire pour ses comptes "
         "(L2121-14), un élu intéressé à l'affaire (L2131-11)",
     )
     widget("deportes", CheckBoxFieldWidget)
-    deportes = _chosen(
+    deportes = _member_list_field(
         "Sortis pour représenter la commune",
         "creatic.membres",
         "Ils représentent la commune dans l'organisme dont il s'agit (L1111-6) et ne votent pas, mais comptent dans le "
@@ -363,16 +369,16 @@ class IProjet(model.Schema):
         required=False,
     )
     widget("pour", CheckBoxFieldWidget)
-    pour = _chosen("Pour", "creatic.votants")
+    pour = _member_list_field("Pour", "creatic.votants")
     widget("contre", CheckBoxFieldWidget)
-    contre = _chosen("Contre", "creatic.votants")
+    contre = _member_list_field("Contre", "creatic.votants")
     widget("abstentions", CheckBoxFieldWidget)
-    abstentions = _chosen("Abstentions", "creatic.votants")
-    bulletins_pour = _ballots("Scrutin secret : bulletins pour")
-    bulletins_contre = _ballots("Scrutin secret : bulletins contre")
-    bulletins_blancs = _ballots("Scrutin secret : bulletins blancs")
-    bulletins_nuls = _ballots("Scrutin secret : bulletins nuls")
-    tours = _lines(
+    abstentions = _member_list_field("Abstentions", "creatic.votants")
+    bulletins_pour = _ballot_count_field("Scrutin secret : bulletins pour")
+    bulletins_contre = _ballot_count_field("Scrutin secret : bulletins contre")
+    bulletins_blancs = _ballot_count_field("Scrutin secret : bulletins blancs")
+    bulletins_nuls = _ballot_count_field("Scrutin secret : bulletins nuls")
+    tours = _line_list_field(
         "Élection : tours",
         "Un par ligne : « Anne Petit : 12, Luc Roux : 9, blancs : 1, nuls : 0 » ; pour les adjoints, le nom de la tête "
         "de liste (L2122-7, L2122-7-2)",
@@ -402,7 +408,7 @@ class IProjet(model.Schema):
     @invariant
     def opinions_are_read(data: Any) -> None:  # noqa: N805 # an invariant: its argument is the data, not self
         """Each opinion of a commission is one, once."""
-        _refuse({"avis": opinions.problems(data.avis or [])})
+        _refuse_fields({"avis": opinions.problems(data.avis or [])})
 
     @invariant
     def vote_is_counted_once(data: Any) -> None:  # noqa: N805 # an invariant: its argument is the data, not self
@@ -410,9 +416,9 @@ class IProjet(model.Schema):
         context: Any = getattr(data, "__context__", None)
         if getattr(context, "portal_type", "") != "projet":  # not yet made: nothing is voted
             return
-        attendance, vote = _attendance(meeting_of(context), data), _vote(data)
+        attendance, vote = _attendance_of(meeting_of(context), data), _vote_of(data)
         here, voices = "pouvoirs" if data.pouvoirs else "presents", _first_cast(data)
-        told: dict[str, list[str]] = {here: attendance.problems(), "scrutin": _mixed(data)}
+        told: dict[str, list[str]] = {here: attendance.problems(), "scrutin": _other_mode_problems(data)}
         told.setdefault(voices, []).extend(vote.problems(attendance.voters()))
         if data.pouvoirs and not data.presents:
             told[here].append("cochez aussi « Présents à ce point », sans quoi les pouvoirs à ce point ne comptent pas")
@@ -422,10 +428,10 @@ class IProjet(model.Schema):
             told[here].append(f"le quorum n'est pas atteint pour ce point : {attendance.count()} ({article})")
         if vote.cast and in_session and meeting_of(context).urgency_problem():
             told[voices].append(meeting_of(context).urgency_problem())
-        _refuse(told)
+        _refuse_fields(told)
 
 
-def _attendance(meeting: Any, item: Any) -> rules.Attendance:
+def _attendance_of(meeting: Any, item: Any) -> rules.Attendance:
     """Who sits at an item: as noted there, else as at the opening."""
     noted = item if item.presents else meeting
     return rules.Attendance(
@@ -438,7 +444,7 @@ def _attendance(meeting: Any, item: Any) -> rules.Attendance:
     )
 
 
-def _vote(item: Any) -> rules.Vote | ballots.Secret | ballots.Election:
+def _vote_of(item: Any) -> rules.Vote | ballots.Secret | ballots.Election:
     """The vote that is entered, as its mode wants it."""
     if item.scrutin == ballots.ELECTION:
         return ballots.Election(item.tours or [], (item.plus_age or "").strip())
@@ -448,9 +454,9 @@ def _vote(item: Any) -> rules.Vote | ballots.Secret | ballots.Election:
     return rules.Vote(item.pour or [], item.contre or [], item.abstentions or [], bool(item.compte))
 
 
-_NAMES = ("pour", "contre", "abstentions")
+_VOICE_FIELDS = ("pour", "contre", "abstentions")
 _OF_MODE = {
-    ballots.PUBLIC: _NAMES,
+    ballots.PUBLIC: _VOICE_FIELDS,
     ballots.THIRD: ("bulletins_pour", "bulletins_contre", "bulletins_blancs", "bulletins_nuls"),
     ballots.NOMINATION: ("bulletins_pour", "bulletins_contre", "bulletins_blancs", "bulletins_nuls"),
     ballots.ELECTION: ("tours", "plus_age"),
@@ -465,17 +471,17 @@ def _first_cast(item: Any) -> str:
 
 def uncounted(item: Any) -> dict[str, str]:
     """What is still to be counted of a vote that is entered, by field, in French."""
-    vote = _vote(item)
+    vote = _vote_of(item)
     return vote.empty() if isinstance(vote, ballots.Secret) and vote.cast else {}
 
 
-def _mixed(item: Any) -> list[str]:
+def _other_mode_problems(item: Any) -> list[str]:
     """What is entered of another mode of voting, in French."""
     others = [name for name in frozen.VOTES if name not in _OF_MODE[item.scrutin]]
     entered = [name for name in others if getattr(item, name) not in (None, [], "")]
     if not entered:
         return []
-    if item.scrutin != ballots.PUBLIC and set(entered) & set(_NAMES):
+    if item.scrutin != ballots.PUBLIC and set(entered) & set(_VOICE_FIELDS):
         return ["scrutin secret : aucun nom ne s'écrit, ni pour, ni contre, ni abstention (L2121-21)"]
     fields = schema.getFields(IProjet)
     return [f"{ballots.MODES[item.scrutin]} : « {fields[name].title} » reste vide" for name in entered]
@@ -639,7 +645,7 @@ class Projet(Container):
 
     def attendance(self) -> rules.Attendance:
         """Who sits at this item."""
-        return _attendance(meeting_of(self), self)
+        return _attendance_of(meeting_of(self), self)
 
     def presided_by(self) -> str:
         """Who presides over this item."""
@@ -647,7 +653,7 @@ class Projet(Container):
 
     def vote(self) -> rules.Vote | ballots.Secret | ballots.Election:
         """The vote, as entered."""
-        return _vote(self)
+        return _vote_of(self)
 
     def asks_a_vote(self) -> bool:
         """Whether the council votes on it, not only hears it."""
@@ -738,7 +744,9 @@ class Projet(Container):
             found.append(said)
         if self.compte:
             head = self.compte_de or getattr(commune_of(self), "creatic_maire", "")
-            found += rules.accounts_problems("" if head == _LEFT else head, attendance, self.presided_by())
+            found += rules.accounts_problems(
+                "" if head == _FORMER_MEMBER_LABEL else head, attendance, self.presided_by()
+            )
         few = ballots.asked_by_too_few(self.secret_demande, len(here), body.secret)
         if self.scrutin == ballots.THIRD and few:
             found.append(few)
@@ -765,7 +773,7 @@ class Projet(Container):
         name, siren = str(self.budget_xml.filename or ""), str(getattr(commune_of(self), "creatic_siren", "") or "")
         try:
             found = budgets.problems(name, self.budget_xml.data, siren, meeting_of(self).date, self.title, voted)
-        except hidden.Unfit as error:
+        except hidden.UnfitDocumentError as error:
             found = [f"« {name} » : {error}"]
         if matters.above(self.matiere) != budget.MATTER:
             wanted = matters.title(budget.MATTER)
@@ -776,7 +784,9 @@ class Projet(Container):
         """Say who leaves and who presides, where the accounts of a maire are voted (L2121-14); "" elsewhere."""
         if self.compte:
             head = self.compte_de or getattr(commune_of(self), "creatic_maire", "")
-            return rules.accounts_said("" if head == _LEFT else head, self.attendance(), self.presided_by())
+            return rules.accounts_said(
+                "" if head == _FORMER_MEMBER_LABEL else head, self.attendance(), self.presided_by()
+            )
         if not rules.names_accounts(self.title) or not self.asks_a_vote():
             return ""
         return (
@@ -803,7 +813,11 @@ class Projet(Container):
                 found.append("la séance n'est pas ouverte")
             if not self.asks_a_vote():
                 return [*found, "ce point n'est pas soumis au vote : « Sorte de point »"]
-            found += [*self.attendance().problems(), *_mixed(self), *vote.problems(self.attendance().voters())]
+            found += [
+                *self.attendance().problems(),
+                *_other_mode_problems(self),
+                *vote.problems(self.attendance().voters()),
+            ]
             found += [*self._sent_problems(), *opinions.late(self.opinions(), meeting.date)]
             if not found:
                 found += self._vote_obstacles()

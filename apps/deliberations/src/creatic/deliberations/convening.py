@@ -36,12 +36,12 @@ from Products.Five.browser import BrowserView
 from transaction.interfaces import TransientError
 from zExceptions import NotFound, Unauthorized
 
-_PARIS = ZoneInfo("Europe/Paris")
+_CONVENING_TIMEZONE = ZoneInfo("Europe/Paris")
 _MANAGERS = {"DGS", "Maire"}
-_DETAIL = 300
-_DRAWN = 500_000  # bytes, or so, of a convocation and its note that are not drawn yet
+_MAX_DETAIL_LENGTH = 300
+_MAX_DRAWN_BYTES = 500_000  # bytes, or so, of a convocation and its note that are not drawn yet
 _SLOW = datetime.timedelta(hours=1)  # after which what the relay did not take is told
-_WAITING = "creatic_a_envoyer"
+_SENDING_ATTRIBUTE = "creatic_a_envoyer"
 _ALL_PAPER = "*"
 log = logging.getLogger("creatic.deliberations")
 
@@ -142,10 +142,10 @@ class Approval(BrowserView):
 
 def heavy_annexes(meeting: Any) -> str:
     """Say which annexes would not go with the mail, before it leaves; "" for none."""
-    return mailing.heavy(_chosen(meeting, mailing.ATTACHED_MAX - _DRAWN)[1])
+    return mailing.heavy(_select_annexes(meeting, mailing.ATTACHED_MAX - _MAX_DRAWN_BYTES)[1])
 
 
-def _chosen(meeting: Any, room: int) -> tuple[list[Any], dict[str, int]]:
+def _select_annexes(meeting: Any, room: int) -> tuple[list[Any], dict[str, int]]:
     """Annexes that go with the mail, and names and sizes of those that do not."""
     annexes = [annex for one in meeting.projets(*ON_AGENDA) for annex in one.annexes() if annex.file]
     sizes = [annex.file.getSize() for annex in annexes]
@@ -154,7 +154,7 @@ def _chosen(meeting: Any, room: int) -> tuple[list[Any], dict[str, int]]:
     return [annexes[rank] for rank in kept], left
 
 
-def _piece(file: NamedBlobFile, name: str) -> dict[str, Any]:
+def _describe_piece(file: NamedBlobFile, name: str) -> dict[str, Any]:
     return {"nom": name, "fichier": file, "sha256": digests.of(file), "octets": file.getSize()}
 
 
@@ -169,20 +169,20 @@ def prepare(meeting: Any) -> None:
     _when, convocation, note = meeting.dispatches()[-1]
     known = addresses(commune_of(meeting))
     to = {name: known.get(name, PAPER) for name in meeting.convoques}
-    pieces = [_piece(convocation, "convocation.pdf"), _piece(note, "note-de-synthese.pdf")]
+    pieces = [_describe_piece(convocation, "convocation.pdf"), _describe_piece(note, "note-de-synthese.pdf")]
     weight, alone = sum(one["octets"] for one in pieces), 0
     if weight > mailing.PAPERS_MAX:
         alone = pieces.pop()["octets"]
-    annexes, left = _chosen(meeting, mailing.ATTACHED_MAX - weight)
+    annexes, left = _select_annexes(meeting, mailing.ATTACHED_MAX - weight)
     if any(value != PAPER for value in to.values()):
         dated = NamedBlobFile(data=for_diaries(meeting), contentType="text/calendar", filename=mailing.DIARY)
-        pieces.append(_piece(dated, mailing.DIARY))
+        pieces.append(_describe_piece(dated, mailing.DIARY))
         for rank, annex in enumerate(annexes, 1):
             # Its own copy: what was sent stays what it was.
             copy = NamedBlobFile(
                 data=annex.file.data, contentType=annex.file.contentType, filename=annex.file.filename or annex.title
             )
-            pieces.append(_piece(copy, f"annexe-{rank}-{copy.filename}"))
+            pieces.append(_describe_piece(copy, f"annexe-{rank}-{copy.filename}"))
     version = len(meeting.dispatches())
     subject = f"Convocation : {meeting.label()}" + (f" (version {version})" if version > 1 else "")
     subjects = [one.title for one in meeting.projets(*ON_AGENDA)]
@@ -193,7 +193,7 @@ def prepare(meeting: Any) -> None:
     meeting.creatic_courriers = (*mails(meeting), kept)
     if any(value != PAPER for value in to.values()):
         folder = meeting.aq_parent
-        setattr(folder, _WAITING, (*getattr(folder.aq_base, _WAITING, ()), meeting.UID()))
+        setattr(folder, _SENDING_ATTRIBUTE, (*getattr(folder.aq_base, _SENDING_ATTRIBUTE, ()), meeting.UID()))
 
 
 def unsent(meeting: Any, mail: Mapping[str, Any]) -> str:
@@ -201,7 +201,7 @@ def unsent(meeting: Any, mail: Mapping[str, Any]) -> str:
     return mailing.unsent(mail.get("sans_note", 0), meeting.asks_note())
 
 
-def _settle(meeting: Any) -> None:
+def _end_sending(meeting: Any) -> None:
     """Nothing of it is waited for any more, once each mail was taken, or handed over on paper."""
     mail = mails(meeting)[-1]
     known = [receipts(meeting).get((mail["version"], name), {}) for name, to in mail["a"].items() if to != PAPER]
@@ -212,16 +212,16 @@ def _settle(meeting: Any) -> None:
 def forget(meeting: Any) -> None:
     """Nothing of it is to leave any more."""
     folder = meeting.aq_parent
-    waiting = getattr(folder.aq_base, _WAITING, ())
+    waiting = getattr(folder.aq_base, _SENDING_ATTRIBUTE, ())
     if meeting.UID() in waiting:
-        setattr(folder, _WAITING, tuple(uid for uid in waiting if uid != meeting.UID()))
+        setattr(folder, _SENDING_ATTRIBUTE, tuple(uid for uid in waiting if uid != meeting.UID()))
 
 
-def _receive(meeting: Any, version: int, name: str, **receipt: Any) -> None:
+def _record_receipt(meeting: Any, version: int, name: str, **receipt: Any) -> None:
     meeting.creatic_recus = receipts(meeting) | {(version, name): receipt}
 
 
-def _left(meeting: Any, mail: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _unsent_members(meeting: Any, mail: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Who is still to be written to by mail."""
     found = []
     for name, address in mail["a"].items():
@@ -240,8 +240,8 @@ def folders() -> Iterator[Any]:
                 yield folder
 
 
-def _waiting(folder: Any) -> Iterator[Any]:
-    for uid in getattr(folder.aq_base, _WAITING, ()):
+def _pending_meetings(folder: Any) -> Iterator[Any]:
+    for uid in getattr(folder.aq_base, _SENDING_ATTRIBUTE, ()):
         meeting = api.content.get(UID=uid)
         if meeting is not None and meeting.portal_type == "seance" and api.content.get_state(meeting) == "convoquee":
             yield meeting
@@ -249,13 +249,13 @@ def _waiting(folder: Any) -> Iterator[Any]:
 
 def to_send(url: str) -> list[dict[str, Any]]:
     """What is to leave now: never of a meeting whose hour has passed."""
-    now = datetime.datetime.now(_PARIS)
-    return [one for one in _of_each(lambda meeting: _leaving(meeting, url, now)) if one]
+    now = datetime.datetime.now(_CONVENING_TIMEZONE)
+    return [one for one in _of_each(lambda meeting: _next_mail(meeting, url, now)) if one]
 
 
 def _of_each[T](told: Callable[[Any], T]) -> Iterator[T]:
     """What is told of each meeting whose convocation is to leave; one of which it cannot be never keeps the others."""
-    for meeting in [one for folder in folders() for one in _waiting(folder)]:
+    for meeting in [one for folder in folders() for one in _pending_meetings(folder)]:
         try:
             yield told(meeting)
         except TransientError:  # of two at once: Zope does it again
@@ -264,9 +264,9 @@ def _of_each[T](told: Callable[[Any], T]) -> Iterator[T]:
             log.exception("Convocation laissée : %s", meeting.absolute_url())
 
 
-def _leaving(meeting: Any, url: str, now: datetime.datetime) -> dict[str, Any] | None:
-    mail, until = mails(meeting)[-1], meeting.moment().replace(tzinfo=_PARIS)
-    left = _left(meeting, mail)
+def _next_mail(meeting: Any, url: str, now: datetime.datetime) -> dict[str, Any] | None:
+    mail, until = mails(meeting)[-1], meeting.moment().replace(tzinfo=_CONVENING_TIMEZONE)
+    left = _unsent_members(meeting, mail)
     if not left or until <= now:
         return None
     asked = f"{url}/@@convocation-piece?uid={meeting.UID()}&version={mail['version']}&rang="
@@ -292,28 +292,30 @@ def hear_receipts(meeting: Any, version: int, said: list[Mapping[str, Any]]) -> 
         known = receipts(meeting).get((version, name), {})
         if known.get("etat") or rank != int(known.get("essai", 1)):
             continue  # told again, or of a try that somebody gave up
-        detail = " ".join(str(one.get("detail") or "").split())[:_DETAIL]
-        _receive(meeting, version, name, etat=state, le=moment.isoformat(timespec="seconds"), detail=detail, essai=rank)
+        detail = " ".join(str(one.get("detail") or "").split())[:_MAX_DETAIL_LENGTH]
+        _record_receipt(
+            meeting, version, name, etat=state, le=moment.isoformat(timespec="seconds"), detail=detail, essai=rank
+        )
         watch.note(meeting, f"Convocation, version {version}, {name} : {mailing.STATES[state]}")
         news += 1
     if version == mails(meeting)[-1]["version"]:
-        _settle(meeting)
+        _end_sending(meeting)
     return news
 
 
 def figures(now: datetime.datetime) -> dict[str, int]:
     """How many convocations wait for the relay for too long, and how many for a person."""
-    found = [*_of_each(lambda meeting: _late(meeting, now))]
+    found = [*_of_each(lambda meeting: _late_counts(meeting, now))]
     return {
         "convocation_en_attente": sum(waiting for waiting, _again in found),
         "convocation_a_revoir": sum(again for _waiting, again in found),
     }
 
 
-def _late(meeting: Any, now: datetime.datetime) -> tuple[int, int]:
+def _late_counts(meeting: Any, now: datetime.datetime) -> tuple[int, int]:
     mail = mails(meeting)[-1]
     slow = now - datetime.datetime.fromisoformat(mail["le"]) > _SLOW
-    return len(_left(meeting, mail)) if slow else 0, sum(one.to_review for one in sendings(meeting))
+    return len(_unsent_members(meeting, mail)) if slow else 0, sum(one.to_review for one in sendings(meeting))
 
 
 # -- pages
@@ -324,8 +326,8 @@ def is_logged(meeting: Any) -> bool:
     return bool(mails(meeting) or current(meeting) or reading.opened(meeting))
 
 
-def _moment(when: str) -> str:
-    return datetime.datetime.fromisoformat(when).astimezone(_PARIS).strftime("%d/%m/%Y à %H:%M")
+def _format_moment(when: str) -> str:
+    return datetime.datetime.fromisoformat(when).astimezone(_CONVENING_TIMEZONE).strftime("%d/%m/%Y à %H:%M")
 
 
 class Piece(BrowserView):
@@ -392,7 +394,7 @@ class Sendings(BrowserView):
             return str(self.index())
         if not self.may_write():
             raise Unauthorized("Le DGS ou le maire note ce qui est remis.")
-        return gestures.answer(self.request, self._note, f"{self.context.absolute_url()}/@@envois")
+        return gestures.answer(self.request, self._apply_gesture, f"{self.context.absolute_url()}/@@envois")
 
     def may_write(self) -> bool:
         """Whether this person notes what is handed over, or has a mail sent again."""
@@ -402,7 +404,7 @@ class Sendings(BrowserView):
         """What each élu opened in their space, by version of the convocation, for the DGS and the maire."""
         found: dict[tuple[int, str], list[str]] = {}
         for one in reading.opened(self.context) if self.may_write() else ():
-            found.setdefault((one.version, one.name), []).append(f"{one.what}, le {_moment(one.when)}")
+            found.setdefault((one.version, one.name), []).append(f"{one.what}, le {_format_moment(one.when)}")
         return [{"version": version, "elu": name, "lignes": lines} for (version, name), lines in sorted(found.items())]
 
     def may_hand_over(self) -> bool:
@@ -420,10 +422,10 @@ class Sendings(BrowserView):
         found = {}
         for mail in mails(self.context):
             if told := mail.get("approbation"):
-                found[mail["version"]] = f"Approuvée par {told['par']} le {_moment(told['le'])}."
+                found[mail["version"]] = f"Approuvée par {told['par']} le {_format_moment(told['le'])}."
         return found
 
-    def _note(self) -> str:
+    def _apply_gesture(self) -> str:
         mail = current(self.context)
         if mail is None:
             raise ValueError("Rien n'est parti d'ici pour cette séance.")
@@ -435,7 +437,7 @@ class Sendings(BrowserView):
         if name not in (*mail["a"], _ALL_PAPER) or (name == _ALL_PAPER and not left):
             raise ValueError("Cet élu n'est pas parmi ceux que cette convocation appelle.")
         if form.get("renvoyer"):
-            return self._again(mail, name, receipts(self.context).get((version, name), {}))
+            return self._send_again(mail, name, receipts(self.context).get((version, name), {}))
         today = datetime.date.today()
         try:
             day = datetime.date.fromisoformat(str(form.get("jour") or ""))
@@ -446,18 +448,18 @@ class Sendings(BrowserView):
             raise ValueError(
                 f"Remise sur papier : une date du {rules.french_date(first)} au {rules.french_date(today)}."
             )
-        moment = datetime.datetime.combine(day, datetime.time(12), _PARIS).astimezone(datetime.UTC)
+        moment = datetime.datetime.combine(day, datetime.time(12), _CONVENING_TIMEZONE).astimezone(datetime.UTC)
         who = str(api.user.get_current().getId())
         to = left if name == _ALL_PAPER else [name]
         for one in to:
             rank = int(receipts(self.context).get((version, one), {}).get("essai", 1))
             told = {"etat": HANDED, "le": moment.isoformat(), "detail": f"noté par {who}", "essai": rank, "par": who}
-            _receive(self.context, version, one, **told)
+            _record_receipt(self.context, version, one, **told)
             watch.note(self.context, f"Convocation, version {version}, remise sur papier à {one}")
-        _settle(self.context)
+        _end_sending(self.context)
         return f"Remise sur papier notée : {', '.join(to)}."
 
-    def _again(self, mail: dict[str, Any], name: str, known: dict[str, Any]) -> str:
+    def _send_again(self, mail: dict[str, Any], name: str, known: dict[str, Any]) -> str:
         address = addresses(commune_of(self.context)).get(name, PAPER)
         if known.get("etat") not in (REFUSED, UNSURE):
             raise ValueError("Seul un envoi refusé ou incertain se refait.")
@@ -467,7 +469,7 @@ class Sendings(BrowserView):
             raise ValueError("La séance n'est plus à venir : rien ne part.")
         changed = {**mail, "a": {**mail["a"], name: address}}
         self.context.creatic_courriers = (*mails(self.context)[:-1], changed)
-        _receive(self.context, mail["version"], name, etat="", le="", detail="", essai=int(known["essai"]) + 1)
+        _record_receipt(self.context, mail["version"], name, etat="", le="", detail="", essai=int(known["essai"]) + 1)
         watch.note(self.context, f"Convocation, version {mail['version']}, à renvoyer à {name}")
         return f"Le courriel repart pour {name}."
 
@@ -478,12 +480,12 @@ class Sendings(BrowserView):
         known = {one["version"]: one for one in (*mails(self.context), *([now] if now else []))}
         for version, mail in sorted(known.items(), reverse=True):
             last = now is not None and version == now["version"]
-            rows = [self._row(mail, name, address, last) for name, address in mail["a"].items()]
+            rows = [self._receipt_row(mail, name, address, last) for name, address in mail["a"].items()]
             left = {"laissees": mailing.heavy(mail["laissees"]), "seule": unsent(self.context, mail)}
             found.append({"version": mail["version"], "lignes": rows, **left})
         return found
 
-    def _row(self, mail: dict[str, Any], name: str, address: str, last: bool) -> dict[str, Any]:
+    def _receipt_row(self, mail: dict[str, Any], name: str, address: str, last: bool) -> dict[str, Any]:
         known = receipts(self.context).get((mail["version"], name), {})
         state = known.get("etat", "")
         shown = address if self.may_write() else "par courriel"  # the DGS and the maire alone read addresses
@@ -500,7 +502,7 @@ class Sendings(BrowserView):
             "bon": state in (ACCEPTED, HANDED),
         }
         if known.get("le"):
-            moment = datetime.datetime.fromisoformat(known["le"]).astimezone(_PARIS)
+            moment = datetime.datetime.fromisoformat(known["le"]).astimezone(_CONVENING_TIMEZONE)
             row["quand"] = moment.strftime("%d/%m/%Y" if state == HANDED else "%d/%m/%Y à %H:%M")
             if state in (ACCEPTED, HANDED):
                 row["alerte"] = mailing.too_late(self.context.delay(), moment.date(), self.context.date)
@@ -509,7 +511,7 @@ class Sendings(BrowserView):
         else:
             row["dit"] = "En attente du relais de courriel"
         read = reading.received(self.context, mail["version"]).get(name)
-        row["ouverte"] = f"Ouverte dans l'espace des élus le {_moment(read)}" if read else ""
+        row["ouverte"] = f"Ouverte dans l'espace des élus le {_format_moment(read)}" if read else ""
         open_ = last and self.may_write() and api.content.get_state(self.context) not in frozen.ENDED
         # A day that was noted wrong is noted again, till the meeting opens.
         awaited = api.content.get_state(self.context) == "convoquee"

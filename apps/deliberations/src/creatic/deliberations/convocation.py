@@ -15,7 +15,7 @@ from creatic.deliberations.mailing import PAPER
 from creatic.deliberations.places import ON_AGENDA, commune_of, names
 from plone import api
 
-_PARIS = ZoneInfo("Europe/Paris")
+_CONVOCATION_TIMEZONE = ZoneInfo("Europe/Paris")
 HEAD = "Maire"
 APPROVED = "creatic_approbation"
 
@@ -88,7 +88,7 @@ def sendings(meeting: Any) -> list[summons.Sending]:
     found = []
     for name in meeting.convoques or []:
         known = receipts(meeting).get((mail["version"], name), {})
-        days = [_day(when) if when else None for when in (known.get("le"), read.get(name))]
+        days = [_paris_day(when) if when else None for when in (known.get("le"), read.get(name))]
         found.append(summons.Sending(name, mail["a"].get(name, PAPER), known.get("etat") or "", *days))
     return found
 
@@ -98,19 +98,19 @@ def problems(meeting: Any) -> list[str]:
     return summons.problems(sendings(meeting), meeting.delay(), meeting.date, meeting.its_law())
 
 
-def _day(when: str) -> datetime.date:
-    return datetime.datetime.fromisoformat(when).astimezone(_PARIS).date()
+def _paris_day(when: str) -> datetime.date:
+    return datetime.datetime.fromisoformat(when).astimezone(_CONVOCATION_TIMEZONE).date()
 
 
 def substance(meeting: Any) -> str:
     """Digest of what a convocation says, and of the papers that leave with it."""
     told = [str(getattr(meeting, name)) for name in frozen.CONVENED]
     for one in meeting.projets(*ON_AGENDA):
-        told += [one.UID(), *_read(one)]
+        told += [one.UID(), *_readable_texts(one)]
     return naming.digest(*told)
 
 
-def _read(projet: Any) -> list[str]:
+def _readable_texts(projet: Any) -> list[str]:
     """What people read of a projet."""
     texts = [text.raw if text else "" for text in (projet.expose, projet.dispositif)]
     files = [f"{annex.title} {watch.file_of(annex)}" for annex in projet.annexes()]
@@ -123,7 +123,7 @@ def shown(thing: Any) -> str:
     fields = [text for field in sorted(watch.known(thing).items()) for text in field]
     if thing.portal_type == "seance":
         return naming.digest(substance(thing), *fields)
-    return naming.digest(*_read(thing), *fields, repr(thing.attendance()), thing.presided_by())
+    return naming.digest(*_readable_texts(thing), *fields, repr(thing.attendance()), thing.presided_by())
 
 
 def approval(meeting: Any) -> dict[str, Any]:

@@ -26,9 +26,9 @@ from zope.component import adapter
 from zope.interface import alsoProvides, implementer
 from zope.publisher.interfaces.browser import IBrowserRequest
 
-_PARIS = ZoneInfo("Europe/Paris")
+_SPACE_TIMEZONE = ZoneInfo("Europe/Paris")
 # Of a projet, what its trace calls the text that the council decides on.
-_TEXT = ("Titre", "Objet", "Exposé des motifs", "Dispositif", "Avis des commissions")
+_DECISION_TEXT_LABELS = ("Titre", "Objet", "Exposé des motifs", "Dispositif", "Avis des commissions")
 
 
 # -- whose space it is
@@ -279,7 +279,7 @@ class SpacePoint(_Space):
         self.annexes = [
             {
                 "titre": annex.title,
-                "note": f"{_kind(annex.file)}, {mailing.megabytes(annex.file.getSize())}",
+                "note": f"{_content_type(annex.file)}, {mailing.megabytes(annex.file.getSize())}",
                 "url": self.url("espace-piece", seance=meeting.UID(), piece=f"annexe:{annex.UID()}"),
             }
             for annex in one.annexes()
@@ -364,7 +364,7 @@ class SpacePiece(_Space):
         return None, "", ""
 
 
-def _kind(file: Any) -> str:
+def _content_type(file: Any) -> str:
     name = str(file.filename or "")
     return "PDF" if file.contentType == "application/pdf" else (name.rpartition(".")[2] or "fichier").upper()[:12]
 
@@ -375,7 +375,11 @@ def changed_since(meeting: Any, projet: Any) -> str:
     if not sent:
         return ""
     moment = datetime.datetime.fromisoformat(sent[-1][0])
-    found = [one.when for one in watch.trace(projet) if one.when > moment and one.what.partition(" : ")[0] in _TEXT]
+    found = [
+        one.when
+        for one in watch.trace(projet)
+        if one.when > moment and one.what.partition(" : ")[0] in _DECISION_TEXT_LABELS
+    ]
     found += [
         when
         for when in (annex.modified().asdatetime().astimezone(datetime.UTC) for annex in projet.annexes())
@@ -383,4 +387,4 @@ def changed_since(meeting: Any, projet: Any) -> str:
     ]
     if not found:
         return ""
-    return f"Changé depuis la convocation, le {max(found).astimezone(_PARIS).strftime('%d/%m/%Y à %H:%M')}"
+    return f"Changé depuis la convocation, le {max(found).astimezone(_SPACE_TIMEZONE).strftime('%d/%m/%Y à %H:%M')}"

@@ -14,7 +14,7 @@ from creatic.deliberations import rules
 from creatic_agent import law
 
 LIST, SETTLED, MINUTES, SUBJECTS = "liste", "arret", "proces_verbal", "objets"
-_WHAT = {
+_DEADLINE_TEXTS = {
     LIST: ("la liste des délibérations est mise en ligne", "La liste des délibérations n'est pas en ligne", "L2121-25"),
     SETTLED: (
         "le conseil arrête le procès-verbal de cette séance-ci, au commencement de la suivante",
@@ -30,9 +30,9 @@ _WHAT = {
 }
 # Days after a meeting on which its list goes on line when nobody put it there before: the law's week is not over yet,
 # and who prepares it had time to confirm its subjects. One that nobody confirmed is there without its text.
-ALONE_AFTER = 5
+LIST_PUBLICATION_DELAY_DAYS = 5
 # Days after a meeting from which its subjects are recalled to who confirms them, before the list goes.
-_RECALLED_AFTER = 2
+_REMINDER_DELAY_DAYS = 2
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Deadline:
             today: the day on which it is read.
             closed: whether the meeting was closed, before which nothing of it goes on line.
         """
-        wanted, missing, article = _WHAT[self.what]
+        wanted, missing, article = _DEADLINE_TEXTS[self.what]
         first = "" if closed else " Terminez d'abord la séance : « Clore la séance »."
         if self.late(today):
             return f"{missing} : c'était à faire le {rules.french_date(self.last)} au plus tard ({article}).{first}"
@@ -70,7 +70,7 @@ class Deadline:
 
 def list_goes_alone(held: datetime.date) -> datetime.date:
     """First day on which the list of a meeting goes on line by itself."""
-    return held + datetime.timedelta(ALONE_AFTER)
+    return held + datetime.timedelta(LIST_PUBLICATION_DELAY_DAYS)
 
 
 def waiting(
@@ -91,7 +91,7 @@ def waiting(
     found = []
     if body.listing.value is not None:
         last = held + datetime.timedelta(body.listing.value)
-        found += [Deadline(SUBJECTS, last, held + datetime.timedelta(_RECALLED_AFTER))] if unread else []
+        found += [Deadline(SUBJECTS, last, held + datetime.timedelta(_REMINDER_DELAY_DAYS))] if unread else []
         found += [] if listed else [Deadline(LIST, last)]
     if body.minutes.value is None:
         return found

@@ -57,11 +57,11 @@ def urgency(body: law.Body, own: int = 0) -> str:
 
     A council does not shorten the longer delay that its own rules of procedure promise.
     """
-    allowed = body.urgency.value is not None and _own(body, own) <= body.notice.value
+    allowed = body.urgency.value is not None and _own_clear_days(body, own) <= body.notice.value
     return body.urgency.article if allowed else ""
 
 
-def _own(body: law.Body, own: int) -> int:
+def _own_clear_days(body: law.Body, own: int) -> int:
     """Clear days that its own rules ask for; a commune's file has no such field."""
     return 0 if body.kind == law.COMMUNE else own
 
@@ -105,5 +105,5 @@ def delay(body: law.Body, urgent: bool = False, second: bool = False, own: int =
         return Delay(body.renewal.value, body.renewal.article)
     if urgent and body.urgency.value is not None and (article := urgency(body, own)):
         return Delay(body.urgency.value, f"{article}, urgence")
-    asked = _own(body, own) or body.notice.value
+    asked = _own_clear_days(body, own) or body.notice.value
     return Delay(asked, body.notice.article if asked == body.notice.value else _OWN_RULES)

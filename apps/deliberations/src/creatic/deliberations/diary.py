@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 from creatic.deliberations.frozen import CANCELLED
 from icalendar import Calendar, Event, Timezone, TimezoneDaylight, TimezoneStandard
 
-_PARIS = ZoneInfo("Europe/Paris")
+_DIARY_TIMEZONE = ZoneInfo("Europe/Paris")
 _HOUR = datetime.timedelta(hours=1)
 TAKEN_BACK = "en_preparation"
-_STATUS = {CANCELLED: "CANCELLED", TAKEN_BACK: "TENTATIVE"}
-_SAID = {CANCELLED: "Annulée : ", TAKEN_BACK: "À confirmer : "}
+_ICAL_STATUSES = {CANCELLED: "CANCELLED", TAKEN_BACK: "TENTATIVE"}
+_STATUS_PREFIXES = {CANCELLED: "Annulée : ", TAKEN_BACK: "À confirmer : "}
 # Of one convocation, what may come after it: each is a later word than the one before.
 _RANKS = {CANCELLED: 1, TAKEN_BACK: 2}
 
@@ -52,11 +52,11 @@ class Entry:
         return (1 + len(_RANKS)) * (self.version - 1) + _RANKS.get(self.state, 0)
 
 
-def _zone() -> Timezone:
+def _paris_timezone() -> Timezone:
     """Europe/Paris since 1996 (directive 2000/84/EC): clocks change on the last Sundays of March and October, at 1:00
     UTC."""
     zone = Timezone()
-    zone.add("tzid", _PARIS.key)
+    zone.add("tzid", _DIARY_TIMEZONE.key)
     for part, month, begun, name, hours in (
         (TimezoneDaylight(), 3, datetime.datetime(1996, 3, 31, 2), "CEST", 2),
         (TimezoneStandard(), 10, datetime.datetime(1996, 10, 27, 3), "CET", 1),
@@ -80,9 +80,9 @@ def file(entry: Entry) -> bytes:
     event.add("dtstamp", entry.stamp.astimezone(datetime.UTC))
     event.add("last-modified", entry.stamp.astimezone(datetime.UTC))
     event.add("sequence", entry.sequence)
-    event.add("status", _STATUS.get(entry.state, "CONFIRMED"))
-    event.add("dtstart", entry.start.replace(tzinfo=_PARIS))
-    event.add("summary", _SAID.get(entry.state, "") + entry.title)
+    event.add("status", _ICAL_STATUSES.get(entry.state, "CONFIRMED"))
+    event.add("dtstart", entry.start.replace(tzinfo=_DIARY_TIMEZONE))
+    event.add("summary", _STATUS_PREFIXES.get(entry.state, "") + entry.title)
     event.add("location", entry.place)
     if entry.space:
         event.add("description", f"Convocation, note et projets : {entry.space}")
@@ -90,7 +90,7 @@ def file(entry: Entry) -> bytes:
     calendar = Calendar()
     calendar.add("prodid", "-//creatic.deliberations//FR")
     calendar.add("version", "2.0")
-    calendar.add_component(_zone())
+    calendar.add_component(_paris_timezone())
     calendar.add_component(event)
     made: bytes = calendar.to_ical()
     return made

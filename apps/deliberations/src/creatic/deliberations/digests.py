@@ -7,7 +7,7 @@ from typing import Any
 
 from ZODB.interfaces import BlobError
 
-_MOST = 20_000
+_MAX_CACHED_COUNT = 20_000
 # By the path of a committed blob, which names its object and its transaction (ZODB 6, `BushyLayout`): what is there
 # never changes.
 _known: dict[str, str] = {}
@@ -27,16 +27,16 @@ def of(file: Any) -> str:
     try:
         path = str(blob.committed())
     except BlobError:  # of this very request, which may still be undone
-        return _read(file)
+        return _compute_digest(file)
     found = _known.get(path)
     if found is None:
-        found = _read(file)
-        if len(_known) >= _MOST:
+        found = _compute_digest(file)
+        if len(_known) >= _MAX_CACHED_COUNT:
             _known.clear()
         _known[path] = found
     return found
 
 
-def _read(file: Any) -> str:
+def _compute_digest(file: Any) -> str:
     with file.open() as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -18,7 +18,7 @@ from creatic.deliberations.places import meeting_of
 
 from creatic_agent.writing import of_commune
 
-_TEMPLATE = Path(__file__).with_name("templates") / "document.pt"
+_DOCUMENT_TEMPLATE_PATH = Path(__file__).with_name("templates") / "document.pt"
 _KEPT_MAX = 500_000
 """Signs of a document that is kept drawn: one with pictures in it is many megabytes, which all communes share."""
 _CELLS = 1000
@@ -31,18 +31,18 @@ RAW_MAX = 10_000_000
 WHOLE_MAX = 30_000_000
 """Signs, as they are kept with their pictures, of all the texts of a meeting, which its note and its procès-verbal
 unite, or of a registre: the site holds a document some eight times while it is drawn, beside those of others."""
-_MEMORY = 700_000_000
+_MAX_MEMORY_BYTES = 700_000_000
 """Bytes of address space of who draws one, beside copies of it."""
-_SECONDS = 60
+_DRAWING_CPU_SECONDS = 60
 """Of processor: a registre of a thousand pages."""
-_ELAPSED = 120
-_LINE = 80
-_TAG = re.compile("<[^<>]*>")
-_NAMES = {
+_DRAWING_TIMEOUT_SECONDS = 120
+_LINE_SIZE = 80
+_MARKUP_TAG_PATTERN = re.compile("<[^<>]*>")
+_DOCUMENT_NAMES = {
     "convocation": "la convocation", "note": "la note explicative de synthèse", "proces_verbal": "le procès-verbal",
     "deliberation": "la délibération", "registre": "le registre", "liste": "la liste des délibérations",
 }  # fmt: skip # a table
-KINDS = tuple(_NAMES)
+KINDS = tuple(_DOCUMENT_NAMES)
 _OF_TEXTS = ("note", "proces_verbal", "deliberation", "registre")
 _HEAVY = f"les textes qui s'y trouvent dépassent ensemble {WHOLE_MAX // 1_000_000} Mo avec leurs images"
 _REDUCE = "réduisez leurs images, ou joignez-les en annexe (PDF)"
@@ -50,15 +50,15 @@ _LIGHTEN = {"registre": "imprimez les délibérations une à une"}  # nothing of
 _SHORTEN = "joignez-le en annexe (PDF) et n'en gardez que l'essentiel"
 
 
-class Undrawn(ValueError):
+class RenderingError(ValueError):
     """A document that was not drawn; the text is French, names it and says what to do."""
 
 
 @functools.cache
-def _template() -> Any:
+def _load_template() -> Any:
     from chameleon import PageTemplateFile
 
-    return PageTemplateFile(str(_TEMPLATE))
+    return PageTemplateFile(str(_DOCUMENT_TEMPLATE_PATH))
 
 
 def page(kind: str, **given: Any) -> str:
@@ -75,18 +75,20 @@ def page(kind: str, **given: Any) -> str:
     Raises:
         Undrawn: the texts that it unites weigh too much.
     """
-    if kind in _OF_TEXTS and is_heavy(texts_of(_united(given))):
-        raise Undrawn(
-            f"impossible de mettre en page {_NAMES[kind]} : {_HEAVY}. À faire : {_LIGHTEN.get(kind, _REDUCE)}"
+    if kind in _OF_TEXTS and is_heavy(texts_of(_gather_texts(given))):
+        raise RenderingError(
+            f"impossible de mettre en page {_DOCUMENT_NAMES[kind]} : {_HEAVY}. À faire : {_LIGHTEN.get(kind, _REDUCE)}"
         )
     context = {
         "organisme": f"Commune {of_commune(str(given.get('commune')))}",
         "conseil": "conseil municipal", "qualite": "maire",
         "seance": None, "projet": None, "projets": [], "seances": [], "draft": False, "annee": None, "debats": {},
-        "arret": {}, "arretes": (), "public": False, "suppleant": "", "objet": _title, "voile": lambda _projet: "",
+        "arret": {}, "arretes": (), "public": False, "suppleant": "", "objet": _item_title, "voile": lambda _projet: "",
         **given,
     }  # fmt: skip # a table
-    return str(_template()(kind=kind, rules=rules, full=delays.full, rich=_rich, meeting_of=meeting_of, **context))
+    return str(
+        _load_template()(kind=kind, rules=rules, full=delays.full, rich=_clean_html, meeting_of=meeting_of, **context)
+    )
 
 
 def draw(kind: str, **given: Any) -> bytes:
@@ -97,24 +99,32 @@ def draw(kind: str, **given: Any) -> bytes:
     """
     text = page(kind, **given)
     try:
-        made = _drawn(text) if len(text) <= _KEPT_MAX else _drawn.__wrapped__(text)
-    except apart.Late:
+        made = _render_cached_pdf(text) if len(text) <= _KEPT_MAX else _render_cached_pdf.__wrapped__(text)
+    except apart.ReadingTimeoutError:
         again = "recommencez dans quelques minutes ; si c'est encore le cas, raccourcissez ce qui y est écrit"
-        raise Undrawn(f"impossible de mettre en page {_NAMES[kind]} à temps. À faire : {again}") from None
-    except hidden.Unfit as error:  # others' turn
-        raise Undrawn(f"impossible de mettre en page {_NAMES[kind]} maintenant : {error}") from None
+        raise RenderingError(
+            f"impossible de mettre en page {_DOCUMENT_NAMES[kind]} à temps. À faire : {again}"
+        ) from None
+    except hidden.UnfitDocumentError as error:  # others' turn
+        raise RenderingError(f"impossible de mettre en page {_DOCUMENT_NAMES[kind]} maintenant : {error}") from None
     if not made:
-        raise Undrawn(_too_much(kind, text, given))
+        raise RenderingError(_too_much(kind, text, given))
     return made
 
 
 @functools.lru_cache(maxsize=16)
-def _drawn(text: str) -> bytes:
+def _render_cached_pdf(text: str) -> bytes:
     """A document as PDF, empty for one that takes too much; the same one, asked again (the drafts that go with each
     convocation), is not drawn again. Raises hidden.Unfit: now, it cannot be."""
     try:
-        return apart.read(drawn, text.encode(), memory=_MEMORY, seconds=_SECONDS, elapsed=_ELAPSED)
-    except apart.Late:
+        return apart.read(
+            drawn,
+            text.encode(),
+            memory=_MAX_MEMORY_BYTES,
+            seconds=_DRAWING_CPU_SECONDS,
+            elapsed=_DRAWING_TIMEOUT_SECONDS,
+        )
+    except apart.ReadingTimeoutError:
         raise
     except apart.TooMuch:
         return b""
@@ -129,12 +139,12 @@ def drawn(text: bytes) -> bytes:
 
     logging.getLogger("weasyprint").setLevel(logging.ERROR)
     page = HTML(string=text.decode(), base_url=None, url_fetcher=URLFetcher(allowed_protocols={"data"}))
-    _bound(page.etree_element)
+    _limit_spans(page.etree_element)
     made: bytes = page.write_pdf()
     return made
 
 
-def _united(given: dict[str, Any]) -> list[Any]:
+def _gather_texts(given: dict[str, Any]) -> list[Any]:
     return [one for one in (given.get("projet"), *(given.get("projets") or ())) if one is not None]
 
 
@@ -164,9 +174,9 @@ def whole_problem(texts: Iterable[Any]) -> str:
     )
 
 
-def _measure(text: str) -> tuple[int, int]:
+def _measure_html(text: str) -> tuple[int, int]:
     """Signs that people read of a text in HTML, and its elements."""
-    return len(_TAG.sub("", text)), text.count("<") - text.count("</")
+    return len(_MARKUP_TAG_PATTERN.sub("", text)), text.count("<") - text.count("</")
 
 
 def problem(text: str) -> str:
@@ -180,37 +190,39 @@ def problem(text: str) -> str:
             f"ce texte pèse {len(text) / 1e6:.0f} Mo avec ses images, et {RAW_MAX // 1_000_000} Mo au plus sont mis en "
             "page. À faire : réduisez ses images, ou joignez-les en annexe (PDF)"
         )
-    signs, elements = _measure(text)
+    signs, elements = _measure_html(text)
     if signs <= SIGNS_MAX and elements <= ELEMENTS_MAX:
         return ""
     return (
-        f"ce texte est trop long à mettre en page ({_counted(signs, elements)} ; au plus "
-        f"{_counted(SIGNS_MAX, ELEMENTS_MAX)}). À faire : {_SHORTEN}"
+        f"ce texte est trop long à mettre en page ({_format_counts(signs, elements)} ; au plus "
+        f"{_format_counts(SIGNS_MAX, ELEMENTS_MAX)}). À faire : {_SHORTEN}"
     )
 
 
-def _counted(signs: int, elements: int) -> str:
+def _format_counts(signs: int, elements: int) -> str:
     return f"{signs:_} signes, {elements:_} éléments : paragraphes, lignes, cellules de tableaux".replace("_", " ")
 
 
 def _too_much(kind: str, text: str, given: dict[str, Any]) -> str:
     """Say that a document is not drawn, and which of the texts that it unites is the longest."""
-    projets = _united(given)
-    sizes = [_measure("".join(text.raw for text in (one.expose, one.dispositif) if text)) for one in projets]
+    projets = _gather_texts(given)
+    sizes = [_measure_html("".join(text.raw for text in (one.expose, one.dispositif) if text)) for one in projets]
     if not any(map(any, sizes)):
         return (
-            f"impossible de mettre en page {_NAMES[kind]} : c'est trop long ({_counted(*_measure(text))}). À faire : "
+            f"impossible de mettre en page {_DOCUMENT_NAMES[kind]} : c'est trop long "
+            f"({_format_counts(*_measure_html(text))}). À faire : "
             "raccourcissez ce qui y est écrit"
         )
     # An element takes as much as a line of text.
-    longest = max(range(len(sizes)), key=lambda rank: sizes[rank][0] + _LINE * sizes[rank][1])
+    longest = max(range(len(sizes)), key=lambda rank: sizes[rank][0] + _LINE_SIZE * sizes[rank][1])
     return (
-        f"impossible de mettre en page {_NAMES[kind]} : le texte de « {projets[longest].title} » est trop long ou trop "
-        f"compliqué ({_counted(*sizes[longest])}). À faire : {_SHORTEN}"
+        f"impossible de mettre en page {_DOCUMENT_NAMES[kind]} : le texte de « {projets[longest].title} » "
+        "est trop long ou trop "
+        f"compliqué ({_format_counts(*sizes[longest])}). À faire : {_SHORTEN}"
     )
 
 
-def _bound(page: Any) -> None:
+def _limit_spans(page: Any) -> None:
     """Leave cells no more columns and rows than a table has: of a thousand, as browsers do, and of each row as a whole.
 
     What draws counts them all, beside each other: fifty characters that somebody wrote held the site for an hour.
@@ -234,15 +246,15 @@ def _bound(page: Any) -> None:
 
 def warm() -> None:
     """Read what drawing needs (the template, the library, the fonts) before anybody waits for it: seconds, once."""
-    _template().cook_check()
-    with suppress(hidden.Unfit):  # whoever asks for one later is told
-        _drawn("<p style='font-family: Liberation Serif'>é</p>")
+    _load_template().cook_check()
+    with suppress(hidden.UnfitDocumentError):  # whoever asks for one later is told
+        _render_cached_pdf("<p style='font-family: Liberation Serif'>é</p>")
 
 
-def _title(projet: Any) -> str:
+def _item_title(projet: Any) -> str:
     return str(projet.title)
 
 
-def _rich(value: Any) -> str:
+def _clean_html(value: Any) -> str:
     """Rich text as Plone shows it: cleaned by its safe_html."""
     return str(value.output) if value else ""

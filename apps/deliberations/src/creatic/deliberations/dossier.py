@@ -16,13 +16,13 @@ from creatic.deliberations import apart, hidden, mailing
 BYTES_MAX = 30_000_000
 """Bytes of all that is put in: they are held in memory together."""
 PAGES_MAX = 2000
-MEMORY = 700_000_000
+MAX_MEMORY_BYTES = 700_000_000
 """Bytes of address space of who puts them together, beside copies of them."""
 SECONDS = 60
 """Of processor, to put all of them together."""
-_ALONE = 10
+_PAPER_CPU_SECONDS = 10
 """The same, of one by itself."""
-_LONGEST = 120
+_BINDING_TIMEOUT_SECONDS = 120
 """Elapsed seconds to find which takes too much: who convenes waits."""
 
 
@@ -55,10 +55,10 @@ def bind(parts: Sequence[Paper]) -> tuple[bytes, list[str]]:
         else:
             taken[rank], room = part.read(), room - part.size
     try:
-        made, unfit = _read(parts, taken, SECONDS)
+        made, unfit = _bind_in_process(parts, taken, SECONDS)
     except apart.TooMuch:
         left |= _too_much(parts, taken)
-        made, unfit = _read(parts, {rank: data for rank, data in taken.items() if rank not in left}, SECONDS)
+        made, unfit = _bind_in_process(parts, {rank: data for rank, data in taken.items() if rank not in left}, SECONDS)
     left |= unfit
     if not made:
         raise ValueError("aucune pièce de cette séance ne se met dans un seul fichier")
@@ -67,26 +67,26 @@ def bind(parts: Sequence[Paper]) -> tuple[bytes, list[str]]:
 
 def _too_much(parts: Sequence[Paper], taken: dict[int, bytes]) -> dict[int, str]:
     """Which of them take too much, each by itself; what there is no time to try is not put in either."""
-    found, until = {}, time.monotonic() + _LONGEST
+    found, until = {}, time.monotonic() + _BINDING_TIMEOUT_SECONDS
     for rank, data in taken.items():
         if time.monotonic() > until:
             found[rank] = "il n'a pas pu être lu à temps"
             continue
         try:
-            _read(parts, {rank: data}, _ALONE)
+            _bind_in_process(parts, {rank: data}, _PAPER_CPU_SECONDS)
         except apart.TooMuch:
             found[rank] = "il demande trop de mémoire ou de temps pour être lu"
     return found
 
 
-def _read(parts: Sequence[Paper], taken: dict[int, bytes], seconds: int) -> tuple[bytes, dict[int, str]]:
+def _bind_in_process(parts: Sequence[Paper], taken: dict[int, bytes], seconds: int) -> tuple[bytes, dict[int, str]]:
     """Have papers put together by a process of its own; gives nothing when none can be, and what is not in it.
 
     Raises:
         hidden.Unfit: they take too much, or others' are being read.
     """
     asked = json.dumps({"titres": [parts[rank].title for rank in taken], "pages": PAGES_MAX}).encode()
-    said = apart.read(joined, asked, *taken.values(), memory=MEMORY, seconds=seconds, elapsed=2 * seconds)
+    said = apart.read(joined, asked, *taken.values(), memory=MAX_MEMORY_BYTES, seconds=seconds, elapsed=2 * seconds)
     head, _end, made = said.partition(b"\n")
     ranks = list(taken)
     return made, {ranks[int(place)]: why for place, why in json.loads(head).items()}
@@ -105,8 +105,8 @@ def joined(asked: bytes, *files: bytes) -> bytes:
     writer, left, pages = PdfWriter(), {}, told["pages"]
     for place, (title, data) in enumerate(zip(told["titres"], files, strict=True)):
         try:
-            clean, count = _alone(data, pages)
-        except hidden.Unfit as unfit:
+            clean, count = _rewrite_paper(data, pages)
+        except hidden.UnfitDocumentError as unfit:
             # The reader mends nothing, and knows no error of a library.
             left[place] = str(unfit).partition(". À faire")[0].partition(" (")[0]
             continue
@@ -118,7 +118,7 @@ def joined(asked: bytes, *files: bytes) -> bytes:
     return json.dumps(left).encode() + b"\n" + written.getvalue()
 
 
-def _alone(data: bytes, most: int) -> tuple[bytes, int]:
+def _rewrite_paper(data: bytes, most: int) -> tuple[bytes, int]:
     """Write a paper again by itself, so that one that breaks does so here; gives it with its number of pages.
 
     Raises:
@@ -127,12 +127,12 @@ def _alone(data: bytes, most: int) -> tuple[bytes, int]:
     from pypdf import PdfWriter
 
     if not hidden.is_pdf(data):
-        raise hidden.Unfit("ce n'est pas un PDF")
+        raise hidden.UnfitDocumentError("ce n'est pas un PDF")
     with hidden.readable():
         reader = hidden.opened(data)
         count = len(reader.pages)
         if count > most:
-            raise hidden.Unfit(f"{count} pages, de trop pour un seul fichier")
+            raise hidden.UnfitDocumentError(f"{count} pages, de trop pour un seul fichier")
         writer = PdfWriter()
         writer.append(reader, import_outline=False)
         written = io.BytesIO()

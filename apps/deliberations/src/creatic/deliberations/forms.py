@@ -16,9 +16,9 @@ from z3c.form.validator import SimpleFieldValidator
 from zope.schema import getFieldNamesInOrder
 
 _VOTES = "votes"
-_HOLDERS = {"projet", "seance", "Publication"}  # what people bring files to
+_FILE_HOLDER_TYPES = {"projet", "seance", "Publication"}  # what people bring files to
 # How it will be voted, which who prepares a projet says too.
-_HOW = ("compte", "compte_de", "nomination", "scrutin")
+_VOTING_PLAN_FIELDS = ("compte", "compte_de", "nomination", "scrutin")
 
 
 class OfItsCouncil(FormExtender):
@@ -79,7 +79,7 @@ class VoteForm(DefaultEditForm):
         super().updateFields()
         votes = next(one for one in self.groups if getattr(one, "__name__", "") == _VOTES)
         known = self.fields + votes.fields
-        asked = {*_HOW, *votes.fields.keys()}
+        asked = {*_VOTING_PLAN_FIELDS, *votes.fields.keys()}
         self.fields = known.select(*(name for name in getFieldNamesInOrder(content.IProjet) if name in asked))
         self.groups = ()
 
@@ -90,7 +90,7 @@ class VoteForm(DefaultEditForm):
             return data, errors
         entered = _Entered(self.context, data)
         for name, said in content.uncounted(entered).items():
-            errors += (_beside(self.widgets[name], said[:1].upper() + said[1:] + ".", self),)
+            errors += (_field_error(self.widgets[name], said[:1].upper() + said[1:] + ".", self),)
         if setErrors:
             self.widgets.errors = errors
         return data, errors
@@ -109,7 +109,7 @@ class _Entered:
         return self._data[name] if name in self._data else getattr(self._projet, name)
 
 
-def _beside(widget: Any, said: str, form: Any) -> ErrorViewSnippet:
+def _field_error(widget: Any, said: str, form: Any) -> ErrorViewSnippet:
     """Say what is wrong beside a field."""
     error = content.Wrong(said)
     found = ErrorViewSnippet(error, widget.request, widget, widget.field, form, form.getContent())
@@ -130,7 +130,7 @@ class RefusedAsAWhole(ErrorViewSnippet):
         for name, said in self.error.told.items():
             widget = next((one for one in self.form.widgets.values() if one.field.__name__ == name), None)
             if widget is not None:
-                _beside(widget, ". ".join(f"{one[:1].upper()}{one[1:]}" for one in said) + ".", self.form)
+                _field_error(widget, ". ".join(f"{one[:1].upper()}{one[1:]}" for one in said) + ".", self.form)
                 self.widget = self.widget or widget
 
 
@@ -148,7 +148,7 @@ class Annex(SimpleFieldValidator):
         kinds = {getattr(aq_base(one), "portal_type", "") for one in chain[:2]}
         # The form that adds a publication stands in its folder; a field of one of its tabs, in the tab.
         form = getattr(self.view, "parentForm", self.view)
-        if not _HOLDERS & {*kinds, getattr(form, "portal_type", "")}:
+        if not _FILE_HOLDER_TYPES & {*kinds, getattr(form, "portal_type", "")}:
             return
         if self.field.__name__ == frozen.BUDGET:
             self._judge_budget(value)
@@ -165,7 +165,7 @@ class Annex(SimpleFieldValidator):
             wrong = budgets.problems(
                 str(value.filename or ""), value.data, siren, meeting_of(self.context).date, subject
             )
-        except hidden.Unfit as error:
+        except hidden.UnfitDocumentError as error:
             wrong = [f"« {value.filename} » : {error}."]
         if wrong:
             self.widget.value = None

@@ -43,8 +43,8 @@ PUBLIC = ("published", "archived")
 DELIBERATION = "deliberation"
 # What is kept of an object beside its fields.
 STATE, WAS_PUBLIC, UID = _BESIDE = ("_etat", "_publie", "_uid")
-_SHOWN = 80
-_SAID = {"True": "oui", "False": "non"}
+_MAX_SHOWN_LENGTH = 80
+_BOOLEAN_LABELS = {"True": "oui", "False": "non"}
 
 Known = Mapping[str, str]
 """Fields by name as text, and STATE, WAS_PUBLIC, UID."""
@@ -138,9 +138,9 @@ def differences(before: Known, now: Known) -> list[str]:
 
 def described(label: str, before: str, now: str) -> str:
     """A change, in words: both values when they are short."""
-    if len(before) > _SHOWN or len(now) > _SHOWN:
+    if len(before) > _MAX_SHOWN_LENGTH or len(now) > _MAX_SHOWN_LENGTH:
         return f"{label} : {'modifié' if before and now else 'retiré' if before else 'ajouté'}"
-    old, new = _SAID.get(before, before), _SAID.get(now, now)
+    old, new = _BOOLEAN_LABELS.get(before, before), _BOOLEAN_LABELS.get(now, now)
     if not old:
         return f"{label} : {new}"
     return f"{label} : {old} → {new}" if new else f"{label} : n'est plus « {old} »"

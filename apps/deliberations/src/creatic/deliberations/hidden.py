@@ -21,20 +21,20 @@ _PROPERTIES = {
     "/Company": "société",
 }  # fmt: skip # a table
 # Of a PDF's properties, those that name programs and moments alone: taken out, and not told.
-_PLAIN = ("/Creator", "/Producer", "/CreationDate", "/ModDate", "/Trapped")
+_UNREPORTED_PROPERTIES = ("/Creator", "/Producer", "/CreationDate", "/ModDate", "/Trapped")
 # Elements of office documents that name people.
-_OFFICE = {
+_OFFICE_PROPERTY_LABELS = {
     "creator": "auteur", "lastModifiedBy": "modifié par", "Manager": "responsable", "Company": "société",
     "initial-creator": "auteur", "printed-by": "imprimé par",
 }  # fmt: skip # a table
 _OFFICE_PARTS = ("docProps/core.xml", "docProps/app.xml", "meta.xml")
 _PART_MAX = 1_000_000  # bytes of one of them
 # Their text, their comments and what was changed in them: parts, and what in these is not on the page that one prints.
-_TEXTS = re.compile(
+_OFFICE_TEXT_PATTERN = re.compile(
     r"word/(?:document|comments|footnotes|endnotes|header\d*|footer\d*)\.xml|xl/(?:workbook|comments\d*)\.xml"
     r"|xl/comments/comment\d*\.xml|ppt/commentAuthors\.xml|content\.xml"
 )
-_TEXT_MAX = 20_000_000  # bytes of all of them
+_MAX_OFFICE_TEXT_BYTES = 20_000_000  # bytes of all of them
 _CHANGED = re.compile(r'<w:(?:ins|del|moveFrom|moveTo|\w+Change)\b[^<>]{0,500}\bw:author="([^"]+)"')
 _COMMENTED = re.compile(
     r'<w:comment\b[^<>]{0,500}\bw:author="([^"]+)"|<author>([^<]+)</author>|<p:cmAuthor\b[^<>]{0,500}\bname="([^"]+)"'
@@ -47,19 +47,19 @@ _HIDDEN = (
     (re.compile(r'<sheet\b[^<>]{0,500}\bstate="(?:very)?[hH]idden"|table:display="false"'), "une feuille masquée"),
 )
 _EMPTY_TABLE = re.compile(rb"%%EOF\s{1,9}xref\s{1,9}0 0\s{1,9}trailer\b[^%]{0,2000}/XRefStm\b")
-_SHOWN = 80  # characters of a value
+_MAX_VALUE_LENGTH = 80  # characters of a value
 _DESCRIPTION_MAX = 2_000_000  # bytes of one
-_HEAD = 1024  # bytes before which readers look for the header of a PDF
-_BLANK = b"\xef\xbb\xbf\0\t\n\f\r "
+_PDF_HEADER_BYTES = 1024  # bytes before which readers look for the header of a PDF
+_BLANK_BYTES = b"\xef\xbb\xbf\0\t\n\f\r "
 _COMMENTS = ("/Text", "/Popup", "/FileAttachment")
-_EXIF_WITHIN = 200_000  # bytes: it is one of the first segments of a JPEG, each of 65,535 bytes
-_WORD = re.compile(r"\w+")
-_TITLED = 3  # pages on which the title of a document is
+_MAX_EXIF_OFFSET_BYTES = 200_000  # bytes: it is one of the first segments of a JPEG, each of 65,535 bytes
+_TITLE_WORD_PATTERN = re.compile(r"\w+")
+_TITLE_PAGES_COUNT = 3  # pages on which the title of a document is
 # Pages up to which the text of two documents is compared.
-_COMPARED = 50
+_MAX_COMPARED_PAGES = 50
 
 
-class Unfit(ValueError):
+class UnfitDocumentError(ValueError):
     """A document that cannot be put on line; the text is French and says what to do."""
 
 
@@ -68,11 +68,11 @@ def readable() -> Iterator[None]:
     """Whatever a broken PDF makes the library raise is Unfit."""
     try:
         yield
-    except Unfit:
+    except UnfitDocumentError:
         raise
     except Exception as error:  # noqa: BLE001 # a broken file makes the library raise anything
         what = type(error).__name__
-        raise Unfit(f"ce PDF ne se lit pas ({what}). À faire : enregistrez-le de nouveau en PDF") from None
+        raise UnfitDocumentError(f"ce PDF ne se lit pas ({what}). À faire : enregistrez-le de nouveau en PDF") from None
 
 
 def opened(data: bytes) -> Any:
@@ -85,9 +85,9 @@ def opened(data: bytes) -> Any:
     # The library looks for the end mark backwards, byte by byte: seconds for 20 MB that follow it, or have none.
     reader = PdfReader(io.BytesIO(data[: data.rfind(b"%%EOF") + len(b"%%EOF")]))
     if reader.is_encrypted:
-        raise Unfit("ce PDF est protégé par un mot de passe. À faire : enregistrez-le sans protection")
+        raise UnfitDocumentError("ce PDF est protégé par un mot de passe. À faire : enregistrez-le sans protection")
     if not len(reader.pages):
-        raise Unfit("ce PDF n'a pas de page")
+        raise UnfitDocumentError("ce PDF n'a pas de page")
     return reader
 
 
@@ -96,7 +96,7 @@ def is_pdf(data: bytes) -> bool:
 
     Some programs leave a mark of order or blanks before the header; readers take them.
     """
-    return data[:_HEAD].lstrip(_BLANK).startswith(b"%PDF-")
+    return data[:_PDF_HEADER_BYTES].lstrip(_BLANK_BYTES).startswith(b"%PDF-")
 
 
 def is_signed(data: bytes) -> bool:
@@ -104,7 +104,7 @@ def is_signed(data: bytes) -> bool:
     return b"/ByteRange" in data
 
 
-def _dictionaries(root: Any, but: tuple[str, ...] = ()) -> Iterator[Any]:
+def _walk_dictionaries(root: Any, but: tuple[str, ...] = ()) -> Iterator[Any]:
     """All that a PDF's catalog reaches, by other ways than some keys."""
     from pypdf.generic import ArrayObject, DictionaryObject, IndirectObject
 
@@ -124,7 +124,7 @@ def _dictionaries(root: Any, but: tuple[str, ...] = ()) -> Iterator[Any]:
             waiting += list(one)
 
 
-def _at(dictionary: Any, key: str) -> Any:
+def _value_at(dictionary: Any, key: str) -> Any:
     """What a dictionary holds under a key, followed where it is; None without it."""
     return dictionary[key] if key in dictionary else None  # noqa: SIM401 - pypdf's get gives a reference, not its object
 
@@ -134,7 +134,7 @@ def begins(stream: Any, most: int) -> bytes:
 
     The library gives it whole, and keeps it: some of a few kilobytes fill the memory.
     """
-    filters = _at(stream, "/Filter") if stream is not None else ""
+    filters = _value_at(stream, "/Filter") if stream is not None else ""
     if filters in (None, []):
         return bytes(stream._data[:most])
     if filters not in ("/FlateDecode", ["/FlateDecode"]):
@@ -145,10 +145,10 @@ def begins(stream: Any, most: int) -> bytes:
         return b""
 
 
-def _annotations(root: Any) -> Iterator[tuple[Any, list[Any]]]:
+def _annotated_pages(root: Any) -> Iterator[tuple[Any, list[Any]]]:
     """Pages that bear annotations, with them."""
-    for one in _dictionaries(root):
-        if _at(one, "/Type") == "/Page" and _at(one, "/Annots"):
+    for one in _walk_dictionaries(root):
+        if _value_at(one, "/Type") == "/Page" and _value_at(one, "/Annots"):
             yield one, [found for found in one["/Annots"] if found.get_object() is not None]
 
 
@@ -160,53 +160,53 @@ def revealed(data: bytes) -> list[str]:
         reader = opened(data)
         root = reader.trailer["/Root"].get_object()
         title = str((reader.metadata or {}).get("/Title") or "")
-        shown = title if _shows(reader, title) else ""
+        shown = title if _shows_title(reader, title) else ""
         found = [
-            f"{_PROPERTIES.get(key, key[1:])} : {str(value)[:_SHOWN]}"
+            f"{_PROPERTIES.get(key, key[1:])} : {str(value)[:_MAX_VALUE_LENGTH]}"
             for key, value in (reader.metadata or {}).items()
-            if key not in _PLAIN and str(value).strip() and not (key == "/Title" and shown)
+            if key not in _UNREPORTED_PROPERTIES and str(value).strip() and not (key == "/Title" and shown)
         ]
         found += _of_descriptions(root, [*found, shown])
-        if any("/EmbeddedFiles" in one or _at(one, "/AF") for one in _dictionaries(root)):
+        if any("/EmbeddedFiles" in one or _value_at(one, "/AF") for one in _walk_dictionaries(root)):
             found.append("des fichiers joints dans le PDF")
         if _has_hidden_layers(root):
             found.append("un calque masqué")
         comments = [
-            str(_at(one.get_object(), "/T") or "sans nom")
-            for _page, annotations in _annotations(root)
+            str(_value_at(one.get_object(), "/T") or "sans nom")
+            for _page, annotations in _annotated_pages(root)
             for one in annotations
-            if _at(one.get_object(), "/Subtype") in _COMMENTS or _names_somebody(one.get_object())
+            if _value_at(one.get_object(), "/Subtype") in _COMMENTS or _names_somebody(one.get_object())
         ]
-        found += [f"commentaire de {name[:_SHOWN]}" for name in dict.fromkeys(comments)]
-        if not is_signed(data) and _versions(data) > 1:
+        found += [f"commentaire de {name[:_MAX_VALUE_LENGTH]}" for name in dict.fromkeys(comments)]
+        if not is_signed(data) and _count_versions(data) > 1:
             found.append("une version précédente du texte")
         return found
 
 
-def _shows(reader: Any, title: str) -> bool:
+def _shows_title(reader: Any, title: str) -> bool:
     """Whether all the words of a title are on its first pages: what a reader sees there is not hidden (the title of
     each act is its number, as its page says)."""
-    asked = _stems(title)
+    asked = _word_stems(title)
     if not asked:
         return False
-    pages = itertools.islice(reader.pages, _TITLED)
-    return asked <= set().union(*(_stems(page.extract_text()) for page in pages))
+    pages = itertools.islice(reader.pages, _TITLE_PAGES_COUNT)
+    return asked <= set().union(*(_word_stems(page.extract_text()) for page in pages))
 
 
-def _stems(text: str) -> set[str]:
+def _word_stems(text: str) -> set[str]:
     """Words of a text, whether one or several are meant."""
-    return {word.rstrip("sx") or word for word in _WORD.findall(text.casefold())}
+    return {word.rstrip("sx") or word for word in _TITLE_WORD_PATTERN.findall(text.casefold())}
 
 
 def _has_hidden_layers(root: Any) -> bool:
     """Whether some of its optional contents (ISO 32000-1, 8.11) are not shown when it is opened."""
-    shown = _at(_at(root, "/OCProperties") or {}, "/D") or {}
-    return bool(_at(shown, "/OFF")) or _at(shown, "/BaseState") == "/OFF"
+    shown = _value_at(_value_at(root, "/OCProperties") or {}, "/D") or {}
+    return bool(_value_at(shown, "/OFF")) or _value_at(shown, "/BaseState") == "/OFF"
 
 
 def _names_somebody(annotation: Any) -> bool:
     """Whether an annotation says who made it: the title of a form's field is its name, not a person's."""
-    return bool(_at(annotation, "/T")) and _at(annotation, "/Subtype") != "/Widget"
+    return bool(_value_at(annotation, "/T")) and _value_at(annotation, "/Subtype") != "/Widget"
 
 
 def _of_descriptions(root: Any, known: list[str]) -> list[str]:
@@ -214,8 +214,8 @@ def _of_descriptions(root: Any, known: list[str]) -> list[str]:
     from pypdf.generic import StreamObject
 
     found = []
-    for one in _dictionaries(root):
-        stream = _at(one, "/Metadata")
+    for one in _walk_dictionaries(root):
+        stream = _value_at(one, "/Metadata")
         if not isinstance(stream, StreamObject):
             continue
         description = begins(stream, _DESCRIPTION_MAX)
@@ -224,11 +224,11 @@ def _of_descriptions(root: Any, known: list[str]) -> list[str]:
         text = description.decode("utf-8", "replace")
         for value in re.findall(r"<(?:rdf:li|pdf:Author|xmp:Author|pdf:Keywords)[^>/]*>([^<]+)<", text):
             if value.strip() and not any(value.strip() in one for one in known):
-                found.append(f"description XMP : {value.strip()[:_SHOWN]}")
+                found.append(f"description XMP : {value.strip()[:_MAX_VALUE_LENGTH]}")
     return list(dict.fromkeys(found))
 
 
-def _versions(data: bytes) -> int:
+def _count_versions(data: bytes) -> int:
     """How many times a PDF was saved upon itself: what was there before is still in the file.
 
     A file for the web is written once and ends twice, as Word's does: an empty table says where the second one is.
@@ -245,9 +245,9 @@ def _of_office(data: bytes) -> list[str]:
                 for name in _OFFICE_PARTS
                 if name in opened.namelist() and opened.getinfo(name).file_size < _PART_MAX
             ]
-            texts, room = [], _TEXT_MAX
+            texts, room = [], _MAX_OFFICE_TEXT_BYTES
             for one in opened.infolist():
-                if _TEXTS.fullmatch(one.filename) and one.file_size <= room:
+                if _OFFICE_TEXT_PATTERN.fullmatch(one.filename) and one.file_size <= room:
                     texts.append(opened.read(one).decode("utf-8", "replace"))
                     room -= one.file_size
     # No zip, damaged inside, or ciphered and of an unknown method (RuntimeError): it tells no name.
@@ -256,8 +256,8 @@ def _of_office(data: bytes) -> list[str]:
     found = []
     for text in parts:
         for element, value in re.findall(r"<(?:\w+:)?([\w-]+)(?:\s[^>]*)?>([^<]+)</", text):
-            if element in _OFFICE and value.strip():
-                found.append(f"{_OFFICE[element]} : {value.strip()[:_SHOWN]}")
+            if element in _OFFICE_PROPERTY_LABELS and value.strip():
+                found.append(f"{_OFFICE_PROPERTY_LABELS[element]} : {value.strip()[:_MAX_VALUE_LENGTH]}")
     for text in texts:
         for said, pattern in (
             ("commentaire de", _COMMENTED),
@@ -265,7 +265,7 @@ def _of_office(data: bytes) -> list[str]:
             ("modification suivie de", _REVISED),
         ):
             names = ("".join(one) for one in (match.groups("") for match in pattern.finditer(text)))
-            found += [f"{said} {html.unescape(name).strip()[:_SHOWN]}" for name in dict.fromkeys(names)]
+            found += [f"{said} {html.unescape(name).strip()[:_MAX_VALUE_LENGTH]}" for name in dict.fromkeys(names)]
         found += [words for pattern, words in _HIDDEN if pattern.search(text)]
     return list(dict.fromkeys(found))
 
@@ -280,11 +280,13 @@ def cleaned(data: bytes) -> bytes:
     from pypdf.generic import ArrayObject, NameObject
 
     if not is_pdf(data):
-        raise Unfit("ce n'est pas un PDF, seul format publié (CGCT, R2131-1). À faire : enregistrez-le en PDF")
+        raise UnfitDocumentError(
+            "ce n'est pas un PDF, seul format publié (CGCT, R2131-1). À faire : enregistrez-le en PDF"
+        )
     hides = revealed(data)
     if is_signed(data):
         if hides:
-            raise Unfit(
+            raise UnfitDocumentError(
                 f"ce PDF est signé et cache : {', '.join(hides)}. Les retirer détruirait la signature. À faire : "
                 "joignez une copie à publier"
             )
@@ -292,13 +294,13 @@ def cleaned(data: bytes) -> bytes:
     with readable():
         reader = opened(data)
         root = reader.trailer["/Root"].get_object()
-        for page, annotations in list(_annotations(root)):
-            kept = [one for one in annotations if _at(one.get_object(), "/Subtype") not in _COMMENTS]
+        for page, annotations in list(_annotated_pages(root)):
+            kept = [one for one in annotations if _value_at(one.get_object(), "/Subtype") not in _COMMENTS]
             for one in kept:
                 if _names_somebody(one.get_object()):
                     del one.get_object()["/T"]
             page[NameObject("/Annots")] = ArrayObject(kept)
-        for one in list(_dictionaries(root)):
+        for one in list(_walk_dictionaries(root)):
             for key in ("/Metadata", "/PieceInfo", "/LastModified", "/AF", "/EmbeddedFiles", "/JavaScript",
                         "/OpenAction", "/AA", "/Popup", "/RC"):  # fmt: skip # a list of words
                 one.pop(key, None)
@@ -308,7 +310,9 @@ def cleaned(data: bytes) -> bytes:
         writer.write(written)
     copy = written.getvalue()
     if left := revealed(copy):
-        raise Unfit(f"il reste dans ce PDF : {', '.join(left)}. À faire : imprimez-le en PDF et joignez cette copie")
+        raise UnfitDocumentError(
+            f"il reste dans ce PDF : {', '.join(left)}. À faire : imprimez-le en PDF et joignez cette copie"
+        )
     return copy
 
 
@@ -321,17 +325,19 @@ def for_everybody(data: bytes) -> bytes:
     if is_pdf(data):
         return cleaned(data)
     # Where a photograph was taken, when, by which device (Exif 2.3, 4.7.2).
-    photographed = ["le lieu, l'appareil ou l'auteur d'une photographie (EXIF)"] * (b"Exif\0\0" in data[:_EXIF_WITHIN])
+    photographed = ["le lieu, l'appareil ou l'auteur d'une photographie (EXIF)"] * (
+        b"Exif\0\0" in data[:_MAX_EXIF_OFFSET_BYTES]
+    )
     if hides := revealed(data) + photographed:
-        raise Unfit(f"ce fichier cache : {', '.join(hides)}. À faire : enregistrez-le en PDF")
+        raise UnfitDocumentError(f"ce fichier cache : {', '.join(hides)}. À faire : enregistrez-le en PDF")
     return data
 
 
-def _words(data: bytes) -> set[str] | None:
+def _pdf_words(data: bytes) -> set[str] | None:
     """Words of a PDF; None when there are too many pages to read."""
     with readable():
         reader = opened(data)
-        if len(reader.pages) > _COMPARED:
+        if len(reader.pages) > _MAX_COMPARED_PAGES:
             return None
         return {word for page in reader.pages for word in page.extract_text().split()}
 
@@ -345,21 +351,23 @@ def occulted(original: bytes, copy: bytes) -> bytes:
     Raises:
         Unfit: see `cleaned`; or nothing was taken out.
     """
-    made = _unsigned(copy)
+    made = _remove_signatures(copy)
     try:
-        before = _words(original) if is_pdf(original) else None
-    except Unfit:  # it is locked or broken, and is not what is published
+        before = _pdf_words(original) if is_pdf(original) else None
+    except UnfitDocumentError:  # it is locked or broken, and is not what is published
         before = None
-    after = _words(made)
+    after = _pdf_words(made)
     if before and after is not None and before <= after:
-        raise Unfit(
+        raise UnfitDocumentError(
             "tout le texte de l'original s'y lit encore (il se sélectionne sous les caches). À faire : retirez le "
             "texte, puis imprimez en PDF ou numérisez"
         )
     return made
 
 
-def _unsigned(copy: bytes) -> bytes:
+def _remove_signatures(copy: bytes) -> bytes:
     if is_pdf(copy) and is_signed(copy):
-        raise Unfit("cette copie est signée : on n'occulte pas un document signé. À faire : imprimez-le en PDF")
+        raise UnfitDocumentError(
+            "cette copie est signée : on n'occulte pas un document signé. À faire : imprimez-le en PDF"
+        )
     return cleaned(copy)

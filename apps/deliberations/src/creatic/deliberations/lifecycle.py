@@ -23,11 +23,11 @@ def stored(data: bytes, name: str) -> NamedBlobFile:
     return NamedBlobFile(data=data, contentType="application/pdf", filename=name)
 
 
-def _drawn(thing: Any, draw: Callable[[], bytes]) -> bytes:
+def _draw_or_refuse(thing: Any, draw: Callable[[], bytes]) -> bytes:
     """Draw what a change of state needs; where it cannot be, nothing changes."""
     try:
         return draw()
-    except documents.Undrawn as error:
+    except documents.RenderingError as error:
         watch.undo(thing, str(error))
 
 
@@ -72,7 +72,7 @@ def meeting_moved(meeting: Any, event: Any) -> None:
     if name == "convoquer":
         meeting.convoquee_le = meeting.sent()
         drawn = {
-            kind: _drawn(meeting, functools.partial(meeting_document, meeting, kind, draft=False))
+            kind: _draw_or_refuse(meeting, functools.partial(meeting_document, meeting, kind, draft=False))
             for kind in ("convocation", "note")
         }
         meeting.convocation = stored(drawn["convocation"], "convocation.pdf")
@@ -97,7 +97,9 @@ def meeting_moved(meeting: Any, event: Any) -> None:
             watch.note(meeting, f"Numéros repris avec leur vote, non attribués : {', '.join(left)}")
     elif name == "constater":
         convening.forget(meeting)
-        meeting.proces_verbal = stored(_drawn(meeting, lambda: aftermath.minutes(meeting)), "proces-verbal.pdf")
+        meeting.proces_verbal = stored(
+            _draw_or_refuse(meeting, lambda: aftermath.minutes(meeting)), "proces-verbal.pdf"
+        )
     watch.keep(meeting)
 
 
@@ -133,7 +135,7 @@ def projet_moved(projet: Any, event: Any) -> None:
         number(projet, meeting)
         own = commune_of(projet)
         given = {"commune": own.title, **names(own), "seance": meeting, "projet": projet}
-        drawn = _drawn(projet, lambda: documents.draw("deliberation", **given))
+        drawn = _draw_or_refuse(projet, lambda: documents.draw("deliberation", **given))
         projet.document = stored(drawn, f"{projet.numero}.pdf")
         projet.reindexObject()
     elif name == "revenir":

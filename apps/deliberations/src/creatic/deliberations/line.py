@@ -13,7 +13,7 @@ from typing import Any
 
 CONNECTIONS = 1000
 """Of nginx with waitress: of one address, nginx has some 270 (creatic_lecture, creatic_ecriture, creatic_envoi)."""
-_SITE = 56
+_IPV6_SITE_BITS = 56
 """Bits of an IPv6 address that are one site's, as nginx counts them."""
 
 
@@ -23,10 +23,10 @@ def whose(address: str) -> str:
         found = ipaddress.ip_address(address)
     except ValueError:
         return address
-    return str(ipaddress.ip_network((found, _SITE), strict=False)) if found.version == 6 else str(found)
+    return str(ipaddress.ip_network((found, _IPV6_SITE_BITS), strict=False)) if found.version == 6 else str(found)
 
 
-def _asking(channel: Any) -> str:
+def _channel_site(channel: Any) -> str:
     return whose(str(channel.requests[0].headers.get("X_FORWARDED_FOR", "")) if channel.requests else "")
 
 
@@ -42,7 +42,7 @@ class Line:
 
     def append(self, channel: Any) -> None:
         """Have a request wait behind those of its address."""
-        self._whose[channel] = _asking(channel)
+        self._whose[channel] = _channel_site(channel)
         self._waiting.setdefault(self._whose[channel], deque()).append(channel)
 
     def popleft(self) -> Any:

@@ -34,13 +34,13 @@ _ADDRESS = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
     r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
 )
-_LONGEST = 254
-_UNIT = 1_000_000
+_MAX_ADDRESS_LENGTH = 254
+_MEGABYTE_SIZE = 1_000_000
 
 
 def is_address(text: str) -> bool:
     """Whether a text is one address, and nothing that would add a header or another recipient."""
-    return len(text) <= _LONGEST and len(text.partition("@")[0]) <= 64 and bool(_ADDRESS.fullmatch(text))
+    return len(text) <= _MAX_ADDRESS_LENGTH and len(text.partition("@")[0]) <= 64 and bool(_ADDRESS.fullmatch(text))
 
 
 def read_addresses(text: str, members: Sequence[str]) -> dict[str, str]:
@@ -94,7 +94,7 @@ def fitting(sizes: Sequence[int], room: int) -> list[int]:
 
 def megabytes(size: int) -> str:
     """Write a size: 12,3 Mo."""
-    return f"{max(size, _UNIT // 10) / _UNIT:.1f} Mo".replace(".", ",")
+    return f"{max(size, _MEGABYTE_SIZE // 10) / _MEGABYTE_SIZE:.1f} Mo".replace(".", ",")
 
 
 def heavy(left: Mapping[str, int]) -> str:

@@ -31,7 +31,7 @@ _STYLES = re.compile(
     r"|text-(?:align|decoration|indent)|vertical-align|white-space|width"
 )
 # No address, no function but a colour's, and nothing below zero, which places over something else.
-_VALUE = re.compile(r"(?:[\w\s.,%#!'\"]|(?<=[A-Za-z])-(?=[A-Za-z])|rgba?\([\d\s.,%]*\))+")
+_STYLE_VALUE_PATTERN = re.compile(r"(?:[\w\s.,%#!'\"]|(?<=[A-Za-z])-(?=[A-Za-z])|rgba?\([\d\s.,%]*\))+")
 
 
 def install(_event: Any) -> None:
@@ -56,21 +56,23 @@ def tidy(tree: Any) -> None:
     for one in tree.iter():
         if not isinstance(one.tag, str):
             continue
-        _keep(one, "class", " ".join(name for name in one.get("class", "").split() if _CLASSES.fullmatch(name)))
-        _keep(one, "style", "; ".join(_declarations(one.get("style", ""))))
+        _set_attribute(
+            one, "class", " ".join(name for name in one.get("class", "").split() if _CLASSES.fullmatch(name))
+        )
+        _set_attribute(one, "style", "; ".join(_allowed_declarations(one.get("style", ""))))
 
 
-def _keep(one: Any, name: str, value: str) -> None:
+def _set_attribute(one: Any, name: str, value: str) -> None:
     if value:
         one.set(name, value)
     else:
         one.attrib.pop(name, None)
 
 
-def _declarations(style: str) -> list[str]:
+def _allowed_declarations(style: str) -> list[str]:
     found = []
     for part in style.split(";"):
         name, _colon, value = (text.strip() for text in part.partition(":"))
-        if _STYLES.fullmatch(name.lower()) and _VALUE.fullmatch(value):
+        if _STYLES.fullmatch(name.lower()) and _STYLE_VALUE_PATTERN.fullmatch(value):
             found.append(f"{name.lower()}: {value}")
     return found

@@ -16,32 +16,32 @@ from typing import Any
 
 UNREAD = "Objet en attente de vérification"
 """What the public reads in place of a subject that nobody confirmed: with its number and its result (L2121-25)."""
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?")  # « M.Dupont » is two
+_NAME_WORD_PATTERN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?")  # « M.Dupont » is two
 
 
-def _set(words: str) -> frozenset[str]:
+def _word_set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
 # After these, whatever comes is shown, small letters too.
-_MARKS = _set(
+_NAME_MARKS = _word_set(
     "m m. mr mr. mrs mm mm. mme mme. mmes mlle mlle. melle mlles monsieur madame messieurs mesdames mademoiselle "
     "mesdemoiselles dr dr. docteur me me. maître maitre pr pr. professeur sieur dame veuve veuf vve époux épouse épx "
     "conjoint conjointe concubin concubine compagnon compagne consort consorts famille familles ménage couple "
     "succession héritier héritiers hoirie hoirs indivision enfant enfants ayant ayants mineur mineure fils fille "
     "frère frères sœur soeur sœurs soeurs né née feu feue défunt défunte nommé nommée dénommé dénommée"
 )
-_PARTICLES = _set("d de du des l la le les van von der den di da del della dos el al ben bin y et ép épouse née")
-_SMALL = _PARTICLES | _set(
+_PARTICLES = _word_set("d de du des l la le les van von der den di da del della dos el al ben bin y et ép épouse née")
+_SMALL = _PARTICLES | _word_set(
     "à au aux avec dans en par pour sans sur sous un une ce cette son sa ses leur leurs qui que dont où ou ni"
 )
 # Words in capitals of which councils' subjects are full.
-_ACRONYMS = _set(
+_ACRONYMS = _word_set(
     "ACTES AMO AOT ATSEM CAF CCAS CCI CDG CFU CGCT CIAS CLECT CNFPT CRAC DCM DETR DGF DGS DIA DPU DSIL EHPAD EPCI EPF "
     "ERP FCTVA MAPA MEL MSP OPAH PADD PAYFIP PLH PLU PLUI PLUIH PNR RGPD RH RIFSEEP SAFER SCOT SDIS SIVOM SIVU SPIC "
     "SRU TVA VEFA VRD ZAC ZAN ZFE"
 )
-_MOST = 6  # words of a name
+_MAX_NAME_WORDS = 6  # words of a name
 _PLACES = (
     "rue|avenue|av|boulevard|bd|place|impasse|allée|allee|chemin|route|square|cité|cite|résidence|residence|quai|cours|"
     "lotissement|hameau|clos|sentier|ruelle|passage|villa|appartement|logement|lieu-dit"
@@ -58,20 +58,20 @@ _PRIVATE = re.compile(
 def apparent(text: str) -> list[str]:
     """What of a text looks like a name, an address, or what reaches somebody, in its order, each once."""
     text = " ".join(unicodedata.normalize("NFC", text).split())
-    words = list(_WORD.finditer(text))
+    words = list(_NAME_WORD_PATTERN.finditer(text))
     private = list(_PRIVATE.finditer(text))
     inside = {place for one in private for place in range(one.start(), one.end())}
     found: list[tuple[int, str]] = [(one.start(), one[0]) for one in private]
     at = 0
     while at < len(words):
-        end = _after_mark(text, words, at) or _capitals(text, words, at)
+        end = _after_mark(text, words, at) or _capitals_end(text, words, at)
         if end and words[at].start() not in inside:  # an address is told whole
             found.append((words[at].start(), text[words[at].start() : words[end - 1].end()]))
         at = end or at + 1
     return list(dict.fromkeys(one for _place, one in sorted(found)))
 
 
-def _joined(text: str, words: list[re.Match[str]], at: int) -> bool:
+def _follows_word(text: str, words: list[re.Match[str]], at: int) -> bool:
     """Whether a word follows the one before it, with no more than a blank, a slash or an initial's point between."""
     return at < len(words) and text[words[at - 1].end() : words[at].start()].strip(" ./&") == ""
 
@@ -80,21 +80,21 @@ def _is_capital(word: str) -> bool:
     return word[:1].isupper() or word.partition("'")[2][:1].isupper() or word.partition("’")[2][:1].isupper()
 
 
-def _bare(word: str) -> str:
+def _strip_article(word: str) -> str:
     """A word as marks are written: « l'enfant » without its article."""
     return re.split("['’]", word)[-1].casefold()
 
 
 def _after_mark(text: str, words: list[re.Match[str]], at: int) -> int:
     """Where ends who is named after a civility or a tie of kin; 0 when nobody is."""
-    mark = _bare(words[at][0])
-    if mark not in _MARKS or (mark == "m" and not words[at][0].isupper()):
+    mark = _strip_article(words[at][0])
+    if mark not in _NAME_MARKS or (mark == "m" and not words[at][0].isupper()):
         return 0
     end, named = at + 1, at + 1
-    while end - at <= _MOST and _joined(text, words, end):
+    while end - at <= _MAX_NAME_WORDS and _follows_word(text, words, end):
         word = words[end][0]
         first = named == at + 1 and word.casefold() not in _SMALL
-        if _is_capital(word) or _bare(word) in _MARKS or first:
+        if _is_capital(word) or _strip_article(word) in _NAME_MARKS or first:
             named = end + 1
         elif word.casefold() not in _PARTICLES:
             break
@@ -102,14 +102,14 @@ def _after_mark(text: str, words: list[re.Match[str]], at: int) -> int:
     return named if named > at + 1 else 0
 
 
-def _capitals(text: str, words: list[re.Match[str]], at: int) -> int:
+def _capitals_end(text: str, words: list[re.Match[str]], at: int) -> int:
     """Where ends a run of words with capitals; 0 for none, or the first word of a sentence alone."""
     if not _is_capital(words[at][0]) or words[at][0] in _ACRONYMS:
         return 0
     end, named = at + 1, at + 1
-    while _joined(text, words, end):
+    while _follows_word(text, words, end):
         word = words[end][0]
-        if _bare(word) in _MARKS:  # who comes after it is told with it
+        if _strip_article(word) in _NAME_MARKS:  # who comes after it is told with it
             break
         if _is_capital(word) and word not in _ACRONYMS:
             named = end + 1

@@ -109,7 +109,7 @@ def matter_name(code: str) -> str:
     return f"{rules.MATTERS[code[0]]}/{label}".lower().replace(",", "")
 
 
-def _row(body: Body, act: Act) -> list[str | int | None]:
+def _scdl_row(body: Body, act: Act) -> list[str | int | None]:
     cast, ayes, noes, abstentions = tally(act.vote)
     received = act.received.isoformat() if act.received else None
     # What people wrote is text in a spreadsheet too (`inert`): the schema takes any text there, an apostrophe before it
@@ -126,7 +126,9 @@ def table(body: Body, acts: Iterable[Act]) -> bytes:
     written = io.StringIO(newline="")
     rows = csv.writer(written)
     rows.writerow(FIELDS)
-    rows.writerows(_row(body, one) for one in sorted(acts, key=lambda one: (one.decided, rules.rank_of(one.number))))
+    rows.writerows(
+        _scdl_row(body, one) for one in sorted(acts, key=lambda one: (one.decided, rules.rank_of(one.number)))
+    )
     return written.getvalue().encode()
 
 
@@ -144,21 +146,25 @@ def feed(body: Body, items: Sequence[Item], address: str) -> bytes:
     ElementTree.register_namespace("", _ATOM)
     root = ElementTree.Element(f"{{{_ATOM}}}feed", {"{http://www.w3.org/XML/1998/namespace}lang": "fr"})
     shown = latest(items, IN_FEED)
-    _say(root, id=_urn(body.uid), title=f"{body.name} – délibérations et publications")
-    _say(root, updated=_moment(max((one.updated for one in shown), default=body.since)))
-    _say(_say(root, author=None), name=body.name)
-    _say(root, link=None).attrib |= {"rel": "self", "type": "application/atom+xml", "href": address}
-    _say(root, link=None).attrib |= {"rel": "alternate", "type": "text/html", "href": f"{body.url}/publications"}
+    _add_elements(root, id=_uid_urn(body.uid), title=f"{body.name} – délibérations et publications")
+    _add_elements(root, updated=_format_moment(max((one.updated for one in shown), default=body.since)))
+    _add_elements(_add_elements(root, author=None), name=body.name)
+    _add_elements(root, link=None).attrib |= {"rel": "self", "type": "application/atom+xml", "href": address}
+    _add_elements(root, link=None).attrib |= {
+        "rel": "alternate",
+        "type": "text/html",
+        "href": f"{body.url}/publications",
+    }
     for one in shown:
-        entry = _say(root, entry=None)
-        _say(entry, id=_urn(one.uid), title=one.title, updated=_moment(one.updated))
-        _say(entry, link=None).attrib |= {"rel": "alternate", "type": "text/html", "href": one.url}
-        _say(entry, category=None).attrib |= {"term": one.kind}
-        _say(entry, summary=f"{one.kind}, mise en ligne le {rules.french_date(one.day)}.")
+        entry = _add_elements(root, entry=None)
+        _add_elements(entry, id=_uid_urn(one.uid), title=one.title, updated=_format_moment(one.updated))
+        _add_elements(entry, link=None).attrib |= {"rel": "alternate", "type": "text/html", "href": one.url}
+        _add_elements(entry, category=None).attrib |= {"term": one.kind}
+        _add_elements(entry, summary=f"{one.kind}, mise en ligne le {rules.french_date(one.day)}.")
     return ElementTree.tostring(root, "utf-8", xml_declaration=True)
 
 
-def _say(parent: ElementTree.Element, **said: str | None) -> ElementTree.Element:
+def _add_elements(parent: ElementTree.Element, **said: str | None) -> ElementTree.Element:
     """Add elements of Atom; gives the last one."""
     made = parent
     for name, text in said.items():
@@ -167,11 +173,11 @@ def _say(parent: ElementTree.Element, **said: str | None) -> ElementTree.Element
     return made
 
 
-def _urn(uid: str) -> str:
+def _uid_urn(uid: str) -> str:
     return uuid.UUID(uid).urn
 
 
-def _moment(moment: datetime.datetime) -> str:
+def _format_moment(moment: datetime.datetime) -> str:
     return moment.astimezone(datetime.UTC).isoformat(timespec="seconds")
 
 

@@ -14,14 +14,14 @@ from creatic.deliberations import rules
 
 from creatic_agent.writing import without_accents
 
-MOST = 10
+MAX_OPINIONS = 10
 """Opinions on an item."""
 NAME_MAX, TEXT_MAX = 150, 500
 """Characters of a commission's name, and of what it adds."""
 _FOR, _AGAINST, _NONE = "favorable", "défavorable", "sans avis"
-_DAY = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
-_SHOWN = 80
-_HOW = (
+_OPINION_DAY_PATTERN = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
+_MAX_QUOTED_LENGTH = 80
+_OPINION_FORMAT_HINT = (
     "écrivez « Commission des finances, 20/11/2026 : favorable », « défavorable » ou « sans avis », puis au besoin "
     "« ; une remarque »"
 )
@@ -79,20 +79,20 @@ def read(line: str) -> Opinion:
     Raises:
         ValueError: what is wrong, and how to write it, in French.
     """
-    shown = " ".join(line.split())[:_SHOWN]
+    shown = " ".join(line.split())[:_MAX_QUOTED_LENGTH]
     head, colon, tail = line.partition(":")
     written, _semicolon, text = tail.partition(";")
     name, _comma, when = head.rpartition(",")
     name, text, sense = " ".join(name.split()), " ".join(text.split()), _SENSES.get(without_accents(written.lower()))
     if not colon or not name or sense is None:
-        raise ValueError(f"l'avis « {shown} » ne se lit pas : {_HOW}")
-    found = _DAY.fullmatch(when.strip())
+        raise ValueError(f"l'avis « {shown} » ne se lit pas : {_OPINION_FORMAT_HINT}")
+    found = _OPINION_DAY_PATTERN.fullmatch(when.strip())
     try:
         day = datetime.date(int(found[3]), int(found[2]), int(found[1])) if found else None
     except ValueError:
         day = None
     if day is None:
-        raise ValueError(f"la date de l'avis « {shown} » ne se lit pas : {_HOW}")
+        raise ValueError(f"la date de l'avis « {shown} » ne se lit pas : {_OPINION_FORMAT_HINT}")
     for what, value, most in (("le nom de la commission", name, NAME_MAX), ("la remarque", text, TEXT_MAX)):
         if len(value) > most:
             raise ValueError(f"l'avis « {shown} » : {what} a {len(value)} signes, {most} au plus")
@@ -122,8 +122,8 @@ def problems(lines: Sequence[str]) -> list[str]:
         if (without_accents(one.name.lower()), one.day) in known:
             wrong.append(f"l'avis de « {one.name} » du {rules.french_date(one.day)} est écrit deux fois")
         known.append((without_accents(one.name.lower()), one.day))
-    if len(lines) > MOST:
-        wrong.append(f"{len(lines)} avis de commissions, {MOST} au plus")
+    if len(lines) > MAX_OPINIONS:
+        wrong.append(f"{len(lines)} avis de commissions, {MAX_OPINIONS} au plus")
     return wrong
 
 

@@ -28,13 +28,13 @@ NO_SIRET = (
     "Le SIRET manque, sans lequel ce fichier ne serait pas au schéma national. À faire : au groupement, siret, dans le "
     "fichier de la commune"
 )
-_PARIS = ZoneInfo("Europe/Paris")
+_OUTLETS_TIMEZONE = ZoneInfo("Europe/Paris")
 _TYPES = "plonemeeting.portal.core.document_types"
 # What was last written of each institution, by name of the page: the catalogue counts its changes, apart.
 _kept: dict[tuple[str, str], tuple[Any, bytes]] = {}
 # Ten thousand acts take seconds: one thread of the site writes at a time, and others wait so long for it, in seconds.
 _WRITES, _WAIT, _LATER = threading.Lock(), 3, 30
-_BUSY = "Cette page se refait. À faire : demandez-la de nouveau dans une minute."
+_PAGE_BUSY_MESSAGE = "Cette page se refait. À faire : demandez-la de nouveau dans une minute."
 
 
 def body(commune: Any) -> opendata.Body:
@@ -46,16 +46,16 @@ def body(commune: Any) -> opendata.Body:
         str(commune.absolute_url()),
         str(commune.UID()),
         getattr(own, "creatic_site", None) or "",
-        _when(commune.modified()),
+        _paris_moment(commune.modified()),
     )
 
 
-def _when(moment: Any) -> datetime.datetime:
+def _paris_moment(moment: Any) -> datetime.datetime:
     found: datetime.datetime = moment.asdatetime()
     return found.astimezone(datetime.UTC)
 
 
-def _latest(commune: Any) -> Iterator[Any]:
+def _latest_publications(commune: Any) -> Iterator[Any]:
     """Its publications as the catalogue has them, latest first: what each is now is asked of itself (`_on_line`)."""
     asked = {"path": "/".join(commune.getPhysicalPath()), "portal_type": "Publication", "review_state": "published"}
     found = api.portal.get_tool("portal_catalog").unrestrictedSearchResults
@@ -73,7 +73,7 @@ def _on_line(commune: Any, among: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
     for one in among:
         if getattr(one, "portal_type", "") != "Publication" or api.content.get_state(one) != "published":
             continue
-        if not _when(one.effective()) <= now < _when(one.expires()):
+        if not _paris_moment(one.effective()) <= now < _paris_moment(one.expires()):
             continue
         if not watch.is_deliberation(one):
             if one.document_type != frozen.DELIBERATION:
@@ -107,11 +107,11 @@ def items(commune: Any, count: int) -> list[opendata.Item]:
     """What was put on line of it last: so many at least where there are, with all of their last day."""
     kinds = api.portal.get_registry_record(_TYPES)
     found: list[opendata.Item] = []
-    for public, _projet in _on_line(commune, _latest(commune)):
-        day = _when(public.effective()).astimezone(_PARIS).date()
+    for public, _projet in _on_line(commune, _latest_publications(commune)):
+        day = _paris_moment(public.effective()).astimezone(_OUTLETS_TIMEZONE).date()
         if len(found) >= count and day < found[-1].day:
             break
-        uid, url, updated = str(public.UID()), str(public.absolute_url()), _when(public.modified())
+        uid, url, updated = str(public.UID()), str(public.absolute_url()), _paris_moment(public.modified())
         found.append(opendata.Item(uid, public.title, url, day, updated, kinds.get(public.document_type, "Acte")))
     return found
 
@@ -131,7 +131,7 @@ class _Open(BrowserView):
             response.setStatus(503)
             response.setHeader("Retry-After", str(_LATER))
             response.setHeader("Content-Type", "text/plain; charset=utf-8")
-            return _BUSY.encode()
+            return _PAGE_BUSY_MESSAGE.encode()
         response.setHeader("Content-Type", f"{self.kind}; charset=utf-8")
         response.setHeader("Cache-Control", "no-cache")  # what is taken off is taken off at once
         response.setHeader("X-Theme-Disabled", "True")

@@ -46,10 +46,10 @@ TONES = {
     "ajourne": "warning", "annulee": "danger",
 }  # fmt: skip # a table
 
-_PARIS = ZoneInfo("Europe/Paris")
+_PAGES_TIMEZONE = ZoneInfo("Europe/Paris")
 
 
-def _sentence(said: str) -> str:
+def _as_sentence(said: str) -> str:
     return f"{said[:1].upper()}{said[1:]}."
 
 
@@ -133,9 +133,9 @@ class Step(BrowserView, _Steps):
         if self.request.method != "POST":
             self.request.response.redirect(page)
             return ""
-        return gestures.answer(self.request, self._take, page)
+        return gestures.answer(self.request, self._take_step, page)
 
-    def _take(self) -> str:
+    def _take_step(self) -> str:
         form = self.request.form
         return take(self.context, str(form.get("faire") or ""), form.get("vu") == self.shown())
 
@@ -150,7 +150,7 @@ class SeanceView(DefaultView, _Steps):
     def fixed(self) -> str:
         """Say why nothing of it changes any more."""
         found = watch.lock(self.context)
-        return _sentence(found.reason) if found else ""
+        return _as_sentence(found.reason) if found else ""
 
     def may_add(self) -> bool:
         """Whether this person adds projets."""
@@ -170,7 +170,9 @@ class SeanceView(DefaultView, _Steps):
         first = rules.french_date(self.context.delay().earliest(self.context.sent()), weekday=True)
         days, article = self.context.delay().days, self.context.delay().article
         sent = "Convoquée" if self.context.convoquee_le else "Si elle est convoquée"
-        named = f"le {rules.french_date(self.context.sent())}" if self.context.sent() != _today() else "aujourd'hui"
+        named = (
+            f"le {rules.french_date(self.context.sent())}" if self.context.sent() != _paris_today() else "aujourd'hui"
+        )
         return (
             f"{sent} {named}, elle se tient à partir du {first} : {days} jour{'s' if days > 1 else ''} "
             f"franc{'s' if days > 1 else ''} ({article})."
@@ -195,7 +197,7 @@ class SeanceView(DefaultView, _Steps):
     def law_doubts(self) -> list[str]:
         """What is meant by a rule that is not settled, or not read, where there are some."""
         found = {rule.standing for _label, rule in self.context.its_law().rules()} - {law.Standing.READ}
-        return [_sentence(f"{one} : {law.MEANINGS[one]}") for one in law.Standing if one in found]
+        return [_as_sentence(f"{one} : {law.MEANINGS[one]}") for one in law.Standing if one in found]
 
     def may_approve(self) -> bool:
         """Whether this person approves the convocation, which bears their name, as it is now."""
@@ -213,7 +215,7 @@ class SeanceView(DefaultView, _Steps):
         sent = api.content.get_state(self.context) != "en_preparation"
         if not found or (not sent and found["empreinte"] != convocation.substance(self.context)):
             return ""
-        moment = datetime.datetime.fromisoformat(found["le"]).astimezone(_PARIS).strftime("%d/%m/%Y à %H:%M")
+        moment = datetime.datetime.fromisoformat(found["le"]).astimezone(_PAGES_TIMEZONE).strftime("%d/%m/%Y à %H:%M")
         return f"Convocation approuvée par {found['par']} le {moment} (L2121-10)."
 
     def deadlines(self) -> list[dict[str, str]]:
@@ -278,13 +280,13 @@ class SeanceView(DefaultView, _Steps):
         """What was sent each time, latest first."""
         moments = [datetime.datetime.fromisoformat(when) for when, *_sent in self.context.dispatches()]
         found = [
-            {"version": rank, "when": moment.astimezone(_PARIS).strftime("%d/%m/%Y à %H:%M")}
+            {"version": rank, "when": moment.astimezone(_PAGES_TIMEZONE).strftime("%d/%m/%Y à %H:%M")}
             for rank, moment in enumerate(moments, 1)
         ]
         return found[::-1]
 
 
-def _today() -> datetime.date:
+def _paris_today() -> datetime.date:
     return datetime.date.today()
 
 
@@ -335,7 +337,7 @@ class ProjetView(DefaultView, _Steps):
         gone = bool(own.suivi)
         return {
             "nom": own.budget_xml.filename if own.budget_xml else "",
-            "fautes": [] if gone else [_sentence(one) for one in own.budget_problems(voted=decided)],
+            "fautes": [] if gone else [_as_sentence(one) for one in own.budget_problems(voted=decided)],
             "attend": decided and not gone,
             "remplacer": decided and not gone and may_bring_budget(own),
         }
@@ -374,15 +376,15 @@ class _Pdf(BrowserView):
         """Send what is drawn now; where it cannot be, the page that it is of says why."""
         try:
             data = draw()
-        except documents.Undrawn as error:
-            api.portal.show_message(_sentence(str(error)), self.request, type="error")
+        except documents.RenderingError as error:
+            api.portal.show_message(_as_sentence(str(error)), self.request, type="error")
             # A folder has a page of its own for its meetings.
             page = "" if self.context.portal_type == "seance" else "/@@preparation"
             self.request.response.redirect(f"{self.context.absolute_url()}{page}")
             return b""
-        return self._send(data, name, kind)
+        return self._send_file(data, name, kind)
 
-    def _send(self, data: bytes, name: str, kind: str = "application/pdf") -> bytes:
+    def _send_file(self, data: bytes, name: str, kind: str = "application/pdf") -> bytes:
         response = self.request.response
         response.setHeader("Content-Type", f"{kind}; charset=utf-8" if kind == "text/html" else kind)
         if name:
@@ -397,7 +399,7 @@ class Convocation(_Pdf):
     def __call__(self) -> bytes:
         kept = self.context.convocation
         if kept:
-            return self._send(kept.data, "convocation.pdf")
+            return self._send_file(kept.data, "convocation.pdf")
         return self._draw(lambda: lifecycle.meeting_document(self.context, "convocation"), "convocation.pdf")
 
 
@@ -407,7 +409,7 @@ class Note(_Pdf):
     def __call__(self) -> bytes:
         kept = self.context.dispatches() if self.context.convoquee_le else ()
         if kept:
-            return self._send(kept[-1][2].data, "note-de-synthese.pdf")
+            return self._send_file(kept[-1][2].data, "note-de-synthese.pdf")
         return self._draw(lambda: lifecycle.meeting_document(self.context, "note"), "note-de-synthese.pdf")
 
 
@@ -420,7 +422,7 @@ class Dispatch(_Pdf):
             raise NotFound("Cette version n'existe pas.")
         name = "note" if self.request.form.get("piece") == "note" else "convocation"
         piece = kept[int(version[:6]) - 1][2 if name == "note" else 1]
-        return self._send(piece.data, f"{name}-version-{int(version[:6])}.pdf")
+        return self._send_file(piece.data, f"{name}-version-{int(version[:6])}.pdf")
 
 
 class Minutes(_Pdf):
@@ -434,7 +436,7 @@ class Minutes(_Pdf):
         if form.get("format") == "html":
             return self._draw(lambda: aftermath.minutes_page(self.context, public).encode(), "", "text/html")
         if kept and not public:
-            return self._send(kept.data, "proces-verbal.pdf")
+            return self._send_file(kept.data, "proces-verbal.pdf")
         return self._draw(lambda: aftermath.minutes(self.context, public), "proces-verbal.pdf")
 
 
@@ -454,18 +456,18 @@ class Budget(_Pdf):
     def __call__(self) -> Any:
         own = self.context
         if self.request.method == "POST":
-            return gestures.answer(self.request, self._bring, own.absolute_url())
+            return gestures.answer(self.request, self._bring_budget, own.absolute_url())
         if own.budget_xml is None:
             raise NotFound("Ce projet n'a pas de budget.")
         try:
             shown = budgets.page(str(own.budget_xml.filename or ""), own.budget_xml.data)
-        except hidden.Unfit as error:
-            api.portal.show_message(_sentence(str(error)), self.request, type="error")
+        except hidden.UnfitDocumentError as error:
+            api.portal.show_message(_as_sentence(str(error)), self.request, type="error")
             self.request.response.redirect(own.absolute_url())
             return b""
-        return self._send(shown, "", "text/html")
+        return self._send_file(shown, "", "text/html")
 
-    def _bring(self) -> str:
+    def _bring_budget(self) -> str:
         own, file = self.context, self.request.form.get("budget")
         if not may_bring_budget(own):
             raise ValueError("Le DGS ou le maire joint le budget voté.")
@@ -517,7 +519,7 @@ class Unanimous(BrowserView):
         in_session = api.content.get_state(meeting_of(self.context)) == "ouverte"
         closed = self.context.closed_to_votes() if in_session else []
         if closed:
-            api.portal.show_message(_sentence(" ; ".join(closed)), self.request, type="error")
+            api.portal.show_message(_as_sentence(" ; ".join(closed)), self.request, type="error")
         else:
             self.context.pour = self.context.attendance().voters()
             self.context.contre, self.context.abstentions = [], []
@@ -541,7 +543,7 @@ class ConveneAgain(SeanceView):
         if not rules.TIME.fullmatch(hour):
             wrong.append("heure : écrivez-la comme 18:30")
         if wrong or held is None:
-            api.portal.show_message(_sentence(" ; ".join(wrong)), self.request, type="error")
+            api.portal.show_message(_as_sentence(" ; ".join(wrong)), self.request, type="error")
             self.request.response.redirect(self.context.absolute_url())
             return ""
         made = lifecycle.convene_again(self.context, held, hour)
@@ -563,7 +565,7 @@ class Trace(ViewletBase):
             found = found[first:]
         return [
             {
-                "when": one.when.astimezone(_PARIS).strftime("%d/%m/%Y à %H:%M"),
+                "when": one.when.astimezone(_PAGES_TIMEZONE).strftime("%d/%m/%Y à %H:%M"),
                 "who": self._name(one.who),
                 "what": one.what,
             }
@@ -619,13 +621,13 @@ class Preparation(BrowserView):
         over = api.content.find(context=self.context, portal_type="seance", review_state=frozen.ENDED)
         held = [brain.getObject().date for brain in over]
         people = int(getattr(commune_of(self.context), "creatic_habitants", None) or 0)
-        today = datetime.datetime.now(_PARIS).date()
+        today = datetime.datetime.now(_PAGES_TIMEZONE).date()
         settled = [one for one in told if one]
         found = [
             budgets.calendar(year, people, settled, min(held, default=None), today) for year in budgets.years(today)
         ]
         found[0]["retards"] += [
-            f"« {one.title} », voté, ne part pas : {_sentence(' ; '.join(wrong))}"
+            f"« {one.title} », voté, ne part pas : {_as_sentence(' ; '.join(wrong))}"
             for one in voted
             if not one.suivi and (wrong := one.budget_problems(voted=True))
         ]

@@ -16,7 +16,7 @@ from Products.Five.browser import BrowserView
 from zExceptions import NotFound
 
 
-def _held(meeting: Any) -> dict[str, tuple[str, str, Any]]:
+def _meeting_papers(meeting: Any) -> dict[str, tuple[str, str, Any]]:
     """By name: what it is, in French; its day or moment (ISO 8601); its file."""
     sendings = enumerate(meeting.dispatches(), 1)
     found = {f"convocation-{rank}": ("Convocation", when, sent) for rank, (when, sent, _note) in sendings}
@@ -53,7 +53,7 @@ def of(projet: Any, site: str) -> dict[str, Any] | None:
                 "nom": f"{name}.pdf", "quoi": what, "le": when, "sha256": digests.of(file),
                 "url": f"{site}/@@seance-piece?uid={meeting.UID()}&piece={name}",
             }
-            for name, (what, when, file) in _held(meeting).items()
+            for name, (what, when, file) in _meeting_papers(meeting).items()
         ],
     }  # fmt: skip # a table
 
@@ -73,7 +73,7 @@ class Paper(BrowserView):
         with api.env.adopt_roles(["Manager"]):
             meeting = api.content.get(UID=str(form.get("uid") or "-"))
             is_one = meeting is not None and meeting.portal_type == "seance" and aftermath.settled(meeting)
-            found = _held(meeting).get(str(form.get("piece") or "")) if is_one else None
+            found = _meeting_papers(meeting).get(str(form.get("piece") or "")) if is_one else None
         if found is None:
             raise NotFound("Cette pièce n'existe pas.")
         set_headers(found[2], self.request.response)

@@ -20,13 +20,13 @@ from creatic.deliberations import apart, hidden
 
 SIZE_MAX = 100_000_000
 """Bytes of one: the préfecture's platform refuses a sending of 150 MB, the act with all of its annexes."""
-_KINDS = (
+_IMAGE_SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "PNG", (".png",)),
     (b"\xff\xd8\xff", "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif")),
 )
-_PDF = "PDF"
+_PDF_KIND = "PDF"
 # What is not taken, as people call it, by its first bytes.
-_OTHERS = (
+_REFUSED_SIGNATURES = (
     (b"MZ", "un programme (Windows)"),
     (b"\x7fELF", "un programme"),
     (b"#!", "un programme"),
@@ -46,28 +46,28 @@ _SAVE = "enregistrez-le en PDF (« Enregistrer sous », « PDF »), puis joignez
 _PRINT = "imprimez-le en PDF, puis joignez ce PDF"
 # Keys of what a PDF does by itself, and what people call it.
 _ACTIONS = {"/JS": "un programme (JavaScript)", "/Launch": "une commande qui lance un programme"}
-_SHOWN = 80
-MEMORY = 300_000_000
+_MAX_SHOWN_LENGTH = 80
+MAX_MEMORY_BYTES = 300_000_000
 """Bytes of address space of who reads one, beside copies of it: what passes unfolds little where it is read later."""
-WHOLE = 700_000_000
+MAX_WHOLE_MEMORY_BYTES = 700_000_000
 """The same, where the whole of a document is read: its text, and its structure, which a long one has much of."""
 SECONDS = 60
 """Of processor, to judge one where it enters; twice as much to read the whole of it."""
-_HEAD = 64
+_XML_HEADER_BYTES = 64
 """Bytes of a file inside that tell whether it is XML."""
 _STRUCTURE = ("/StructTreeRoot", "/SE")
 """Where a tagged PDF says again what its pages are made of: hundreds of thousands of objects, and no reader opens or
 runs anything from there alone."""
 # What was said of the last files, or why they are unfit, by what was asked and digest: pages and forms ask often.
-_SAID: dict[tuple[str, bytes], tuple[str, str]] = {}
+_READING_CACHE: dict[tuple[str, bytes], tuple[str, str]] = {}
 _SAID_MAX = 32
 
 
 def kind(data: bytes) -> str:
     """`PDF`, `PNG` or `JPEG`, by content; "" for anything else."""
     if hidden.is_pdf(data):
-        return _PDF
-    return next((name for head, name, _suffixes in _KINDS if data.startswith(head)), "")
+        return _PDF_KIND
+    return next((name for head, name, _suffixes in _IMAGE_SIGNATURES if data.startswith(head)), "")
 
 
 def content_type(data: bytes) -> str:
@@ -90,63 +90,63 @@ def problem(name: str, data: bytes) -> str:
             "réduisez la qualité de ses images, ou joignez-le en plusieurs fichiers"
         )
     found = kind(data)
-    if found and (said := _misnamed(name, found)):
+    if found and (said := _extension_problem(name, found)):
         return said
     try:
-        return known(judged, data, MEMORY, SECONDS)
-    except hidden.Unfit as error:
+        return known(judged, data, MAX_MEMORY_BYTES, SECONDS)
+    except hidden.UnfitDocumentError as error:
         return str(error)
 
 
 def revealed(data: bytes) -> list[str]:
     """As `hidden.revealed`, read apart. Raises hidden.Unfit."""
-    found: list[str] = json.loads(known(tells, data, WHOLE, 2 * SECONDS))
+    found: list[str] = json.loads(known(tells, data, MAX_WHOLE_MEMORY_BYTES, 2 * SECONDS))
     return found
 
 
 def for_everybody(data: bytes) -> bytes:
     """As `hidden.for_everybody`, read apart. Raises hidden.Unfit."""
-    return _whole(hidden.for_everybody, data)
+    return _read_whole(hidden.for_everybody, data)
 
 
 def cleaned(data: bytes) -> bytes:
     """As `hidden.cleaned`, read apart. Raises hidden.Unfit."""
-    return _whole(hidden.cleaned, data)
+    return _read_whole(hidden.cleaned, data)
 
 
 def occulted(original: bytes, copy: bytes) -> bytes:
     """As `hidden.occulted`, read apart. Raises hidden.Unfit."""
-    return _whole(hidden.occulted, original, copy)
+    return _read_whole(hidden.occulted, original, copy)
 
 
 def known(reader: Callable[[bytes], bytes], data: bytes, memory: int, seconds: int) -> str:
     """What is said of a file, in words: asked once while it is of the last ones."""
     about = (reader.__name__, hashlib.sha256(data).digest())
-    if (kept := _SAID.get(about)) is None:
+    if (kept := _READING_CACHE.get(about)) is None:
         try:
             found = apart.read(reader, data, memory=memory, seconds=seconds, elapsed=3 * SECONDS)
             kept = (found.decode(), "")
-        except (apart.Busy, apart.Late):  # of the machine, not of the file
+        except (apart.Busy, apart.ReadingTimeoutError):  # of the machine, not of the file
             raise
-        except hidden.Unfit as error:
+        except hidden.UnfitDocumentError as error:
             kept = ("", str(error))
-        for old in list(itertools.islice(_SAID, max(0, len(_SAID) + 1 - _SAID_MAX))):
-            _SAID.pop(old, None)
-        _SAID[about] = kept
+        for old in list(itertools.islice(_READING_CACHE, max(0, len(_READING_CACHE) + 1 - _SAID_MAX))):
+            _READING_CACHE.pop(old, None)
+        _READING_CACHE[about] = kept
     said, unfit = kept
     if unfit:
-        raise hidden.Unfit(unfit)
+        raise hidden.UnfitDocumentError(unfit)
     return said
 
 
-def _whole(reader: Callable[..., bytes], *files: bytes) -> bytes:
+def _read_whole(reader: Callable[..., bytes], *files: bytes) -> bytes:
     """Have the whole of files read. Raises hidden.Unfit."""
-    return apart.read(reader, *files, memory=WHOLE, seconds=2 * SECONDS, elapsed=3 * SECONDS)
+    return apart.read(reader, *files, memory=MAX_WHOLE_MEMORY_BYTES, seconds=2 * SECONDS, elapsed=3 * SECONDS)
 
 
 def judged(data: bytes) -> bytes:
     """Why what a file holds is not taken, for `apart`."""
-    return _content(data).encode()
+    return _content_problem(data).encode()
 
 
 def tells(data: bytes) -> bytes:
@@ -154,22 +154,22 @@ def tells(data: bytes) -> bytes:
     return json.dumps(hidden.revealed(data)).encode()
 
 
-def _content(data: bytes) -> str:
+def _content_problem(data: bytes) -> str:
     """Why what a file holds is not taken, as `problem` says it."""
     found = kind(data)
     if not found:
-        return f"c'est {_called(data)}. Sont acceptés : PDF, PNG et JPEG, d'après le contenu. À faire : {_SAVE}"
-    if said := _of_pdf(data) if found == _PDF else _of_picture(data, found):
+        return f"c'est {_refused_kind(data)}. Sont acceptés : PDF, PNG et JPEG, d'après le contenu. À faire : {_SAVE}"
+    if said := _of_pdf(data) if found == _PDF_KIND else _of_picture(data, found):
         return said
     if zipfile.is_zipfile(io.BytesIO(data)):
         return f"ce fichier {found} cache une archive (zip). À faire : {_PRINT}"
     return ""
 
 
-def _misnamed(name: str, found: str) -> str:
+def _extension_problem(name: str, found: str) -> str:
     """Say that the name of a file is another kind's; the extension alone tells programs what it is."""
     suffix = re.search(r"\.(?=[^.\s]*[A-Za-z])[^.\s/\\]{1,10}$", name)  # not the year of « du 12.06.2026 »
-    expected = next((suffixes for _head, one, suffixes in _KINDS if one == found), (".pdf",))
+    expected = next((suffixes for _head, one, suffixes in _IMAGE_SIGNATURES if one == found), (".pdf",))
     if not suffix or suffix[0].lower() in expected:
         return ""
     return (
@@ -178,9 +178,9 @@ def _misnamed(name: str, found: str) -> str:
     )
 
 
-def _called(data: bytes) -> str:
+def _refused_kind(data: bytes) -> str:
     """What people call a file that is not taken."""
-    for head, said in _OTHERS:
+    for head, said in _REFUSED_SIGNATURES:
         if data.startswith(head):
             return said
     if zipfile.is_zipfile(io.BytesIO(data)):
@@ -216,25 +216,25 @@ def _of_pdf(data: bytes) -> str:
     try:
         with hidden.readable():
             reader = hidden.opened(data)
-            held = list(dict.fromkeys(_inside(reader.trailer["/Root"].get_object())))
-    except hidden.Unfit as error:
+            held = list(dict.fromkeys(_find_active_content(reader.trailer["/Root"].get_object())))
+    except hidden.UnfitDocumentError as error:
         return str(error)
     if held:
         return f"ce PDF contient {', '.join(held)}. À faire : {_PRINT}"
     return ""
 
 
-def _inside(root: Any) -> Iterator[str]:
+def _find_active_content(root: Any) -> Iterator[str]:
     """What a PDF holds that a page does not show, and that may do harm; a structured copy (XML: Factur-X) may not."""
     # All that pages lead to is copied with them, when papers are put together: nothing of it is left aside.
-    for one in itertools.chain(hidden._dictionaries(root, _STRUCTURE), hidden._dictionaries(root["/Pages"])):
+    for one in itertools.chain(hidden._walk_dictionaries(root, _STRUCTURE), hidden._walk_dictionaries(root["/Pages"])):
         for key, said in _ACTIONS.items():
-            if key in one or hidden._at(one, "/S") == key:
+            if key in one or hidden._value_at(one, "/S") == key:
                 yield said
-        files = hidden._at(one, "/EF")
+        files = hidden._value_at(one, "/EF")
         if files is None:
             continue
-        name = str(hidden._at(one, "/UF") or hidden._at(one, "/F") or "sans nom")
+        name = str(hidden._value_at(one, "/UF") or hidden._value_at(one, "/F") or "sans nom")
         stream = next((files[key].get_object() for key in files), None)
-        if not hidden.begins(stream, _HEAD).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<?xml"):
-            yield f"un autre fichier (« {name[:_SHOWN]} »)"
+        if not hidden.begins(stream, _XML_HEADER_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<?xml"):
+            yield f"un autre fichier (« {name[:_MAX_SHOWN_LENGTH]} »)"

@@ -53,7 +53,7 @@ def leaves(sitting: Attendance, name: str, holder: str = "") -> Noted:
     there = [one for one in sitting.members if one in sitting.present and one != name]
     if not there:
         raise ValueError(f"{name} est seul dans la salle : terminez la séance")
-    kept = [line for line in sitting.proxies if name not in _both(line)]
+    kept = [line for line in sitting.proxies if name not in _split_proxy(line)]
     return there, [*kept, f"{name} : {holder}"] if holder else kept
 
 
@@ -64,16 +64,20 @@ def arrives(sitting: Attendance, name: str) -> Noted:
     if name not in sitting.members:
         raise ValueError(f"{name} n'est pas membre du conseil")
     there = [one for one in sitting.members if one in sitting.present or one == name]
-    return there, [line for line in sitting.proxies if name != _both(line)[0]]
+    return there, [line for line in sitting.proxies if name != _split_proxy(line)[0]]
 
 
-def _both(line: str) -> tuple[str, str]:
+def _split_proxy(line: str) -> tuple[str, str]:
     return proxy(line) or ("", "")
 
 
 def lapsed(before: Sequence[str], after: Sequence[str]) -> list[str]:
     """Pouvoirs that count no more, in words."""
-    return [f"le pouvoir de {_both(line)[0]} à {_both(line)[1]} ne compte plus" for line in before if line not in after]
+    return [
+        f"le pouvoir de {_split_proxy(line)[0]} à {_split_proxy(line)[1]} ne compte plus"
+        for line in before
+        if line not in after
+    ]
 
 
 def movements(opening: Sequence[str], points: Sequence[tuple[int, Sequence[str]]]) -> Mapping[str, list[str]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-IN_A_ROW = 3
+MAX_CONSECUTIVE_PROXIES = 3
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ def problem(
     )
     if other:
         return f"{holder} a déjà le pouvoir de {other} : un élu n'en porte qu'un (L2121-20). Choisissez-en un autre."
-    row = before[:IN_A_ROW]
-    if not ill and len(row) == IN_A_ROW and all(giver in one for one in row):
+    row = before[:MAX_CONSECUTIVE_PROXIES]
+    if not ill and len(row) == MAX_CONSECUTIVE_PROXIES and all(giver in one for one in row):
         return (
             "Vous étiez représenté aux trois séances précédentes : un pouvoir ne vaut pas pour plus de trois séances "
             "de suite, sauf maladie dûment constatée (L2121-20). Si c'est le cas, cochez-le, et donnez le justificatif "

@@ -19,10 +19,10 @@ from Products.Five.browser import BrowserView
 from zExceptions import NotFound, Unauthorized
 
 _CHOOSERS = {"DGS", "Maire"}
-_REASON = 1000  # characters
+_MAX_REASON_LENGTH = 1000  # characters
 
 
-def _stored(data: bytes, name: str) -> NamedBlobFile:
+def _pdf_blob(data: bytes, name: str) -> NamedBlobFile:
     return NamedBlobFile(data=data, contentType="application/pdf", filename=name)
 
 
@@ -36,7 +36,7 @@ def published(projet: Any) -> dict[str, Any] | None:
     """`le`, `en_ligne` and `mode` of its publication; of one of before anybody had to choose, what its page says."""
     found: dict[str, Any] | None = getattr(projet.aq_base, "creatic_publie", None)
     if found is None and api.content.get_state(projet) == "publie":
-        public = _publication(projet)
+        public = _find_publication(projet)
         on_line = getattr(public, "effective_date", None)
         day = on_line.asdatetime().date() if on_line else projet.date_reception
         found = {"le": day, "en_ligne": True, "mode": choice.ON_LINE}
@@ -87,8 +87,8 @@ def choose(
     projet.creatic_choix = {
         "objet": made.subject,
         "en_ligne": made.on_line,
-        "copie": _stored(made.copy, f"{projet.numero}.pdf") if made.copy else None,
-        "annexes": tuple(_stored(content, name) for name, content in made.annexes),
+        "copie": _pdf_blob(made.copy, f"{projet.numero}.pdf") if made.copy else None,
+        "annexes": tuple(_pdf_blob(content, name) for name, content in made.annexes),
         "jour": made.day,
         "mode": mode(projet),
         "collectif": collective,
@@ -115,7 +115,7 @@ def publish(projet: Any) -> None:
     if not choice.is_to_do(what, before is not None, withdrawn(projet) is not None):
         return
     if not projet.document_signe:  # signed on paper
-        projet.document_signe = _stored(projet.document.data, f"{projet.numero}.pdf")
+        projet.document_signe = _pdf_blob(projet.document.data, f"{projet.numero}.pdf")
     today = datetime.date.today()
     with api.env.adopt_roles(["Manager"]), watch.ours():
         if what["en_ligne"]:
@@ -133,9 +133,9 @@ def publish(projet: Any) -> None:
 def withdraw(projet: Any, why: str) -> None:
     """Take off line all that was published of an act; its pages say so, and since when."""
     today = datetime.date.today()
-    said = _html(f"<p>Acte retiré de la publication le {rules.french_date(today)}.</p>")
+    said = _rich_text(f"<p>Acte retiré de la publication le {rules.french_date(today)}.</p>")
     with api.env.adopt_roles(["Manager"]), watch.ours():
-        for public in (_item(projet), _publication(projet)):
+        for public in (_find_item(projet), _find_publication(projet)):
             if public is not None:
                 fill(public, f"{projet.numero} – acte retiré de la publication", said, None, ())
                 watch.note(public, "Retiré de la publication")
@@ -156,11 +156,11 @@ def _put_on_line(projet: Any, what: dict[str, Any], today: datetime.date) -> Non
     on_line = f"Mise en ligne le {rules.french_date(today)}."
     posted = f" {choice.posted(what['mode'], what['jour'])}".rstrip()
     copy = " Copie dont des mentions sont occultées (CRPA, L312-1-2)." if what["copie"] else ""
-    text = "" if what["copie"] else _text(projet.dispositif)
-    voted = f"Adoptée {_escaped(projet.vote().sentence())}. " if text else ""
+    text = "" if what["copie"] else _plain_text(projet.dispositif)
+    voted = f"Adoptée {_escape_html(projet.vote().sentence())}. " if text else ""
     title, rank = f"{projet.numero} – {what['objet']}", int(projet.numero.rpartition("_")[2])
-    document = _stored((what["copie"] or projet.document_signe).data, f"{projet.numero}.pdf")
-    item = _item(projet) or api.content.create(
+    document = _pdf_blob((what["copie"] or projet.document_signe).data, f"{projet.numero}.pdf")
+    item = _find_item(projet) or api.content.create(
         container=_public_meeting(commune, meeting),
         type="Item",
         id=projet.numero.lower(),
@@ -172,9 +172,9 @@ def _put_on_line(projet: Any, what: dict[str, Any], today: datetime.date) -> Non
         category=projet.matiere[0],
         representatives_in_charge=[],
     )
-    fill(item, title, _html(f"{text}<p><em>{voted}{received} {on_line}{posted}{copy}</em></p>"), None,
+    fill(item, title, _rich_text(f"{text}<p><em>{voted}{received} {on_line}{posted}{copy}</em></p>"), None,
           (document, *what["annexes"]))  # fmt: skip # one call by its parts
-    publication = _publication(projet)
+    publication = _find_publication(projet)
     if publication is None:
         publication = api.content.create(
             container=commune.publications,
@@ -188,7 +188,7 @@ def _put_on_line(projet: Any, what: dict[str, Any], today: datetime.date) -> Non
         )
         watch.mark(publication, projet)
         api.content.transition(publication, transition="publish")
-    fill(publication, title, _html(f"<p>{received} {on_line}{posted}{copy}</p>"), document, what["annexes"])
+    fill(publication, title, _rich_text(f"<p>{received} {on_line}{posted}{copy}</p>"), document, what["annexes"])
 
 
 def decided(meeting: Any, today: datetime.date) -> dict[str, Any]:
@@ -209,7 +209,7 @@ def fill(public: Any, title: str, text: RichTextValue, document: Any, files: Any
         api.content.delete(public[name])
     public.title = title
     if public.portal_type == "Item":
-        public.formatted_title = _html(f"<p>{_escaped(title)}</p>")
+        public.formatted_title = _rich_text(f"<p>{_escape_html(title)}</p>")
         public.decision = text
     else:
         public.text, public.file = text, document
@@ -224,12 +224,12 @@ def _meeting_id(meeting: Any) -> str:
     return f"seance-{meeting.UID()[:12]}"
 
 
-def _item(projet: Any) -> Any:
+def _find_item(projet: Any) -> Any:
     public = commune_of(projet).decisions.get(_meeting_id(meeting_of(projet)))
     return None if public is None else public.get(projet.numero.lower())
 
 
-def _publication(projet: Any) -> Any:
+def _find_publication(projet: Any) -> Any:
     """The publication that was made of it."""
     folder, name = commune_of(projet).publications, projet.numero.lower()
     near = [folder[key] for key in folder.objectIds() if key == name or key.startswith(f"{name}-")]
@@ -256,15 +256,15 @@ def _public_meeting(commune: Any, meeting: Any) -> Any:
     return made
 
 
-def _html(text: str) -> RichTextValue:
+def _rich_text(text: str) -> RichTextValue:
     return RichTextValue(text, "text/html", "text/x-html-safe")
 
 
-def _text(value: Any) -> str:
+def _plain_text(value: Any) -> str:
     return str(value.output) if value else ""
 
 
-def _escaped(text: str) -> str:
+def _escape_html(text: str) -> str:
     import html
 
     return html.escape(text, quote=False)
@@ -380,13 +380,13 @@ class Publication(BrowserView):
         kept = self.context.document_signe or self.context.document
         field = "document_signe" if self.context.document_signe else "document"
         url = f"{self.context.absolute_url()}/@@download/{field}/{kept.filename}"
-        return {"url": url, "nom": kept.filename, **_inspected(kept.data)}
+        return {"url": url, "nom": kept.filename, **_inspect_file(kept.data)}
 
     def annexes(self) -> list[dict[str, Any]]:
         """Its annexes, and what they hide."""
         return [
             {"uid": one.UID(), "nom": one.title, "url": f"{one.absolute_url()}/@@download/file"}
-            | _inspected(one.file.data)
+            | _inspect_file(one.file.data)
             for one in self.context.annexes()
         ]
 
@@ -412,7 +412,7 @@ class Publication(BrowserView):
         return "Délibération publiée." if published(self.context) else f"Choix noté : {self._when()}."
 
     def _withdraw(self) -> str:
-        why = " ".join(str(self.request.form.get("motif") or "").split())[:_REASON]
+        why = " ".join(str(self.request.form.get("motif") or "").split())[:_MAX_REASON_LENGTH]
         if not self.may_withdraw():
             raise ValueError("Cet acte n'est pas en ligne.")
         if not why:
@@ -476,10 +476,10 @@ class Together(BrowserView):
         return f"{said}." if said else "Aucune case n'est cochée : rien n'est noté."
 
 
-def _inspected(data: bytes) -> dict[str, Any]:
+def _inspect_file(data: bytes) -> dict[str, Any]:
     """What a file hides, and why it cannot be put on line as it is."""
     refused = "" if hidden.is_pdf(data) else "ce n'est pas un PDF, seul format publié (CGCT, R2131-1)"
     try:
         return {"cache": pieces.revealed(data), "refus": refused}
-    except hidden.Unfit as error:
+    except hidden.UnfitDocumentError as error:
         return {"cache": [], "refus": str(error)}

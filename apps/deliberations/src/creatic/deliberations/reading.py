@@ -18,8 +18,8 @@ from plone import api
 from plone.namedfile.file import NamedBlobFile
 
 _SEATS, _OPENED, _BOUND = "creatic_sieges", "creatic_lectures", "creatic_dossiers"
-_NAMES = "creatic_noms"
-_LABEL = 200  # characters
+_NAMES_ATTRIBUTE = "creatic_noms"
+_MAX_LABEL_LENGTH = 200  # characters
 
 
 class Seat(NamedTuple):
@@ -65,15 +65,15 @@ def unseat(portal: Any, login: str) -> None:
 
 def known_as(portal: Any, login: str, name: str) -> None:
     """Say what the communes' files call who has an account."""
-    if getattr(aq_base(portal), _NAMES, None) is None:
-        setattr(portal, _NAMES, OOBTree())
-    if getattr(portal, _NAMES).get(login) != name:
-        getattr(portal, _NAMES)[login] = name
+    if getattr(aq_base(portal), _NAMES_ATTRIBUTE, None) is None:
+        setattr(portal, _NAMES_ATTRIBUTE, OOBTree())
+    if getattr(portal, _NAMES_ATTRIBUTE).get(login) != name:
+        getattr(portal, _NAMES_ATTRIBUTE)[login] = name
 
 
 def name_of(portal: Any, login: str) -> str:
     """What the communes' files call who has an account; its login when they do not."""
-    return str((getattr(aq_base(portal), _NAMES, None) or {}).get(login) or login)
+    return str((getattr(aq_base(portal), _NAMES_ATTRIBUTE, None) or {}).get(login) or login)
 
 
 def space(commune: Any) -> str:
@@ -107,7 +107,7 @@ def note(meeting: Any, name: str, piece: str, label: str) -> None:
         setattr(meeting, _OPENED, known)
     key = (len(meeting.dispatches()), name, piece)
     if key not in known:
-        known[key] = (datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), label[:_LABEL])
+        known[key] = (datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), label[:_MAX_LABEL_LENGTH])
 
 
 def opened(meeting: Any) -> list[Opened]:
@@ -140,10 +140,12 @@ def bind(meeting: Any, drafts: Sequence[tuple[str, Any]], undrawn: Sequence[str]
     if not space(commune_of(meeting)):
         return
     _when, convocation, note = meeting.dispatches()[-1]
-    parts = [_part("Convocation", convocation), _part("Note de synthèse et projets", note)]
+    parts = [_paper_of("Convocation", convocation), _paper_of("Note de synthèse et projets", note)]
     for rank, one in enumerate(meeting.projets(*ON_AGENDA), 1):
-        parts += [_part(f"Point {rank}, annexe « {annex.title} »", annex.file) for annex in one.annexes() if annex.file]
-    parts += [_part(title, draft) for title, draft in drafts]
+        parts += [
+            _paper_of(f"Point {rank}, annexe « {annex.title} »", annex.file) for annex in one.annexes() if annex.file
+        ]
+    parts += [_paper_of(title, draft) for title, draft in drafts]
     kept: dict[str, Any] = {"projets_pv": tuple(drafts)}
     try:
         made, left = dossier.bind(parts)
@@ -156,7 +158,7 @@ def bind(meeting: Any, drafts: Sequence[tuple[str, Any]], undrawn: Sequence[str]
     setattr(meeting, _BOUND, {**bound(meeting), len(meeting.dispatches()): kept})
 
 
-def _part(title: str, file: Any) -> dossier.Paper:
+def _paper_of(title: str, file: Any) -> dossier.Paper:
     return dossier.Paper(title, file.getSize(), lambda: bytes(file.data))
 
 

@@ -34,7 +34,7 @@ _ADOPTED = ("adopte", "publie")
 log = logging.getLogger("creatic.deliberations")
 
 
-class _Refused(Exception):
+class _RequestRefusedError(Exception):
     """The request is refused: HTTP status and French message."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -42,7 +42,7 @@ class _Refused(Exception):
         self.status = status
 
 
-def _file(projet: Any, field: str) -> dict[str, str]:
+def _describe_file(projet: Any, field: str) -> dict[str, str]:
     value = getattr(projet, field)
     return {
         "url": f"{projet.absolute_url()}/@@download/{field}/{value.filename}",
@@ -66,9 +66,9 @@ def adopted(projet: Any) -> dict[str, Any]:
         "transmission": "non" if projet.non_transmis else "oui",
         "vote": projet.vote().sentence(),
         "quorum": projet.quorum(),
-        "document": _file(projet, "document"),
-        "annexes": [_file(annex, "file") for annex in projet.annexes()],
-        **({"budget": _file(projet, frozen.BUDGET)} if projet.budget_xml else {}),
+        "document": _describe_file(projet, "document"),
+        "annexes": [_describe_file(annex, "file") for annex in projet.annexes()],
+        **({"budget": _describe_file(projet, frozen.BUDGET)} if projet.budget_xml else {}),
     }
 
 
@@ -82,10 +82,10 @@ class Adoptees(Service):
             (one for one in found if not one.suivi and api.content.get_state(meeting_of(one)) != "ouverte"),
             key=lambda one: (rules.rank_of(one.numero), one.UID()),
         )
-        return {"results": [told for told in map(self._told, waiting) if told]}
+        return {"results": [told for told in map(self._describe_projet, waiting) if told]}
 
     @staticmethod
-    def _told(projet: Any) -> dict[str, Any] | None:
+    def _describe_projet(projet: Any) -> dict[str, Any] | None:
         """One of them; none when it cannot be told, which never keeps the others."""
         try:
             return None if projet.budget_problems(voted=True) else adopted(projet)
@@ -102,30 +102,32 @@ class Suivi(Service):
     def reply(self) -> dict[str, Any]:
         alsoProvides(self.request, IDisableCSRFProtection)
         try:
-            return self._follow(json_body(self.request))
-        except _Refused as refused:
+            return self._apply_follow_up(json_body(self.request))
+        except _RequestRefusedError as refused:
             self.request.response.setStatus(refused.status)
             return {"message": str(refused)}
 
-    def _follow(self, told: dict[str, Any]) -> dict[str, Any]:
+    def _apply_follow_up(self, told: dict[str, Any]) -> dict[str, Any]:
         state = told.get("etat")
         if state not in rules.STEP_LABELS:
             known = ", ".join(rules.STEP_LABELS)
-            raise _Refused(400, f"etat : « {state} » est inconnu. À faire : l'un de {known}.")
+            raise _RequestRefusedError(400, f"etat : « {state} » est inconnu. À faire : l'un de {known}.")
         uid = str(told.get("uid") or "").removeprefix(REFERENCE)
         projet = api.content.get(UID=uid) if uid else None
         if projet is None or projet.portal_type != "projet" or api.content.get_state(projet) not in _ADOPTED:
-            raise _Refused(404, "uid : aucune délibération adoptée n'a cet identifiant.")
-        given = _document(told)
+            raise _RequestRefusedError(404, "uid : aucune délibération adoptée n'a cet identifiant.")
+        given = _checked_document(told)
         if projet.suivi == "acquittee":
             self._check_same(projet, told, given)
         if not rules.moves(projet.suivi, state):
-            return self._said(projet, changed=False)
-        received = _date(told.get("date_reception"))
+            return self._reply_state(projet, changed=False)
+        received = _parse_date(told.get("date_reception"))
         if state == "acquittee" and not (received and told.get("id_acte")):
-            raise _Refused(400, "date_reception et id_acte : obligatoires avec l'état acquittee.")
+            raise _RequestRefusedError(400, "date_reception et id_acte : obligatoires avec l'état acquittee.")
         if state == "acquittee" and not (given or projet.document_signe):
-            raise _Refused(400, "document : la délibération signée n'a pas encore été reçue. À faire : joignez-la.")
+            raise _RequestRefusedError(
+                400, "document : la délibération signée n'a pas encore été reçue. À faire : joignez-la."
+            )
         projet.suivi = state
         projet.suivi_motif = str(told.get("motif") or "")[:500]
         if given:
@@ -138,16 +140,18 @@ class Suivi(Service):
             publishing.publish(projet)
         watch.keep(projet)
         projet.reindexObject()
-        return self._said(projet, changed=True)
+        return self._reply_state(projet, changed=True)
 
     @staticmethod
     def _check_same(projet: Any, told: dict[str, Any], given: bytes | None) -> None:
         other = told.get("id_acte") and told["id_acte"] != projet.id_acte
         if other or (given and given != projet.document_signe.data):
-            raise _Refused(409, f"la délibération {projet.numero} est déjà reçue avec un autre acte ou un autre PDF.")
+            raise _RequestRefusedError(
+                409, f"la délibération {projet.numero} est déjà reçue avec un autre acte ou un autre PDF."
+            )
 
     @staticmethod
-    def _said(projet: Any, changed: bool) -> dict[str, Any]:
+    def _reply_state(projet: Any, changed: bool) -> dict[str, Any]:
         state = api.content.get_state(projet)
         return {"uid": projet.UID(), "etat": projet.suivi, "revue": state, "change": changed}
 
@@ -207,28 +211,28 @@ class Council(Service):
             return aftermath.turn(datetime.date.today()) | {"convocations": convening.figures(now)}
 
 
-def _document(told: dict[str, Any]) -> bytes | None:
+def _checked_document(told: dict[str, Any]) -> bytes | None:
     """The PDF that is told, checked against its digest."""
     if not told.get("document"):
         return None
     try:
         data = base64.b64decode(told["document"], validate=True)
     except (binascii.Error, ValueError, TypeError):
-        raise _Refused(400, "document : ce n'est pas du base64.") from None
+        raise _RequestRefusedError(400, "document : ce n'est pas du base64.") from None
     if not data.startswith(b"%PDF-"):
-        raise _Refused(400, "document : ce n'est pas un PDF.")
+        raise _RequestRefusedError(400, "document : ce n'est pas un PDF.")
     if told.get("sha256") != hashlib.sha256(data).hexdigest():
-        raise _Refused(400, "sha256 : absent, ou ce n'est pas celui du document.")
+        raise _RequestRefusedError(400, "sha256 : absent, ou ce n'est pas celui du document.")
     return data
 
 
-def _date(value: Any) -> datetime.date | None:
+def _parse_date(value: Any) -> datetime.date | None:
     if not value:
         return None
     try:
         return datetime.datetime.fromisoformat(str(value)).date()
     except ValueError:
-        raise _Refused(400, f"date_reception : « {value} » n'est pas une date ISO.") from None
+        raise _RequestRefusedError(400, f"date_reception : « {value} » n'est pas une date ISO.") from None
 
 
 class Configuration(Service):

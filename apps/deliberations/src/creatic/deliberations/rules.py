@@ -16,7 +16,7 @@ from creatic.deliberations.ballots import counted
 from creatic_agent import budget, law
 from creatic_agent.writing import french_date
 
-_NUMBER = "{year}_{rank:03d}"
+_ACT_NUMBER_FORMAT = "{year}_{rank:03d}"
 TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 # Nomenclature of ACTES: 5.2, 7.1.2…
 MATTER = re.compile(r"[1-9](\.[1-9]\d?){1,4}")
@@ -35,7 +35,7 @@ ITEMS_MOST, MEMBERS_MOST = 300, 1000
 """Items of a meeting; lines of a list of its members, of who is there or of voices. A conseil municipal has 69 members
 (L2121-2), that of Paris 163; the committee of a syndicat, where each commune has its own, some hundreds. Pages and
 documents read all of them, each time."""
-_COMMUNE = law.of(law.COMMUNE)
+_COMMUNE_LAW = law.of(law.COMMUNE)
 
 
 # Items of an agenda: a projet on which the council votes, or what it hears. What the procès-verbal says of the others.
@@ -92,15 +92,15 @@ class Attendance:
     """Who went out for this item: they neither vote nor count, nor do those whom they represent."""
     elsewhere: Sequence[str] = ()
     """Who went out because they represent the commune in another body (L1111-6): they do not vote, and still count."""
-    body: law.Body = _COMMUNE
+    body: law.Body = _COMMUNE_LAW
     """Whose council it is."""
 
     def here(self) -> list[str]:
         """Those who are in the room themselves, in the council's order."""
-        there = set(self.present) - self._gone()
+        there = set(self.present) - self._departed_members()
         return [name for name in self.members if name in there]
 
-    def _gone(self) -> set[str]:
+    def _departed_members(self) -> set[str]:
         return {*self.out, *self.elsewhere}
 
     def standing(self) -> list[str]:
@@ -128,7 +128,7 @@ class Attendance:
 
     def absent(self) -> list[str]:
         """Those who are neither here nor represented; who went out is not one of them."""
-        known = {*self.voters(), *self._gone()}
+        known = {*self.voters(), *self._departed_members()}
         return [name for name in self.members if name not in known]
 
     @property
@@ -239,14 +239,14 @@ class Vote:
     def sentence(self) -> str:
         """The result, as minutes say it."""
         if self.ayes and not self.noes and not self.abstentions:
-            return f"à l'unanimité des suffrages exprimés ({_count(self.ayes, 'voix')} pour)"
-        said = [f"{_count(self.ayes, 'voix')} pour", f"{_count(self.noes, 'voix')} contre"]
+            return f"à l'unanimité des suffrages exprimés ({_format_names(self.ayes, 'voix')} pour)"
+        said = [f"{_format_names(self.ayes, 'voix')} pour", f"{_format_names(self.noes, 'voix')} contre"]
         if self.abstentions:
-            said.append(_count(self.abstentions, "abstention"))
+            said.append(_format_names(self.abstentions, "abstention"))
         return "par " + ", ".join(said)
 
 
-def _count(names: Sequence[str], word: str) -> str:
+def _format_names(names: Sequence[str], word: str) -> str:
     return counted(len(names), word)
 
 
@@ -425,7 +425,7 @@ def given_back(
         How many are given then, and those that others follow: the next vote of the meeting takes them.
     """
     rank, left = counters.get(year, 0), {*returned, number}
-    while (last := _NUMBER.format(year=year, rank=rank)) in left:
+    while (last := _ACT_NUMBER_FORMAT.format(year=year, rank=rank)) in left:
         left.remove(last)
         rank -= 1
     return rank, tuple(sorted(left, key=rank_of))
@@ -434,7 +434,7 @@ def given_back(
 def next_number(counters: Mapping[int, int], year: int) -> tuple[int, str]:
     """Give the rank and the number of the next délibération of a year: 2026_001, as ACTES takes it."""
     rank = counters.get(year, 0) + 1
-    return rank, _NUMBER.format(year=year, rank=rank)
+    return rank, _ACT_NUMBER_FORMAT.format(year=year, rank=rank)
 
 
 def clear_days(sent: datetime.date, held: datetime.date) -> int:

@@ -33,7 +33,7 @@ def same(told: object, stored: str | bytes | None) -> bool:
     return bool(wanted) and isinstance(told, str) and hmac.compare_digest(told.encode(), wanted.encode())
 
 
-def _stored(plugin: Any, userid: str) -> str | bytes | None:
+def _stored_digest(plugin: Any, userid: str) -> str | bytes | None:
     """The digest of an account's password, of the site or of the root above it."""
     site = plugin._getPAS()
     for folder in (site, site.getPhysicalRoot().acl_users):
@@ -57,17 +57,17 @@ def bind() -> None:
     create, authenticate = JWTAuthenticationPlugin.create_token, JWTAuthenticationPlugin.authenticateCredentials
 
     def setup(self: Any, userid: str, response: Any, tokens: Any = (), user_data: str = "") -> None:
-        open_session(self, userid, response, tokens, proof(_stored(self, userid)))
+        open_session(self, userid, response, tokens, proof(_stored_digest(self, userid)))
 
     def validate(self: Any, ticket: bytes, now: float | None = None) -> Any:
         found = read_ticket(self, ticket, now)
         if found is None:
             return None
         _digest, userid, _tokens, user_data, _moment = found
-        return found if same(user_data, _stored(self, userid)) else None
+        return found if same(user_data, _stored_digest(self, userid)) else None
 
     def give(self: Any, userid: str, timeout: int | None = None, data: dict[str, Any] | None = None) -> str:
-        token: str = create(self, userid, timeout, {**(data or {}), _CLAIM: proof(_stored(self, userid))})
+        token: str = create(self, userid, timeout, {**(data or {}), _CLAIM: proof(_stored_digest(self, userid))})
         return token
 
     def accept(self: Any, credentials: dict[str, Any]) -> tuple[str, str] | None:
@@ -75,7 +75,7 @@ def bind() -> None:
         if found is None:
             return None
         told = (self._decode_token(credentials["token"]) or {}).get(_CLAIM)
-        return found if same(told, _stored(self, found[0])) else None
+        return found if same(told, _stored_digest(self, found[0])) else None
 
     SessionPlugin._setupSession, SessionPlugin._validateTicket = setup, validate
     JWTAuthenticationPlugin.create_token, JWTAuthenticationPlugin.authenticateCredentials = give, accept

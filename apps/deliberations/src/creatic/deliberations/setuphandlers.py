@@ -11,7 +11,7 @@ from plone import api
 REGISTRY = "plonemeeting.portal.core"
 # Of the portal's own country, or calling its makers' servers.
 _UNWANTED = ("imio.omnia.assistant", "imio.omnia.tinymce", "imio.omnia.core")
-_SETTINGS = {
+_PORTAL_SETTINGS = {
     f"{REGISTRY}.global_categories": rules.MATTERS,
     f"{REGISTRY}.document_types": {
         "deliberation": "Délibération",
@@ -46,7 +46,7 @@ def post_install(tool: Any) -> None:
     """Bring the site to our settings."""
     portal = api.portal.get()
     _uninstall(portal)
-    for name, value in _SETTINGS.items():
+    for name, value in _PORTAL_SETTINGS.items():
         if api.portal.get_registry_record(name, default=None) != value:
             api.portal.set_registry_record(name, value)
     _show_logo()
@@ -64,12 +64,12 @@ def post_install(tool: Any) -> None:
     cookies = users.session
     cookies.timeout, cookies.secure = 10 * 3600, True
     portal.setLayout("homepage_view")
-    _close(portal)
+    _restrict_permissions(portal)
     portal.portal_workflow.updateRoleMappings()
     watch.keep_all(portal)
 
 
-def _close(portal: Any) -> None:
+def _restrict_permissions(portal: Any) -> None:
     """Leave the administrator alone with what people do not need: see `rights`."""
     for permission in sorted(set(portal.possible_permissions()) - rights.PERMISSIONS):
         portal.manage_permission(permission, ["Manager"], acquire=False)

@@ -25,10 +25,10 @@ DAY_MAX = 1_000_000_000
 """Bytes in a day: the annexes of some meetings."""
 MONTH_MAX = 3_000_000_000
 """Bytes in thirty days."""
-_DAYS = 30
-_LEAST = 20_000
+_SHARE_PERIOD_DAYS = 30
+_MIN_REQUEST_BYTES = 20_000
 """Bytes that any change counts for: the database notes it, and copies what it noted."""
-_KEPT = "creatic_apports"
+_USAGE_ATTRIBUTE = "creatic_apports"
 # Whose work is everybody's: the passerelle, the administrator.
 _OF_ALL = ("creatic.deliberations: Passerelle", "Manage portal")
 
@@ -40,7 +40,7 @@ def problem(days: Mapping[str, int], today: datetime.date, more: int) -> str:
         days: bytes that it brought, by day (ISO 8601).
         more: bytes that it brings now.
     """
-    oldest = (today - datetime.timedelta(_DAYS - 1)).isoformat()
+    oldest = (today - datetime.timedelta(_SHARE_PERIOD_DAYS - 1)).isoformat()
     month = sum(size for day, size in days.items() if day >= oldest)
     if month + more > MONTH_MAX:
         return (
@@ -71,36 +71,38 @@ def check(event: Any) -> None:
     manager = getSecurityManager()
     if any(manager.checkPermission(one, portal) for one in _OF_ALL):
         return
-    more = max(_LEAST, int(request.environ.get("CONTENT_LENGTH") or 0), _files(connection, written))
-    today, days = datetime.datetime.now(datetime.UTC).date(), _days(portal, _whose(manager.getUser()))
+    more = max(
+        _MIN_REQUEST_BYTES, int(request.environ.get("CONTENT_LENGTH") or 0), _new_file_bytes(connection, written)
+    )
+    today, days = datetime.datetime.now(datetime.UTC).date(), _daily_usage(portal, _share_owner(manager.getUser()))
     if said := problem({day: size() for day, size in days.items()}, today, more):
         watch.refuse(portal, said, "Cet envoi")
     if today.isoformat() not in days:
-        for old in [day for day in days if day < (today - datetime.timedelta(_DAYS)).isoformat()]:
+        for old in [day for day in days if day < (today - datetime.timedelta(_SHARE_PERIOD_DAYS)).isoformat()]:
             del days[old]
         days[today.isoformat()] = Length(0)
     days[today.isoformat()].change(more)
 
 
-def _whose(user: Any) -> str:
+def _share_owner(user: Any) -> str:
     """Whose share it is: a commune that somebody works for, this one first; never another's, wherever they write."""
     mine = {name.rpartition("-")[0] for name in user.getGroups() if name.rpartition("-")[2] in GROUPS}
     here = apart.WHOSE.get()
     return here if here in mine else min(mine, default=f"compte {user.getId()}")
 
 
-def _days(portal: Any, whose: str) -> Any:
+def _daily_usage(portal: Any, whose: str) -> Any:
     """What a commune brought, by day: two requests at once both count."""
     base = aq_base(portal)
-    if not hasattr(base, _KEPT):
-        setattr(base, _KEPT, OOBTree())
-    shares = getattr(base, _KEPT)
+    if not hasattr(base, _USAGE_ATTRIBUTE):
+        setattr(base, _USAGE_ATTRIBUTE, OOBTree())
+    shares = getattr(base, _USAGE_ATTRIBUTE)
     if whose not in shares:
         shares[whose] = OOBTree()
     return shares[whose]
 
 
-def _files(connection: Any, written: Iterable[Any]) -> int:
+def _new_file_bytes(connection: Any, written: Iterable[Any]) -> int:
     """Bytes of files that are about to be in the database, and were not."""
     aside = connection._savepoint_storage
     there = aside.index if aside is not None else ()
@@ -112,9 +114,9 @@ def _files(connection: Any, written: Iterable[Any]) -> int:
             blob = value if isinstance(value, Blob) else getattr(aq_base(value), "_blob", None)
             if isinstance(blob, Blob) and (blob._p_oid is None or blob._p_changed or blob._p_oid in there):
                 found[id(blob)] = blob
-    return sum(map(_size, found.values()))
+    return sum(map(_blob_size, found.values()))
 
 
-def _size(blob: Any) -> int:
+def _blob_size(blob: Any) -> int:
     with blob.open("r") as stream:
         return os.fstat(stream.fileno()).st_size

@@ -11,7 +11,7 @@ from typing import Any
 from creatic.deliberations import naming, watch
 from plone import api
 
-LONGEST = 500  # characters
+MAX_SUBJECT_LENGTH = 500  # characters
 _CONFIRMED, _PROPOSED = "creatic_objet", "creatic_objet_propose"
 
 
@@ -36,7 +36,7 @@ def proposed(projet: Any) -> str:
 
 def tidy(text: Any) -> str:
     """A subject as it is kept."""
-    return " ".join(str(text or "").split())[:LONGEST]
+    return " ".join(str(text or "").split())[:MAX_SUBJECT_LENGTH]
 
 
 def propose(projet: Any, text: str) -> None:

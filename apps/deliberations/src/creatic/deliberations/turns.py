@@ -12,7 +12,7 @@ EACH = 2
 """Of one commune at a time: one that is read, one that waits."""
 
 
-class Full(Exception):
+class QueueFullError(Exception):
     """No place for it now."""
 
 
@@ -50,13 +50,13 @@ class Turns:
         """
         mine = _Asking(whose)
         with self._changed:
-            self._enter(mine)
-            come = self._changed.wait_for(lambda: mine.put_out or self._next() is mine, patience)
+            self._wait_turn(mine)
+            come = self._changed.wait_for(lambda: mine.put_out or self._next_waiter() is mine, patience)
             if mine in self._waiting:
                 self._waiting.remove(mine)
             if mine.put_out or not come:
                 self._changed.notify_all()
-                raise Full
+                raise QueueFullError
             self._reading = mine
             self._served[whose] = next(self._count)
         try:
@@ -66,10 +66,10 @@ class Turns:
                 self._reading = None
                 self._changed.notify_all()
 
-    def _enter(self, mine: _Asking) -> None:
+    def _wait_turn(self, mine: _Asking) -> None:
         inside = [*self._waiting, *([self._reading] if self._reading else [])]
         if sum(one.whose == mine.whose for one in inside) >= EACH:
-            raise Full
+            raise QueueFullError
         if len(inside) >= self._places:
             self._make_room(mine, inside)
         self._waiting.append(mine)
@@ -79,12 +79,12 @@ class Turns:
         others = [one.whose for one in inside]
         second = next((one for one in reversed(self._waiting) if others.count(one.whose) > 1), None)
         if second is None or mine.whose in others:
-            raise Full
+            raise QueueFullError
         self._waiting.remove(second)
         second.put_out = True
         self._changed.notify_all()
 
-    def _next(self) -> _Asking | None:
+    def _next_waiter(self) -> _Asking | None:
         if self._reading or not self._waiting:
             return None
         return min(self._waiting, key=lambda one: self._served.get(one.whose, 0))

@@ -32,7 +32,7 @@ from zope.schema.vocabulary import SimpleVocabulary
 
 PUBLIC = ("Meeting", "Item")  # made by us alone
 _PREPARED = ("seance", "projet")
-_HOLDERS = (*_PREPARED, "Publication", *PUBLIC)
+_WATCHED_TYPES = (*_PREPARED, "Publication", *PUBLIC)
 _FILES = ("File", "Image")
 _TRACED = (*_PREPARED, "Publication")
 # Fields that are kept under another name, and what is kept beside fields.
@@ -41,14 +41,14 @@ _ALWAYS = ("id", "title", "__ac_local_roles__")
 # What Plone's own pages write on what is public, whether its type has the field or not.
 _PUBLISHED = ("description", "effective_date", "expiration_date", "subject", "language", "rights", "creators",
               "contributors", "exclude_from_nav")  # fmt: skip # a list of words
-_LABELS = {
+_FIELD_LABELS = {
     "id": "Nom court", "title": "Titre", "description": "Description", "effective_date": "Date de publication",
     "expiration_date": "Date de retrait", "__ac_local_roles__": "Partage", "subject": "Mots-clés", "file": "Fichier",
 }  # fmt: skip # a table
-_LISTED = " ; "
-_TAG = re.compile(r"<[A-Za-z/!?]")  # what HTML begins with, and « < 90 000 € » does not
-_SHORT = 20_000  # signs of a text, whatever those of its meeting weigh
-_OURS: contextvars.ContextVar[bool] = contextvars.ContextVar("creatic_ours", default=False)
+_LIST_SEPARATOR = " ; "
+_MARKUP_START_PATTERN = re.compile(r"<[A-Za-z/!?]")  # what HTML begins with, and « < 90 000 € » does not
+_SHORT_TEXT_LIMIT = 20_000  # signs of a text, whatever those of its meeting weigh
+_TRUSTED_CHANGES: contextvars.ContextVar[bool] = contextvars.ContextVar("creatic_ours", default=False)
 _ON_THE_WAY = ("planned", "published")  # of a publication that a person makes: a clock publishes what is planned
 _KNOWN, _TRACE, _ORIGIN = "creatic_connu", "creatic_trace", "creatic_origine"
 
@@ -56,22 +56,22 @@ _KNOWN, _TRACE, _ORIGIN = "creatic_connu", "creatic_trace", "creatic_origine"
 @contextlib.contextmanager
 def ours() -> Iterator[None]:
     """What is done inside is this package's: nothing is refused."""
-    token = _OURS.set(True)
+    token = _TRUSTED_CHANGES.set(True)
     try:
         yield
     finally:
-        _OURS.reset(token)
+        _TRUSTED_CHANGES.reset(token)
 
 
 def is_ours() -> bool:
     """Whether this is inside `ours`."""
-    return _OURS.get()
+    return _TRUSTED_CHANGES.get()
 
 
 # -- what is known of an object
 
 
-def _text(value: Any) -> str:
+def _field_text(value: Any) -> str:
     """A field's value as text: itself when it is plain, a digest of what is long or a file."""
     if value is None or value in ("", [], (), {}):
         return ""
@@ -82,30 +82,30 @@ def _text(value: Any) -> str:
     if hasattr(value, "to_id"):
         return str(value.to_id)
     if isinstance(value, list | tuple | set | frozenset):
-        return _LISTED.join(_text(one) for one in value)
+        return _LIST_SEPARATOR.join(_field_text(one) for one in value)
     if isinstance(value, dict):
-        return " ; ".join(f"{name} : {_text(value[name])}" for name in sorted(value))
+        return " ; ".join(f"{name} : {_field_text(value[name])}" for name in sorted(value))
     return str(value)
 
 
 def file_of(thing: Any) -> str:
     """What stands for the file of an annex."""
-    return _known(thing).get("file") or _text(getattr(aq_base(thing), "file", None))
+    return _last_snapshot(thing).get("file") or _field_text(getattr(aq_base(thing), "file", None))
 
 
-def _fields(thing: Any) -> dict[str, str]:
+def _watched_fields(thing: Any) -> dict[str, str]:
     """Labels of what is watched of an object, by attribute."""
     names = _ALWAYS if thing.portal_type in _PREPARED else (*_ALWAYS, *_PUBLISHED)
-    found = {name: _LABELS.get(name, name) for name in names}
+    found = {name: _FIELD_LABELS.get(name, name) for name in names}
     for schema in iterSchemata(thing):
         for name in schema.names():
             attribute = _ATTRIBUTES.get(name, name)
             title = getattr(schema[name], "title", "")
-            found[attribute] = _LABELS.get(attribute) or translate(title, target_language="fr") or name
+            found[attribute] = _FIELD_LABELS.get(attribute) or translate(title, target_language="fr") or name
     return found
 
 
-def _words(thing: Any) -> dict[str, dict[str, str]]:
+def _choice_labels(thing: Any) -> dict[str, dict[str, str]]:
     """What people call the values that are chosen from a list, by attribute: no word of programs reaches them."""
     found = {"suivi": rules.STEP_LABELS}
     for schema in iterSchemata(thing):
@@ -119,12 +119,12 @@ def _words(thing: Any) -> dict[str, dict[str, str]]:
     return found
 
 
-def _said(words: dict[str, str], value: str) -> str:
+def _value_label(words: dict[str, str], value: str) -> str:
     """A value as people call it."""
-    return _LISTED.join(words.get(one, one) for one in value.split(_LISTED))
+    return _LIST_SEPARATOR.join(words.get(one, one) for one in value.split(_LIST_SEPARATOR))
 
 
-def _known(thing: Any) -> dict[str, str]:
+def _last_snapshot(thing: Any) -> dict[str, str]:
     """What was last kept of an object; nothing for a new one, or for a copy, which is not what it was made of."""
     found: dict[str, str] = getattr(aq_base(thing), _KNOWN, None) or {}
     return found if found.get(frozen.UID) == str(IUUID(thing, "")) else {}
@@ -132,31 +132,31 @@ def _known(thing: Any) -> dict[str, str]:
 
 def known(thing: Any) -> dict[str, str]:
     """What was last kept of an object: each of its fields as text."""
-    return dict(_known(thing))
+    return dict(_last_snapshot(thing))
 
 
-def _state(thing: Any) -> str:
+def _workflow_state(thing: Any) -> str:
     tool = api.portal.get_tool("portal_workflow")
     return str(tool.getInfoFor(thing, "review_state", ""))
 
 
-def _snapshot(thing: Any) -> dict[str, str]:
+def _take_snapshot(thing: Any) -> dict[str, str]:
     base = aq_base(thing)
-    found = {name: _text(getattr(base, name, None)) for name in _fields(thing)}
-    state = _state(thing)
-    was_public = _known(thing).get(frozen.WAS_PUBLIC) or "oui" * (state in frozen.PUBLIC)
+    found = {name: _field_text(getattr(base, name, None)) for name in _watched_fields(thing)}
+    state = _workflow_state(thing)
+    was_public = _last_snapshot(thing).get(frozen.WAS_PUBLIC) or "oui" * (state in frozen.PUBLIC)
     return found | {frozen.UID: str(IUUID(thing, "")), frozen.STATE: state, frozen.WAS_PUBLIC: was_public}
 
 
 def keep(thing: Any, traced: bool = True) -> None:
     """Know an object as it is now, and trace what changed, unless its trace must not repeat what is taken off."""
-    before, now = _known(thing), _snapshot(thing)
+    before, now = _last_snapshot(thing), _take_snapshot(thing)
     if before == now:
         return
     if before and traced and thing.portal_type in _TRACED:
-        labels, words = _fields(thing), _words(thing)
+        labels, words = _watched_fields(thing), _choice_labels(thing)
         for name in frozen.differences(before, now):
-            said = [_said(words.get(name, {}), one.get(name, "")) for one in (before, now)]
+            said = [_value_label(words.get(name, {}), one.get(name, "")) for one in (before, now)]
             note(thing, frozen.described(labels.get(name, name), *said))
     setattr(aq_base(thing), _KNOWN, now)
 
@@ -164,17 +164,17 @@ def keep(thing: Any, traced: bool = True) -> None:
 def keep_all(portal: Any) -> None:
     """Know what was there before anything was watched."""
     found = portal.portal_catalog.unrestrictedSearchResults
-    for projet in map(_object, found(portal_type="projet", review_state="publie")):
+    for projet in map(_object_of, found(portal_type="projet", review_state="publie")):
         name, commune = projet.numero.lower(), aq_parent(aq_parent(aq_parent(projet)))
         named = commune.publications.get(name)
         # An act that is only posted up has none: what bears its name then is somebody's own.
         if getattr(named, "document_type", "") == frozen.DELIBERATION and not is_deliberation(named):
             mark(named, projet)
-    for thing in map(_object, found(portal_type=[*_HOLDERS, *_FILES])):
-        if thing.portal_type not in _FILES or aq_parent(thing).portal_type in _HOLDERS:
-            known = _known(thing)
+    for thing in map(_object_of, found(portal_type=[*_WATCHED_TYPES, *_FILES])):
+        if thing.portal_type not in _FILES or aq_parent(thing).portal_type in _WATCHED_TYPES:
+            known = _last_snapshot(thing)
             if known:  # fields that came with a new version are no change of this object
-                setattr(aq_base(thing), _KNOWN, _snapshot(thing) | known)
+                setattr(aq_base(thing), _KNOWN, _take_snapshot(thing) | known)
             keep(thing)
 
 
@@ -206,15 +206,15 @@ def lock(thing: Any) -> Lock | None:
     """Why an object does not change, if it does not."""
     kind = getattr(aq_base(thing), "portal_type", "")
     if kind == "projet":
-        return frozen.of_projet(_known(thing), _known(aq_parent(thing)))
+        return frozen.of_projet(_last_snapshot(thing), _last_snapshot(aq_parent(thing)))
     if kind == "seance":
-        return frozen.of_meeting(_known(thing), [_known(one) for one in thing.projets()])
+        return frozen.of_meeting(_last_snapshot(thing), [_last_snapshot(one) for one in thing.projets()])
     if kind == "Publication":
-        return frozen.of_publication(_known(thing), is_deliberation(thing))
+        return frozen.of_publication(_last_snapshot(thing), is_deliberation(thing))
     if kind in PUBLIC:
         return Lock("ce qui est publié vient de la passerelle, et ne change plus")
     parent = aq_parent(thing)
-    if kind in _FILES and getattr(aq_base(parent), "portal_type", "") in _HOLDERS:
+    if kind in _FILES and getattr(aq_base(parent), "portal_type", "") in _WATCHED_TYPES:
         found = lock(parent)
         return Lock(found.reason) if found else None
     return None
@@ -223,7 +223,7 @@ def lock(thing: Any) -> Lock | None:
 def refuse(thing: Any, why: str, name: str = "", error: type[Exception] = Forbidden) -> NoReturn:
     """Say why nothing is written of something, by its name: on the page where somebody was, or to the program that
     asked."""
-    said = f"« {name or _known(thing).get('title') or thing.title or thing.getId()} » : {why}."
+    said = f"« {name or _last_snapshot(thing).get('title') or thing.title or thing.getId()} » : {why}."
     request = getRequest()
     if request is None or not _is_browser(request):
         raise error(said)
@@ -252,7 +252,7 @@ def _is_browser(request: Any) -> bool:
 
 def moving(thing: Any, event: Any) -> None:
     """Nothing leaves, or comes into, what is fixed (removal, move, new name, copy, addition)."""
-    if _OURS.get():
+    if _TRUSTED_CHANGES.get():
         return
     if event.oldParent is not None:
         found = lock(thing)
@@ -267,7 +267,7 @@ def moving(thing: Any, event: Any) -> None:
     comes = kind == "projet" and aq_base(parent) is not aq_base(event.oldParent)
     if comes and (full := rules.no_more_items(len(parent.objectIds()))):
         refuse(parent, full)
-    if getattr(aq_base(parent), "portal_type", "") in _HOLDERS:
+    if getattr(aq_base(parent), "portal_type", "") in _WATCHED_TYPES:
         found = lock(parent)
         if found:
             refuse(parent, found.reason)
@@ -275,13 +275,13 @@ def moving(thing: Any, event: Any) -> None:
 
 def changing_state(thing: Any, event: Any) -> None:
     """What we published stays public, with what it is in; a link changes no state."""
-    if _OURS.get() or event.transition is None:
+    if _TRUSTED_CHANGES.get() or event.transition is None:
         return
     kind = getattr(aq_base(thing), "portal_type", "")
     request = getRequest()
     # What this server does by itself has a request too, which publishes nothing.
     linked = request is not None and request.method in ("GET", "HEAD") and "PUBLISHED" in request
-    if linked and kind in (*_HOLDERS, "Folder", "Institution"):
+    if linked and kind in (*_WATCHED_TYPES, "Folder", "Institution"):
         raise Forbidden("Un lien ne change aucun état : utilisez les boutons de la page.")
     if kind == "Meeting" or (kind == "Publication" and is_deliberation(thing)):
         found = lock(thing)
@@ -291,11 +291,11 @@ def changing_state(thing: Any, event: Any) -> None:
     if kind == "Publication" and event.new_state.id in _ON_THE_WAY:
         if said := publicity.by_hand(publicity.of(thing.aq_chain), thing.document_type, event.new_state.id):
             refuse(thing, said)
-        if not _known(thing).get(frozen.WAS_PUBLIC):
-            _clean(thing)
+        if not _last_snapshot(thing).get(frozen.WAS_PUBLIC):
+            _clean_files(thing)
 
 
-def _clean(publication: Any) -> None:
+def _clean_files(publication: Any) -> None:
     """Take out of the files of an act that a person publishes what they say without showing it (CRPA, L312-1-2).
 
     What cannot be taken out keeps it off line: a signature would be broken, a file is no PDF.
@@ -307,7 +307,7 @@ def _clean(publication: Any) -> None:
         name = kept.filename or one.title
         try:
             clean = pieces.for_everybody(kept.data)
-        except hidden.Unfit as error:
+        except hidden.UnfitDocumentError as error:
             refuse(publication, f"« {name} » ne se met pas en ligne : {error}")
         if clean != kept.data:  # of a PDF alone
             one.file = NamedBlobFile(data=clean, contentType=kept.contentType, filename=kept.filename)
@@ -319,10 +319,13 @@ def _shows_acts(folder: Any) -> bool:
     brains = api.portal.get_tool("portal_catalog").unrestrictedSearchResults(
         portal_type=["Publication", "Meeting"], path="/".join(folder.getPhysicalPath())
     )
-    return any(_known(thing).get(frozen.WAS_PUBLIC) or thing.portal_type == "Meeting" for thing in map(_object, brains))
+    return any(
+        _last_snapshot(thing).get(frozen.WAS_PUBLIC) or thing.portal_type == "Meeting"
+        for thing in map(_object_of, brains)
+    )
 
 
-def _object(brain: Any) -> Any:
+def _object_of(brain: Any) -> Any:
     return brain._unrestrictedGetObject()
 
 
@@ -346,14 +349,14 @@ def check(event: Any) -> None:
     if connection is None or connection.isReadOnly():
         return
     for base in written(connection):
-        if getattr(base, "portal_type", "") not in (*_HOLDERS, *_FILES):
+        if getattr(base, "portal_type", "") not in (*_WATCHED_TYPES, *_FILES):
             continue
-        now = _snapshot(base)
-        if _known(base) == now:
+        now = _take_snapshot(base)
+        if _last_snapshot(base) == now:
             continue
-        thing = _placed(base)
+        thing = _object_in_place(base)
         if thing is not None:
-            _check(thing, frozen.differences(_known(thing), now))
+            _check_changes(thing, frozen.differences(_last_snapshot(thing), now))
 
 
 def written(connection: Any) -> list[Any]:
@@ -365,7 +368,7 @@ def written(connection: Any) -> list[Any]:
     return list({id(one): one for one in found}.values())
 
 
-def _placed(base: Any) -> Any:
+def _object_in_place(base: Any) -> Any:
     """An object in its place; None when it is nowhere any more.
 
     What is made and named in one request is at times found twice: under its name, and under the one that it had first,
@@ -378,7 +381,7 @@ def _placed(base: Any) -> Any:
     left = None
     for brain in tool.unrestrictedSearchResults(UID=IUUID(base, None) or "-"):
         try:
-            thing = _object(brain)
+            thing = _object_of(brain)
         except KeyError as error:
             left = error
             continue
@@ -389,37 +392,41 @@ def _placed(base: Any) -> Any:
     return None
 
 
-def _check(thing: Any, changed: list[str]) -> None:
+def _check_changes(thing: Any, changed: list[str]) -> None:
     kind = thing.portal_type
     if kind in _FILES:
         holder = getattr(aq_base(aq_parent(thing)), "portal_type", "")
-        if holder not in _HOLDERS:
+        if holder not in _WATCHED_TYPES:
             return
         if _is_brought_to(aq_parent(thing)) and {"file", "image"} & {*changed}:
-            _judge(thing)
-    if kind == "Publication" and "description" in changed and _TAG.search(str(thing.description or "")):
+            _check_annex(thing)
+    if (
+        kind == "Publication"
+        and "description" in changed
+        and _MARKUP_START_PATTERN.search(str(thing.description or ""))
+    ):
         refuse(
             thing, "Description : c'est du texte, sans balise. À faire : enlevez ce qui suit un « < »", error=BadRequest
         )
     if kind == "Publication" and not is_deliberation(thing):
         if "file" in changed and getattr(aq_base(thing), "file", None) is not None:
-            _judge(thing)
-        withdrawn = _known(thing) and not changed and _state(thing) in ("private", "unpublished")
+            _check_annex(thing)
+        withdrawn = _last_snapshot(thing) and not changed and _workflow_state(thing) in ("private", "unpublished")
         if thing.document_type == frozen.DELIBERATION and not withdrawn:
             refuse(thing, "une délibération est publiée par la passerelle, après son vote. À faire : un autre type")
         replaced = getattr(getattr(aq_base(thing), "supersede", None), "to_object", None)
         if replaced is not None and is_deliberation(replaced):
             refuse(thing, "elle ne remplace pas une délibération : une délibération est abrogée par un vote")
-    found = lock(thing) if _known(thing) else None
+    found = lock(thing) if _last_snapshot(thing) else None
     refused = found.refused(changed) if found else []
     if found and refused:
-        labels = _fields(thing)
+        labels = _watched_fields(thing)
         refuse(thing, f"{found.reason} ({', '.join(labels.get(name, name) for name in refused)})")
     if kind == "projet":
         _judge_texts(thing, changed)
-        if frozen.BUDGET in changed and (wrong := thing.budget_problems(frozen.is_decided(_known(thing)))):
+        if frozen.BUDGET in changed and (wrong := thing.budget_problems(frozen.is_decided(_last_snapshot(thing)))):
             refuse(thing, " ; ".join(wrong), error=BadRequest)
-    if kind == "projet" and (same := frozen.kept_subject(_known(thing), changed)):
+    if kind == "projet" and (same := frozen.kept_subject(_last_snapshot(thing), changed)):
         refuse(thing, same)
     keep(thing)
 
@@ -429,7 +436,7 @@ def _is_brought_to(holder: Any) -> bool:
     return holder.portal_type in _PREPARED or (holder.portal_type == "Publication" and not is_deliberation(holder))
 
 
-def _judge(annex: Any) -> None:
+def _check_annex(annex: Any) -> None:
     """Refuse a file that nobody downstream takes (`pieces`), whatever way it came; its type is the content's."""
     base = aq_base(annex)
     held: Any = getattr(base, "image" if annex.portal_type == "Image" else "file", None)
@@ -441,7 +448,7 @@ def _judge(annex: Any) -> None:
         held.contentType = pieces.content_type(data)
 
 
-def _signs(kept: str) -> int:
+def _text_length(kept: str) -> int:
     """How long a text was, as `_text` says it."""
     said = re.search(r", (\d+) signes$", kept)
     return int(said[1]) if said else 0
@@ -449,14 +456,18 @@ def _signs(kept: str) -> int:
 
 def _judge_texts(projet: Any, changed: list[str]) -> None:
     """Refuse a text that is longer than what is drawn, alone or with those of its meeting, whatever way it came."""
-    labels = _fields(projet)
+    labels = _watched_fields(projet)
     for name in {"expose", "dispositif"} & {*changed}:
         held = getattr(aq_base(projet), name, None)
         if held is None:
             continue
         said = documents.problem(held.raw)
         # What is short, or shorter than it was, is taken: a text may always be made so.
-        if not said and len(held.raw) > _SHORT and not len(held.raw) < _signs(_known(projet).get(name, "")):
+        if (
+            not said
+            and len(held.raw) > _SHORT_TEXT_LIMIT
+            and not len(held.raw) < _text_length(_last_snapshot(projet).get(name, ""))
+        ):
             said = documents.whole_problem(documents.texts_of(aq_parent(projet).projets()))
         if said:
             refuse(projet, f"{labels.get(name, name)} : {said}", error=BadRequest)

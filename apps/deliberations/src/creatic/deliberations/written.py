@@ -19,9 +19,9 @@ from creatic.deliberations.proxies import Written
 from plone import api
 from Products.Five.browser import BrowserView
 
-_PARIS = ZoneInfo("Europe/Paris")
+_PROXIES_TIMEZONE = ZoneInfo("Europe/Paris")
 _KEPT, _ANSWERS = "creatic_pouvoirs_ecrits", "creatic_reponses"
-_OPEN = ("convoquee", "ouverte")
+_ANSWERABLE_STATES = ("convoquee", "ouverte")
 
 
 def written(meeting: Any) -> dict[str, Written]:
@@ -30,13 +30,13 @@ def written(meeting: Any) -> dict[str, Written]:
     return {giver: Written(*one) for giver, one in known.items()}
 
 
-def _keep(meeting: Any, giver: str, one: Written) -> None:
+def _save_proxy(meeting: Any, giver: str, one: Written) -> None:
     setattr(meeting, _KEPT, {**(getattr(meeting.aq_base, _KEPT, None) or {}), giver: dataclasses.astuple(one)})
 
 
 def may_write(meeting: Any) -> bool:
     """Whether a pouvoir may be given or taken back: the council is convened, and the meeting is not over."""
-    return api.content.get_state(meeting) in _OPEN
+    return api.content.get_state(meeting) in _ANSWERABLE_STATES
 
 
 def standing(meeting: Any) -> dict[str, str]:
@@ -78,7 +78,7 @@ def answer(meeting: Any, name: str, what: str) -> str:
     if name in standing(meeting):
         revoke(meeting, name)
     known = getattr(meeting.aq_base, _ANSWERS, None) or {}
-    setattr(meeting, _ANSWERS, {**known, name: (len(meeting.dispatches()), what, _now())})
+    setattr(meeting, _ANSWERS, {**known, name: (len(meeting.dispatches()), what, _utc_now())})
     said = presence.ANSWERS[what]
     watch.note(meeting, f"Réponse dans l'espace des élus : {name}, {said}")
     if name in meeting.attendance().given():
@@ -93,7 +93,7 @@ def choices(meeting: Any, giver: str) -> list[str]:
     return [name for name in others if proxies.borne(name, known, noted) in ("", giver)]
 
 
-def _before(meeting: Any) -> list[dict[str, str]]:
+def _previous_proxies(meeting: Any) -> list[dict[str, str]]:
     """Pouvoirs noted at the meetings that were held before, latest first."""
     held = [
         one
@@ -101,7 +101,7 @@ def _before(meeting: Any) -> list[dict[str, str]]:
         if getattr(one, "portal_type", "") == "seance" and one.date and api.content.get_state(one) in frozen.ENDED
     ]
     earlier = sorted((one for one in held if one.moment() < meeting.moment()), key=lambda one: one.moment())
-    return [one.attendance().given() for one in earlier[: -proxies.IN_A_ROW - 1 : -1]]
+    return [one.attendance().given() for one in earlier[: -proxies.MAX_CONSECUTIVE_PROXIES - 1 : -1]]
 
 
 def give(meeting: Any, giver: str, holder: str, ill: bool) -> None:
@@ -112,11 +112,11 @@ def give(meeting: Any, giver: str, holder: str, ill: bool) -> None:
     if giver in noted:
         raise ValueError("Votre pouvoir est déjà noté par la mairie. Pour en changer, révoquez-le, puis prévenez-la.")
     wrong = proxies.problem(
-        giver, holder, ill, list(meeting.convoques or []), written(meeting), noted, _before(meeting)
+        giver, holder, ill, list(meeting.convoques or []), written(meeting), noted, _previous_proxies(meeting)
     )
     if wrong:
         raise ValueError(wrong)
-    _keep(meeting, giver, Written(holder, _now(), ill))
+    _save_proxy(meeting, giver, Written(holder, _utc_now(), ill))
     known = getattr(meeting.aq_base, _ANSWERS, None) or {}
     setattr(meeting, _ANSWERS, {name: one for name, one in known.items() if name != giver})
     watch.note(meeting, f"Pouvoir écrit dans l'espace des élus : {giver} à {holder}{', maladie' * ill}")
@@ -127,17 +127,17 @@ def revoke(meeting: Any, giver: str) -> None:
     known = written(meeting).get(giver)
     if known is None or known.revoked or not may_write(meeting):
         raise ValueError("Vous n'avez écrit ici aucun pouvoir que vous puissiez révoquer.")
-    _keep(meeting, giver, dataclasses.replace(known, revoked=_now()))
+    _save_proxy(meeting, giver, dataclasses.replace(known, revoked=_utc_now()))
     watch.note(meeting, f"Pouvoir révoqué dans l'espace des élus : {giver} à {known.holder}")
 
 
-def _now() -> str:
+def _utc_now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def moment(when: str) -> str:
     """A moment, in words."""
-    return datetime.datetime.fromisoformat(when).astimezone(_PARIS).strftime("%d/%m/%Y à %H:%M")
+    return datetime.datetime.fromisoformat(when).astimezone(_PROXIES_TIMEZONE).strftime("%d/%m/%Y à %H:%M")
 
 
 def rows(meeting: Any, may_note: bool) -> list[dict[str, Any]]:
@@ -166,7 +166,7 @@ class Noting(BrowserView):
     def __call__(self) -> str:
         if self.request.method == "POST":
             try:
-                said = self._note(str(self.request.form.get("elu") or ""))
+                said = self._note_proxy(str(self.request.form.get("elu") or ""))
             except ValueError as error:
                 api.portal.show_message(str(error), self.request, type="error")
             else:
@@ -174,7 +174,7 @@ class Noting(BrowserView):
         self.request.response.redirect(self.context.absolute_url())
         return ""
 
-    def _note(self, giver: str) -> str:
+    def _note_proxy(self, giver: str) -> str:
         meeting = self.context
         [row] = [one for one in rows(meeting, True) if one["elu"] == giver] or [{"geste": ""}]
         if not row["geste"]:

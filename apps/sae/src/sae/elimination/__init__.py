@@ -5,7 +5,7 @@ from sae.elimination.attestation import ATTESTS, OTHERS, Proof, verify_certifica
 from sae.elimination.command import main, parties
 from sae.elimination.ledger import SCHEMA, Requests
 from sae.elimination.rules import CONTAINER, Eliminator
-from sae.refusal import Refused
+from sae.refusal import OperationRefusedError
 
 __all__ = [
     "ATTESTS",
@@ -14,8 +14,8 @@ __all__ = [
     "SCHEMA",
     "Agent",
     "Eliminator",
+    "OperationRefusedError",
     "Proof",
-    "Refused",
     "Requests",
     "Trust",
     "main",

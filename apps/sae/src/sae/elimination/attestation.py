@@ -18,7 +18,7 @@ from creatic_agent import attestation
 from sae import bordereau
 from sae.elimination.ledger import Attested, Request
 from sae.journal import canonical, timestamp
-from sae.refusal import Refused
+from sae.refusal import OperationRefusedError
 from sae.signature import SignatureError, sign, verify
 
 REQUEST, APPROVAL, CERTIFICATE = "demande d'élimination", "approbation d'élimination", "attestation d'élimination"
@@ -74,9 +74,9 @@ class Proof:
         """Sign as the archive. Raises Refused: what is signed so would not be believed."""
         signature = sign(text, self.certificate)
         try:
-            _attested(text, signature, root, crl)
-        except (Refused, SignatureError) as error:
-            raise Refused(
+            _verify_signature(text, signature, root, crl)
+        except (OperationRefusedError, SignatureError) as error:
+            raise OperationRefusedError(
                 f"{self.certificate} ne peut pas attester l'élimination : {error}. Relancez le déploiement de la "
                 "porte des archives, puis « sae-elimination reprendre »"
             ) from error
@@ -188,12 +188,14 @@ def read(text: bytes, kind: str, form: int = 1) -> dict[str, Any]:
         if document["document"] != kind or document["format"] != form:
             raise ValueError
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise Refused(f"ce n'est pas une {kind}") from None
+        raise OperationRefusedError(f"ce n'est pas une {kind}") from None
     found: dict[str, Any] = document
     return found
 
 
-def _attested(text: bytes, signature: bytes, root: Path, crl: Path | None = None, at: int | None = None) -> None:
+def _verify_signature(
+    text: bytes, signature: bytes, root: Path, crl: Path | None = None, at: int | None = None
+) -> None:
     """Check that the archive's own certificate signed: this name in the authority's organization, nothing more in it.
 
     Raises:
@@ -203,7 +205,7 @@ def _attested(text: bytes, signature: bytes, root: Path, crl: Path | None = None
     signer = verify(text, signature, root, crl, at, purpose="smimesign")
     organization = re.sub(r"\ACN=(?:[^,+\\]|\\.)*,", "", signer.issuer)
     if signer.subject != f"CN={ATTESTS},{organization}":
-        raise Refused(f"« {signer.subject} » a signé, et non le certificat « {ATTESTS} » du groupement")
+        raise OperationRefusedError(f"« {signer.subject} » a signé, et non le certificat « {ATTESTS} » du groupement")
 
 
 def verify_certificate(text: bytes, signature: bytes, token: bytes, root: Path, unit: str = "") -> dict[str, Any]:
@@ -216,7 +218,7 @@ def verify_certificate(text: bytes, signature: bytes, token: bytes, root: Path, 
     Raises:
         Refused: with what is wrong.
     """
-    document = _stamped(text, CERTIFICATE, signature, token, root, unit)
+    document = _verify_timestamp(text, CERTIFICATE, signature, token, root, unit)
     try:
         signers = []
         for name in ("demande_signee", "approbation_signee"):
@@ -227,19 +229,19 @@ def verify_certificate(text: bytes, signature: bytes, token: bytes, root: Path, 
         approval = json.loads(document["approbation_signee"]["texte"])
         asked = json.loads(document["demande_signee"]["texte"])
     except SignatureError as error:
-        raise Refused(str(error)) from error
+        raise OperationRefusedError(str(error)) from error
     except (KeyError, TypeError, ValueError) as error:
-        raise Refused(f"l'attestation est abîmée ({error})") from error
+        raise OperationRefusedError(f"l'attestation est abîmée ({error})") from error
     if signers[0].key == signers[1].key or signers[0].subject == signers[1].subject:
-        raise Refused("une seule personne a signé la demande et l'approbation")
+        raise OperationRefusedError("une seule personne a signé la demande et l'approbation")
     if approval["demande_sha512"] != hashlib.sha512(document["demande_signee"]["texte"].encode()).hexdigest():
-        raise Refused("l'approbation n'est pas celle de cette demande")
+        raise OperationRefusedError("l'approbation n'est pas celle de cette demande")
     if [one["aip"] for one in asked["archives"]] != [one["aip"] for one in document["archives"]]:
-        raise Refused("les archives éliminées ne sont pas celles de la demande")
+        raise OperationRefusedError("les archives éliminées ne sont pas celles de la demande")
     if bindings(document) != bindings(asked):
-        raise Refused("le bordereau ou le visa de l'attestation n'est pas celui de la demande")
+        raise OperationRefusedError("le bordereau ou le visa de l'attestation n'est pas celui de la demande")
     if "liste" in asked and bordereau.mark(asked["compte"], asked["archives"]) != asked["liste"]:
-        raise Refused("la liste signée par la commune n'est pas celle de la demande")
+        raise OperationRefusedError("la liste signée par la commune n'est pas celle de la demande")
     return {**document, "signataires": [signer.subject for signer in signers]}
 
 
@@ -249,15 +251,15 @@ def verify_copies(text: bytes, signature: bytes, token: bytes, root: Path, unit:
     Raises:
         Refused: with what is wrong.
     """
-    return _stamped(text, COPIES_CERTIFICATE, signature, token, root, unit)
+    return _verify_timestamp(text, COPIES_CERTIFICATE, signature, token, root, unit)
 
 
-def _stamped(text: bytes, kind: str, signature: bytes, token: bytes, root: Path, unit: str) -> dict[str, Any]:
+def _verify_timestamp(text: bytes, kind: str, signature: bytes, token: bytes, root: Path, unit: str) -> dict[str, Any]:
     """What the archive attested, and when (`horodatage`, seconds since the epoch). Raises Refused."""
     document = read(text, kind)
     try:
         at = int(timestamp.verify(token, signature, root, unit=unit).timestamp())
-        _attested(text, signature, root, at=at)
+        _verify_signature(text, signature, root, at=at)
     except (timestamp.TimestampError, SignatureError) as error:
-        raise Refused(str(error)) from error
+        raise OperationRefusedError(str(error)) from error
     return {**document, "horodatage": at}

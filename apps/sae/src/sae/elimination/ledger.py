@@ -13,12 +13,12 @@ from typing import Any
 from creatic_agent.book import Book
 from sae import copies as following
 from sae.journal import canonical
-from sae.refusal import Refused
+from sae.refusal import OperationRefusedError
 
 REQUESTED, APPROVED, DONE, DROPPED = "demandee", "approuvee", "faite", "abandonnee"
 ORIGINAL, SIGNED, VISA = "bordereau.pdf", "bordereau-signe.pdf", "visa.pdf"
 # A list waits for the maire and the visa: no text says how long the Archives départementales may take.
-LISTED = 366 * 86400
+LIST_VALIDITY_SECONDS = 366 * 86400
 SCHEMA = (
     """
 CREATE TABLE IF NOT EXISTS demande (
@@ -93,7 +93,7 @@ class Requests(Book):
 
     def keep_list(self, document: Mapping[str, Any], made: bytes, now: float) -> None:
         """Keep a list and its bordereau; those of long ago that nobody deposited go."""
-        old = now - LISTED
+        old = now - LIST_VALIDITY_SECONDS
         with self.transaction() as db:
             db.execute(
                 "DELETE FROM piece WHERE demande IN (SELECT demande FROM liste WHERE faite_le < ?)"
@@ -105,11 +105,11 @@ class Requests(Book):
             db.execute("INSERT INTO liste VALUES (?, ?, ?)", (document["demande"], now, text))
             db.execute("INSERT INTO piece VALUES (?, ?, ?)", (document["demande"], ORIGINAL, made))
 
-    def listed(self, identifier: str) -> dict[str, Any]:
+    def find_list(self, identifier: str) -> dict[str, Any]:
         """A list that was made. Raises Refused."""
         rows = self.rows("SELECT texte FROM liste WHERE demande = ?", identifier)
         if not rows:
-            raise Refused(
+            raise OperationRefusedError(
                 f"aucune liste « {identifier[:80]} » n'a été faite ici depuis un an (« sae-elimination demander »)"
             )
         found: dict[str, Any] = json.loads(rows[0]["texte"])
@@ -136,7 +136,7 @@ class Requests(Book):
     def check_open(self, identifier: str) -> None:
         """Raises Refused if a list is deposited."""
         if self.is_deposited(identifier):
-            raise Refused(f"la demande {identifier} est déjà déposée : ses pièces ne changent plus")
+            raise OperationRefusedError(f"la demande {identifier} est déjà déposée : ses pièces ne changent plus")
 
     def is_deposited(self, identifier: str) -> bool:
         return bool(self.rows("SELECT id FROM demande WHERE id = ?", identifier))
@@ -145,17 +145,17 @@ class Requests(Book):
 
     def requests(self, *states: str) -> list[Request]:
         """Requests in one of these states, all of them if none is given, oldest first."""
-        found = [_request(row) for row in self.rows("SELECT * FROM demande ORDER BY recue_le")]
+        found = [_build_request(row) for row in self.rows("SELECT * FROM demande ORDER BY recue_le")]
         return [one for one in found if not states or one.state in states]
 
     def request(self, identifier: str) -> Request:
         """Raises Refused if there is none."""
         rows = self.rows("SELECT * FROM demande WHERE id = ?", identifier)
         if not rows:
-            raise Refused(f"aucune demande « {identifier[:80]} » n'est déposée ici")
-        return _request(rows[0])
+            raise OperationRefusedError(f"aucune demande « {identifier[:80]} » n'est déposée ici")
+        return _build_request(rows[0])
 
-    def asked(self) -> dict[str, str]:
+    def pending_archives(self) -> dict[str, str]:
         """Archives of requests that go on, with the request."""
         rows = self.rows(
             "SELECT aip, demande FROM objet JOIN demande ON demande.id = objet.demande WHERE etat IN (?, ?)",
@@ -167,11 +167,13 @@ class Requests(Book):
     def deposit(self, request: Request, aips: Collection[str]) -> Request:
         """Keep a request and its archives. Raises Refused: what it stands on changed while it was judged."""
         with self.transaction() as db:
-            if taken := self.asked().keys() & {*aips}:
-                raise Refused(f"{min(taken)} : une autre demande vient de la prendre")
+            if taken := self.pending_archives().keys() & {*aips}:
+                raise OperationRefusedError(f"{min(taken)} : une autre demande vient de la prendre")
             document = request.document
             if any(document.get(field) != value for field, value in self.digests(request.id).items()):
-                raise Refused(f"les pièces de la demande {request.id} viennent de changer : signez celle d'aujourd'hui")
+                raise OperationRefusedError(
+                    f"les pièces de la demande {request.id} viennent de changer : signez celle d'aujourd'hui"
+                )
             db.execute(
                 "INSERT INTO demande (id, compte, etat, recue_le, texte, signature, demandeur, demandeur_certificat)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -207,7 +209,7 @@ class Requests(Book):
         rows = self.rows("SELECT aip FROM objet WHERE demande = ? AND faite_le IS NULL", identifier)
         return [str(row["aip"]) for row in rows]
 
-    def gone(self, identifier: str) -> dict[str, tuple[str | None, int | None]]:
+    def list_eliminated(self, identifier: str) -> dict[str, tuple[str | None, int | None]]:
         """When each archive of a request was eliminated, and its rank in the journal."""
         rows = self.rows("SELECT aip, faite_le, seq FROM objet WHERE demande = ?", identifier)
         return {str(row["aip"]): (row["faite_le"], row["seq"]) for row in rows}
@@ -247,7 +249,7 @@ class Requests(Book):
 
     def certificate(self, identifier: str) -> Attested | None:
         """The certificate of elimination, once it is made."""
-        return self._attested(_CERTIFICATE, identifier)
+        return self._find_attested(_CERTIFICATE, identifier)
 
     def keep_certificate(self, identifier: str, made: Attested) -> Attested:
         """Keep the certificate of elimination; gives the one that is kept, for the first one is."""
@@ -257,11 +259,11 @@ class Requests(Book):
                 " WHERE id = ? AND attestation IS NULL",
                 (made.text, made.signature, made.token, identifier),
             )
-        return self._attested(_CERTIFICATE, identifier) or made
+        return self._find_attested(_CERTIFICATE, identifier) or made
 
     def copies_certificate(self, identifier: str) -> Attested | None:
         """The certificate of its copies, once it is made."""
-        return self._attested(_COPIES_CERTIFICATE, identifier)
+        return self._find_attested(_COPIES_CERTIFICATE, identifier)
 
     def keep_copies_certificate(self, identifier: str, made: Attested) -> Attested:
         """Keep the certificate of copies; gives the one that is kept, for the first one is."""
@@ -270,7 +272,7 @@ class Requests(Book):
                 "INSERT OR IGNORE INTO attestation_copies (demande, texte, signature, jeton) VALUES (?, ?, ?, ?)",
                 (identifier, made.text, made.signature, made.token),
             )
-        return self._attested(_COPIES_CERTIFICATE, identifier) or made
+        return self._find_attested(_COPIES_CERTIFICATE, identifier) or made
 
     def copies_certified(self) -> set[str]:
         """Requests whose certificate of copies is at the storage."""
@@ -281,11 +283,11 @@ class Requests(Book):
         with self.transaction() as db:
             db.execute("UPDATE attestation_copies SET rangee = 1 WHERE demande = ?", (identifier,))
 
-    def _attested(self, query: str, identifier: str) -> Attested | None:
+    def _find_attested(self, query: str, identifier: str) -> Attested | None:
         return next((Attested(*map(bytes, row)) for row in self.rows(query, identifier)), None)
 
 
-def _request(row: sqlite3.Row) -> Request:
+def _build_request(row: sqlite3.Row) -> Request:
     return Request(
         id=row["id"],
         account=row["compte"],

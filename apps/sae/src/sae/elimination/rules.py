@@ -32,7 +32,7 @@ from typing import Any, BinaryIO, cast
 from sae import bordereau, inventory
 from sae import copies as following
 from sae.agents import Trust
-from sae.bordereau import NotSigned, Verifier
+from sae.bordereau import BordereauSignatureError, Verifier
 from sae.config import Account
 from sae.elimination import attestation
 from sae.elimination.attestation import Proof
@@ -48,22 +48,31 @@ from sae.elimination.ledger import (
     Request,
     Requests,
 )
-from sae.inventory import Known
+from sae.inventory import AcceptedArchive
 from sae.journal import Journal, canonical
 from sae.journal.log import format_time
 from sae.journal.seal import ACCOUNT as SEALS_ACCOUNT
 from sae.journal.seal import RETENTION
-from sae.refusal import Refused, refuse
+from sae.refusal import OperationRefusedError, refuse
 from sae.signature import sign
-from sae.store import FOR_EVER, TRANSFERS, AlreadyStored, Corrupted, NotStored, Retained, Store, StoreError
+from sae.store import (
+    FOR_EVER,
+    TRANSFERS,
+    CorruptedObjectError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    ObjectRetainedError,
+    Store,
+    StoreError,
+)
 from sae.versement.aip import members_of
 
 CONTAINER = "eliminations"
 LIST = "liste d'élimination"
 # A request that nobody approved for that long must be made again: its list may be of another time.
 VALIDITY = 90 * 86400
-_BLOCK = 1 << 20
-_IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ELIMINATION_BLOCK_BYTES = 1 << 20
+_REQUEST_ID_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass
@@ -100,13 +109,13 @@ class Eliminator:
 
     # -- asking --------------------------------------------------------------------------------------------
 
-    def due(self, account: str) -> list[Known]:
+    def due(self, account: str) -> list[AcceptedArchive]:
         """Archives of an account that may be eliminated today, by retention date."""
-        now = self._now()
-        asked = self.book.asked()
+        now = self._earliest_time()
+        asked = self.book.pending_archives()
         kept = inventory.of_account(self.journal, account).values()
         due = [one for one in kept if one.retain_until <= now and one.aip not in asked]
-        found = [one for one in due if self._leaves(one)]
+        found = [one for one in due if self._may_leave(one)]
         return sorted(found, key=lambda one: (one.retain_until, one.aip))
 
     def draft(self, account: str, aips: Iterable[str], reason: str) -> tuple[dict[str, Any], bytes]:
@@ -115,7 +124,7 @@ class Eliminator:
         Raises Refused.
         """
         if account not in self.accounts:
-            raise Refused(f"compte « {account} » inconnu ; connus : {', '.join(sorted(self.accounts))}")
+            raise OperationRefusedError(f"compte « {account} » inconnu ; connus : {', '.join(sorted(self.accounts))}")
         wanted = list(dict.fromkeys(aips))
         archives = [
             {
@@ -129,7 +138,7 @@ class Eliminator:
                 "sort_final": one.action,
             }
             | ({} if one.action == "Destroy" else {"transfert": inventory.transferred(self.journal, one)})
-            for one in self._checked(account, wanted)
+            for one in self._check_archives(account, wanted)
         ]
         document = {
             "document": LIST,
@@ -158,34 +167,36 @@ class Eliminator:
         Raises:
             Refused: a visa for another list, a signature that does not count.
         """
-        listed = self.book.listed(identifier)
+        listed = self.book.find_list(identifier)
         account = str(listed["compte"])
         self.book.check_open(identifier)
         original = self.book.pieces(identifier)[ORIGINAL]
         try:
             if not reference.strip():
-                raise Refused("la référence du visa des archives départementales manque (--reference)")
+                raise OperationRefusedError("la référence du visa des archives départementales manque (--reference)")
             for name, content in ((SIGNED, signed), (VISA, visa)):
-                if not content.startswith(b"%PDF-") or len(content) > bordereau.MOST:
-                    raise Refused(f"{name} : un PDF de {bordereau.MOST // 1_000_000} Mo au plus est attendu")
+                if not content.startswith(b"%PDF-") or len(content) > bordereau.MAX_SIGNED_DOCUMENT_BYTES:
+                    raise OperationRefusedError(
+                        f"{name} : un PDF de {bordereau.MAX_SIGNED_DOCUMENT_BYTES // 1_000_000} Mo au plus est attendu"
+                    )
             if visa in (original, signed):
-                raise Refused(
+                raise OperationRefusedError(
                     "visa.pdf : c'est le bordereau de la commune, et rien du directeur des Archives départementales : "
                     "donnez le fichier qu'il a visé, ou sa lettre (Code du patrimoine, R212-14)"
                 )
             its_own = visa.startswith(original)
             if not its_own and not quoted.strip():
-                raise Refused(
+                raise OperationRefusedError(
                     f"ce visa n'est pas le bordereau lui-même : recopiez la liste qu'il cite (--liste BE-…), celle de "
                     f"ce bordereau est {listed['liste']}"
                 )
             if quoted.strip() and bordereau.normal(quoted) != listed["liste"]:
-                raise Refused(
+                raise OperationRefusedError(
                     f"le visa est donné pour la liste {bordereau.normal(quoted)[:40]}, et non pour {listed['liste']} : "
                     "le visa d'une autre liste ne permet rien (Code du patrimoine, R212-14)"
                 )
             who = self._signed_by_commune(account, signed, original)
-        except Refused as error:
+        except OperationRefusedError as error:
             self._note_refusal(account, identifier, str(error))
             raise
         # Judging a signature takes time: somebody may have deposited it meanwhile.
@@ -201,16 +212,16 @@ class Eliminator:
 
     def _signed_by_commune(self, account: str, signed: bytes, original: bytes) -> dict[str, str]:
         if account not in self.accounts:  # the commune left meanwhile
-            raise Refused(f"compte « {account} » inconnu ; connus : {', '.join(sorted(self.accounts))}")
+            raise OperationRefusedError(f"compte « {account} » inconnu ; connus : {', '.join(sorted(self.accounts))}")
         try:
             return self.verifier.check(signed, original, self.accounts[account])
-        except NotSigned as error:
-            raise Refused(f"bordereau refusé : {error}") from error
+        except BordereauSignatureError as error:
+            raise OperationRefusedError(f"bordereau refusé : {error}") from error
 
-    def _bound(self, document: Mapping[str, Any]) -> None:
+    def _check_bindings(self, document: Mapping[str, Any]) -> None:
         """Check that a request is the one that its list, its bordereau and its visa make. Raises Refused."""
         identifier, account = str(document.get("demande")), str(document.get("compte"))
-        listed, digests = self.book.listed(identifier), self.book.digests(identifier)
+        listed, digests = self.book.find_list(identifier), self.book.digests(identifier)
         same = [
             field for field in ("compte", "liste", "archives", "motif", "heure") if document.get(field) != listed[field]
         ]
@@ -219,23 +230,23 @@ class Eliminator:
             or len(digests) < len((ORIGINAL, SIGNED, VISA))
             or any(document.get(field) != value for field, value in digests.items())
         ):
-            raise Refused("la demande n'est pas celle que « sae-elimination constituer » a écrite")
+            raise OperationRefusedError("la demande n'est pas celle que « sae-elimination constituer » a écrite")
         pieces = self.book.pieces(identifier)
         who = self._signed_by_commune(account, pieces[SIGNED], pieces[ORIGINAL])
         if who["signataire"] != document.get("signataire") or not str(document.get("visa", "")).strip():
-            raise Refused("la demande n'est pas celle que « sae-elimination constituer » a écrite")
+            raise OperationRefusedError("la demande n'est pas celle que « sae-elimination constituer » a écrite")
 
-    def _checked(self, account: str, aips: Sequence[str]) -> list[Known]:
+    def _check_archives(self, account: str, aips: Sequence[str]) -> list[AcceptedArchive]:
         """The archives, if all of them may be eliminated now; Refused, with every reason, if one may not."""
         if not aips:
-            raise Refused("aucune archive n'est donnée")
-        now, asked, reasons, found = self._now(), self.book.asked(), [], []
+            raise OperationRefusedError("aucune archive n'est donnée")
+        now, asked, reasons, found = self._earliest_time(), self.book.pending_archives(), [], []
         going = {*aips, *asked}
         for aip in aips:
             known = inventory.find(self.journal, aip)
             if known is None or known.account != account:
                 reasons.append(f"{aip[:80]} : aucune archive du compte « {account} » n'a cet identifiant")
-            elif not self._leaves(known):
+            elif not self._may_leave(known):
                 reasons.append(
                     f"{aip} : son sort final est la conservation, elle ne s'élimine qu'après son transfert à un "
                     "service public d'archives (sae-transfert)"
@@ -251,10 +262,10 @@ class Eliminator:
         refuse("élimination refusée", reasons)
         return found
 
-    def _leaves(self, known: Known) -> bool:
+    def _may_leave(self, known: AcceptedArchive) -> bool:
         return known.action == "Destroy" or bool(inventory.transferred(self.journal, known))
 
-    def _now(self) -> float:
+    def _earliest_time(self) -> float:
         """A wrong clock must not bring a date nearer: the earlier of this machine's and the storage's."""
         other = self.storage_clock()
         return self.clock() if other is None else min(self.clock(), other)
@@ -269,29 +280,35 @@ class Eliminator:
         document = attestation.read(text, attestation.REQUEST, 2)
         account, identifier = str(document.get("compte")), str(document.get("demande"))
         if account not in self.accounts:
-            raise Refused(f"compte « {account[:80]} » inconnu ; connus : {', '.join(sorted(self.accounts))}")
+            raise OperationRefusedError(
+                f"compte « {account[:80]} » inconnu ; connus : {', '.join(sorted(self.accounts))}"
+            )
         try:
             agent, signer = self.trust.agent(text, signature, account)
             if self.book.is_deposited(identifier):
                 known = self.book.request(identifier)
                 if known.text != text:
-                    raise Refused(f"une autre demande porte déjà l'identifiant {identifier}")
+                    raise OperationRefusedError(f"une autre demande porte déjà l'identifiant {identifier}")
                 self._note_request(known)  # if a crash kept it from being journaled
                 return attestation.approval(known)
-            if not _IDENTIFIER.fullmatch(identifier):
-                raise Refused("la demande n'est pas celle que « sae-elimination constituer » a écrite")
+            if not _REQUEST_ID_PATTERN.fullmatch(identifier):
+                raise OperationRefusedError("la demande n'est pas celle que « sae-elimination constituer » a écrite")
             listed = document.get("archives")
             if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-                raise Refused("la demande n'a pas de liste d'archives : refaites-la avec « sae-elimination demander »")
+                raise OperationRefusedError(
+                    "la demande n'a pas de liste d'archives : refaites-la avec « sae-elimination demander »"
+                )
             aips = [str(one.get("aip")) for one in listed]
             if len(set(aips)) != len(aips):
-                raise Refused("une archive est deux fois dans la demande : refaites-la")
-            found = self._checked(account, aips)
+                raise OperationRefusedError("une archive est deux fois dans la demande : refaites-la")
+            found = self._check_archives(account, aips)
             for one, archive in zip(listed, found, strict=True):
                 if one.get("sha512") != archive.sha512:
-                    raise Refused("la demande n'est pas celle que « sae-elimination constituer » a écrite")
-            self._bound(document)
-        except Refused as error:
+                    raise OperationRefusedError(
+                        "la demande n'est pas celle que « sae-elimination constituer » a écrite"
+                    )
+            self._check_bindings(document)
+        except OperationRefusedError as error:
             self._note_refusal(account, identifier, str(error))
             raise
         asked = Request(identifier, account, REQUESTED, self.clock(), text, signature, agent.name, signer.shown)
@@ -323,23 +340,27 @@ class Eliminator:
             return request.id
         try:
             if request.state != REQUESTED:
-                raise Refused(f"la demande {request.id} est {request.state.replace('ee', 'ée')}")
+                raise OperationRefusedError(f"la demande {request.id} est {request.state.replace('ee', 'ée')}")
             if request.document["format"] == 1:
-                raise Refused(
+                raise OperationRefusedError(
                     f"la demande {request.id} est d'avant les bordereaux signés : abandonnez-la, et refaites-la avec "
                     "« sae-elimination demander »"
                 )
             if text != attestation.approval(request):
-                raise Refused("l'approbation n'est pas celle de cette demande : signez le document tel qu'il est écrit")
+                raise OperationRefusedError(
+                    "l'approbation n'est pas celle de cette demande : signez le document tel qu'il est écrit"
+                )
             if self.clock() - request.received > VALIDITY:
-                raise Refused(f"la demande {request.id} a plus de {VALIDITY // 86400} jours : refaites-la")
+                raise OperationRefusedError(
+                    f"la demande {request.id} a plus de {VALIDITY // 86400} jours : refaites-la"
+                )
             agent, signer = self.trust.agent(text, signature, request.account)
             first_agent, first = self.trust.agent(request.text, request.signature, request.account)
             if agent.name == first_agent.name or signer.key == first.key or signer.subject == first.subject:
-                raise Refused(f"{agent.name} a fait la demande : une autre personne doit l'approuver")
+                raise OperationRefusedError(f"{agent.name} a fait la demande : une autre personne doit l'approuver")
             others = [one["aip"] for one in request.document["archives"]]
-            self._still(request.account, others)
-        except Refused as error:
+            self._check_still_eliminable(request.account, others)
+        except OperationRefusedError as error:
             self._note_refusal(request.account, request.id, str(error))
             raise
         self._note_approval(self.book.approve(request.id, text, signature, agent.name, signer.shown))
@@ -355,18 +376,22 @@ class Eliminator:
         key = f"elimination:{request.id}:approbation"
         self.journal.note("elimination.approbation", request.account, "succes", detail, key=key)
 
-    def _still(self, account: str, aips: Sequence[str]) -> None:
-        now = self._now()
+    def _check_still_eliminable(self, account: str, aips: Sequence[str]) -> None:
+        now = self._earliest_time()
         for aip in aips:
             known = inventory.find(self.journal, aip)
-            if known is None or known.account != account or not self._leaves(known) or known.retain_until > now:
-                raise Refused(f"{aip} ne peut pas (ou plus) être éliminée : abandonnez la demande et refaites-la")
+            if known is None or known.account != account or not self._may_leave(known) or known.retain_until > now:
+                raise OperationRefusedError(
+                    f"{aip} ne peut pas (ou plus) être éliminée : abandonnez la demande et refaites-la"
+                )
 
     def drop(self, identifier: str, reason: str) -> None:
         """Give up a request that was not approved. Raises Refused."""
         request = self.book.request(identifier)
         if request.state != REQUESTED:
-            raise Refused(f"la demande {identifier} est {request.state.replace('ee', 'ée')} : elle ne s'abandonne plus")
+            raise OperationRefusedError(
+                f"la demande {identifier} est {request.state.replace('ee', 'ée')} : elle ne s'abandonne plus"
+            )
         self.book.drop(identifier)
         self.journal.note(
             "elimination.abandon", request.account, "succes", {"demande": identifier, "motif": reason[:300]}
@@ -386,25 +411,25 @@ class Eliminator:
         if request.state == DONE:
             return len(request.document["archives"])
         if request.state != APPROVED:
-            raise Refused(f"la demande {identifier} n'est pas approuvée par une seconde personne")
+            raise OperationRefusedError(f"la demande {identifier} n'est pas approuvée par une seconde personne")
         self.proof.sign(b"", self.trust.root, self.trust.crl)  # nothing is deleted that could not be attested
         self._note_request(request)  # both are there already, unless a crash came first
         self._note_approval(request)
         for name, content in self.book.pieces(identifier).items():
             if name != ORIGINAL:  # the signed one has it
-                self._put(f"{Path(name).stem}-{identifier}.pdf", content)
+                self._store_document(f"{Path(name).stem}-{identifier}.pdf", content)
         for aip in self.book.remaining(identifier):
-            self._delete(request, aip)
+            self._delete_archive(request, aip)
         self._give_word(request)
-        self._certify(request)
+        self._write_certificate(request)
         self.book.finish(identifier)
         return len(request.document["archives"])
 
-    def _delete(self, request: Request, aip: str) -> None:
+    def _delete_archive(self, request: Request, aip: str) -> None:
         key = f"elimination:{request.id}:{aip}"
         known = inventory.find(self.journal, aip)
         if known is not None:  # None: deleted and journaled by a run that was cut just after
-            self._still(request.account, [aip])
+            self._check_still_eliminable(request.account, [aip])
             self.journal.note(
                 "elimination.debut", request.account, "succes", {"demande": request.id}, aip, f"{key}:debut"
             )
@@ -413,19 +438,19 @@ class Eliminator:
             self._note_digests(request, known)
             try:
                 self.store.delete(request.account, inventory.CONTAINER, known.name)
-            except NotStored:
+            except ObjectNotFoundError:
                 pass  # an earlier run deleted it
-            except Retained as error:
+            except ObjectRetainedError as error:
                 detail = {"demande": request.id, "raison": str(error)[:1000]}
                 self.journal.note("elimination.refus", request.account, "refus", detail, aip, f"{key}:retenue")
-                raise Refused(f"{aip} : le stockage refuse de l'éliminer : {error}") from error
+                raise OperationRefusedError(f"{aip} : le stockage refuse de l'éliminer : {error}") from error
             if self.store.head(request.account, inventory.CONTAINER, known.name) is not None:
                 raise StoreError(f"{aip} : supprimée, et pourtant encore au stockage ; relancez")
         seq = self.journal.note(
             "elimination.faite",
             request.account,
             "succes",
-            {"demande": request.id, "aip_sha512": self._digest(request, aip)},
+            {"demande": request.id, "aip_sha512": self._archive_digest(request, aip)},
             aip,
             f"{key}:faite",
         )
@@ -433,24 +458,24 @@ class Eliminator:
         event = next(self.journal.events(seq, seq))
         self.book.keep_gone(request.id, aip, event.time, seq)
 
-    def _note_digests(self, request: Request, known: Known) -> None:
+    def _note_digests(self, request: Request, known: AcceptedArchive) -> None:
         """Keep the digests of what is in an archive before it goes: by them, who has copies knows them.
 
         One that cannot be read as the journal knows it has none, and no copy of it follows by itself.
         """
-        if not self._follows(request.account):
+        if not self._has_followed_copies(request.account):
             return
         try:
-            found = list(_digests(self.store, known))
-        except NotStored:
+            found = list(_file_digests(self.store, known))
+        except ObjectNotFoundError:
             return  # an earlier run deleted it, and had noted them
-        except (Corrupted, tarfile.TarError):
+        except (CorruptedObjectError, tarfile.TarError):
             found = []
         self.book.keep_digests(request.id, known.aip, found)
 
     def _give_word(self, request: Request) -> None:
         """Sign, archive by archive, that it is gone: nobody deletes a copy without (creatic_agent.attestation)."""
-        if not self._follows(request.account):  # it has nobody to tell
+        if not self._has_followed_copies(request.account):  # it has nobody to tell
             return
         siren = self.accounts[request.account].siren
         document = request.document
@@ -461,20 +486,22 @@ class Eliminator:
             text = attestation.word(siren, document, listed[aip], when, digests)
             self.book.keep_word(request.id, aip, text, sign(text, self.proof.certificate))
 
-    def _note_transfer(self, known: Known) -> None:
+    def _note_transfer(self, known: AcceptedArchive) -> None:
         """Without this note, which nobody takes away, the storage lets no archive leave that is to be kept."""
         told = {"aip": known.aip, "aip_sha512": known.sha512, "transfert": inventory.transferred(self.journal, known)}
         name = f"AUTH_{known.account}/{inventory.CONTAINER}/{known.name}"
-        self._put(name, canonical.encode(told).encode(), TRANSFERS, FOR_EVER, {"archive-sha512": known.sha512})
+        self._store_document(
+            name, canonical.encode(told).encode(), TRANSFERS, FOR_EVER, {"archive-sha512": known.sha512}
+        )
 
     @staticmethod
-    def _digest(request: Request, aip: str) -> str:
+    def _archive_digest(request: Request, aip: str) -> str:
         return next(str(one["sha512"]) for one in request.document["archives"] if one["aip"] == aip)
 
-    def _certify(self, request: Request) -> None:
+    def _write_certificate(self, request: Request) -> None:
         made = self.book.certificate(request.id)
         if made is None:
-            gone, told = self.book.gone(request.id), self._follows(request.account)
+            gone, told = self.book.list_eliminated(request.id), self._has_followed_copies(request.account)
             text = attestation.certificate(request, gone, self.journal.identifier, told)
             made = self.proof.attest(text, self.trust.root, self.trust.crl)
             made = self.book.keep_certificate(request.id, made)
@@ -482,12 +509,12 @@ class Eliminator:
 
     def _put_certificate(self, request: Request, stem: str, event: str, made: Attested) -> None:
         for suffix, part in (("json", made.text), ("json.p7s", made.signature), ("json.tsr", made.token)):
-            self._put(f"{stem}-{request.id}.{suffix}", part)
+            self._store_document(f"{stem}-{request.id}.{suffix}", part)
         detail = {"demande": request.id, "attestation_sha512": hashlib.sha512(made.text).hexdigest()}
         key = f"elimination:{request.id}:{event.replace('_', '-')}"
         self.journal.note(f"elimination.{event}", request.account, "succes", detail, key=key)
 
-    def _follows(self, account: str) -> bool:
+    def _has_followed_copies(self, account: str) -> bool:
         return account in self.accounts and following.followed(self.accounts[account])
 
     # -- its copies ----------------------------------------------------------------------------------------
@@ -500,10 +527,10 @@ class Eliminator:
             StoreError: the storage does not answer; run again.
         """
         attested = self.book.copies_certified()
-        waits = self.copies.waiting(self.accounts)
+        waits = self.copies.list_waiting(self.accounts)
         done = []
         for request in self.book.requests(DONE):
-            if request.id in attested or request.id in waits or not self._follows(request.account):
+            if request.id in attested or request.id in waits or not self._has_followed_copies(request.account):
                 continue
             if told := self.copies.said_of(request.id):
                 self._certify_copies(request, told)
@@ -519,7 +546,7 @@ class Eliminator:
         self._put_certificate(request, "copies", "attestation_copies", made)
         self.book.finish_copies(request.id)
 
-    def _put(
+    def _store_document(
         self,
         name: str,
         data: bytes,
@@ -533,7 +560,7 @@ class Eliminator:
             self.store.put(
                 *place, name, io.BytesIO(data), size=len(data), sha512=sha512, retain_until=until, metadata=metadata
             )
-        except AlreadyStored:
+        except ObjectExistsError:
             with self.store.get(*place, name) as stream:
                 if stream.read() != data:
                     raise StoreError(f"« {name} » est déjà au stockage avec un autre contenu") from None
@@ -549,16 +576,16 @@ class Eliminator:
         self.journal.note("elimination.refus", account, "refus", detail)
 
 
-def _digests(store: Store, known: Known) -> Iterator[str]:
+def _file_digests(store: Store, known: AcceptedArchive) -> Iterator[str]:
     """SHA-256 of each file of an archive, read once. Raises Corrupted: its bytes are not those of the journal."""
     with store.get(known.account, inventory.CONTAINER, known.name) as stream:
         source = _Hashed(stream)
         for _name, _info, content in members_of(cast(BinaryIO, source)):
             yield hashlib.file_digest(cast(Any, content), "sha256").hexdigest()
-        while source.read(_BLOCK):
+        while source.read(_ELIMINATION_BLOCK_BYTES):
             pass
     if source.digest.hexdigest() != known.sha512:
-        raise Corrupted(f"{known.aip} : les octets du stockage ne sont pas ceux du journal")
+        raise CorruptedObjectError(f"{known.aip} : les octets du stockage ne sont pas ceux du journal")
 
 
 class _Hashed:

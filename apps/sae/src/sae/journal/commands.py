@@ -19,7 +19,7 @@ from sae.journal import verify
 from sae.journal.log import Event, Journal, JournalError, parse_time
 from sae.journal.timestamp import TimestampError
 
-_EPILOG = """\
+_JOURNAL_EPILOG = """\
 Vérifier de l'extérieur (Python 3.11 et openssl suffisent) :
 
   sae-journal exporter DOSSIER                       sur la porte des archives
@@ -28,12 +28,14 @@ Vérifier de l'extérieur (Python 3.11 et openssl suffisent) :
 « --racine » est la racine de l'autorité d'horodatage, « --ancre » le dossier des sceaux copiés auparavant hors de la
 salle : sans elle, un journal coupé après un sceau ne se distingue pas d'un journal plus jeune."""
 
-_UNIT = "celle d'une autorité extérieure, en plus de celle des archives : sujet de son certificat, ou sa fin (O=…,C=FR)"
+_UNIT_HELP = (
+    "celle d'une autorité extérieure, en plus de celle des archives : sujet de son certificat, ou sa fin (O=…,C=FR)"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Gives 0 when all is good, 1 when something is wrong, 2 for misuse."""
-    arguments = _parser().parse_args(argv)
+    arguments = _build_parser().parse_args(argv)
     try:
         return int(arguments.action(arguments))
     except (verify.VerifyError, JournalError, TimestampError) as error:
@@ -53,39 +55,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser, command = commands("sae-journal", "Le journal scellé de la salle d'archives.", _EPILOG)
-    command("sceller", _seal, "scelle ce qui ne l'est pas encore (lancé par systemd)")
-    state = command("etat", _state, "montre où en sont le journal et ses sceaux")
+def _build_parser() -> argparse.ArgumentParser:
+    parser, command = commands("sae-journal", "Le journal scellé de la salle d'archives.", _JOURNAL_EPILOG)
+    command("sceller", _seal_journal, "scelle ce qui ne l'est pas encore (lancé par systemd)")
+    state = command("etat", _show_state, "montre où en sont le journal et ses sceaux")
     state.add_argument("--json", action="store_true", help="sortie JSON")
-    show = command("montrer", _show, "montre des événements")
+    show = command("montrer", _show_events, "montre des événements")
     show.add_argument("--archive", metavar="AIP", help="ceux d'une archive")
     show.add_argument("--nombre", type=int, default=20, metavar="N", help="les N derniers (20)")
-    export = command("exporter", _export, "écrit le journal et ses sceaux dans un dossier")
+    export = command("exporter", _export_journal, "écrit le journal et ses sceaux dans un dossier")
     export.add_argument("dossier", type=Path, help="dossier à écrire ; un nom en .tar donne un seul fichier")
     export.add_argument("--apres", type=int, default=0, metavar="N", help="seulement les sceaux qui suivent le sceau N")
-    check = command("verify", _verify, "prouve que rien n'a été retiré, déplacé, modifié ni coupé", "verifier")
+    check = command(
+        "verify", _verify_or_explain, "prouve que rien n'a été retiré, déplacé, modifié ni coupé", "verifier"
+    )
     check.add_argument("dossier", type=Path, nargs="?", help="dossier de « sae-journal exporter »")
     check.add_argument("--racine", type=Path, required=True, metavar="PEM", help="racine de l'autorité d'horodatage")
     check.add_argument("--ancre", type=Path, metavar="DOSSIER", help="sceaux copiés auparavant hors de la salle")
-    check.add_argument("--unite", default="", metavar="SUJET", help=_UNIT)
+    check.add_argument("--unite", default="", metavar="SUJET", help=_UNIT_HELP)
     check.add_argument("--intermediaires", type=Path, metavar="PEM", help="autorités absentes des jetons")
     check.add_argument("--preuve", type=Path, metavar="FICHIER", help="vérifie la preuve d'un seul événement")
     check.add_argument("--json", action="store_true", help="sortie JSON")
-    proof = command("preuve", _proof, "écrit la preuve d'un événement, qui se vérifie seule")
+    proof = command("preuve", _write_proof, "écrit la preuve d'un événement, qui se vérifie seule")
     proof.add_argument("numero", type=int, metavar="SEQ")
     proof.add_argument("--sortie", type=Path, metavar="FICHIER", help="où l'écrire (par défaut : à l'écran)")
-    take = command("recevoir", _receive, "ajoute un export (.tar) à la copie tenue hors de la salle, s'il la continue")
+    take = command(
+        "recevoir", _receive_copy, "ajoute un export (.tar) à la copie tenue hors de la salle, s'il la continue"
+    )
     take.add_argument("export", type=Path, nargs="?", help="sans lui : montre le numéro du dernier sceau de la copie")
     take.add_argument("--copie", type=Path, required=True, metavar="DOSSIER", help="la copie")
     take.add_argument("--racine", type=Path, metavar="PEM", help="racine de l'autorité d'horodatage")
-    take.add_argument("--unite", default="", metavar="SUJET", help=_UNIT)
-    command("attendues", _expected, "donne aux nœuds la liste des archives qu'ils doivent avoir (compressée)")
-    command("restaurer", _restore, "refait le journal d'après les sceaux du stockage, sur une porte des archives neuve")
+    take.add_argument("--unite", default="", metavar="SUJET", help=_UNIT_HELP)
+    command("attendues", _print_expected, "donne aux nœuds la liste des archives qu'ils doivent avoir (compressée)")
+    command(
+        "restaurer",
+        _restore_journal,
+        "refait le journal d'après les sceaux du stockage, sur une porte des archives neuve",
+    )
     return parser
 
 
-def _seal(arguments: argparse.Namespace) -> int:
+def _seal_journal(arguments: argparse.Namespace) -> int:
     from sae import config
     from sae.journal import metrics
     from sae.journal.seal import Sealer, SealError, sealing
@@ -109,7 +119,7 @@ def _seal(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _expected(arguments: argparse.Namespace) -> int:
+def _print_expected(arguments: argparse.Namespace) -> int:
     """One line: base64 of the zlib-compressed names `compte/aip/objet`, one a line."""
     from sae import config, inventory
 
@@ -120,7 +130,7 @@ def _expected(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _state(arguments: argparse.Namespace) -> int:
+def _show_state(arguments: argparse.Namespace) -> int:
     from sae import config
     from sae.journal.seal import last_seal, seals
 
@@ -140,7 +150,7 @@ def _state(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(told, ensure_ascii=False, indent=2))
         return 0
-    print(f"Journal {told['journal']} : {told['evenements']} événements, le dernier le {_local(last)}.")
+    print(f"Journal {told['journal']} : {told['evenements']} événements, le dernier le {_format_local(last)}.")
     if seal is None:
         print("Aucun sceau : rien ne prouve encore ces événements.")
     else:
@@ -150,11 +160,11 @@ def _state(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _local(event: Event | None) -> str:
+def _format_local(event: Event | None) -> str:
     return f"{event.at.astimezone():%d/%m/%Y à %H:%M:%S}" if event else "jamais"
 
 
-def _show(arguments: argparse.Namespace) -> int:
+def _show_events(arguments: argparse.Namespace) -> int:
     from sae import config
 
     with Journal(config.load(arguments.config).journal) as journal:
@@ -163,13 +173,13 @@ def _show(arguments: argparse.Namespace) -> int:
         for event in list(journal.events(first, aip=arguments.archive))[-arguments.nombre :]:
             detail = json.dumps(event.detail, ensure_ascii=False)
             print(
-                f"{event.seq:>8}  {_local(event)}  {event.event:<24} {event.outcome:<9} {event.account:<14} "
+                f"{event.seq:>8}  {_format_local(event)}  {event.event:<24} {event.outcome:<9} {event.account:<14} "
                 f"{event.aip or '-':<36}  {detail}"
             )
     return 0
 
 
-def _export(arguments: argparse.Namespace) -> int:
+def _export_journal(arguments: argparse.Namespace) -> int:
     from sae import config
     from sae.journal import copy
     from sae.journal.export import export
@@ -186,17 +196,17 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _verify(arguments: argparse.Namespace) -> int:
+def _verify_or_explain(arguments: argparse.Namespace) -> int:
     for file in filter(None, (arguments.racine, arguments.preuve, arguments.intermediaires)):
         if not file.is_file() or not os.access(file, os.R_OK):
             raise verify.VerifyError(f"{file} : ce n'est pas un fichier, ou vous ne pouvez pas le lire")
     try:
-        return _verified(arguments)
+        return _run_verification(arguments)
     except OSError as error:  # the system's words are English, and whoever has this folder alone has no others
         raise verify.VerifyError(f"{error.filename} : lecture impossible (erreur {error.errno})") from error
 
 
-def _verified(arguments: argparse.Namespace) -> int:
+def _run_verification(arguments: argparse.Namespace) -> int:
     if arguments.preuve:
         text = arguments.preuve.read_text(encoding="utf-8", errors="replace")
         event, at = verify.verify_proof(text, arguments.racine, arguments.intermediaires, arguments.unite)
@@ -212,13 +222,13 @@ def _verified(arguments: argparse.Namespace) -> int:
     given = (arguments.racine, arguments.ancre, arguments.intermediaires, arguments.unite)
     report = verify.verify_folder(arguments.dossier, *given)
     if arguments.json:
-        print(json.dumps(_report(report), ensure_ascii=False, indent=2))
+        print(json.dumps(_report_fields(report), ensure_ascii=False, indent=2))
         return int(bool(report.faults))
     for line in report.sentences():
         print(f"✗ {line}")
     for line in report.warnings:
         print(f"! {line}")
-    span = f", du {_day(report.first)} au {_day(report.last)}" if report.first else ""
+    span = f", du {_format_day(report.first)} au {_format_day(report.last)}" if report.first else ""
     counted = f"{report.events} événements, {report.seals} sceaux{span}"
     if report.anchored:
         counted += f", copie extérieure jusqu'au sceau {report.anchored}"
@@ -229,11 +239,11 @@ def _verified(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _day(at: datetime | None) -> str:
+def _format_day(at: datetime | None) -> str:
     return f"{at.astimezone():%d/%m/%Y à %H:%M}" if at else "?"
 
 
-def _report(report: verify.Report) -> dict[str, object]:
+def _report_fields(report: verify.Report) -> dict[str, object]:
     return {
         "intact": not report.faults,
         "defauts": [{"ou": where, "quoi": what} for where, what in report.faults],
@@ -247,7 +257,7 @@ def _report(report: verify.Report) -> dict[str, object]:
     }
 
 
-def _proof(arguments: argparse.Namespace) -> int:
+def _write_proof(arguments: argparse.Namespace) -> int:
     from sae import config
     from sae.journal.seal import seal_of
 
@@ -266,7 +276,7 @@ def _proof(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _receive(arguments: argparse.Namespace) -> int:
+def _receive_copy(arguments: argparse.Namespace) -> int:
     from sae.journal import copy
 
     known = copy.last(arguments.copie)
@@ -288,7 +298,7 @@ def _receive(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _restore(arguments: argparse.Namespace) -> int:
+def _restore_journal(arguments: argparse.Namespace) -> int:
     from sae import config
     from sae.journal.seal import restore, sealing
 

@@ -9,7 +9,7 @@ from sae.journal.format import events_name, seal_name
 from sae.journal.log import Journal
 from sae.journal.seal import ACCOUNT, CONTAINER, sealed_up_to, seals
 from sae.journal.verify import UNSEALED
-from sae.store import NotStored, Store
+from sae.store import ObjectNotFoundError, Store
 
 
 def export(journal: Journal, store: Store | None, folder: Path, after: int = 0) -> int:
@@ -34,20 +34,22 @@ def export(journal: Journal, store: Store | None, folder: Path, after: int = 0) 
         last = fields["numero"]
         if last <= after:
             continue
-        durable.write(folder / events_name(last), _text(journal, fields["premier"], fields["dernier"]).encode(), 0o644)
-        kept = seal.write() if store is None else _kept(store, seal_name(last), seal.write())
+        durable.write(
+            folder / events_name(last), _journal_text(journal, fields["premier"], fields["dernier"]).encode(), 0o644
+        )
+        kept = seal.write() if store is None else _stored_seal_text(store, seal_name(last), seal.write())
         durable.write(folder / seal_name(last), kept.encode(), 0o644)
-    durable.write(folder / UNSEALED, _text(journal, sealed_up_to(journal) + 1, None).encode(), 0o644)
+    durable.write(folder / UNSEALED, _journal_text(journal, sealed_up_to(journal) + 1, None).encode(), 0o644)
     return last
 
 
-def _text(journal: Journal, first: int, last: int | None) -> str:
+def _journal_text(journal: Journal, first: int, last: int | None) -> str:
     return "".join(f"{line}\n" for _, line in journal.lines(first, last))
 
 
-def _kept(store: Store, name: str, own: str) -> str:
+def _stored_seal_text(store: Store, name: str, own: str) -> str:
     try:
         with store.get(ACCOUNT, CONTAINER, name) as stream:
             return stream.read().decode("utf-8", errors="replace")
-    except NotStored:  # made by a run that could not reach the storage: it waits
+    except ObjectNotFoundError:  # made by a run that could not reach the storage: it waits
         return own

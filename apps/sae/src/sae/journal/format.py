@@ -26,8 +26,8 @@ from sae.journal.log import parse_time
 
 # A machine further from the storage's clock, or from the timestamp, than that has a wrong clock.
 SKEW = timedelta(seconds=60)
-_NUMBERS = ("format", "numero", "premier", "dernier")
-_TEXTS = ("heure", "journal", "precedent", "racine")
+_INTEGER_FIELDS = ("format", "numero", "premier", "dernier")
+_TEXT_FIELDS = ("heure", "journal", "precedent", "racine")
 
 
 class SealError(Exception):
@@ -77,11 +77,11 @@ class Seal:
                 base64.b64decode(parts["jeton"], validate=True),
             )
             fields = seal.fields
-            if sorted(fields) != sorted(_NUMBERS + _TEXTS):
+            if sorted(fields) != sorted(_INTEGER_FIELDS + _TEXT_FIELDS):
                 raise ValueError
-            if not all(type(fields[key]) is int for key in _NUMBERS):
+            if not all(type(fields[key]) is int for key in _INTEGER_FIELDS):
                 raise ValueError
-            if not all(type(fields[key]) is str for key in _TEXTS):
+            if not all(type(fields[key]) is str for key in _TEXT_FIELDS):
                 raise ValueError
             if not canonical.is_canonical(seal.header) or fields["format"] != 1:
                 raise ValueError

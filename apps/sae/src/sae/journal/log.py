@@ -31,7 +31,7 @@ CLOCK = "journal.horloge"
 TOLERANCE = timedelta(seconds=1)
 
 _EVENT = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
-_SCHEMA = """
+_JOURNAL_SCHEMA = """
 CREATE TABLE IF NOT EXISTS evenement (seq INTEGER PRIMARY KEY, ligne TEXT NOT NULL, aip TEXT, cle TEXT UNIQUE);
 CREATE INDEX IF NOT EXISTS par_aip ON evenement(aip) WHERE aip IS NOT NULL;
 CREATE TABLE IF NOT EXISTS sceau (numero INTEGER PRIMARY KEY, premier INTEGER NOT NULL UNIQUE,
@@ -124,12 +124,12 @@ class Journal:
         self._lock = threading.RLock()  # one connection, for a threaded service
         from creatic_agent.book import connect  # on the gateway: what is verified elsewhere has no journal
 
-        with self._explained():
+        with self._translate_errors():
             self._db = connect(self.path, threaded=True)
             if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'jamais_efface'").fetchone():
-                self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+                self._db.executescript(f"BEGIN IMMEDIATE; {_JOURNAL_SCHEMA} COMMIT;")
             if opening:
-                self._open()
+                self._open_file()
 
     def close(self) -> None:
         """Close the file."""
@@ -137,7 +137,7 @@ class Journal:
 
     def settle(self) -> None:
         """Bring everything into the one file, so that it may be moved."""
-        with self._lock, self._explained():
+        with self._lock, self._translate_errors():
             self._db.execute("PRAGMA journal_mode=DELETE")
 
     def __enter__(self) -> Journal:
@@ -147,7 +147,7 @@ class Journal:
         self.close()
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
@@ -156,7 +156,7 @@ class Journal:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """One write transaction, on disk when it ends; nothing of it is left if it fails."""
-        with self._lock, self._explained():
+        with self._lock, self._translate_errors():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -168,16 +168,16 @@ class Journal:
 
     def query(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Rows of a reading statement."""
-        with self._lock, self._explained():
+        with self._lock, self._translate_errors():
             return self._db.execute(statement, values).fetchall()
 
-    def _open(self) -> None:
+    def _open_file(self) -> None:
         some = "SELECT 1 FROM evenement LIMIT 1"
         if self._db.execute(some).fetchone():  # a damaged journal opens all the same: it must be read
             return
         with self.transaction() as db:
             if db.execute(some).fetchone() is None:
-                self._write(OPENING, "sae", None, "succes", {"journal": str(uuid.uuid4()), "format": 1}, None)
+                self._write_event(OPENING, "sae", None, "succes", {"journal": str(uuid.uuid4()), "format": 1}, None)
 
     def append(
         self,
@@ -215,12 +215,12 @@ class Journal:
                 known = db.execute("SELECT seq FROM evenement WHERE cle = ?", (key,)).fetchone()
                 if known:
                     return int(known[0])
-            last = self._last()
+            last = self._last_event()
             now = self._clock()
             if last is not None and now < last.at - TOLERANCE:
                 told = {"avant": last.time, "maintenant": format_time(now)}
-                self._write(CLOCK, "sae", None, "anomalie", told, None)
-            return self._write(event, account, aip, outcome, detail, key)
+                self._write_event(CLOCK, "sae", None, "anomalie", told, None)
+            return self._write_event(event, account, aip, outcome, detail, key)
 
     def note(
         self,
@@ -234,10 +234,10 @@ class Journal:
         """As `append`."""
         return self.append(event, account=account, aip=aip, outcome=outcome, detail=dict(detail), key=key)
 
-    def _write(
+    def _write_event(
         self, event: str, account: str, aip: str | None, outcome: str, detail: dict[str, Any], key: str | None
     ) -> int:
-        last = self._last()
+        last = self._last_event()
         seq = last.seq + 1 if last else 1
         line = canonical.encode(
             {
@@ -254,11 +254,11 @@ class Journal:
         self._db.execute("INSERT INTO evenement (seq, ligne, aip, cle) VALUES (?, ?, ?, ?)", (seq, line, aip, key))
         return seq
 
-    def _last(self) -> Event | None:
+    def _last_event(self) -> Event | None:
         found = self._db.execute("SELECT seq, ligne FROM evenement ORDER BY seq DESC LIMIT 1").fetchone()
-        return self._read(*found) if found else None
+        return self._read_event(*found) if found else None
 
-    def _read(self, seq: int, line: str) -> Event:
+    def _read_event(self, seq: int, line: str) -> Event:
         try:
             event = Event.read(line)
         except ValueError as error:
@@ -277,13 +277,13 @@ class Journal:
 
     def last(self) -> Event | None:
         """The latest event."""
-        with self._lock, self._explained():
-            return self._last()
+        with self._lock, self._translate_errors():
+            return self._last_event()
 
     def events(self, first: int = 1, last: int | None = None, *, aip: str | None = None) -> Iterator[Event]:
         """Events in order, from `first` to `last` (both included), of one AIP if it is given."""
         for seq, line in self.lines(first, last, aip=aip):
-            yield self._read(seq, line)
+            yield self._read_event(seq, line)
 
     def lines(self, first: int = 1, last: int | None = None, *, aip: str | None = None) -> Iterator[tuple[int, str]]:
         """Numbers and lines as they are in the file, damaged ones too."""
@@ -292,7 +292,7 @@ class Journal:
             condition, values = f"{condition} AND aip = ?", [*values, aip]  # type: ignore[list-item] # SQL values
         query = f"SELECT seq, ligne FROM evenement WHERE {condition} ORDER BY seq LIMIT 1000"  # noqa: S608 - no value in it
         while True:
-            with self._lock, self._explained():
+            with self._lock, self._translate_errors():
                 rows = self._db.execute(query, values).fetchall()
             yield from rows
             if len(rows) < 1000:

@@ -26,7 +26,7 @@ def node(left: bytes, right: bytes) -> bytes:
     return digest(b"\x01" + left + right)
 
 
-def _split(size: int) -> int:
+def _split_point(size: int) -> int:
     """The largest power of two smaller than the size (which is at least 2)."""
     return 1 << ((size - 1).bit_length() - 1)
 
@@ -57,7 +57,7 @@ def path(leaves: Sequence[bytes], index: int) -> list[bytes]:
         raise IndexError(index)
     if len(leaves) == 1:
         return []
-    middle = _split(len(leaves))
+    middle = _split_point(len(leaves))
     if index < middle:
         return [*path(leaves[:middle], index), root(leaves[middle:])]
     return [*path(leaves[middle:], index - middle), root(leaves[:middle])]
@@ -83,7 +83,7 @@ def root_of_path(hashed: bytes, index: int, size: int, siblings: Sequence[bytes]
         return hashed
     if not siblings:
         raise ValueError("proof too short")
-    middle = _split(size)
+    middle = _split_point(size)
     if index < middle:
         return node(root_of_path(hashed, index, middle, siblings[:-1]), siblings[-1])
     return node(siblings[-1], root_of_path(hashed, index - middle, size - middle, siblings[:-1]))

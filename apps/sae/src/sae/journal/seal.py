@@ -18,7 +18,7 @@ from sae.config import HISTORY
 from sae.journal import canonical, merkle, timestamp
 from sae.journal.format import SKEW, Seal, SealError, events_name, seal_name
 from sae.journal.log import CLOCK, TOLERANCE, Event, Journal, JournalError, format_time
-from sae.store import AlreadyStored, Store
+from sae.store import ObjectExistsError, Store
 
 ACCOUNT, CONTAINER = "sae", "sceaux"
 LARGEST_BATCH = 10_000
@@ -35,17 +35,17 @@ class Sealing:
     unit: str = ""
 
 
-def _password(file: Path | None) -> str:
+def _read_password(file: Path | None) -> str:
     return secret(file) if file else ""
 
 
 @dataclass(frozen=True)
-class _Given:
+class _SealSettings:
     """`sceaux` of the configuration: the groupement's own authority, or one that is asked by its address."""
 
     url: str = ""
     login: Annotated[str, Key("identifiant")] = ""
-    password: Annotated[str, Key("mot_de_passe"), From(SomePath, _password)] = field(default="", repr=False)
+    password: Annotated[str, Key("mot_de_passe"), From(SomePath, _read_password)] = field(default="", repr=False)
     root: Annotated[SomePath, Key("autorites")] = None
     web: Annotated[SomePath, Key("autorites_web")] = None
     subject: Annotated[str, Key("sujet")] = ""
@@ -54,7 +54,7 @@ class _Given:
 
 def sealing(path: Path) -> Sealing:
     """Raises ConfigError."""
-    given = section(path, "sceaux", _Given)
+    given = section(path, "sceaux", _SealSettings)
     root = given.root or HISTORY
     if not given.url:
         return Sealing(timestamp.local_unit(given.unit), root)
@@ -115,23 +115,23 @@ class Sealer:
             StoreError: the storage did not take it.
         """
         made = stored = 0
-        with self._alone():
+        with self._lock_sealing():
             stored += self._put_waiting()
-            if self._waiting():
+            if self._unsealed_events():
                 self._check_clock()
-            while events := self._waiting():
-                self._keep(self._seal(events))
+            while events := self._unsealed_events():
+                self._record_seal(self._make_seal(events))
                 made += 1
                 stored += self._put_waiting()
         return Sealed(made, stored)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _lock_sealing(self) -> Iterator[None]:
         with self._journal.path.with_suffix(".verrou").open("a") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
-    def _waiting(self) -> list[Event]:
+    def _unsealed_events(self) -> list[Event]:
         first = sealed_up_to(self._journal) + 1
         return list(self._journal.events(first, first + self._largest - 1))
 
@@ -162,7 +162,7 @@ class Sealer:
                 "sceau qui a été fait sous une horloge fausse, on scellera dès que le stockage confirmera l'heure"
             )
         # The storage has the same time: seals were made under a wrong clock. They stay, and each is told.
-        for number, at in self._ahead(now):
+        for number, at in self._seals_ahead(now):
             detail = {
                 "sceau": number,
                 "avant": format_time(at),
@@ -174,7 +174,7 @@ class Sealer:
                 CLOCK, account="sae", aip=None, outcome="anomalie", detail=detail, key=f"{CLOCK}/sceau/{number}"
             )
 
-    def _ahead(self, now: datetime) -> Iterator[tuple[int, datetime]]:
+    def _seals_ahead(self, now: datetime) -> Iterator[tuple[int, datetime]]:
         """The seals at the end of the journal whose timestamps are yet to come, and these; from the last one."""
         query = "SELECT contenu FROM sceau ORDER BY numero DESC LIMIT 1 OFFSET ?"
         for rank in count():
@@ -189,7 +189,7 @@ class Sealer:
         key = f"{CLOCK}/{source}/{reference:%Y-%m-%dT%H}"  # once an hour is enough to know
         self._journal.append(CLOCK, account="sae", aip=None, outcome="anomalie", detail=detail, key=key)
 
-    def _seal(self, events: Sequence[Event]) -> Seal:
+    def _make_seal(self, events: Sequence[Event]) -> Seal:
         before = last_seal(self._journal)
         previous = before.leaves[-1].hex() if before else ""
         for expected, event in enumerate(events, sealed_up_to(self._journal) + 1):
@@ -219,7 +219,7 @@ class Sealer:
             self._note_clock(now, stamped, "horodatage")
         return Seal(header, leaves, token)
 
-    def _keep(self, seal: Seal) -> None:
+    def _record_seal(self, seal: Seal) -> None:
         fields = seal.fields
         with self._journal.transaction() as db:
             db.execute(
@@ -232,14 +232,14 @@ class Sealer:
         for seal in seals(self._journal, stored=False):
             fields = seal.fields
             lines = "".join(f"{line}\n" for _, line in self._journal.lines(fields["premier"], fields["dernier"]))
-            self._put(events_name(fields["numero"]), lines)
-            self._put(seal_name(fields["numero"]), seal.write())
+            self._store_seal(events_name(fields["numero"]), lines)
+            self._store_seal(seal_name(fields["numero"]), seal.write())
             with self._journal.transaction() as db:
                 db.execute("UPDATE sceau SET depose = 1 WHERE numero = ?", (fields["numero"],))
             stored += 1
         return stored
 
-    def _put(self, name: str, text: str) -> None:
+    def _store_seal(self, name: str, text: str) -> None:
         data = text.encode()
         until = int((self._clock() + RETENTION).timestamp())
         sha512 = hashlib.sha512(data).hexdigest()
@@ -247,7 +247,7 @@ class Sealer:
             self._store.put(
                 ACCOUNT, CONTAINER, name, io.BytesIO(data), size=len(data), sha512=sha512, retain_until=until
             )
-        except AlreadyStored:
+        except ObjectExistsError:
             with self._store.get(ACCOUNT, CONTAINER, name) as stream:
                 kept = stream.read()
             if kept != data:

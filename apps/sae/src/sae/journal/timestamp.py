@@ -20,7 +20,7 @@ POLICY = "1.3.6.1.4.1.59999.59.2.1"
 OWN = "Horodatage des archives"
 """Common name of the archives' own unit (role archive_gateway); no other unit of the authority dates what is theirs."""
 # Its organization is the authority's; versions before 1.0.0 wrote this one by default.
-_BEFORE = "O=Groupement Cre@tic,C=FR"
+_FORMER_ORGANIZATION = "O=Groupement Cre@tic,C=FR"
 _SEQUENCE, _OCTETS, _TIME, _INTEGER, _OID, _EXPLICIT = 0x30, 0x04, 0x18, 0x02, 0x06, 0xA0
 
 Stamper = Callable[[bytes], bytes]
@@ -39,16 +39,16 @@ class Stamp:
     at: datetime
 
 
-def _openssl(*arguments: str | Path) -> None:
+def _run_openssl(*arguments: str | Path) -> None:
     done = openssl.run(*arguments)
     if done.returncode:
         raise TimestampError(" ; ".join(done.stderr.split("\n")).strip(" ;") or "openssl n'a pas dit pourquoi")
 
 
-def _query(data: bytes, scratch: Path) -> Path:
+def _make_query(data: bytes, scratch: Path) -> Path:
     (scratch / "data").write_bytes(data)
     query = scratch / "query.tsq"
-    _openssl("ts", "-query", "-data", scratch / "data", "-sha512", "-cert", "-out", query)
+    _run_openssl("ts", "-query", "-data", scratch / "data", "-sha512", "-cert", "-out", query)
     return query
 
 
@@ -60,7 +60,7 @@ def local_unit(folder: Path) -> Stamper:
     """
 
     def stamp(data: bytes) -> bytes:
-        if problem := openssl.lacking(folder):
+        if problem := openssl.signing_refusal_reason(folder):
             raise TimestampError(problem)
         with tempfile.TemporaryDirectory() as name:
             scratch = Path(name)
@@ -73,8 +73,8 @@ def local_unit(folder: Path) -> Stamper:
                 encoding="utf-8",
             )
             signer = ("-signer", folder / "cert.pem", "-inkey", folder / "key.pem", "-chain", folder / "chain.pem")
-            query, answer = _query(data, scratch), scratch / "answer.tsr"
-            _openssl("ts", "-reply", "-config", scratch / "tsa.cnf", "-queryfile", query, *signer, "-out", answer)
+            query, answer = _make_query(data, scratch), scratch / "answer.tsr"
+            _run_openssl("ts", "-reply", "-config", scratch / "tsa.cnf", "-queryfile", query, *signer, "-out", answer)
             return answer.read_bytes()
 
     return stamp
@@ -87,7 +87,7 @@ def remote_unit(url: str, login: str = "", password: str = "", ca_file: Path | N
         import requests  # only here: verifying asks for nothing but Python and openssl
 
         with tempfile.TemporaryDirectory() as name:
-            query = _query(data, Path(name)).read_bytes()
+            query = _make_query(data, Path(name)).read_bytes()
         try:
             answer = requests.post(
                 url,
@@ -113,14 +113,14 @@ def read(token: bytes) -> Stamp:
         TimestampError: this is no granted response with a SHA-512 imprint.
     """
     try:
-        status, signed = _children(_only(token))
-        if int.from_bytes(_children(status[1])[0][1], "big") not in (0, 1):
+        status, signed = _der_children(_only_child(token))
+        if int.from_bytes(_der_children(status[1])[0][1], "big") not in (0, 1):
             raise TimestampError("l'autorité d'horodatage a refusé la demande")
-        content = _children(_children(signed[1])[1][1])[0][1]  # SignedData
-        encapsulated = next(item for tag, item in _children(content) if tag == _SEQUENCE)
-        octets = _only(_children(encapsulated)[1][1], _OCTETS)
-        fields = _children(_only(octets))  # TSTInfo: version, policy, messageImprint, serialNumber, genTime
-        imprint = _children(fields[2][1])[1][1]
+        content = _der_children(_der_children(signed[1])[1][1])[0][1]  # SignedData
+        encapsulated = next(item for tag, item in _der_children(content) if tag == _SEQUENCE)
+        octets = _only_child(_der_children(encapsulated)[1][1], _OCTETS)
+        fields = _der_children(_only_child(octets))  # TSTInfo: version, policy, messageImprint, serialNumber, genTime
+        imprint = _der_children(fields[2][1])[1][1]
         when = fields[4][1].decode("ascii").removesuffix("Z").partition(".")[0]
         at = datetime.strptime(when, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     except (IndexError, StopIteration, UnicodeDecodeError, ValueError) as error:
@@ -130,7 +130,7 @@ def read(token: bytes) -> Stamp:
     return Stamp(imprint, at)
 
 
-def _children(body: bytes) -> list[tuple[int, bytes]]:
+def _der_children(body: bytes) -> list[tuple[int, bytes]]:
     """Tags and contents of the DER elements that follow each other in these bytes."""
     found, at = [], 0
     while at < len(body):
@@ -145,8 +145,8 @@ def _children(body: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
-def _only(body: bytes, tag: int = _SEQUENCE) -> bytes:
-    if (found := _children(body)[0])[0] != tag:
+def _only_child(body: bytes, tag: int = _SEQUENCE) -> bytes:
+    if (found := _der_children(body)[0])[0] != tag:
         raise ValueError(f"tag {found[0]:#x}")
     return found[1]
 
@@ -175,19 +175,19 @@ def verify(token: bytes, data: bytes, root: Path, untrusted: Path | None = None,
             trust += ["-untrusted", untrusted]
         at = ("-attime", str(int(stamp.at.timestamp())))
         try:
-            _openssl("ts", "-verify", "-digest", stamp.imprint.hex(), "-in", path, *trust, *at)
-            signer = _signer(path, trust, at)
+            _run_openssl("ts", "-verify", "-digest", stamp.imprint.hex(), "-in", path, *trust, *at)
+            signer = _signer_certificate(path, trust, at)
         except TimestampError as error:
-            raise TimestampError(f"l'horodatage n'est pas valable : {_reason(str(error))}") from None
+            raise TimestampError(f"l'horodatage n'est pas valable : {_failure_reason(str(error))}") from None
     _check_unit(signer, unit)
     return stamp.at
 
 
-def _signer(path: Path, trust: Sequence[str | Path], at: Sequence[str]) -> str:
+def _signer_certificate(path: Path, trust: Sequence[str | Path], at: Sequence[str]) -> str:
     """The certificate (PEM) that dated, judged again with its signature: openssl-ts(1) does not tell it."""
     signed, signer = path.with_name("token.p7s"), path.with_name("unit.pem")
-    _openssl("ts", "-reply", "-in", path, "-token_out", "-out", signed)
-    _openssl(
+    _run_openssl("ts", "-reply", "-in", path, "-token_out", "-out", signed)
+    _run_openssl(
         *("cms", "-verify", "-inform", "DER", "-in", signed, "-out", os.devnull, "-signer", signer),
         *("-no-CApath", "-no-CAstore", *("-certfile" if one == "-untrusted" else one for one in trust), *at),
         *("-purpose", "timestampsign"),
@@ -196,7 +196,7 @@ def _signer(path: Path, trust: Sequence[str | Path], at: Sequence[str]) -> str:
 
 
 @lru_cache(64)
-def _names(certificate: str) -> tuple[str, str]:
+def _certificate_names(certificate: str) -> tuple[str, str]:
     """Subject and issuer (RFC 4514, UTF-8) of a certificate (PEM)."""
     with tempfile.NamedTemporaryFile("w", encoding="ascii") as file:
         file.write(certificate)
@@ -207,9 +207,9 @@ def _names(certificate: str) -> tuple[str, str]:
 
 
 def _check_unit(certificate: str, unit: str) -> None:
-    subject, issuer = _names(certificate)
+    subject, issuer = _certificate_names(certificate)
     organization = re.sub(r"\ACN=(?:[^,+\\]|\\.)*,", "", issuer)
-    if subject in (f"CN={OWN},{organization}", f"CN={OWN},{_BEFORE}"):
+    if subject in (f"CN={OWN},{organization}", f"CN={OWN},{_FORMER_ORGANIZATION}"):
         return
     if unit and re.search(rf"(?:\A|(?<!\\),){re.escape(unit)}\Z", subject):
         return
@@ -217,7 +217,7 @@ def _check_unit(certificate: str, unit: str) -> None:
     raise TimestampError(f"l'horodatage vient de « {subject} », et non de « {wanted} »")
 
 
-def _reason(text: str) -> str:
+def _failure_reason(text: str) -> str:
     known = {
         "expired": "le certificat de l'autorité était expiré",
         "not yet valid": "le certificat de l'autorité n'était pas encore valable",

@@ -114,27 +114,27 @@ def verify_parts(
 ) -> Report:
     """Verify lines of events and texts of seals; see `verify_folder`."""
     report = Report(events=len(lines), seals=len(seals))
-    placed = _place(lines, report)
+    placed = _place_lines(lines, report)
     read: dict[int, Seal] = {}
     for number, text in sorted(seals.items()):
         try:
             read[number] = Seal.read(text)
         except SealError as error:
             report.blame(seal_name(number), str(error))
-    stamps = _stamps(read, report, root, untrusted, unit)
-    _chain(read, set(seals), stamps, _disowned(read, placed), report)
+    stamps = _check_stamps(read, report, root, untrusted, unit)
+    _check_chain(read, set(seals), stamps, _disowned_seals(read, placed), report)
     covered = 0
     for number, seal in sorted(read.items()):
-        _batch(number, seal, placed, report, trusted=number in stamps)
+        _check_batch(number, seal, placed, report, trusted=number in stamps)
         covered = max(covered, seal.fields["dernier"])
-    _unsealed(placed, covered, report)
-    _times(placed, read, stamps, report)
+    _check_unsealed(placed, covered, report)
+    _check_clock(placed, read, stamps, report)
     if anchor is None:
         report.warnings.append(
             "sans sceaux copiés auparavant (--ancre), rien ne prouve que la fin du journal n'a pas été coupée"
         )
     else:
-        _anchor(seals, anchor, report)
+        _check_anchor(seals, anchor, report)
     if stamps:
         report.first, report.last = min(stamps.values()), max(stamps.values())
     if not seals:
@@ -149,7 +149,7 @@ class _Line:
     fields: dict[str, Any]
 
 
-def _place(lines: Sequence[str], report: Report) -> dict[int, _Line]:
+def _place_lines(lines: Sequence[str], report: Report) -> dict[int, _Line]:
     """Each line under the number it bears; numbers must follow each other."""
     placed: dict[int, _Line] = {}
     expected = 1
@@ -173,7 +173,7 @@ def _place(lines: Sequence[str], report: Report) -> dict[int, _Line]:
     return placed
 
 
-def _stamps(
+def _check_stamps(
     seals: Mapping[int, Seal], report: Report, root: Path, untrusted: Path | None, unit: str
 ) -> dict[int, datetime]:
     def check(item: tuple[int, Seal]) -> tuple[int, datetime | str]:
@@ -192,7 +192,7 @@ def _stamps(
     return good
 
 
-def _ranges(numbers: Iterable[int]) -> str:
+def _format_ranges(numbers: Iterable[int]) -> str:
     """Numbers as people write them: 3, 7 à 12."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
@@ -203,7 +203,7 @@ def _ranges(numbers: Iterable[int]) -> str:
     return ", ".join(str(low) if low == high else f"{low} à {high}" for low, high in runs)
 
 
-def _disowned(seals: Mapping[int, Seal], placed: Mapping[int, _Line]) -> dict[int, int]:
+def _disowned_seals(seals: Mapping[int, Seal], placed: Mapping[int, _Line]) -> dict[int, int]:
     """Seals that a later, sealed event says were made under a wrong clock, with that event."""
     found: dict[int, int] = {}
     last = max((seal.fields["dernier"] for seal in seals.values()), default=0)
@@ -217,7 +217,7 @@ def _disowned(seals: Mapping[int, Seal], placed: Mapping[int, _Line]) -> dict[in
     return found
 
 
-def _chain(
+def _check_chain(
     seals: Mapping[int, Seal],
     present: set[int],
     stamps: Mapping[int, datetime],
@@ -227,7 +227,7 @@ def _chain(
     """Seals follow each other: numbers, events, hash of the one before, time."""
     missing = set(range(1, max(present, default=0) + 1)) - present
     if missing:
-        report.blame("sceaux", f"supprimés : {_ranges(missing)}")
+        report.blame("sceaux", f"supprimés : {_format_ranges(missing)}")
     journals = {seal.fields["journal"] for seal in seals.values()}
     if len(journals) > 1:
         report.blame("sceaux", f"ils viennent de {len(journals)} journaux différents")
@@ -260,14 +260,14 @@ def _chain(
             )
 
 
-def _batch(number: int, seal: Seal, placed: Mapping[int, _Line], report: Report, *, trusted: bool) -> None:
+def _check_batch(number: int, seal: Seal, placed: Mapping[int, _Line], report: Report, *, trusted: bool) -> None:
     """Compare the events of a batch with its seal."""
     fields, name = seal.fields, seal_name(number)
     wanted = range(fields["premier"], fields["dernier"] + 1)
     listed = len(seal.leaves) == len(wanted) > 0 and merkle.root(seal.leaves).hex() == fields["racine"]
     gone = [seq for seq in wanted if seq not in placed]
     if gone:
-        report.blame(f"événement {_ranges(gone)}", f"supprimé (le sceau {number} le connaît)")
+        report.blame(f"événement {_format_ranges(gone)}", f"supprimé (le sceau {number} le connaît)")
     if not listed:
         present = [placed[seq].hash for seq in wanted if seq in placed]
         if gone or not present or merkle.root(present).hex() != fields["racine"]:
@@ -289,7 +289,7 @@ def _batch(number: int, seal: Seal, placed: Mapping[int, _Line], report: Report,
             report.blame(f"événement {seq}", f"il ne correspond pas au sceau {number}, qui n'est pas valable lui-même")
 
 
-def _unsealed(placed: Mapping[int, _Line], covered: int, report: Report) -> None:
+def _check_unsealed(placed: Mapping[int, _Line], covered: int, report: Report) -> None:
     """Events after the last seal are only held by the chain of their own hashes."""
     after = sorted(seq for seq in placed if seq > covered)
     report.unsealed = len(after)
@@ -302,12 +302,12 @@ def _unsealed(placed: Mapping[int, _Line], covered: int, report: Report) -> None
         if not canonical.is_canonical(placed[seq].text):
             report.blame(f"événement {seq}", "modifié : sa forme n'est plus celle du journal")
     if after:
-        report.warnings.append(f"événement {_ranges(after)} : pas encore scellé, tenu par le seul chaînage")
+        report.warnings.append(f"événement {_format_ranges(after)} : pas encore scellé, tenu par le seul chaînage")
     if 1 in placed and placed[1].fields.get("evenement") != OPENING:
         report.blame("événement 1", "ce n'est pas l'ouverture du journal")
 
 
-def _times(
+def _check_clock(
     placed: Mapping[int, _Line], seals: Mapping[int, Seal], stamps: Mapping[int, datetime], report: Report
 ) -> None:
     """Say where the machine's clock was wrong: against the timestamps, and against itself."""
@@ -323,7 +323,7 @@ def _times(
                 f"événement {seq} : l'horloge était fausse ({told.get('maintenant')} au lieu de "
                 f"{told.get('reference', told.get('avant'))})"
             )
-        elif fields["heure"] < last and _behind(fields["heure"], last):
+        elif fields["heure"] < last and _is_behind(fields["heure"], last):
             report.warnings.append(f"événement {seq} : daté avant le précédent, sans que le journal l'ait noté")
         last = max(last, fields["heure"])
     for number, at in stamps.items():
@@ -335,21 +335,21 @@ def _times(
             if seq in placed and placed[seq].fields["heure"] > limit
         ]
         if late:
-            report.warnings.append(f"événement {_ranges(late)} : daté après l'horodatage du sceau {number}")
+            report.warnings.append(f"événement {_format_ranges(late)} : daté après l'horodatage du sceau {number}")
 
 
-def _behind(time: str, last: str) -> bool:
+def _is_behind(time: str, last: str) -> bool:
     try:
-        return _moment(time) < _moment(last) - TOLERANCE
+        return _parse_moment(time) < _parse_moment(last) - TOLERANCE
     except ValueError:
         return True
 
 
-def _moment(text: str) -> datetime:
+def _parse_moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _anchor(seals: Mapping[int, str], anchor: Mapping[int, str], report: Report) -> None:
+def _check_anchor(seals: Mapping[int, str], anchor: Mapping[int, str], report: Report) -> None:
     """What was copied out of the room earlier must be there, byte for byte."""
     highest = max(seals, default=0)
     lost = {number for number in anchor if number > highest}
@@ -359,7 +359,7 @@ def _anchor(seals: Mapping[int, str], anchor: Mapping[int, str], report: Report)
         except SealError:
             end = None
         what = f", jusqu'à l'événement {end}" if end else ""
-        report.blame("fin du journal", f"coupée : les sceaux {_ranges(lost)} avaient été copiés{what}")
+        report.blame("fin du journal", f"coupée : les sceaux {_format_ranges(lost)} avaient été copiés{what}")
     for number in sorted(anchor.keys() & seals.keys()):
         if anchor[number] != seals[number]:
             report.blame(seal_name(number), "réécrit : ce n'est pas celui qui avait été copié hors de la salle")

@@ -25,12 +25,12 @@ from sae.versement.formats import Format
 from sae.versement.seda import Happened
 
 OCFL = "ocfl_object_1.1"
-_NAMESPACE = uuid.UUID("6a5d2d70-7e0c-5a50-9e5e-000000000059")
+_AIP_UUID_NAMESPACE = uuid.UUID("6a5d2d70-7e0c-5a50-9e5e-000000000059")
 _PREMIS = "http://www.loc.gov/premis/v3"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 PREMIS_NAME = "premis.xml"
 CONTENT = "sip/"
-_BLOCK = 1 << 20
+_TAR_BLOCK_BYTES = 1 << 20
 AGENT = "sae-versement"
 
 
@@ -40,7 +40,7 @@ def identifier(account: str, message: str, fingerprint: str, rank: int = 0) -> s
     `rank` counts the archives of this very SIP that were eliminated before.
     """
     again = f"\n{rank}" if rank else ""
-    return str(uuid.uuid5(_NAMESPACE, f"{account}\n{message}\n{fingerprint}{again}"))
+    return str(uuid.uuid5(_AIP_UUID_NAMESPACE, f"{account}\n{message}\n{fingerprint}{again}"))
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,16 @@ def build(
     events: Sequence[Happened],
 ) -> Packed:
     """Write the tar at `target`, on disk when this returns."""
-    premis = _premis(aip, members, formats, events)
-    inventory = _inventory(aip, account, title, when, members, premis)
+    premis = _premis_xml(aip, members, formats, events)
+    inventory = _inventory_json(aip, account, title, when, members, premis)
     sidecar = f"{hashlib.sha512(inventory).hexdigest()}  inventory.json\n".encode()
     stamp = int(when.timestamp())
     target.unlink(missing_ok=True)
     with fresh(target) as stream:
         digest = _Digesting(stream)
         output = cast(BinaryIO, digest)
-        with tarfile.open(fileobj=output, mode="w|", bufsize=_BLOCK, format=tarfile.PAX_FORMAT) as archive:
-            archive.copybufsize = _BLOCK  # type: ignore[attr-defined] # documented, not in typeshed for this mode
+        with tarfile.open(fileobj=output, mode="w|", bufsize=_TAR_BLOCK_BYTES, format=tarfile.PAX_FORMAT) as archive:
+            archive.copybufsize = _TAR_BLOCK_BYTES  # type: ignore[attr-defined] # documented, not in typeshed for this mode
 
             def add(name: str, content: bytes | Path, size: int) -> None:
                 info = tarfile.TarInfo(f"{aip}/{name}")
@@ -109,7 +109,7 @@ class _Digesting:
         return self._stream.write(block)
 
 
-def _inventory(
+def _inventory_json(
     aip: str, account: str, title: str, when: datetime, members: Mapping[str, Member], premis: bytes
 ) -> bytes:
     """OCFL 1.1, sections 3.5.1 to 3.5.3."""
@@ -134,7 +134,7 @@ def _inventory(
     return json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True).encode()
 
 
-def _premis(
+def _premis_xml(
     aip: str, members: Mapping[str, Member], formats: Mapping[str, Format], events: Sequence[Happened]
 ) -> bytes:
     """PREMIS 3.0: the files with their digests and formats, the events of the versement, the agent."""

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from creatic_agent.reasons import because
 from sae.versement.container import Member
-from sae.versement.refusal import Reason, Refusal, refuse
+from sae.versement.refusal import Reason, SipRefusedError, refuse
 
-_TIMEOUT = 300.0
-LONGEST = 1800.0
+_CLAMD_TIMEOUT_SECONDS = 300.0
+MAX_SCAN_SECONDS = 1800.0
 """Seconds for all the files of a SIP: small ones that unfold take minutes each, and a thread of the door meanwhile."""
 _DATABASES = ("*.cvd", "*.cld", "*.ndb", "*.hdb", "*.hsb", "*.ldb")
 
@@ -29,14 +29,14 @@ class Clamd:
         self._path = path
 
     @contextmanager
-    def _connected(self) -> Iterator[socket.socket]:
+    def _connect_socket(self) -> Iterator[socket.socket]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as link:
-            link.settimeout(_TIMEOUT)
+            link.settimeout(_CLAMD_TIMEOUT_SECONDS)
             link.connect(str(self._path))
             yield link
 
     @staticmethod
-    def _answer(link: socket.socket) -> str:
+    def _read_answer(link: socket.socket) -> str:
         told = b""
         while block := link.recv(4096):
             told += block
@@ -46,22 +46,22 @@ class Clamd:
 
     def version(self) -> str:
         """Engine and signatures in use. Raises OSError."""
-        with self._connected() as link:
+        with self._connect_socket() as link:
             link.sendall(b"zVERSION\0")
-            return self._answer(link)
+            return self._read_answer(link)
 
     def scan(self, path: Path) -> str:
         """clamd's verdict on a file, "OK" or what was found. Raises OSError."""
-        with self._connected() as link, path.open("rb") as stream:
+        with self._connect_socket() as link, path.open("rb") as stream:
             link.sendall(b"zFILDES\0")
             socket.send_fds(link, [b"\0"], [stream.fileno()])
-            return self._answer(link).partition(": ")[2]
+            return self._read_answer(link).partition(": ")[2]
 
 
 def scan(members: Iterable[Member], clamd: Clamd) -> str:
     """Scan every file; gives the scanner's version. Raises Refusal (VIRUS, or ANTIVIRUS and temporary)."""
     faults: list[Reason] = []
-    end = time.monotonic() + LONGEST
+    end = time.monotonic() + MAX_SCAN_SECONDS
     try:
         version = clamd.version()
         if not version.startswith("ClamAV"):
@@ -74,7 +74,8 @@ def scan(members: Iterable[Member], clamd: Clamd) -> str:
                     break
                 raise refuse(
                     "ANTIVIRUS",
-                    f"L'analyse de ce SIP n'est pas finie au bout de {LONGEST // 60:.0f} minutes. Renvoyez-le plus "
+                    f"L'analyse de ce SIP n'est pas finie au bout de {MAX_SCAN_SECONDS // 60:.0f} minutes. "
+                    "Renvoyez-le plus "
                     "tard ; si cela dure, répartissez ses fichiers en plusieurs SIP.",
                     temporary=True,
                 )
@@ -90,7 +91,7 @@ def scan(members: Iterable[Member], clamd: Clamd) -> str:
         text = f"L'antivirus ne répond pas ({why}) : aucun versement n'est admis sans analyse. Réessayez plus tard."
         raise refuse("ANTIVIRUS", text, temporary=True) from error
     if faults:
-        raise Refusal(faults)
+        raise SipRefusedError(faults)
     return version
 
 

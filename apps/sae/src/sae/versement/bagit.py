@@ -26,15 +26,15 @@ _BOM = b"\xef\xbb\xbf"
 _ENCODINGS = {"utf-8", "utf8", "us-ascii", "ascii"}
 # Characters of a path that are written as escapes, and they alone: "%20" in a manifest is three characters of a name.
 _ESCAPES = {"0.97": re.compile(r"%(0[AaDd])"), "1.0": re.compile(r"%(0[AaDd]|25)")}
-_LINE = re.compile(r"([0-9A-Fa-f]+)[ \t]+\*?(.+)")
+_MANIFEST_LINE_PATTERN = re.compile(r"([0-9A-Fa-f]+)[ \t]+\*?(.+)")
 _ACTIONS = {"conserver": KEEP, "keep": KEEP, "détruire": DESTROY, "detruire": DESTROY, "destroy": DESTROY}
 # What is decided by a field is not decided by the last of two.
-_ONCE = (
+_SINGLE_FIELDS = (
     "External-Identifier", "Source-Organization-SIREN", "Regle-DUA", "Sort-Final", "Date-Debut-DUA", "Accord-Versement",
     "Payload-Oxum",
 )  # fmt: skip
 _MAX_TAG_FILE = 10_000_000
-_BEGINNING = 100_000
+_TAG_FILE_HEAD_BYTES = 100_000
 _MAX_LINES = 20_000  # of a tag file: twice the files that a SIP may have
 
 
@@ -51,24 +51,24 @@ def root_of(members: Mapping[str, Member]) -> str | None:
 
 def read(members: Mapping[str, Member], root: str) -> Description:
     """Read and check the bag's tags. Raises Refusal."""
-    version = _declared(members, root)
+    version = _declared_version(members, root)
     if f"{root}fetch.txt" in members:
         raise refuse(
             "MANIFESTE",
             "Un sac avec fetch.txt n'est pas pris : rien n'est téléchargé ici. À faire : mettez dans data/ les "
             "fichiers que fetch.txt nomme, et refaites le sac sans lui.",
         )
-    pairs = list(_pairs(_content(members, f"{root}bag-info.txt")))
+    pairs = list(_split_fields(_read_text(members, f"{root}bag-info.txt")))
     info, names = dict(pairs), [name for name, _value in pairs]
-    if doubled := [name for name in _ONCE if names.count(name.lower()) > 1]:
+    if doubled := [name for name in _SINGLE_FIELDS if names.count(name.lower()) > 1]:
         raise refuse("MANIFESTE", f"bag-info.txt a plusieurs champs « {doubled[0]} » : gardez-en un seul.")
-    files = _manifests(members, root, "manifest", version)
+    files = _read_manifests(members, root, "manifest", version)
     if not files:
         raise refuse(
             "MANIFESTE",
             "Le sac n'a ni manifest-sha512.txt ni manifest-sha256.txt. À faire : refaites-le avec l'un d'eux.",
         )
-    tags = _manifests(members, root, "tagmanifest", version)
+    tags = _read_manifests(members, root, "tagmanifest", version)
     if not tags:
         raise refuse("MANIFESTE", "Le sac n'a pas de tagmanifest : rien ne protège sa description.")
     missing = [one for one in ("bagit.txt", "bag-info.txt") if root + one not in {tag.name for tag in tags}]
@@ -87,10 +87,10 @@ def read(members: Mapping[str, Member], root: str) -> Description:
     ordered = "".join(f"{one} {members[one].sha512}\n" for one in sorted(own))
     return Description(
         kind="BagIt",
-        message=_required(info, "External-Identifier"),
-        agency=info.get("source-organization-siren") or _required(info, "Source-Organization"),
+        message=_required_field(info, "External-Identifier"),
+        agency=info.get("source-organization-siren") or _required_field(info, "Source-Organization"),
         title=info.get("title", info.get("external-description", ""))[:300],
-        rules=[_rule(info)],
+        rules=[_appraisal_rule(info)],
         files=[*files, *tags],
         manifests=own,
         fingerprint=hashlib.sha512(ordered.encode("utf-8", "surrogateescape")).hexdigest(),
@@ -104,20 +104,20 @@ def identifier(members: Mapping[str, Member], root: str) -> str:
     if member is None or member.size > _MAX_TAG_FILE:
         return ""
     with member.path.open("rb") as stream:
-        beginning = stream.read(_BEGINNING).decode("utf-8", "replace")
-    return dict(_pairs(beginning)).get("external-identifier", "")[:500]
+        beginning = stream.read(_TAG_FILE_HEAD_BYTES).decode("utf-8", "replace")
+    return dict(_split_fields(beginning)).get("external-identifier", "")[:500]
 
 
-def _declared(members: Mapping[str, Member], root: str) -> str:
+def _declared_version(members: Mapping[str, Member], root: str) -> str:
     """The version of BagIt that the bag declares, in UTF-8 as the standard wants it. Raises Refusal."""
     name = f"{root}bagit.txt"
-    if _raw(members, name).startswith(_BOM):
+    if _read_bytes(members, name).startswith(_BOM):
         raise refuse(
             "MANIFESTE",
             "bagit.txt commence par une marque d'ordre des octets (BOM), que BagIt interdit. À faire : enregistrez-le "
             "en UTF-8 sans BOM, et refaites tagmanifest.",
         )
-    lines = [*_lines(_content(members, name))]
+    lines = [*_split_lines(_read_text(members, name))]
     found = re.fullmatch(r"BagIt-Version: (0\.97|1\.0)", lines[0]) if lines else None
     if found is None:
         raise refuse(
@@ -140,7 +140,7 @@ def _declared(members: Mapping[str, Member], root: str) -> str:
     return found[1]
 
 
-def _manifests(members: Mapping[str, Member], root: str, kind: str, version: str) -> list[Declared]:
+def _read_manifests(members: Mapping[str, Member], root: str, kind: str, version: str) -> list[Declared]:
     """What all the manifests of a kind announce, the strongest one first; nothing where none of them is strong.
 
     Raises Refusal: they do not announce the same files.
@@ -148,7 +148,7 @@ def _manifests(members: Mapping[str, Member], root: str, kind: str, version: str
     there = [one for one in (*_ALGORITHMS, *_WEAK) if f"{root}{kind}-{one}.txt" in members]
     if not there or there[0] not in _ALGORITHMS:
         return []
-    first, *others = ([*_listed(members, root, f"{kind}-{one}.txt", one, version)] for one in there)
+    first, *others = ([*_read_manifest(members, root, f"{kind}-{one}.txt", one, version)] for one in there)
     if not first:
         raise refuse("MANIFESTE", _NO_PAYLOAD if kind == "manifest" else "Le tagmanifest du sac est vide.")
     names = {one.name for one in first}
@@ -178,7 +178,7 @@ def _check_size(given: str | None, members: Mapping[str, Member], root: str) -> 
         )
 
 
-def _raw(members: Mapping[str, Member], name: str) -> bytes:
+def _read_bytes(members: Mapping[str, Member], name: str) -> bytes:
     member = members.get(name)
     if member is None:
         raise refuse("MANIFESTE", f"Le sac n'a pas de {name.rpartition('/')[2]}.")
@@ -187,9 +187,9 @@ def _raw(members: Mapping[str, Member], name: str) -> bytes:
     return member.path.read_bytes()
 
 
-def _content(members: Mapping[str, Member], name: str) -> str:
+def _read_text(members: Mapping[str, Member], name: str) -> str:
     try:
-        text = _raw(members, name).decode("utf-8-sig")
+        text = _read_bytes(members, name).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise refuse("MANIFESTE", f"{name} n'est pas en UTF-8. À faire : refaites le sac en UTF-8.") from error
     if max(text.count("\n"), text.count("\r")) > _MAX_LINES:  # a line may end by both
@@ -197,51 +197,53 @@ def _content(members: Mapping[str, Member], name: str) -> str:
     return text
 
 
-def _lines(text: str) -> Iterator[str]:
+def _split_lines(text: str) -> Iterator[str]:
     """RFC 8493, section 2.2.4: LF, CR or both end a line, and nothing else does."""
     return (line.removesuffix("\n") for line in io.StringIO(text, newline=None))
 
 
-def _pairs(text: str) -> Iterator[tuple[str, str]]:
+def _split_fields(text: str) -> Iterator[tuple[str, str]]:
     """Fields of bag-info.txt, in lower case, and values; a line that begins with a space goes on with the last one."""
     joined = re.sub(r"\r?\n[ \t]+", " ", text)
-    fields = (line.partition(":") for line in _lines(joined) if ":" in line)
+    fields = (line.partition(":") for line in _split_lines(joined) if ":" in line)
     return ((name.strip().lower(), " ".join(value.split())) for name, _, value in fields)
 
 
-def _required(info: Mapping[str, str], name: str) -> str:
+def _required_field(info: Mapping[str, str], name: str) -> str:
     value = info.get(name.lower(), "")
     if not value or len(value) > 500:
         raise refuse("MANIFESTE", f"bag-info.txt n'a pas de champ « {name} » utilisable.")
     return value
 
 
-def _rule(info: Mapping[str, str]) -> Rule:
+def _appraisal_rule(info: Mapping[str, str]) -> Rule:
     word = info.get("sort-final", "").lower()
     if word not in _ACTIONS:
         raise refuse("DUA", "bag-info.txt : le champ « Sort-Final » doit être Conserver ou Détruire.")
-    day = info.get("date-debut-dua") or _required(info, "Bagging-Date")
+    day = info.get("date-debut-dua") or _required_field(info, "Bagging-Date")
     try:
         start = date.fromisoformat(day)
     except ValueError as error:
         raise refuse("DUA", f"bag-info.txt : « {day[:40]} » n'est pas une date (AAAA-MM-JJ).") from error
-    return Rule(_required(info, "Regle-DUA"), start, _ACTIONS[word])
+    return Rule(_required_field(info, "Regle-DUA"), start, _ACTIONS[word])
 
 
-def _listed(members: Mapping[str, Member], root: str, name: str, algorithm: str, version: str) -> Iterator[Declared]:
+def _read_manifest(
+    members: Mapping[str, Member], root: str, name: str, algorithm: str, version: str
+) -> Iterator[Declared]:
     seen: set[str] = set()
-    for rank, line in enumerate(_lines(_content(members, root + name)), start=1):
-        found = _LINE.fullmatch(line)
+    for rank, line in enumerate(_split_lines(_read_text(members, root + name)), start=1):
+        found = _MANIFEST_LINE_PATTERN.fullmatch(line)
         if not found:
             raise refuse("MANIFESTE", f"{name}, ligne {rank} : « empreinte chemin » attendu.")
-        path = _named(members, root, found[2], version)
+        path = _resolve_path(members, root, found[2], version)
         if path in seen:
             raise refuse("MANIFESTE", f"{name}, ligne {rank} : « {found[2][:100]} » est cité deux fois.")
         seen.add(path)
         yield Declared(path, (_ALGORITHMS | _WEAK)[algorithm], found[1].lower())
 
 
-def _named(members: Mapping[str, Member], root: str, written: str, version: str) -> str:
+def _resolve_path(members: Mapping[str, Member], root: str, written: str, version: str) -> str:
     """The file that a manifest's path names.
 
     Its escapes are the version's. bagit-python leaves a percent sign as it is in any version, and others wrote it %25

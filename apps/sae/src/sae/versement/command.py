@@ -23,7 +23,7 @@ from sae.store import StoreError
 from sae.versement import antivirus
 from sae.versement.engine import Engine
 from sae.versement.registry import Archive, Registry
-from sae.versement.spool import Busy, Pending, TooBig
+from sae.versement.spool import AnswerPendingError, SipBusyError, SipTooLargeError
 
 _DESCRIPTION = "Versements au système d'archivage électronique, depuis la machine qui en est la porte."
 
@@ -31,11 +31,11 @@ _DESCRIPTION = "Versements au système d'archivage électronique, depuis la mach
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Returns 0 done, 1 refused or failed, 2 misuse."""
     speak()
-    arguments = _parser().parse_args(argv)
+    arguments = _build_parser().parse_args(argv)
     try:
         config = settings.load(arguments.config)
         return int(arguments.action(config, arguments))
-    except _Unknown as error:
+    except _UnknownNameError as error:
         print(error, file=sys.stderr)
         return error.status
     except (ConfigError, JournalError) as error:
@@ -49,9 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser, command = commands("sae-versement", _DESCRIPTION)
-    deposit = command("verser", _deposit, "verse un SIP (.tar ou .zip, SEDA ou BagIt) pour un compte")
+    deposit = command("verser", _deposit_sip, "verse un SIP (.tar ou .zip, SEDA ou BagIt) pour un compte")
     deposit.add_argument("fichier", type=Path, help="le SIP")
     deposit.add_argument("--compte", required=True, metavar="COMPTE", help="service versant")
     back = command("restituer", _bring_back, "écrit l'archive (tar OCFL), ou un de ses fichiers, vérifié")
@@ -59,17 +59,19 @@ def _parser() -> argparse.ArgumentParser:
     back.add_argument("--compte", required=True, metavar="COMPTE", help="service versant")
     back.add_argument("--fichier", metavar="NOM", help="un seul fichier du SIP")
     back.add_argument("--vers", type=Path, required=True, metavar="FICHIER", help="fichier à écrire")
-    listing = command("lister", _list, "montre les archives d'un compte")
+    listing = command("lister", _list_archives, "montre les archives d'un compte")
     listing.add_argument("--compte", required=True, metavar="COMPTE", help="service versant")
     listing.add_argument("--nombre", type=int, default=20, metavar="N", help="nombre d'archives montrées (20)")
-    formats = command("formats", _formats, "compte les archives de chaque compte par format (PRONOM)")
+    formats = command("formats", _show_formats, "compte les archives de chaque compte par format (PRONOM)")
     formats.add_argument("--json", action="store_true", help="sortie JSON")
-    command("statut", _status, "montre les comptes, l'antivirus et les versements en attente")
-    command("entretien", _upkeep, "reprend les versements interrompus et publie les mesures (lancé par systemd)")
+    command("statut", _show_status, "montre les comptes, l'antivirus et les versements en attente")
+    command(
+        "entretien", _resume_versements, "reprend les versements interrompus et publie les mesures (lancé par systemd)"
+    )
     return parser
 
 
-class _Unknown(Exception):
+class _UnknownNameError(Exception):
     """What was named is not there; the message (French) says what is."""
 
     def __init__(self, message: str, status: int) -> None:
@@ -77,23 +79,25 @@ class _Unknown(Exception):
         self.status = status
 
 
-def _account(config: Config, name: str) -> Account:
+def _find_account(config: Config, name: str) -> Account:
     if name not in config.accounts:
-        raise _Unknown(f"« {name} » n'est pas un compte. Comptes : {', '.join(sorted(config.accounts))}.", 2)
+        raise _UnknownNameError(f"« {name} » n'est pas un compte. Comptes : {', '.join(sorted(config.accounts))}.", 2)
     return config.accounts[name]
 
 
-def _deposit(config: Config, arguments: argparse.Namespace) -> int:
-    account = _account(config, arguments.compte)
+def _deposit_sip(config: Config, arguments: argparse.Namespace) -> int:
+    account = _find_account(config, arguments.compte)
     try:
         with arguments.fichier.open("rb") as stream:
-            answer = Engine.of(config).deposit(account, stream)
-    except TooBig:
+            answer = Engine.from_config(config).deposit(account, stream)
+    except SipTooLargeError:
         print(f"Le SIP dépasse {config.limits.package // 1_000_000} Mo.", file=sys.stderr)
         return 1
-    except (Busy, Pending) as error:
+    except (SipBusyError, AnswerPendingError) as error:
         print(
-            "En cours : " + ("le stockage ne répond pas, " if isinstance(error, Pending) else "") + "la reprise finira."
+            "En cours : "
+            + ("le stockage ne répond pas, " if isinstance(error, AnswerPendingError) else "")
+            + "la reprise finira."
         )
         return 1
     if answer.accepted:
@@ -103,17 +107,17 @@ def _deposit(config: Config, arguments: argparse.Namespace) -> int:
     return 1
 
 
-def _found(engine: Engine, account: Account, aip: str) -> Archive:
+def _find_archive(engine: Engine, account: Account, aip: str) -> Archive:
     archive = engine.registry.archive(account.name, aip)
     if archive is None:
-        raise _Unknown(f"« {aip} » n'est pas une archive de {account.label}.", 1)
+        raise _UnknownNameError(f"« {aip} » n'est pas une archive de {account.label}.", 1)
     return archive
 
 
 def _bring_back(config: Config, arguments: argparse.Namespace) -> int:
-    account = _account(config, arguments.compte)
-    engine = Engine.of(config)
-    archive = _found(engine, account, arguments.archive)
+    account = _find_account(config, arguments.compte)
+    engine = Engine.from_config(config)
+    archive = _find_archive(engine, account, arguments.archive)
     names = [str(one["nom"]) for one in archive.files]
     if arguments.fichier and arguments.fichier not in names:
         print(f"« {arguments.fichier} » n'y est pas. Fichiers : {', '.join(names)}.", file=sys.stderr)
@@ -134,9 +138,9 @@ def _bring_back(config: Config, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _list(config: Config, arguments: argparse.Namespace) -> int:
-    account = _account(config, arguments.compte)
-    for archive in Engine.of(config).registry.latest(account.name, arguments.nombre):
+def _list_archives(config: Config, arguments: argparse.Namespace) -> int:
+    account = _find_account(config, arguments.compte)
+    for archive in Engine.from_config(config).registry.latest(account.name, arguments.nombre):
         shown = archive.to_dict()
         print(
             f"{shown['archive']}  {shown['verse_le'][:10]}  jusqu'au {shown['conserve_jusqua']}  {shown['titre'][:60]}"
@@ -144,7 +148,7 @@ def _list(config: Config, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _formats(config: Config, arguments: argparse.Namespace) -> int:
+def _show_formats(config: Config, arguments: argparse.Namespace) -> int:
     counted = Registry(config.registry).formats()
     if arguments.json:
         print(json.dumps(counted, ensure_ascii=False))
@@ -157,8 +161,8 @@ def _formats(config: Config, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _status(config: Config, arguments: argparse.Namespace) -> int:
-    engine = Engine.of(config)
+def _show_status(config: Config, arguments: argparse.Namespace) -> int:
+    engine = Engine.from_config(config)
     usage = engine.registry.usage()
     for name, account in sorted(config.accounts.items()):
         count, size = usage.get(name, (0, 0))
@@ -182,8 +186,8 @@ def _status(config: Config, arguments: argparse.Namespace) -> int:
     return failed
 
 
-def _upkeep(config: Config, arguments: argparse.Namespace) -> int:
-    engine = Engine.of(config)
+def _resume_versements(config: Config, arguments: argparse.Namespace) -> int:
+    engine = Engine.from_config(config)
     failed = 0
     for key, outcome in engine.resume():
         print(f"versement {key} repris : {outcome}")

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from sae.config import Limits
-from sae.versement.refusal import Refusal, refuse
+from sae.versement.refusal import SipRefusedError, refuse
 
-_BLOCK = 1 << 20
+_MEMBER_BLOCK_BYTES = 1 << 20
 # The largest single read that tarfile or zipfile may ask for: a header that announces more is an attack.
 _MAX_READ = 16 << 20
-_RATIO_FROM = 10_000_000  # below this size, a high compression ratio is no danger
+_MIN_RATIO_CHECK_BYTES = 10_000_000  # below this size, a high compression ratio is no danger
 _MAX_NAME, _MAX_DEPTH = 1000, 30
 _MAX_PATH = 2000  # bytes of a name; a path has 4095, and an archive is brought back into some folder
 _MAX_NAMES = 4_000_000  # bytes of all names together: each is kept some ten times until the archive is stored
@@ -77,7 +77,7 @@ class _Bounded(io.RawIOBase):
             raise refuse("CONTENEUR", "Le conteneur place un fichier hors de lui-même : il est abîmé.")
         return self._stream.seek(offset, whence)
 
-    def tell(self) -> int:
+    def tell(self) -> int:  # names: io.RawIOBase
         return self._stream.tell()
 
     def read(self, size: int = -1) -> bytes:
@@ -106,22 +106,22 @@ def unpack(package: Path, folder: Path, limits: Limits) -> dict[str, Member]:
         stream.seek(0)
         source = _Bounded(stream, limits)
         if head[:4] == b"PK\x03\x04":
-            entries = _zip(source, limits)
+            entries = _zip_entries(source, limits)
         elif head[257:262] == b"ustar":
-            entries = _tar(source, limits)
+            entries = _tar_entries(source, limits)
         else:
             raise refuse("CONTENEUR", "Le fichier reçu n'est ni un .tar (sans compression) ni un .zip.")
-        return _write(entries, folder, packed, limits)
+        return _write_members(entries, folder, packed, limits)
 
 
-def _write(
+def _write_members(
     entries: Iterator[tuple[str, int, BinaryIO]], folder: Path, packed: int, limits: Limits
 ) -> dict[str, Member]:
     members: dict[str, Member] = {}
     total = names = 0
-    with _explained():
+    with _translate_errors():
         for name, announced, source in entries:
-            plain = _safe(name)
+            plain = _check_name(name)
             if plain == ".":
                 raise refuse("CONTENEUR", "« . » est le nom d'un fichier du SIP : c'est celui de tout dossier.")
             names += len(plain.encode())
@@ -132,7 +132,7 @@ def _write(
             path = folder / f"{len(members):06d}"
             digest, size = hashlib.sha512(), 0
             with path.open("xb") as target:
-                while block := source.read(_BLOCK):
+                while block := source.read(_MEMBER_BLOCK_BYTES):
                     size += len(block)
                     _check_volume(total + size, packed, limits)
                     digest.update(block)
@@ -146,7 +146,10 @@ def _write(
     # No disk holds both; "/" as the lowest character puts what is in a folder right after the file of its name.
     for one, other in pairwise(sorted(members, key=lambda name: name.replace("/", "\0"))):
         if other.startswith(f"{one}/"):
-            text = f"« {_shown(one)} » est un fichier, et le dossier de « {_shown(other)} » : renommez l'un des deux."
+            text = (
+                f"« {_sanitize_name(one)} » est un fichier, et le dossier de « {_sanitize_name(other)} » "
+                ": renommez l'un des deux."
+            )
             raise refuse("CONTENEUR", text)
     return members
 
@@ -154,7 +157,7 @@ def _write(
 def _check_volume(total: int, packed: int, limits: Limits) -> None:
     if total > limits.unpacked:
         raise refuse("CONTENEUR", f"Le contenu dépasse {limits.unpacked // 1_000_000} Mo une fois décompressé.")
-    if total > _RATIO_FROM and total > packed * limits.ratio:
+    if total > _MIN_RATIO_CHECK_BYTES and total > packed * limits.ratio:
         raise refuse(
             "CONTENEUR",
             f"Le contenu est plus de {limits.ratio} fois plus gros que le conteneur : bombe de décompression.",
@@ -167,10 +170,10 @@ def _check_count(rank: int, limits: Limits) -> None:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
-    except Refusal:
+    except SipRefusedError:
         raise
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
         raise refuse("CONTENEUR", f"Le conteneur est abîmé ou tronqué ({error}).") from error
@@ -180,24 +183,24 @@ def _explained() -> Iterator[None]:
         raise refuse("CONTENEUR", f"Le conteneur ne peut pas être ouvert ({error}).") from error
 
 
-def _tar(source: _Bounded, limits: Limits) -> Iterator[tuple[str, int, BinaryIO]]:
+def _tar_entries(source: _Bounded, limits: Limits) -> Iterator[tuple[str, int, BinaryIO]]:
     with source.headers(_MAX_HEADER):
         archive = tarfile.open(fileobj=cast(BinaryIO, source), mode="r:", errorlevel=2)  # noqa: SIM115 - `with` follows
     with archive:
-        for rank, member in enumerate(_headers(archive, source)):
+        for rank, member in enumerate(_tar_headers(archive, source)):
             _check_count(rank, limits)
             if member.isdir():
-                _safe(member.name)
+                _check_name(member.name)
                 continue
             if not member.isreg() or member.issparse():
-                raise refuse("CONTENEUR", f"« {_shown(member.name)} » est un lien ou un fichier spécial.")
+                raise refuse("CONTENEUR", f"« {_sanitize_name(member.name)} » est un lien ou un fichier spécial.")
             content = archive.extractfile(member)
             if content is None:
-                raise refuse("CONTENEUR", f"« {_shown(member.name)} » est illisible.")
+                raise refuse("CONTENEUR", f"« {_sanitize_name(member.name)} » est illisible.")
             yield member.name, member.size, cast(BinaryIO, content)
 
 
-def _headers(archive: tarfile.TarFile, source: _Bounded) -> Iterator[tarfile.TarInfo]:
+def _tar_headers(archive: tarfile.TarFile, source: _Bounded) -> Iterator[tarfile.TarInfo]:
     """The members, of which none is kept: each one has a copy of the fields that hold for all."""
     while True:
         with source.headers(_MAX_HEADER):
@@ -210,7 +213,7 @@ def _headers(archive: tarfile.TarFile, source: _Bounded) -> Iterator[tarfile.Tar
         yield member
 
 
-def _zip(source: _Bounded, limits: Limits) -> Iterator[tuple[str, int, BinaryIO]]:
+def _zip_entries(source: _Bounded, limits: Limits) -> Iterator[tuple[str, int, BinaryIO]]:
     with source.headers(_MAX_END + limits.files * _MAX_ENTRY):
         archive = zipfile.ZipFile(cast(BinaryIO, source))
     with archive:
@@ -218,27 +221,27 @@ def _zip(source: _Bounded, limits: Limits) -> Iterator[tuple[str, int, BinaryIO]
         for info in archive.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
             if info.is_dir():
-                _safe(info.filename.rstrip("/"))
+                _check_name(info.filename.rstrip("/"))
                 continue
             if kind not in (0, stat.S_IFREG):
-                raise refuse("CONTENEUR", f"« {_shown(info.filename)} » est un lien ou un fichier spécial.")
+                raise refuse("CONTENEUR", f"« {_sanitize_name(info.filename)} » est un lien ou un fichier spécial.")
             if info.flag_bits & 1:
-                raise refuse("CONTENEUR", f"« {_shown(info.filename)} » est chiffré.")
+                raise refuse("CONTENEUR", f"« {_sanitize_name(info.filename)} » est chiffré.")
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise refuse("CONTENEUR", f"« {_shown(info.filename)} » emploie une compression non admise.")
+                raise refuse("CONTENEUR", f"« {_sanitize_name(info.filename)} » emploie une compression non admise.")
             if info.file_size > limits.unpacked:
-                raise refuse("CONTENEUR", f"« {_shown(info.filename)} » dépasse la taille admise.")
+                raise refuse("CONTENEUR", f"« {_sanitize_name(info.filename)} » dépasse la taille admise.")
             with archive.open(info) as content:
                 yield info.filename, info.file_size, cast(BinaryIO, content)
 
 
-def _shown(name: str) -> str:
+def _sanitize_name(name: str) -> str:
     """A name that may be shown and journaled."""
     clean = "".join(char if char.isprintable() else "?" for char in name[:120])
     return clean.encode("utf-8", "replace").decode()
 
 
-def _safe(name: str) -> str:
+def _check_name(name: str) -> str:
     """The name in its one written form; raises Refusal when it could leave its folder or fool a reader."""
     plain = unicodedata.normalize("NFC", name).removeprefix("./")
     parts = plain.split("/")
@@ -254,5 +257,7 @@ def _safe(name: str) -> str:
         or any("\ud800" <= char <= "\udfff" for char in plain)
     )
     if wrong and plain != ".":
-        raise refuse("CONTENEUR", f"« {_shown(name)} » n'est pas un nom de fichier admis (chemin relatif sans « .. »).")
+        raise refuse(
+            "CONTENEUR", f"« {_sanitize_name(name)} » n'est pas un nom de fichier admis (chemin relatif sans « .. »)."
+        )
     return plain

@@ -10,14 +10,14 @@ from datetime import UTC, date, datetime, time
 
 from sae.config import Account, Config
 from sae.versement.container import Member
-from sae.versement.refusal import Reason, Refusal, refuse
+from sae.versement.refusal import Reason, SipRefusedError, refuse
 
 KEEP, DESTROY = "Keep", "Destroy"
 SEDA_VERSION = "2.3"  # of the answer to what says none
 _ALGORITHMS = {"SHA-256": "sha256", "SHA-512": "sha512"}
 # Verified where a bag has them beside a strong one.
 _WEAK = {"SHA-384": "sha384", "SHA-224": "sha224", "SHA-1": "sha1", "MD5": "md5"}
-_BLOCK = 1 << 20
+_DIGEST_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,12 @@ def algorithm(name: str) -> str:
 
 def compare(description: Description, members: Mapping[str, Member]) -> None:
     """Every announced file is there, whole and unchanged, and there is no other. Raises Refusal with all the faults."""
-    faults = list(dict.fromkeys(_faults(description, members)))
+    faults = list(dict.fromkeys(_find_faults(description, members)))
     if faults:
-        raise Refusal(faults)
+        raise SipRefusedError(faults)
 
 
-def _faults(description: Description, members: Mapping[str, Member]) -> Iterator[Reason]:
+def _find_faults(description: Description, members: Mapping[str, Member]) -> Iterator[Reason]:
     for declared in description.files:
         member = members.get(declared.name)
         if member is None:
@@ -117,7 +117,7 @@ def digest_of(member: Member, name: str) -> str:
         return member.sha512
     digest = hashlib.new((_ALGORITHMS | _WEAK)[name], usedforsecurity=name in _ALGORITHMS)
     with member.path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
+        while block := stream.read(_DIGEST_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
 

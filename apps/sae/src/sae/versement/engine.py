@@ -24,14 +24,14 @@ from creatic_agent.durable import fresh, sync_directory
 from sae import inventory
 from sae.config import Account, Config
 from sae.journal import Journal
-from sae.store import Corrupted
+from sae.store import CorruptedObjectError
 from sae.versement import aip as aips
 from sae.versement.passage import CONTAINER, Means, Passage, object_name
 from sae.versement.registry import Answer, Archive, Registry
-from sae.versement.spool import Busy, Folder, Pending, State, TooBig
+from sae.versement.spool import AnswerPendingError, Folder, SipBusyError, SipTooLargeError, State
 
 log = logging.getLogger("sae")
-_BLOCK = 1 << 20
+_UPLOAD_BLOCK_BYTES = 1 << 20
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Engine(Means):
         self.config.spool.mkdir(mode=0o750, parents=True, exist_ok=True)
 
     @classmethod
-    def of(cls, config: Config) -> Engine:
+    def from_config(cls, config: Config) -> Engine:
         """The engine of a configuration."""
         return cls(config, config.store(), Journal(config.journal), Registry(config.registry))
 
@@ -55,10 +55,10 @@ class Engine(Means):
         try:
             digest, size = hashlib.sha512(), 0
             with fresh(folder / "sip") as stream:
-                while block := source.read(_BLOCK):
+                while block := source.read(_UPLOAD_BLOCK_BYTES):
                     size += len(block)
                     if size > self.config.limits.package:
-                        raise TooBig
+                        raise SipTooLargeError
                     digest.update(block)
                     stream.write(block)
             self.step("octets reçus")
@@ -68,7 +68,7 @@ class Engine(Means):
                 return key  # its answer was given once for all
             received = datetime.now(UTC).isoformat()
             Folder(folder).save(State("recu", account.name, received, size, digest.hexdigest()))
-            self._settle(folder, self.config.spool / key)
+            self._settle_upload(folder, self.config.spool / key)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -76,7 +76,7 @@ class Engine(Means):
         self.step("reçu")
         return key
 
-    def _settle(self, folder: Path, place: Path) -> None:
+    def _settle_upload(self, folder: Path, place: Path) -> None:
         """Give the upload its place; where the same SIP is already there, it goes on from where it stands."""
         while True:
             try:
@@ -99,14 +99,14 @@ class Engine(Means):
         folder = Folder(self.config.spool / key)
         try:
             with folder.locked(wait):
-                return self._treat(folder)
+                return self._treat_folder(folder)
         except FileNotFoundError:
             known = self.registry.answer(key)  # another request finished it meanwhile
             if known is None:
                 raise
             return known
 
-    def _treat(self, folder: Folder) -> Answer:
+    def _treat_folder(self, folder: Folder) -> Answer:
         state, known = folder.load(), self.registry.answer(folder.key)
         if known is not None and known.aip and inventory.leaving(self.journal, known.aip):
             known = None  # checked again, as what comes for the first time
@@ -133,9 +133,9 @@ class Engine(Means):
                 answer = self.treat(folder.name, wait=0)
                 aside = not answer.accepted and (self.config.set_aside / folder.name).is_dir()
                 yield folder.name, "OK" if answer.accepted else "mis de côté" if aside else "KO"
-            except Busy:
+            except SipBusyError:
                 yield folder.name, "en cours"
-            except Pending:
+            except AnswerPendingError:
                 yield folder.name, "en attente du stockage"
             except Exception:  # one versement's trouble does not hold the others back
                 log.exception("versement %s : reprise impossible", folder.name)
@@ -162,7 +162,7 @@ class Engine(Means):
 
         Raises StoreError otherwise, so that a reader never takes a damaged archive for a whole one.
         """
-        return _proved(stream, archive.sha512 or "", archive.aip)
+        return _verify_blocks(stream, archive.sha512 or "", archive.aip)
 
     def file_blocks(self, stream: BinaryIO, archive: Archive, name: str) -> Iterator[bytes]:
         """A file's bytes, taken out of the AIP on the way, with the same proof. Raises StoreError."""
@@ -170,22 +170,22 @@ class Engine(Means):
         try:
             for found, _, content in aips.members_of(stream):
                 if found == name:
-                    yield from _proved(content, wanted, f"{archive.aip}/{name}")
+                    yield from _verify_blocks(content, wanted, f"{archive.aip}/{name}")
                     return
         except tarfile.TarError as error:
-            raise Corrupted(f"archive {archive.aip} illisible : {error}") from error
-        raise Corrupted(f"archive {archive.aip} : « {name} » n'y est pas")
+            raise CorruptedObjectError(f"archive {archive.aip} illisible : {error}") from error
+        raise CorruptedObjectError(f"archive {archive.aip} : « {name} » n'y est pas")
 
 
-def _proved(stream: BinaryIO, sha512: str, what: str) -> Iterator[bytes]:
+def _verify_blocks(stream: BinaryIO, sha512: str, what: str) -> Iterator[bytes]:
     digest = hashlib.sha512()
     held = b""
-    while block := stream.read(_BLOCK):
+    while block := stream.read(_UPLOAD_BLOCK_BYTES):
         if held:
             yield held
         digest.update(block)
         held = block
     if digest.hexdigest() != sha512:
-        raise Corrupted(f"« {what} » n'a plus son empreinte : la lecture est interrompue")
+        raise CorruptedObjectError(f"« {what} » n'a plus son empreinte : la lecture est interrompue")
     if held:
         yield held

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sae.versement.container import Member
-from sae.versement.refusal import Reason, Refusal, refuse
+from sae.versement.refusal import Reason, SipRefusedError, refuse
 
-_PDF = {
+_PDF_PUIDS = {
     f"fmt/{number}"
     for number in (14, 15, 16, 17, 18, 19, 20, 276, 1129, 95, 354, 476, 477, 478, 479, 480, 481, 1910, 1911, 1912)
 }
@@ -25,9 +25,9 @@ _PDFA = {
     "fmt/479": "PDF/A-3a", "fmt/480": "PDF/A-3b", "fmt/481": "PDF/A-3u", "fmt/1910": "PDF/A-4",
     "fmt/1911": "PDF/A-4e", "fmt/1912": "PDF/A-4f",
 }  # fmt: skip # a table
-_BLANK = b"\0\t\n\f\r "
-_HEAD = 1024
-_BLOCK = 1 << 20
+_PDF_WHITESPACE = b"\0\t\n\f\r "
+_FORMAT_HEAD_BYTES = 1024
+_FORMAT_BLOCK_BYTES = 1 << 20
 _lock = threading.Lock()
 _scanner: Any = None
 
@@ -47,10 +47,10 @@ class Format:
         """What can be said of PDF/A; "" for anything that is no PDF."""
         if self.puid in _PDFA:
             return f"{_PDFA[self.puid]} déclaré par le fichier, conformité non validée"
-        return "PDF sans déclaration PDF/A" if self.puid in _PDF else ""
+        return "PDF sans déclaration PDF/A" if self.puid in _PDF_PUIDS else ""
 
 
-def _siegfried() -> Any:
+def _load_siegfried() -> Any:
     """Loaded at first use: its Go runtime does not survive a fork."""
     global _scanner  # noqa: PLW0603 - one scanner a process, loading its signatures takes 0.2 s
     with _lock:
@@ -81,17 +81,17 @@ def identify(members: Iterable[Member], allowed: frozenset[str], needless: Itera
                 Reason("FORMAT", f"« {member.name} » est au format {known.puid} ({label}), qui n'est pas admis.")
             )
     if faults:
-        raise Refusal(faults)
+        raise SipRefusedError(faults)
     return found
 
 
 def identify_one(member: Member) -> Format:
     """The format of one file; the identifier is UNKNOWN when its content says nothing."""
-    found = _identified(member.path)
+    found = _identify_file(member.path)
     if found.puid != "UNKNOWN":
         return found
     with _without_blanks(member.path) as bare:
-        return _identified(bare) if bare else found
+        return _identify_file(bare) if bare else found
 
 
 @contextmanager
@@ -99,26 +99,26 @@ def _without_blanks(path: Path) -> Iterator[Path | None]:
     """A PDF without the byte order mark and the blanks around it, which all readers pass over, and PRONOM's signatures
     do not; None for what is no such file."""
     with path.open("rb") as stream:
-        head = stream.read(_HEAD)
-        start = len(head) - len(head.removeprefix(b"\xef\xbb\xbf").lstrip(_BLANK))
+        head = stream.read(_FORMAT_HEAD_BYTES)
+        start = len(head) - len(head.removeprefix(b"\xef\xbb\xbf").lstrip(_PDF_WHITESPACE))
         if not head[start:].startswith(b"%PDF-"):
             yield None
             return
         with tempfile.NamedTemporaryFile(dir=path.parent) as bare:
             stream.seek(start)
             held = b""
-            while block := stream.read(_BLOCK):
-                kept = (held + block).rstrip(_BLANK)
+            while block := stream.read(_FORMAT_BLOCK_BYTES):
+                kept = (held + block).rstrip(_PDF_WHITESPACE)
                 bare.write(kept)
-                held = (held + block)[len(kept) :][-_BLOCK:]
+                held = (held + block)[len(kept) :][-_FORMAT_BLOCK_BYTES:]
             bare.write(b"\n")
             bare.flush()
             yield Path(bare.name)
 
 
-def _identified(path: Path) -> Format:
+def _identify_file(path: Path) -> Format:
     try:
-        told = _siegfried().identify(str(path), detailed=True)
+        told = _load_siegfried().identify(str(path), detailed=True)
         matches = told["files"][0]["matches"]
     except (ImportError, OSError, KeyError, IndexError) as error:
         text = f"L'identification des formats ne fonctionne pas ({error}). Réessayez plus tard."
@@ -135,7 +135,7 @@ def _identified(path: Path) -> Format:
 def version() -> str:
     """Name and version of the tool and of its signatures."""
     try:
-        _siegfried()
+        _load_siegfried()
         import pygfried
 
         return f"Siegfried {pygfried.version()}"

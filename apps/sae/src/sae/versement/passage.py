@@ -19,21 +19,21 @@ from creatic_agent.durable import sync_directory
 from sae import inventory
 from sae.config import Account, Config
 from sae.journal import Journal, JournalError
-from sae.store import AlreadyStored, Corrupted, Store, StoreError
+from sae.store import CorruptedObjectError, ObjectExistsError, Store, StoreError
 from sae.versement import aip as aips
 from sae.versement import antivirus, bagit, container, formats, seda
 from sae.versement.container import Member
 from sae.versement.description import SEDA_VERSION, Description, check_agreement, check_sender, compare, retention
 from sae.versement.formats import Format
-from sae.versement.refusal import Refusal, refuse
-from sae.versement.registry import Answer, Archive, OverQuota, Registry, Taken
+from sae.versement.refusal import SipRefusedError, refuse
+from sae.versement.registry import Answer, Archive, IdentifierTakenError, QuotaExceededError, Registry
 from sae.versement.seda import Happened
-from sae.versement.spool import ABORTED, Busy, Folder, Pending, State
+from sae.versement.spool import ABORTED, AnswerPendingError, Folder, SipBusyError, State
 
 log = logging.getLogger("sae")
 CONTAINER = "aip"
-_MANY = 1000  # files of a SIP
-_ENVELOPE = 1_000_000  # bytes an AIP has besides its files, for the quota
+_MAX_FILES_PER_SIP = 1000  # files of a SIP
+_AIP_OVERHEAD_BYTES = 1_000_000  # bytes an AIP has besides its files, for the quota
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Means:
     turns: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock), init=False)
 
 
-class _Known(Exception):
+class _AlreadyAcceptedError(Exception):
     """This very SIP was accepted before; its answer is given again."""
 
     def __init__(self, answer: Answer) -> None:
@@ -62,7 +62,16 @@ class _Known(Exception):
 
 
 # What is not held against the SIP it happened to.
-_FORGIVEN = (Refusal, _Known, Busy, Pending, StoreError, JournalError, sqlite3.Error, OSError)
+_FORGIVEN = (
+    SipRefusedError,
+    _AlreadyAcceptedError,
+    SipBusyError,
+    AnswerPendingError,
+    StoreError,
+    JournalError,
+    sqlite3.Error,
+    OSError,
+)
 
 
 class Passage:
@@ -76,87 +85,89 @@ class Passage:
         """Bring it to its answer. Raises Busy, Pending, or OSError (disk)."""
         try:
             if self.state.step != "emballe":
-                self._prepare()
-            archive = self._archive()
-            self._keep(archive)
+                self._prepare_aip()
+            archive = self._load_archive()
+            self._store_archive(archive)
             self._step("range")
-        except Refusal as refusal:
+        except SipRefusedError as refusal:
             refused = refusal.with_traceback(None)  # else it would hold what was read meanwhile
             refused.__cause__ = refused.__context__ = None
-        except _Known as known_already:
+        except _AlreadyAcceptedError as known_already:
             self.folder.clear()
             return known_already.answer
         else:
-            return self._accept(archive)
-        return self._refuse(refused)
+            return self._accept_sip(archive)
+        return self._refuse_sip(refused)
 
-    def _archive(self) -> Archive:
+    def _load_archive(self) -> Archive:
         if self.state.archive is None:
             raise OSError(f"{self.folder.path} : archive perdue")
         return self.state.archive
 
-    def _prepare(self) -> None:
+    def _prepare_aip(self) -> None:
         """Check and pack; from then on nothing of the SIP's content is read any more."""
         with ExitStack() as alone:
             alone.enter_context(self._means.turns[self._account.name])  # before it counts: what waits attempts nothing
             with self.folder.counted(_FORGIVEN):
-                self._check(alone)
+                self._check_sip(alone)
                 self._step("controle")
-                self._pack()
+                self._pack_aip()
             self.folder.save(self.state)
             self.folder.empty()
             self._step("emballe")
 
     # -- checked -------------------------------------------------------------------------------------------
 
-    def _check(self, alone: ExitStack) -> None:
+    def _check_sip(self, alone: ExitStack) -> None:
         """Everything that may refuse the SIP, and its place in the registry."""
         state, config, account = self.state, self._means.config, self._account
-        events = [_event("réception", f"{state.size} octets, SHA-512 {state.sha512}", state.received)]
+        events = [_make_event("réception", f"{state.size} octets, SHA-512 {state.sha512}", state.received)]
         members = container.unpack(self.folder.sip, self.folder.content(), config.limits)
         self._step("déballé")
-        if len(members) > _MANY:
+        if len(members) > _MAX_FILES_PER_SIP:
             alone.enter_context(self._means.many)
         with self._means.reading:
-            description = self._describe(members)
+            description = self._read_description(members)
         check_sender(description, account)
         compare(description, members)
-        events.append(_event("contrôle d'intégrité", f"{len(members)} fichiers, aucun de trop, empreintes exactes"))
+        events.append(
+            _make_event("contrôle d'intégrité", f"{len(members)} fichiers, aucun de trop, empreintes exactes")
+        )
         with ThreadPoolExecutor(1) as beside:
             formatted = beside.submit(formats.identify, members.values(), config.formats, description.manifests)
             scanner = antivirus.scan(members.values(), antivirus.Clamd(config.clamd))  # its refusal counts first
-        events.append(_event("analyse antivirus", f"aucun virus, {scanner}"))
+        events.append(_make_event("analyse antivirus", f"aucun virus, {scanner}"))
         known = formatted.result()
         listed = ", ".join(sorted({one.puid for one in known.values()}))
-        events.append(_event("identification des formats", f"{formats.version()} : {listed}"))
-        events += [_event("constat PDF/A", f"{name} : {one.pdfa}") for name, one in known.items() if one.pdfa]
+        events.append(_make_event("identification des formats", f"{formats.version()} : {listed}"))
+        events += [_make_event("constat PDF/A", f"{name} : {one.pdfa}") for name, one in known.items() if one.pdfa]
         self._step("contrôlé")
         try:
-            kept = retention(description, account, config, _now())
-        except Refusal:
-            self._answered(description)
+            kept = retention(description, account, config, _current_time())
+        except SipRefusedError:
+            self._check_already_accepted(description)
             raise
         archive = Archive(
-            aip=self._identifier(description),
+            aip=self._choose_identifier(description),
             account=account.name,
             message=description.message,
             fingerprint=description.fingerprint,
             versement=self.folder.key,
             title=description.title,
             kind=description.kind,
-            size=sum(member.size for member in members.values()) + _ENVELOPE,
+            size=sum(member.size for member in members.values()) + _AIP_OVERHEAD_BYTES,
             sha512=None,
             retain_until=kept.until,
             action=kept.action,
-            files=[_listed(member, known.get(name)) for name, member in members.items()],
+            files=[_file_entry(member, known.get(name)) for name, member in members.items()],
             taken=time.time(),
             stored=None,
             reply=None,
         )
-        self._reserve(archive)
+        self._reserve_place(archive)
         check_agreement(description, account)  # the same SIP, accepted before there was one, is answered above
         if account.agreement:
-            events.append(_event("accord de versement", account.agreement))
+            events.append(_make_event("accord de versement", account.agreement))
         self.state = replace(
             state,
             message=description.message,
@@ -167,7 +178,7 @@ class Passage:
             events=tuple(events),
         )
 
-    def _describe(self, members: dict[str, Member]) -> Description:
+    def _read_description(self, members: dict[str, Member]) -> Description:
         config, manifest = self._means.config, members.get(seda.MANIFEST)
         if manifest is not None:
             return seda.read(manifest.path, manifest.sha512, config.limits.manifest, config.agency)
@@ -176,7 +187,7 @@ class Passage:
             raise refuse("MANIFESTE", "Le SIP n'a ni manifest.xml (SEDA) ni bagit.txt (BagIt) à sa racine.")
         return bagit.read(members, root)
 
-    def _identifier(self, description: Description) -> str:
+    def _choose_identifier(self, description: Description) -> str:
         """The first one that no eliminated archive has: what comes again after its elimination is another archive."""
         journal, rank = self._means.journal, 0
         while True:
@@ -189,17 +200,17 @@ class Passage:
             self._means.registry.forget(aip)  # if a crash kept it from being told
             rank += 1
 
-    def _answered(self, description: Description) -> None:
+    def _check_already_accepted(self, description: Description) -> None:
         """Give again the answer of this very SIP: rules change, what was accepted under the former ones stays so."""
-        other = self._means.registry.archive(self._account.name, self._identifier(description))
+        other = self._means.registry.archive(self._account.name, self._choose_identifier(description))
         if other is not None and other.stored is not None and other.reply is not None:
-            raise _Known(self._means.registry.answer(other.versement) or other.answer())
+            raise _AlreadyAcceptedError(self._means.registry.answer(other.versement) or other.answer())
 
-    def _reserve(self, archive: Archive) -> None:
+    def _reserve_place(self, archive: Archive) -> None:
         account, registry = self._account, self._means.registry
         try:
             registry.reserve(archive, account.quota_mo * 1_000_000)
-        except Taken as taken:
+        except IdentifierTakenError as taken:
             other = taken.archive
             if not taken.same:
                 raise refuse(
@@ -209,27 +220,27 @@ class Passage:
                 ) from taken
             known = registry.answer(other.versement)
             if other.stored is not None and other.reply is not None:
-                raise _Known(known or other.answer()) from taken
+                raise _AlreadyAcceptedError(known or other.answer()) from taken
             raise refuse("IDENTIFIANT", "Ce même SIP est en cours de versement. Réessayez.", temporary=True) from taken
-        except OverQuota as over:
+        except QuotaExceededError as over:
             text = f"Le quota de {account.label} est atteint : {over.used // 1_000_000} Mo sur {account.quota_mo}."
             raise refuse("QUOTA", text) from over
 
     # -- packed, kept --------------------------------------------------------------------------------------
 
-    def _pack(self) -> None:
-        state, archive, path = self.state, self._archive(), self.folder.path
+    def _pack_aip(self) -> None:
+        state, archive, path = self.state, self._load_archive(), self.folder.path
         missing = [member.name for member in state.members if not member.path.is_file()]
         if missing:
             raise OSError(f"{path} : « {missing[0]} » n'est plus dans le dossier de travail")
-        events = (*state.events, _event("empaquetage", f"OCFL 1.1, archive {archive.aip}"))
+        events = (*state.events, _make_event("empaquetage", f"OCFL 1.1, archive {archive.aip}"))
         temporary = path / "aip.part"
         packed = aips.build(
             temporary,
             aip=archive.aip,
             account=archive.account,
             title=archive.title,
-            when=_now(),
+            when=_current_time(),
             members={member.name: member for member in state.members},
             formats=state.formats,
             events=events,
@@ -242,7 +253,7 @@ class Passage:
             state, step="emballe", events=events, packed_size=size, packed_sha512=sha512, packed_md5=md5
         )
 
-    def _keep(self, archive: Archive) -> None:
+    def _store_archive(self, archive: Archive) -> None:
         """The AIP goes to the storage, once; what is found there under its name is it."""
         state, store, name = self.state, self._means.store, object_name(archive.aip)
         try:
@@ -264,7 +275,7 @@ class Passage:
                     },
                 )
             self._step("déposé au stockage")
-        except AlreadyStored:
+        except ObjectExistsError:
             head = store.head(archive.account, CONTAINER, name) or {}
             if head.get("empreinte") != archive.fingerprint:
                 log.error("archive %s : un autre contenu est au stockage sous ce nom", archive.aip)
@@ -273,13 +284,13 @@ class Passage:
                 )
                 raise refuse("STOCKAGE", text) from None
             self.state = replace(state, packed_size=int(head["bytes"]), packed_sha512=head["sha512"])
-        except (Corrupted, StoreError) as error:
+        except (CorruptedObjectError, StoreError) as error:
             log.error("archive %s : %s", archive.aip, error)
-            raise Pending(self.folder.key, archive.message, state.seda) from error
+            raise AnswerPendingError(self.folder.key, archive.message, state.seda) from error
 
     # -- answered ------------------------------------------------------------------------------------------
 
-    def _accept(self, archive: Archive) -> Answer:
+    def _accept_sip(self, archive: Archive) -> Answer:
         state = self.state
         detail = {
             "sip_sha512": state.sha512,
@@ -301,26 +312,26 @@ class Passage:
         self._step("journalisé")
         until = datetime.fromtimestamp(archive.retain_until, UTC)
         after = "conservation" if archive.action == "Keep" else "élimination possible"
-        kept = _event("rangement", f"{state.packed_size} octets, SHA-512 {state.packed_sha512}, journal n° {seq}")
+        kept = _make_event("rangement", f"{state.packed_size} octets, SHA-512 {state.packed_sha512}, journal n° {seq}")
         comment = (
             f"Versement accepté : archive {archive.aip}, conservée jusqu'au {until:%d/%m/%Y} au moins (puis : {after})."
         )
         identifier = uuid.uuid5(uuid.UUID(archive.aip), "ArchiveTransferReply")
         events = [*state.events, kept]
-        answer = self._answer(archive.message, state.seda, identifier, comment, events, aip=archive.aip)
+        answer = self._make_answer(archive.message, state.seda, identifier, comment, events, aip=archive.aip)
         self._means.registry.accept(archive.aip, state.packed_size, state.packed_sha512, answer)
         self._step("au registre")
         self.folder.clear()
         self._step("rangé")
         return answer
 
-    def _refuse(self, refusal: Refusal) -> Answer:
+    def _refuse_sip(self, refusal: SipRefusedError) -> Answer:
         state, reasons = self.state, refusal.reasons
         codes = sorted({reason.code for reason in reasons})
         aside = ABORTED in codes
         message, version = state.message or seda.UNKNOWN, state.seda
         if not state.message and not aside:
-            message, version = self._asked()
+            message, version = self._read_transfer_identity()
         self._means.journal.append(
             "versement.refuse",
             account=self._account.name,
@@ -337,8 +348,8 @@ class Passage:
         self._step("refus journalisé")
         texts = [reason.text for reason in reasons]
         comment = f"Versement refusé : rien n'est conservé. {' '.join(texts)}"
-        events = [_event(reason.code, reason.text, outcome="KO") for reason in reasons]
-        answer = self._answer(
+        events = [_make_event(reason.code, reason.text, outcome="KO") for reason in reasons]
+        answer = self._make_answer(
             message, version, uuid.uuid4(), comment, events, temporary=refusal.temporary, reasons=texts
         )
         self._means.registry.release(self.folder.key)
@@ -350,7 +361,7 @@ class Passage:
         log.warning("versement de %s refusé (%s) : %s", self._account.name, ", ".join(codes), refusal)
         return answer
 
-    def _answer(
+    def _make_answer(
         self,
         message: str,
         version: str,
@@ -363,7 +374,7 @@ class Passage:
         reasons: Sequence[str] = (),
     ) -> Answer:
         """An acceptance where there is an AIP, else a refusal."""
-        account, now, accepted = self._account, _now(), aip is not None
+        account, now, accepted = self._account, _current_time(), aip is not None
         content = seda.reply(
             identifier=f"urn:uuid:{identifier}",
             request=message,
@@ -379,15 +390,15 @@ class Passage:
         when = now.timestamp()
         return Answer(self.folder.key, account.name, message, accepted, temporary, aip, when, [*reasons], content)
 
-    def _asked(self) -> tuple[str, str]:
+    def _read_transfer_identity(self) -> tuple[str, str]:
         """The identifier and the version of SEDA of a refused SIP, if its manifest could be unpacked and read."""
         limits = self._means.config.limits
         try:
             members = container.unpack(self.folder.sip, self.folder.content(), limits)
-        except (Refusal, OSError):
+        except (SipRefusedError, OSError):
             return seda.UNKNOWN, SEDA_VERSION
         if seda.MANIFEST in members:
-            return seda.asked(members[seda.MANIFEST].path, limits.manifest)
+            return seda.read_transfer_identity(members[seda.MANIFEST].path, limits.manifest)
         root = bagit.root_of(members)
         return (bagit.identifier(members, root) if root is not None else "") or seda.UNKNOWN, SEDA_VERSION
 
@@ -397,14 +408,14 @@ def object_name(aip: str) -> str:
     return f"{aip}.tar"
 
 
-def _listed(member: Member, known: Format | None) -> dict[str, Any]:
+def _file_entry(member: Member, known: Format | None) -> dict[str, Any]:
     listed: dict[str, Any] = {"nom": member.name, "octets": member.size, "sha512": member.sha512}
     return listed | ({"format": known.puid, "pdfa": known.pdfa} if known else {})
 
 
-def _now() -> datetime:
+def _current_time() -> datetime:
     return datetime.now(UTC)
 
 
-def _event(kind: str, detail: str, when: str = "", outcome: str = "OK") -> Happened:
-    return Happened(kind, when or _now().isoformat(timespec="milliseconds"), outcome, detail)
+def _make_event(kind: str, detail: str, when: str = "", outcome: str = "OK") -> Happened:
+    return Happened(kind, when or _current_time().isoformat(timespec="milliseconds"), outcome, detail)

@@ -16,7 +16,7 @@ class Reason:
     text: str
 
 
-class Refusal(Exception):
+class SipRefusedError(Exception):
     """The SIP is refused. `temporary` tells that the same SIP may pass later (scanner down, storage away)."""
 
     def __init__(self, reasons: Iterable[Reason], temporary: bool = False) -> None:
@@ -28,6 +28,6 @@ class Refusal(Exception):
         super().__init__(" ".join(reason.text for reason in self.reasons))
 
 
-def refuse(code: str, text: str, temporary: bool = False) -> Refusal:
+def refuse(code: str, text: str, temporary: bool = False) -> SipRefusedError:
     """A refusal for one reason."""
-    return Refusal([Reason(code, text)], temporary)
+    return SipRefusedError([Reason(code, text)], temporary)

@@ -18,7 +18,7 @@ from creatic_agent.book import connect, transaction
 from creatic_agent.errors import CreaticError
 from sae.inventory import CONVERSION
 
-_SCHEMA = """
+_REGISTRY_SCHEMA = """
 CREATE TABLE IF NOT EXISTS archive (
   aip TEXT PRIMARY KEY,
   compte TEXT NOT NULL,
@@ -76,20 +76,22 @@ _BRIEF = (
     "aip, compte, identifiant, empreinte, versement, titre, genre, octets, sha512, conserve_jusqua, sort_final,"
     " '[]' AS fichiers, pris_le, range_le, NULL AS reponse"
 )
-_LISTED = 2 << 20  # characters of the files of archives that are listed together: a thousand acts, and one at least
-_HOUR = 3600  # seconds
+_MAX_LISTED_CHARACTERS = (
+    2 << 20
+)  # characters of the files of archives that are listed together: a thousand acts, and one at least
+_HOUR_SECONDS = 3600  # seconds
 _KEPT_REFUSALS = 400 * 86400  # seconds; the journal keeps them for ever
-REFUSALS_DAY = 2000
+MAX_REFUSALS_PER_DAY = 2000
 """Final refusals of an account in a day (UTC): each is a line of the journal, which nothing shortens, and an answer."""
-DELAYS_HOUR = 100
+MAX_DELAYS_PER_HOUR = 100
 """Temporary refusals of an account in an hour, lines of the journal too. By hour and not by day: what made them (a
 scanner that was away) ends, and what waits must enter then."""
-WAITING_MOST = 8_000_000_000
+MAX_WAITING_BYTES = 8_000_000_000
 """Bytes of an account's archives that are on their way to the storage: two of the largest, or months of acts. Until it
 has them they are on the door's disk, twice, which is everybody's."""
 
 
-class Taken(CreaticError, cause="pris"):
+class IdentifierTakenError(CreaticError, cause="pris"):
     """The identifier belongs to another SIP of this account. `same` tells that its content is this one's."""
 
     def __init__(self, archive: Archive, same: bool) -> None:
@@ -97,7 +99,7 @@ class Taken(CreaticError, cause="pris"):
         self.archive, self.same = archive, same
 
 
-class OverQuota(CreaticError, cause="quota"):
+class QuotaExceededError(CreaticError, cause="quota"):
     """The account has no room left; its text says how much is used, in bytes."""
 
     def __init__(self, used: int) -> None:
@@ -134,9 +136,9 @@ class Archive:
             "genre": self.kind,
             "octets": self.size,
             "sha512": self.sha512,
-            "conserve_jusqua": _day(self.retain_until),
+            "conserve_jusqua": _format_day(self.retain_until),
             "sort_final": {"Keep": "Conserver", "Destroy": "Détruire"}.get(self.action, self.action),
-            "verse_le": _moment(self.stored or self.taken),
+            "verse_le": _format_moment(self.stored or self.taken),
             "fichiers": list(self.files),
         }
 
@@ -161,15 +163,15 @@ class Answer:
     content: bytes
 
 
-def _hour(when: float) -> int:
-    return int(when) // _HOUR
+def _hour_number(when: float) -> int:
+    return int(when) // _HOUR_SECONDS
 
 
-def _day(stamp: float) -> str:
+def _format_day(stamp: float) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(stamp))
 
 
-def _moment(stamp: float) -> str:
+def _format_moment(stamp: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(stamp))
 
 
@@ -179,19 +181,19 @@ class Registry:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._local = threading.local()
-        with self._write() as db:
-            for statement in _SCHEMA.split(";\n"):
+        with self._write_transaction() as db:
+            for statement in _REGISTRY_SCHEMA.split(";\n"):
                 db.execute(statement)
 
     @property
-    def _db(self) -> sqlite3.Connection:
+    def _connection(self) -> sqlite3.Connection:
         db: sqlite3.Connection | None = getattr(self._local, "db", None)
         if db is None:
             db = self._local.db = connect(self._path)
         return db
 
-    def _write(self) -> AbstractContextManager[sqlite3.Connection]:
-        return transaction(self._db)
+    def _write_transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        return transaction(self._connection)
 
     # -- archives ------------------------------------------------------------------------------------------
 
@@ -200,18 +202,18 @@ class Registry:
 
         Raises Taken, or OverQuota when the account's bytes would pass `quota`.
         """
-        with self._write() as db:
+        with self._write_transaction() as db:
             found = db.execute(
                 "SELECT * FROM archive WHERE compte = ? AND identifiant = ?", (archive.account, archive.message)
             ).fetchone()
             if found is not None:
-                known = _archive(found)
+                known = _build_archive(found)
                 if known.versement == archive.versement and known.stored is None and known.aip == archive.aip:
                     return
-                raise Taken(known, known.fingerprint == archive.fingerprint)
-            used = self._used(db, archive.account)
+                raise IdentifierTakenError(known, known.fingerprint == archive.fingerprint)
+            used = self._used_bytes(db, archive.account)
             if used + archive.size > quota:
-                raise OverQuota(used)
+                raise QuotaExceededError(used)
             db.execute(
                 "INSERT INTO archive VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, NULL, NULL)",
                 (
@@ -223,35 +225,35 @@ class Registry:
 
     def release(self, versement: str) -> None:
         """Give back the place of a versement's archive that was never stored."""
-        with self._write() as db:
+        with self._write_transaction() as db:
             db.execute("DELETE FROM archive WHERE versement = ? AND range_le IS NULL", (versement,))
 
     def accept(self, aip: str, size: int, sha512: str, answer: Answer) -> None:
         """The archive is stored: this and the answer, at once."""
-        with self._write() as db:
+        with self._write_transaction() as db:
             db.execute(
                 "UPDATE archive SET octets = ?, sha512 = ?, range_le = ?, reponse = ?"
                 " WHERE aip = ? AND range_le IS NULL",
                 (size, sha512, answer.when, answer.content, aip),
             )
-            self._answer(db, answer)
+            self._save_answer(db, answer)
 
     def forget(self, aip: str) -> None:
         """The archive was eliminated: it is no longer listed nor counted."""
-        with self._write() as db:
+        with self._write_transaction() as db:
             db.execute("DELETE FROM archive WHERE aip = ?", (aip,))
 
     def archive(self, account: str, aip: str) -> Archive | None:
         """An archive of this account that is stored."""
         query = "SELECT * FROM archive WHERE compte = ? AND aip = ? AND range_le IS NOT NULL"
-        found = self._db.execute(query, (account, aip)).fetchone()
-        return _archive(found) if found else None
+        found = self._connection.execute(query, (account, aip)).fetchone()
+        return _build_archive(found) if found else None
 
-    def named(self, account: str, message: str) -> Archive | None:
+    def find_by_message(self, account: str, message: str) -> Archive | None:
         """The archive of a SIP's identifier, stored or on its way."""
         query = "SELECT * FROM archive WHERE compte = ? AND identifiant = ?"
-        found = self._db.execute(query, (account, message)).fetchone()
-        return _archive(found) if found else None
+        found = self._connection.execute(query, (account, message)).fetchone()
+        return _build_archive(found) if found else None
 
     def copies(self, account: str, aip: str) -> list[str]:
         """Archives that are copies of one in another format, the first one first."""
@@ -260,7 +262,9 @@ class Registry:
             "SELECT aip FROM archive WHERE compte = ? AND range_le IS NOT NULL AND (identifiant = ?"
             " OR identifiant BETWEEN ? AND ?) ORDER BY pris_le"
         )  # by the index: what follows a dash begins with a digit
-        return [str(row["aip"]) for row in self._db.execute(query, (account, first, f"{first}-0", f"{first}-:"))]
+        return [
+            str(row["aip"]) for row in self._connection.execute(query, (account, first, f"{first}-0", f"{first}-:"))
+        ]
 
     def holding(self, formats: Collection[str]) -> Iterator[Archive]:
         """Archives with a file in one of these formats (PRONOM), by their identifiers; those that come meanwhile too.
@@ -273,7 +277,7 @@ class Registry:
             " (SELECT value FROM json_each(?))) ORDER BY aip LIMIT 100"
         )
         after, given = "", json.dumps(sorted(formats))
-        while page := [_archive(row) for row in self._db.execute(query, (after, given))]:
+        while page := [_build_archive(row) for row in self._connection.execute(query, (after, given))]:
             yield from page
             after = page[-1].aip
 
@@ -288,12 +292,12 @@ class Registry:
         Fewer than `limit`, and one at least, where they have many files: the door of all accounts holds the list.
         """
         query = "SELECT * FROM archive WHERE compte = ? AND aip > ? AND range_le IS NOT NULL ORDER BY aip LIMIT ?"
-        found, left = list[Archive](), _LISTED
-        for row in self._db.execute(query, (account, after, limit)):
+        found, left = list[Archive](), _MAX_LISTED_CHARACTERS
+        for row in self._connection.execute(query, (account, after, limit)):
             left -= len(row["fichiers"])
             if found and left < 0:
                 break
-            found.append(_archive(row))
+            found.append(_build_archive(row))
         return found
 
     def latest(self, account: str, limit: int) -> list[Archive]:
@@ -302,11 +306,11 @@ class Registry:
             f"SELECT {_BRIEF} FROM archive WHERE compte = ? AND range_le IS NOT NULL"  # noqa: S608 - constants of ours
             " ORDER BY pris_le DESC LIMIT ?"
         )
-        return [_archive(row) for row in self._db.execute(query, (account, limit))]
+        return [_build_archive(row) for row in self._connection.execute(query, (account, limit))]
 
     def usage(self) -> dict[str, tuple[int, int]]:
         """Archives and bytes of each account, kept by the file itself: a versement costs the same among a million."""
-        rows = self._db.execute("SELECT compte, archives, octets FROM occupation WHERE archives > 0")
+        rows = self._connection.execute("SELECT compte, archives, octets FROM occupation WHERE archives > 0")
         return {str(name): (int(count), int(size)) for name, count, size in rows}
 
     def formats(self) -> list[dict[str, Any]]:
@@ -324,15 +328,15 @@ class Registry:
             " WHERE range_le IS NOT NULL AND json_extract(one.value, '$.format') IS NOT NULL"
             " GROUP BY 1, 2 ORDER BY 1, 2"
         )
-        return [dict(row) for row in self._db.execute(query, (CONVERSION,))]
+        return [dict(row) for row in self._connection.execute(query, (CONVERSION,))]
 
     def crowds(self, account: str) -> bool:
         """Whether an account deposits nothing more until the storage has what it deposited."""
         query = "SELECT SUM(octets) FROM archive WHERE compte = ? AND range_le IS NULL"
-        return int(self._db.execute(query, (account,)).fetchone()[0] or 0) > WAITING_MOST
+        return int(self._connection.execute(query, (account,)).fetchone()[0] or 0) > MAX_WAITING_BYTES
 
     @staticmethod
-    def _used(db: sqlite3.Connection, account: str) -> int:
+    def _used_bytes(db: sqlite3.Connection, account: str) -> int:
         found = db.execute("SELECT octets FROM occupation WHERE compte = ?", (account,)).fetchone()
         return int(found[0]) if found else 0
 
@@ -340,17 +344,17 @@ class Registry:
 
     def refuse(self, answer: Answer) -> None:
         """Keep the answer to a SIP that was refused."""
-        with self._write() as db:
-            self._answer(db, answer)
+        with self._write_transaction() as db:
+            self._save_answer(db, answer)
             db.execute("DELETE FROM reponse WHERE resultat = 'KO' AND le < ?", (answer.when - _KEPT_REFUSALS,))
             if answer.temporary:
                 db.execute(
                     "INSERT INTO remis VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET"
                     " nombre = CASE heure WHEN excluded.heure THEN nombre + 1 ELSE 1 END, heure = excluded.heure",
-                    (answer.account, _hour(answer.when)),
+                    (answer.account, _hour_number(answer.when)),
                 )
             else:
-                day = _day(answer.when)
+                day = _format_day(answer.when)
                 db.execute("DELETE FROM refus WHERE compte = ? AND jour <> ?", (answer.account, day))
                 db.execute(
                     "INSERT INTO refus VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET nombre = nombre + 1",
@@ -360,18 +364,18 @@ class Registry:
     def wearies(self, account: str) -> bool:
         """Whether an account was refused as many SIPs today as a door may tell of."""
         query = "SELECT nombre FROM refus WHERE compte = ? AND jour = ?"
-        found = self._db.execute(query, (account, _day(time.time()))).fetchone()
-        return found is not None and int(found["nombre"]) >= REFUSALS_DAY
+        found = self._connection.execute(query, (account, _format_day(time.time()))).fetchone()
+        return found is not None and int(found["nombre"]) >= MAX_REFUSALS_PER_DAY
 
     def waits(self, account: str) -> int:
         """Seconds for which an account deposits nothing: it was put off as often this hour as a door may tell of."""
         now = time.time()
         query = "SELECT nombre FROM remis WHERE compte = ? AND heure = ?"
-        found = self._db.execute(query, (account, _hour(now))).fetchone()
-        return _HOUR - int(now) % _HOUR if found and int(found["nombre"]) >= DELAYS_HOUR else 0
+        found = self._connection.execute(query, (account, _hour_number(now))).fetchone()
+        return _HOUR_SECONDS - int(now) % _HOUR_SECONDS if found and int(found["nombre"]) >= MAX_DELAYS_PER_HOUR else 0
 
     @staticmethod
-    def _answer(db: sqlite3.Connection, answer: Answer) -> None:
+    def _save_answer(db: sqlite3.Connection, answer: Answer) -> None:
         db.execute(
             "INSERT OR REPLACE INTO reponse VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -383,28 +387,28 @@ class Registry:
     def answer(self, versement: str) -> Answer | None:
         """The answer given to a versement; None too once what was accepted is eliminated."""
         query = f"SELECT * FROM reponse WHERE versement = ? AND {_HOLDS}"  # noqa: S608 - a constant of ours
-        found = self._db.execute(query, (versement,)).fetchone()
-        return _answer(found) if found else None
+        found = self._connection.execute(query, (versement,)).fetchone()
+        return _build_answer(found) if found else None
 
     def last_answer(self, account: str, message: str) -> Answer | None:
         """The latest answer to a SIP of this identifier; the acceptance, while there is one that holds."""
         query = f"""SELECT * FROM reponse WHERE compte = ? AND identifiant = ? AND {_HOLDS}
           ORDER BY resultat DESC, le DESC LIMIT 1"""  # noqa: S608 - a constant of ours
-        found = self._db.execute(query, (account, message)).fetchone()
-        return _answer(found) if found else None
+        found = self._connection.execute(query, (account, message)).fetchone()
+        return _build_answer(found) if found else None
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Answers by account and result (OK, KO)."""
-        rows = self._db.execute("SELECT compte, resultat, COUNT(*) FROM reponse GROUP BY compte, resultat")
+        rows = self._connection.execute("SELECT compte, resultat, COUNT(*) FROM reponse GROUP BY compte, resultat")
         return {(str(account), str(result)): int(count) for account, result, count in rows}
 
     def recent(self, limit: int) -> list[Answer]:
         """The latest answers, newest first."""
-        rows = self._db.execute("SELECT * FROM reponse ORDER BY le DESC LIMIT ?", (limit,))
-        return [_answer(row) for row in rows]
+        rows = self._connection.execute("SELECT * FROM reponse ORDER BY le DESC LIMIT ?", (limit,))
+        return [_build_answer(row) for row in rows]
 
 
-def _archive(row: sqlite3.Row) -> Archive:
+def _build_archive(row: sqlite3.Row) -> Archive:
     return Archive(
         aip=row["aip"],
         account=row["compte"],
@@ -424,7 +428,7 @@ def _archive(row: sqlite3.Row) -> Archive:
     )
 
 
-def _answer(row: sqlite3.Row) -> Answer:
+def _build_answer(row: sqlite3.Row) -> Answer:
     return Answer(
         versement=row["versement"],
         account=row["compte"],

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 from lxml import etree
 
 from sae.versement.description import SEDA_VERSION, Declared, Description, Rule, algorithm
-from sae.versement.refusal import Reason, Refusal, refuse
+from sae.versement.refusal import Reason, SipRefusedError, refuse
 
 VERSIONS = ("2.1", "2.2", "2.3")
 MANIFEST = "manifest.xml"
@@ -32,9 +32,9 @@ _MAX_ERRORS = 10
 _MAX_NODES, _MAX_DEPTH, _MAX_TAG = 1_000_000, 100, 1 << 20
 _MAX_NAMES = 10_000  # libxml2 2.9 looks every new name up among all those of the file
 _MAX_IDENTIFIER = 500
-_BLOCK = 1 << 16
-_SPACES = re.compile(r"[ \t\r\n]+")
-_ID = "{http://www.w3.org/XML/1998/namespace}id"
+_XML_BLOCK_BYTES = 1 << 16
+_XML_SPACES_PATTERN = re.compile(r"[ \t\r\n]+")
+_XML_ID_ATTRIBUTE = "{http://www.w3.org/XML/1998/namespace}id"
 _SINCE, _UNTIL = "{urn:creatic:seda-version}since", "{urn:creatic:seda-version}until"
 _DIGEST_SIZES = {"SHA-256": 32, "SHA-512": 64}
 
@@ -75,13 +75,13 @@ class _Form:
 
     @property
     def message(self) -> str:
-        return _collapsed("".join(self._message or []))
+        return _collapse_spaces("".join(self._message or []))
 
     def start_ns(self, prefix: str, uri: str) -> None:
-        self._count(uri)
+        self._count_names(uri)
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        self._count(tag, *attributes)
+        self._count_names(tag, *attributes)
         if self._depth == _MAX_DEPTH:
             raise refuse("MANIFESTE", f"{MANIFEST} imbrique ses éléments sur plus de {_MAX_DEPTH} niveaux.")
         self._depth += 1
@@ -112,7 +112,7 @@ class _Form:
 
     def close(self) -> None: ...
 
-    def _count(self, *names: str) -> None:
+    def _count_names(self, *names: str) -> None:
         self.told += 1
         self._nodes += len(names)
         if self._nodes > _MAX_NODES:
@@ -123,7 +123,7 @@ class _Form:
             raise refuse("MANIFESTE", f"{MANIFEST} a plus de {_MAX_NAMES} noms différents d'éléments et d'attributs.")
 
 
-def _survey(path: Path, limit: int, form: _Form) -> None:
+def _survey_manifest(path: Path, limit: int, form: _Form) -> None:
     """Read a manifest's form into `form`, as far as it goes. Raises Refusal (code MANIFESTE)."""
     if path.stat().st_size > limit:
         raise refuse("MANIFESTE", f"{MANIFEST} dépasse {limit // 1_000_000} Mo.")
@@ -131,7 +131,7 @@ def _survey(path: Path, limit: int, form: _Form) -> None:
     told = silent = 0
     try:
         with path.open("rb") as stream:
-            while block := stream.read(_BLOCK):
+            while block := stream.read(_XML_BLOCK_BYTES):
                 parser.feed(block)
                 # The parser holds a tag, with its attributes, until it is whole.
                 silent, told = (silent + len(block) if form.told == told else 0), form.told
@@ -144,21 +144,21 @@ def _survey(path: Path, limit: int, form: _Form) -> None:
         raise refuse("MANIFESTE", f"{MANIFEST} n'est pas du XML bien formé{where} : {error.msg}") from error
 
 
-def _collapsed(text: Any) -> str:
+def _collapse_spaces(text: Any) -> str:
     """A text as xs:token has it."""
-    return " ".join(_SPACES.split(str(text or "").strip(" \t\r\n")))
+    return " ".join(_XML_SPACES_PATTERN.split(str(text or "").strip(" \t\r\n")))
 
 
-def asked(path: Path, limit: int) -> tuple[str, str]:
+def read_transfer_identity(path: Path, limit: int) -> tuple[str, str]:
     """The transfer's identifier and version of SEDA, as far as they can be read, for the answer to a refused SIP."""
     form = _Form()
-    with suppress(Refusal):
-        _survey(path, limit, form)
+    with suppress(SipRefusedError):
+        _survey_manifest(path, limit, form)
     found = [one for one in VERSIONS if form.root is not None and form.root.namespace == namespace(one)]
     return form.message[:_MAX_IDENTIFIER] or UNKNOWN, (found or [SEDA_VERSION])[0]
 
 
-def _version(root: etree.QName | None) -> str:
+def _seda_version(root: etree.QName | None) -> str:
     """The version of a transfer; raises Refusal when the root is none's."""
     given = root.namespace if root is not None else None
     version = next((one for one in VERSIONS if given == namespace(one)), None)
@@ -179,16 +179,16 @@ class _Beside(etree.Resolver):
     """The schemas that a schema of this package imports."""
 
     def resolve(self, url: str, public_id: str, context: Any) -> Any:  # type: ignore[override] # the stubs lack context
-        return self.resolve_string(_resource(url.rpartition("/")[2]), context, base_url=url)
+        return self.resolve_string(_read_resource(url.rpartition("/")[2]), context, base_url=url)
 
 
-def _resource(name: str) -> bytes:
+def _read_resource(name: str) -> bytes:
     return importlib.resources.files("sae.versement").joinpath(name).read_bytes()
 
 
 @cache
-def _schema(version: str) -> etree.XMLSchema:
-    text = _resource("seda-transfert.xsd").replace(NAMESPACE.encode(), namespace(version).encode())
+def _load_schema(version: str) -> etree.XMLSchema:
+    text = _read_resource("seda-transfert.xsd").replace(NAMESPACE.encode(), namespace(version).encode())
     parser = etree.XMLParser(no_network=True)
     parser.resolvers.add(_Beside())
     root = etree.fromstring(text, parser)
@@ -199,7 +199,7 @@ def _schema(version: str) -> etree.XMLSchema:
 
 
 # What libxml2 says of a fault, and how it is said here.
-_FRENCH = [
+_SCHEMA_ERROR_TRANSLATIONS = [
     (r"Element '(.*?)', attribute '(.*?)': ", r"élément \1, attribut \2 : "),
     (r"Element '(.*?)': ", r"élément \1 : "),
     (r"This element is not expected\.", "cet élément n'est pas attendu ici."),
@@ -227,11 +227,11 @@ _FRENCH = [
 ]  # fmt: skip # a row a line
 
 
-def _french(message: str) -> str:
+def _translate_fault(message: str) -> str:
     """A fault in words of this service; what is not known stays as libxml2 says it."""
     text = re.sub(r"##other\{[^{}]*\}\*", "un élément d'un autre espace de noms", message)
     text = re.sub(r"\{[^{}' ]*\}", "", re.sub(r"'([^']{100})[^']*'", r"'\1…'", text))
-    for pattern, wording in _FRENCH:
+    for pattern, wording in _SCHEMA_ERROR_TRANSLATIONS:
         text = re.sub(pattern, wording, text, flags=re.DOTALL)
     return text
 
@@ -239,14 +239,14 @@ def _french(message: str) -> str:
 # -- what the gateway takes of it ---------------------------------------------------------------------------
 
 
-def _ended(path: Path, parser: Any) -> Iterator[tuple[Any, int]]:
+def _iter_ended(path: Path, parser: Any) -> Iterator[tuple[Any, int]]:
     """Each element as it ends, and its line; None and the line after each piece read. An element seen is forgotten.
 
     Raises etree.XMLSyntaxError.
     """
     line = 1
     with path.open("rb") as stream:
-        while piece := stream.readline(_BLOCK):
+        while piece := stream.readline(_XML_BLOCK_BYTES):
             parser.feed(piece)
             for _, node in parser.read_events():
                 yield node, line
@@ -269,7 +269,7 @@ _REFERENCES = {
     "SignedObjectId",
     "SignedDocumentReferenceId",
 }
-_SEEN = _REFERENCES | {
+_COLLECTED_ELEMENTS = _REFERENCES | {
     "MessageIdentifier", "Date", "Identifier", "Title", "Uri", "Size", "Attachment", "MessageDigest", "Rule",
     "StartDate", "FinalAction", "BinaryDataObject", "DataObjectGroupId", "Relationship", "ArchivalAgreement",
 }  # fmt: skip # a list of words
@@ -296,31 +296,31 @@ class _Transfer:
 
     def see(self, node: Any, line: int) -> None:
         """Take of an element, with all that it holds already seen, what is needed."""
-        if _ID in node.attrib:
-            self._identify(node.get(_ID), line)
+        if _XML_ID_ATTRIBUTE in node.attrib:
+            self._record_identifier(node.get(_XML_ID_ATTRIBUTE), line)
         name = node.tag.rpartition("}")[2]
-        if ("id" not in node.attrib and name not in _SEEN) or not self._standard(node):
+        if ("id" not in node.attrib and name not in _COLLECTED_ELEMENTS) or not self._is_standard(node):
             return
         if "id" in node.attrib:
-            self._identify(node.get("id"), line)
+            self._record_identifier(node.get("id"), line)
         if name == "DataObjectGroupId":
-            self._identify(node.text, line)
+            self._record_identifier(node.text, line)
         elif name in _REFERENCES:
-            self._references.setdefault(_collapsed(node.text), line)
+            self._references.setdefault(_collapse_spaces(node.text), line)
         elif name == "Relationship":
-            self._references.setdefault(_collapsed(node.get("target")), line)
+            self._references.setdefault(_collapse_spaces(node.get("target")), line)
         elif (parent := node.getparent()) is not None:
-            self._take(name, parent.tag.rpartition("}")[2], node)
+            self._take_value(name, parent.tag.rpartition("}")[2], node)
 
-    def _standard(self, node: Any) -> bool:
+    def _is_standard(self, node: Any) -> bool:
         """Neither the element nor what it stands in comes from another standard, of which the schema says nothing."""
         space = f"{{{namespace(self.version)}}}"
         while node is not None and node.tag.startswith(space):
             node = node.getparent()
         return node is None
 
-    def _identify(self, given: Any, line: int) -> None:
-        identifier = _collapsed(given)
+    def _record_identifier(self, given: Any, line: int) -> None:
+        identifier = _collapse_spaces(given)
         if identifier in self._identifiers and len(self.faults) < _MAX_ERRORS:
             self.faults.append((line, f"l'identifiant « {identifier[:100]} » est employé deux fois."))
         self._identifiers.add(identifier)
@@ -333,8 +333,8 @@ class _Transfer:
                 if len(self.faults) >= _MAX_ERRORS:
                     return
 
-    def _take(self, name: str, parent: str, node: Any) -> None:
-        text = _collapsed(node.text)
+    def _take_value(self, name: str, parent: str, node: Any) -> None:
+        text = _collapse_spaces(node.text)
         match parent, name:
             case "ArchiveTransfer", "MessageIdentifier" | "Date" | "ArchivalAgreement":
                 self.values[name] = text
@@ -360,30 +360,30 @@ class _Transfer:
                 self._codes = []
 
 
-def _read(path: Path, version: str) -> _Transfer:
+def _read_transfer(path: Path, version: str) -> _Transfer:
     """Read a well-formed manifest against its schema. Raises Refusal with all that does not conform to it."""
     transfer = _Transfer(version)
     # Not with a target: lxml then validates no attribute.
     parser = etree.XMLPullParser(
-        events=("end",), schema=_schema(version), remove_comments=True, remove_pis=True, **_PARSER
+        events=("end",), schema=_load_schema(version), remove_comments=True, remove_pis=True, **_PARSER
     )
     faults: list[tuple[int, str]] = []
     try:
-        for node, line in _ended(path, parser):
+        for node, line in _iter_ended(path, parser):
             if node is not None:
                 transfer.see(node, line)
                 continue
             said = [one for one in parser.feed_error_log if one.domain_name == "SCHEMASV"]
-            faults += [(line, _french(str(one.message))) for one in said[len(faults) :]]
+            faults += [(line, _translate_fault(str(one.message))) for one in said[len(faults) :]]
             if len(faults) >= _MAX_ERRORS:
                 break
     except etree.XMLSyntaxError as error:  # said at the end, when something did not conform
-        faults = faults or [(0, _french(str(error.msg)))]
+        faults = faults or [(0, _translate_fault(str(error.msg)))]
     if not faults:
         transfer.dangling()
     if faults := sorted([*faults, *transfer.faults])[:_MAX_ERRORS]:
         told = (f"Ligne {line} : " + f"non conforme au SEDA {version} : {text}"[:400] for line, text in faults)
-        raise Refusal(Reason("MANIFESTE", text) for text in told)
+        raise SipRefusedError(Reason("MANIFESTE", text) for text in told)
     return transfer
 
 
@@ -393,14 +393,14 @@ def read(path: Path, fingerprint: str, limit: int, agency: str) -> Description:
     What does not conform to the standard is told first; then, of a transfer that conforms, what this service refuses.
     """
     form = _Form()
-    _survey(path, limit, form)
-    transfer = _read(path, _version(form.root))
+    _survey_manifest(path, limit, form)
+    transfer = _read_transfer(path, _seda_version(form.root))
     faults: list[str] = []
     if len(form.message) > _MAX_IDENTIFIER or not form.message:
         faults.append(f"MessageIdentifier est vide ou fait plus de {_MAX_IDENTIFIER} caractères.")
     if (addressed := transfer.values["ArchivalAgency"]) != agency:
         faults.append(f"Le transfert est adressé à « {addressed[:100]} » ; ce service est « {agency} ».")
-    files = list(_files(transfer, faults))
+    files = list(_declared_files(transfer, faults))
     if not transfer.objects:
         faults.append("Le transfert n'annonce aucun objet-données binaire : il n'y a rien à archiver.")
     seen: set[str] = set()
@@ -408,9 +408,9 @@ def read(path: Path, fingerprint: str, limit: int, agency: str) -> Description:
         if one.name in seen:
             faults.append(f"« {one.name[:200]} » est annoncé deux fois.")
         seen.add(one.name)
-    rules = list(_rules(transfer, faults))
+    rules = list(_appraisal_rules(transfer, faults))
     if faults:
-        raise Refusal(Reason("MANIFESTE", text) for text in faults)
+        raise SipRefusedError(Reason("MANIFESTE", text) for text in faults)
     return Description(
         kind="SEDA",
         message=form.message,
@@ -425,7 +425,7 @@ def read(path: Path, fingerprint: str, limit: int, agency: str) -> Description:
     )
 
 
-def _files(transfer: _Transfer, faults: list[str]) -> Iterator[Declared]:
+def _declared_files(transfer: _Transfer, faults: list[str]) -> Iterator[Declared]:
     for one in transfer.objects:
         called = f"L'objet « {one['id'][:100]} »"
         if "Uri" not in one:
@@ -434,10 +434,10 @@ def _files(transfer: _Transfer, faults: list[str]) -> Iterator[Declared]:
             continue
         try:
             name = algorithm(one["algorithm"])
-        except Refusal as refusal:
+        except SipRefusedError as refusal:
             faults.append(f"{called} : {refusal}")
             continue
-        digest = _digest(one["MessageDigest"], name)
+        digest = _hex_digest(one["MessageDigest"], name)
         if digest is None:
             faults.append(f"{called} : son empreinte n'a pas la longueur d'un {name}.")
             continue
@@ -445,7 +445,7 @@ def _files(transfer: _Transfer, faults: list[str]) -> Iterator[Declared]:
         yield Declared(name=uri, algorithm=name, digest=digest, size=int(one["Size"]) if "Size" in one else None)
 
 
-def _digest(text: str, name: str) -> str | None:
+def _hex_digest(text: str, name: str) -> str | None:
     """A digest in hexadecimal, which the standard also lets be written in base64; None when its length is wrong."""
     plain = text.replace(" ", "")
     if re.fullmatch(r"[0-9A-Fa-f]+", plain) and len(plain) == 2 * _DIGEST_SIZES[name]:
@@ -457,7 +457,7 @@ def _digest(text: str, name: str) -> str | None:
     return raw.hex() if len(raw) == _DIGEST_SIZES[name] else None
 
 
-def _rules(transfer: _Transfer, faults: list[str]) -> Iterator[Rule]:
+def _appraisal_rules(transfer: _Transfer, faults: list[str]) -> Iterator[Rule]:
     for code, start, action in transfer.rules:
         day = start or transfer.values["Date"]  # a rule without a day counts from the transfer
         try:

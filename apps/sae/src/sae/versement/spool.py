@@ -33,15 +33,15 @@ ABORTED = "INTERROMPU"
 _STATE, _ATTEMPTS, _MAX_ATTEMPTS = "etat.json", "essais", 3
 
 
-class TooBig(Exception):
+class SipTooLargeError(Exception):
     """More bytes were sent than a SIP may have; nothing is kept."""
 
 
-class Busy(Exception):
+class SipBusyError(Exception):
     """The same SIP is being treated by another request."""
 
 
-class Pending(Exception):
+class AnswerPendingError(Exception):
     """The SIP is checked and kept; the storage is away, its answer comes later."""
 
     def __init__(self, key: str, message: str, seda: str = SEDA_VERSION) -> None:
@@ -107,7 +107,7 @@ class Folder:
                     break
                 except BlockingIOError:
                     if time.monotonic() >= end:
-                        raise Busy from None
+                        raise SipBusyError from None
                     time.sleep(0.1)
             if self.path.stat().st_ino != os.fstat(handle).st_ino:
                 raise FileNotFoundError(self.path)  # finished meanwhile, and perhaps begun again

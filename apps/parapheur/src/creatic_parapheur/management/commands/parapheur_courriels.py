@@ -20,23 +20,23 @@ from ...configuration import current
 from ...models import Dossier, Lettre
 from ...reasons import because
 
-AHEAD = 2  # days before the deadline
-_FOR_GOOD = 500  # from which a relay's code says that trying again is of no use (RFC 5321, 4.2.1)
+REMINDER_LEAD_DAYS = 2  # days before the deadline
+_MIN_PERMANENT_SMTP_CODE = 500  # from which a relay's code says that trying again is of no use (RFC 5321, 4.2.1)
 
 
-def _late(dossiers: QuerySet[Dossier]) -> QuerySet[Dossier]:
-    return dossiers.filter(echeance__lte=timezone.localdate() + dt.timedelta(days=AHEAD))
+def _filter_due_soon(dossiers: QuerySet[Dossier]) -> QuerySet[Dossier]:
+    return dossiers.filter(echeance__lte=timezone.localdate() + dt.timedelta(days=REMINDER_LEAD_DAYS))
 
 
-def _arrived(dossiers: QuerySet[Dossier]) -> QuerySet[Dossier]:
+def _filter_unannounced(dossiers: QuerySet[Dossier]) -> QuerySet[Dossier]:
     return dossiers.exclude(annonce=F("depuis"))
 
 
 ARRIVALS = "arrivees"
-TOLD = {ARRIVALS: _arrived, "echeances": _late}
+LETTER_FILTERS = {ARRIVALS: _filter_unannounced, "echeances": _filter_due_soon}
 
 
-def _untold(dossiers: QuerySet[Dossier], user: Any) -> QuerySet[Dossier]:
+def _exclude_announced(dossiers: QuerySet[Dossier], user: Any) -> QuerySet[Dossier]:
     """Without the arrivals that somebody was told of at an earlier turn, when another could not be."""
     told = Lettre.objects.filter(dossier=OuterRef("pk"), depuis=OuterRef("depuis"), compte=user.pk)
     return dossiers.exclude(Exists(told))
@@ -48,7 +48,7 @@ def _note_told(dossiers: list[Dossier], user: Any) -> None:
     Lettre.objects.bulk_create(letters, ignore_conflicts=True)
 
 
-def _close(arrivals: set[tuple[int, dt.datetime]]) -> None:
+def _mark_announced(arrivals: set[tuple[int, dt.datetime]]) -> None:
     """Note the dossiers of which all those whom they await were told; forget the letters of these, and of those that
     moved on."""
     for pk, since in arrivals:
@@ -76,10 +76,10 @@ def letter(dossiers: list[Dossier], url: str) -> str:
     return "\n".join([*lines, "", f"À traiter : {url}/parapheur/", ""])
 
 
-def _never(error: Exception) -> bool:
+def _is_permanent_failure(error: Exception) -> bool:
     """Whether an address never is written to: it is none (ValueError, SMTPUTF8), or the relay refuses it for good."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return all(code >= _FOR_GOOD for code, _text in error.recipients.values())
+        return all(code >= _MIN_PERMANENT_SMTP_CODE for code, _text in error.recipients.values())
     return isinstance(error, ValueError | smtplib.SMTPNotSupportedError)
 
 
@@ -90,7 +90,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Which letters."""
-        parser.add_argument("lettres", choices=list(TOLD))
+        parser.add_argument("lettres", choices=list(LETTER_FILTERS))
 
     def handle(self, *, lettres: str, **_options: Any) -> None:
         """Send; one that fails does not stop the others."""
@@ -99,18 +99,18 @@ class Command(BaseCommand):
             "django.core.mail.backends.smtp.EmailBackend", host=mail["relais"], port=mail["port"], timeout=30
         )
         if lettres == ARRIVALS:
-            self._send(lettres, connection)
+            self._send_letters(lettres, connection)
             return
         try:
             with connection:
-                failed = self._send(lettres, connection)
+                failed = self._send_letters(lettres, connection)
         except OSError as error:
             self.stderr.write(f"le relais {mail['relais']}:{mail['port']} ne répond pas ({because(error)})")
             failed = True
         if failed:
             sys.exit(1)
 
-    def _send(self, lettres: str, connection: Any) -> bool:
+    def _send_letters(self, lettres: str, connection: Any) -> bool:
         """Write to everybody; gives whether something failed."""
         known = current()
         logins = sorted({login for commune in known.communes.values() for login in commune.people()})
@@ -118,8 +118,8 @@ class Command(BaseCommand):
         failed: set[tuple[int, dt.datetime]] = set()
         lost = False
         for user in circuit.accounts(logins).exclude(email=""):
-            found = TOLD[lettres](circuit.to_do(user))
-            dossiers = list(_untold(found, user) if lettres == ARRIVALS else found)
+            found = LETTER_FILTERS[lettres](circuit.to_do(user))
+            dossiers = list(_exclude_announced(found, user) if lettres == ARRIVALS else found)
             if not dossiers:
                 continue
             count = f"{len(dossiers)} dossiers vous attendent" if len(dossiers) > 1 else "1 dossier vous attend"
@@ -138,7 +138,7 @@ class Command(BaseCommand):
             except (OSError, ValueError) as error:
                 if connection is not None:
                     connection.close()  # the relay may have hung up at this address: the others are written to anew
-                if not _never(error):
+                if not _is_permanent_failure(error):
                     failed |= seen
                     self.stderr.write(f"{user.known.login} : courriel non parti ({because(error)})")
                     continue
@@ -151,5 +151,5 @@ class Command(BaseCommand):
                 _note_told(dossiers, user)
             told |= seen
         if lettres == ARRIVALS:
-            _close(told - failed)
+            _mark_announced(told - failed)
         return lost or bool(failed)

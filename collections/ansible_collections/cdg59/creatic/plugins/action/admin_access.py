@@ -25,16 +25,16 @@ class ActionModule(CommitConfirm):
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         group = str(args.get("group") or "")
         itself = self._on_itself(task_vars)
-        if self._transport != "ssh" and not itself:
+        if self._transport_name != "ssh" and not itself:
             raise AnsibleActionFail("admin_access ne vaut que par SSH : une seconde connexion prouve l'accès")
-        account = self._account(task_vars)
-        groups, reason = self._probe(task_vars)
+        account = self._admin_account(task_vars)
+        groups, reason = self._probe_login(task_vars)
         if not reason and group and group not in groups:
             if self._task.check_mode:
                 return {"changed": True, "msg": f"{account} rejoindrait le groupe {group}"}
-            reason = self._join(account, group, task_vars)
+            reason = self._join_group(account, group, task_vars)
             if not reason:
-                groups, reason = self._probe(task_vars)
+                groups, reason = self._probe_login(task_vars)
                 if not reason and group not in groups:
                     reason = f"{account} n'a toujours pas le groupe {group}"
             if not reason:
@@ -56,7 +56,7 @@ class ActionModule(CommitConfirm):
             self._connection.reset()
         return {"changed": False, "groups": sorted(groups)}
 
-    def _join(self, account: str, group: str, task_vars: dict[str, Any] | None) -> str:
+    def _join_group(self, account: str, group: str, task_vars: dict[str, Any] | None) -> str:
         for module, arguments in (
             ("ansible.builtin.group", {"name": group, "system": True}),
             ("ansible.builtin.user", {"name": account, "groups": [group], "append": True}),
@@ -69,11 +69,11 @@ class ActionModule(CommitConfirm):
     def _shared_groups(self) -> set[str]:
         return set(self._low_level_execute_command("id -nG", sudoable=False)["stdout"].split())
 
-    def _probe(self, task_vars: Mapping[str, Any] | None) -> tuple[set[str], str]:
+    def _probe_login(self, task_vars: Mapping[str, Any] | None) -> tuple[set[str], str]:
         """Groups of a new login, and why it is not enough, if so."""
         try:
             if self._on_itself(task_vars):
-                session = f"runuser -u {shlex.quote(self._account(task_vars))} -- sh -c {shlex.quote(_PROBE)}"
+                session = f"runuser -u {shlex.quote(self._admin_account(task_vars))} -- sh -c {shlex.quote(_PROBE)}"
                 done = self._low_level_execute_command(session, sudoable=False)
             else:
                 with self._new_connection(task_vars):

@@ -63,7 +63,7 @@ class ActionModule(Acting):
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         patch = archive_patch.Patch(Path(str(args["home"])).expanduser(), dry=bool(self._task.check_mode))
         try:
-            return self._step(str(args["step"]), patch)
+            return self._run_step(str(args["step"]), patch)
         except archive_patch.PatchError as error:
             if args["step"] == "end":
                 patch.fail(str(args["node"]), str(error))
@@ -71,7 +71,7 @@ class ActionModule(Acting):
         except OSError as error:
             raise AnsibleActionFail(f"{error.filename} n'est pas utilisable : {reason(error)}") from error
 
-    def _step(self, step: str, patch: archive_patch.Patch) -> dict[str, Any]:
+    def _run_step(self, step: str, patch: archive_patch.Patch) -> dict[str, Any]:
         args = self._task.args
         node = str(args.get("node") or "")
         if step == "take":

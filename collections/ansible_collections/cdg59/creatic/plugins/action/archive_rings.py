@@ -17,7 +17,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive.rings import PORTS
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import told
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import lines_diff
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 MODULE = "cdg59.creatic.archive_rings"
@@ -120,5 +120,5 @@ class ActionModule(Acting):
         if result.get("waiting"):
             minutes = -(-int(result["waiting"]) // 60)
             self._display.warning(f"Le rééquilibrage des archives n'est pas fini : relancez dans {minutes} min.")
-        result["diff"] = [told(result.get("changes", []), "anneaux")]
+        result["diff"] = [lines_diff(result.get("changes", []), "anneaux")]
         return result

@@ -19,12 +19,12 @@ from creatic.audit.sources import Target, in_container
 from creatic.registry import wiring
 from creatic.registry.groupement import OUTGOING
 
-_DOOR = (
+_CONNECTION_VARIABLES = (
     *("ansible_connection", "ansible_host", "ansible_port", "ansible_user"),
     *("ansible_ssh_common_args", "ansible_ssh_private_key_file"),
 )
-_KNOWN = re.compile(r'UserKnownHostsFile=([^"\s]+)')
-_COMMUNE = ("slug", "nom", "siren", "territoire", "taille", "agents", "vague")
+_KNOWN_HOSTS_OPTION_PATTERN = re.compile(r'UserKnownHostsFile=([^"\s]+)')
+_COMMUNE_FIELDS = ("slug", "nom", "siren", "territoire", "taille", "agents", "vague")
 
 
 def door(variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def door(variables: Mapping[str, Any]) -> dict[str, Any]:
     key, account = (str(variables.get(name) or "") for name in ("ansible_ssh_private_key_file", "ansible_user"))
     given = shlex.split(options) + (["-i", str(Path(key).expanduser())] if key else [])
     given += ["-p", str(port), *(["-l", account] if account else []), "--", address]
-    known = _KNOWN.search(options)
+    known = _KNOWN_HOSTS_OPTION_PATTERN.search(options)
     return {"door": given, "known": known[1] if known else str(Path.home() / ".ssh" / "known_hosts"), "port": port}
 
 
@@ -69,14 +69,16 @@ def target(name: str, variables: Any, profiles: list[str], level: str) -> Target
         level=wanted,
         address=str(variables.get("ansible_host", name)),
         system=system,
-        commune={key: commune[key] for key in _COMMUNE if key in commune},
+        commune={key: commune[key] for key in _COMMUNE_FIELDS if key in commune},
         container=in_container(variables),
         outgoing=OUTGOING in variables["group_names"],
-        **door({"ansible_host": name, **{key: variables[key] for key in _DOOR if key in variables}}),
+        **door({"ansible_host": name, **{key: variables[key] for key in _CONNECTION_VARIABLES if key in variables}}),
     )
 
 
-def carried(hosts: Iterable[str], hostvars: Mapping[str, Any], groups: Mapping[str, Any], level: str) -> list[Target]:
+def unmanaged_pcs(
+    hosts: Iterable[str], hostvars: Mapping[str, Any], groups: Mapping[str, Any], level: str
+) -> list[Target]:
     """PCs that nobody reaches, of the communes of which every host is audited: their own facts are judged.
 
     Args:
@@ -96,7 +98,7 @@ def carried(hosts: Iterable[str], hostvars: Mapping[str, Any], groups: Mapping[s
                 level=level or str(commune["niveau"]),
                 # No relevé of Debian's is asked of it, whatever its system is.
                 system="windows" if one["systeme"] == "windows" else "linux",
-                commune={key: commune[key] for key in _COMMUNE if key in commune},
+                commune={key: commune[key] for key in _COMMUNE_FIELDS if key in commune},
             )
     return list(found.values())
 
@@ -112,6 +114,6 @@ class ActionModule(Acting):
         hostvars = task_vars["hostvars"]
         level = str(args.get("level") or "")
         targets = [target(name, hostvars[name], profiles, level) for name in task_vars["ansible_play_hosts_all"]]
-        targets += carried(task_vars["ansible_play_hosts_all"], hostvars, task_vars["groups"], level)
+        targets += unmanaged_pcs(task_vars["ansible_play_hosts_all"], hostvars, task_vars["groups"], level)
         store.write_plan(folder, targets)
         return {"changed": False, "targets": len(targets)}

@@ -31,7 +31,7 @@ class ActionModule(OwnState):
         authority: Authority | Extract = Authority(directory, Passphrases(directory, {"emettrice": passphrase}))
         if Extract.there(directory):  # this is the machine itself, which nobody reaches
             authority = Extract(directory)
-        requests = self._requests(args)
+        requests = self._parse_requests(args)
         self.check_sirens(requests.values(), task_vars)
         if self._task.check_mode and not authority.exists:
             # The authority is made by an earlier task, which check mode did not run.
@@ -43,10 +43,10 @@ class ActionModule(OwnState):
                 "authorities": [],
                 "absent": False,
             }
-        return self._converge(authority, requests, args, host, task_vars)
+        return self._converge_certificates(authority, requests, args, host, task_vars)
 
     @staticmethod
-    def _requests(args: dict[str, Any]) -> dict[str, Request]:
+    def _parse_requests(args: dict[str, Any]) -> dict[str, Request]:
         found: dict[str, Request] = {}
         for entry in args.get("certificates") or []:
             request = Request.from_dict(entry, args.get("key_type") or "ecdsa")
@@ -55,7 +55,7 @@ class ActionModule(OwnState):
             found[request.name] = request
         return found
 
-    def _converge(
+    def _converge_certificates(
         self,
         authority: Authority | Extract,
         requests: dict[str, Request],
@@ -84,7 +84,7 @@ class ActionModule(OwnState):
                 "poste de commande », docs/exploitation.md."
             )
         states = {state["name"]: state for state in first.pop("states", [])}
-        first["certificates"] = [_public(state) for state in states.values()]
+        first["certificates"] = [_public_state(state) for state in states.values()]
         asking = {name: state["csr"] for name, state in states.items() if state["csr"]}
         if first.get("failed") or not asking:
             return first
@@ -100,10 +100,10 @@ class ActionModule(OwnState):
             return second
         for state in second["states"]:
             states[state["name"]] = state | {"reason": states[state["name"]]["reason"]}
-        first["certificates"] = [_public(state) for state in states.values()]
+        first["certificates"] = [_public_state(state) for state in states.values()]
         first["diff"] = [*first.get("diff", []), *second.get("diff", [])]
         return first
 
 
-def _public(state: dict[str, Any]) -> dict[str, Any]:
+def _public_state(state: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in state.items() if key != "csr"}

@@ -15,6 +15,6 @@ class ActionModule(FirstPasswords):
 
     MODULE = "cdg59.creatic.deliberations_config"
 
-    def _always(self, folder: Path) -> list[str]:
+    def _always_sent_logins(self, folder: Path) -> list[str]:
         service = deliberations.SERVICE
         return [service] if (folder / service).exists() or not self._task.check_mode else []

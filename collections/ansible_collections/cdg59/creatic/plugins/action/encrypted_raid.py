@@ -12,12 +12,12 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import told
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import lines_diff
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 MODULE = "cdg59.creatic.encrypted_raid"
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,15}")
-_SHORTEST = 43  # base64 of 32 bytes
+_VOLUME_NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,15}")
+_MIN_KEY_LENGTH = 43  # base64 of 32 bytes
 
 
 def volume_key(path: Path, *, check: bool) -> tuple[str, bool]:
@@ -35,9 +35,10 @@ def volume_key(path: Path, *, check: bool) -> tuple[str, bool]:
     """
     if path.exists():
         key = path.read_text("utf-8").strip()
-        if len(key) < _SHORTEST or not key.isascii():
+        if len(key) < _MIN_KEY_LENGTH or not key.isascii():
             raise AnsibleActionFail(
-                f"{path} ne contient pas une clé ({_SHORTEST} caractères au moins) : remettez-la depuis la sauvegarde "
+                f"{path} ne contient pas une clé ({_MIN_KEY_LENGTH} caractères au moins) : remettez-la "
+                "depuis la sauvegarde "
                 "du poste de commande"
             )
         return key, False
@@ -59,7 +60,7 @@ class ActionModule(Acting):
             )
         folder = Path(str(args["secrets_dir"])).expanduser()
         host = task_vars["inventory_hostname"]
-        files = {name: folder / f"{host}-{name}.cle" for name in self._names(args)}
+        files = {name: folder / f"{host}-{name}.cle" for name in self._volume_names(args)}
         found = {name: volume_key(path, check=self._task.check_mode) for name, path in files.items()}
         new = [name for name, (_key, made) in found.items() if made]
         args["keys"] = {name: key for name, (key, _made) in found.items()}
@@ -70,14 +71,14 @@ class ActionModule(Acting):
         if "formatted" in result and not self._task.check_mode:
             for name in set(new) - set(result["formatted"]):
                 files[name].unlink()
-        result["diff"] = [told(result.get("changes", []), "volumes")]
+        result["diff"] = [lines_diff(result.get("changes", []), "volumes")]
         return result
 
     @staticmethod
-    def _names(args: dict[str, Any]) -> list[str]:
+    def _volume_names(args: dict[str, Any]) -> list[str]:
         names = [str(volume["name"]) for volume in args["volumes"]]
         for name in names:
-            if not _NAME.fullmatch(name) or names.count(name) > 1:
+            if not _VOLUME_NAME_PATTERN.fullmatch(name) or names.count(name) > 1:
                 raise AnsibleActionFail(
                     f"encrypted_raid_volumes : « {name} » n'est pas un nom de volume, ou l'est deux fois (16 "
                     "caractères au plus : minuscules, chiffres, tirets)"

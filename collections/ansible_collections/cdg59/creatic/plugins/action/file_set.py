@@ -18,7 +18,7 @@ from ansible.template import trust_as_template
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.applications import package as application
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.bytecode import compiled
-from ansible_collections.cdg59.creatic.plugins.plugin_utils.kept import Kept
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.kept import FileCache
 
 _SHARED = "creatic_agent"
 # A zipapp that other builders made is made again.
@@ -41,26 +41,26 @@ def build_zipapp(package: Path, main: str, python: str = "/usr/bin/python3") -> 
         python: interpreter of the host.
     """
     module, function = main.split(":")
-    entries = _files(package)
+    entries = _package_files(package)
     if any(_SHARED.encode() in content for content in entries.values()):
         shared = application(_SHARED, (package, __file__))
         if shared is None:
             raise AnsibleActionFail(
                 f"{package.name} : {_SHARED} manque dans apps/. À faire : reprenez le projet entier"
             )
-        entries |= _files(shared)
+        entries |= _package_files(shared)
     entries["__main__.py"] = f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n".encode()
     builders = b"".join(path.read_bytes() for path in _BUILDERS)
     named = hashlib.sha256(python.encode() + importlib.util.MAGIC_NUMBER + builders)
     for name in sorted(entries):
         named.update(b"\0%s\0%d\0" % (name.encode(), len(entries[name])) + entries[name])
-    kept, key = Kept("agents"), named.hexdigest()
+    kept, key = FileCache("agents"), named.hexdigest()
     if (built := kept.get(key)) is None:
-        kept.put(key, built := _zipped(entries, python))
+        kept.put(key, built := _pack_zipapp(entries, python))
     return built
 
 
-def _zipped(entries: Mapping[str, bytes], python: str) -> bytes:
+def _pack_zipapp(entries: Mapping[str, bytes], python: str) -> bytes:
     bytecode = {f"{name}c": compiled(name, text) for name, text in entries.items() if name.endswith(".py")}
     buffer = io.BytesIO()
     buffer.write(f"#!{python} -I\n".encode())
@@ -73,7 +73,7 @@ def _zipped(entries: Mapping[str, bytes], python: str) -> bytes:
     return buffer.getvalue()
 
 
-def _files(package: Path) -> dict[str, bytes]:
+def _package_files(package: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(package.parent)): path.read_bytes()
         for path in package.rglob("*")
@@ -98,7 +98,7 @@ def tree_entries(root: Path, spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
 class FileRenderer(Acting):
     """Makes ready, on the control node, the files that a task lists."""
 
-    def _render(self, name: str, task_vars: dict[str, Any], more: dict[str, Any]) -> bytes:
+    def _render_template(self, name: str, task_vars: dict[str, Any], more: dict[str, Any]) -> bytes:
         source = self._find_needle("templates", name)
         folders = [
             *task_vars.get("ansible_search_path", []),
@@ -115,23 +115,25 @@ class FileRenderer(Acting):
         )
         return str(text or "").encode()
 
-    def _content(self, spec: dict[str, Any], task_vars: dict[str, Any]) -> bytes:
+    def _entry_content(self, spec: dict[str, Any], task_vars: dict[str, Any]) -> bytes:
         if spec.get("template"):
-            return self._render(spec["template"], task_vars, dict(spec.get("vars") or {}))
+            return self._render_template(spec["template"], task_vars, dict(spec.get("vars") or {}))
         if spec.get("src"):
             return Path(self._find_needle("files", spec["src"])).read_bytes()
         if spec.get("zipapp"):
-            return build_zipapp(self._folder(spec["zipapp"]), spec["main"], spec.get("python") or "/usr/bin/python3")
+            return build_zipapp(
+                self._find_folder(spec["zipapp"]), spec["main"], spec.get("python") or "/usr/bin/python3"
+            )
         return str(spec["content"]).encode()
 
-    def _folder(self, name: str) -> Path:
+    def _find_folder(self, name: str) -> Path:
         """A package of the applications, or a folder of the role's files."""
         return application(name, self._task.get_search_path()) or Path(self._find_needle("files", name))
 
-    def _listed(self) -> Iterator[dict[str, Any]]:
+    def _expand_entries(self) -> Iterator[dict[str, Any]]:
         for spec in self._task.args.get("files") or []:
             if spec.get("tree"):
-                yield from tree_entries(self._folder(spec["tree"]), spec)
+                yield from tree_entries(self._find_folder(spec["tree"]), spec)
             else:
                 yield spec
 
@@ -142,7 +144,7 @@ class FileRenderer(Acting):
             AnsibleActionFail: an entry has no source, or several.
         """
         files = []
-        for spec in self._listed():
+        for spec in self._expand_entries():
             given = [source for source in _SOURCES if spec.get(source) is not None]
             is_file = spec.get("state", "file") == "file" and not spec.get("link")
             if len(given) != (1 if is_file else 0):
@@ -152,7 +154,7 @@ class FileRenderer(Acting):
                 )
             ready = {key: value for key, value in spec.items() if key not in (*_SOURCES, "main", "vars")}
             if is_file:
-                ready["content_b64"] = base64.b64encode(self._content(spec, task_vars)).decode()
+                ready["content_b64"] = base64.b64encode(self._entry_content(spec, task_vars)).decode()
             files.append(ready)
         return files
 

@@ -22,11 +22,11 @@ class ActionModule(Acting):
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         wanted = locked_venv.Wanted(
             Path(args["root"]),
-            self._file(args["requirements"]),
-            self._file(args["build_requirements"]),
+            self._find_file(args["requirements"]),
+            self._find_file(args["build_requirements"]),
             tuple(args.get("assets_command") or ()),
-            self._file(args["assets_lock"]) if args.get("assets_lock") else None,
-            {path: self._file(source).read_bytes() for path, source in (args.get("files") or {}).items()},
+            self._find_file(args["assets_lock"]) if args.get("assets_lock") else None,
+            {path: self._find_file(source).read_bytes() for path, source in (args.get("files") or {}).items()},
             {
                 str(path): [(str(pair["old"]), str(pair["new"])) for pair in pairs]
                 for path, pairs in (args.get("replacements") or {}).items()
@@ -34,30 +34,30 @@ class ActionModule(Acting):
         )
         cache = Path(str(args.get("cache") or "~/.cache/creatic/bundles")).expanduser()
         if boolean(args.get("prepare", False)):
-            return self._prepare(args, wanted, cache)
+            return self._prepare_bundle(args, wanted, cache)
         given = {"root": args["root"], "name": wanted.name, "holds_data": args.get("holds_data", False)}
-        result = self._module(given, task_vars)
+        result = self._run_module(given, task_vars)
         if not result.pop("wants_bundle", False):
             return result
-        made = self._bundle(args, wanted, cache)
+        made = self._make_bundle(args, wanted, cache)
         folder = self._make_tmp_path()
         try:
             sent = self._connection._shell.join_path(folder, made.name)
             self._transfer_file(str(made), sent)
-            return self._module(given | {"bundle": sent}, task_vars)
+            return self._run_module(given | {"bundle": sent}, task_vars)
         finally:
             self._remove_tmp_path(folder)
 
-    def _bundle(self, args: dict[str, Any], wanted: locked_venv.Wanted, cache: Path) -> Path:
+    def _make_bundle(self, args: dict[str, Any], wanted: locked_venv.Wanted, cache: Path) -> Path:
         environment = {str(key): str(value) for key, value in (args.get("assets_environment") or {}).items()}
         npm = locked_venv.npm_registry(args.get("assets_npm_registry", ""))
         sources = [*locked_venv.index(), *npm.values()] if _is_lacking(wanted, cache) else []
         return locked_venv.bundle(wanted, cache, npm | environment, sources)
 
-    def _prepare(self, args: dict[str, Any], wanted: locked_venv.Wanted, cache: Path) -> dict[str, Any]:
+    def _prepare_bundle(self, args: dict[str, Any], wanted: locked_venv.Wanted, cache: Path) -> dict[str, Any]:
         """Make the bundle ahead, or say in check mode what would be; asks no host, and so changes none."""
         what = steps.phrase(self._task.get_name(), self._task._role.get_name() if self._task._role else "")
-        kept = locked_venv.kept(wanted, cache)
+        kept = locked_venv.bundle_path(wanted, cache)
         if not _is_lacking(wanted, cache):
             told = f"déjà prêt ({words.size(kept.stat().st_size)})"
         elif self._task.check_mode:
@@ -68,14 +68,14 @@ class ActionModule(Acting):
             told = f"à faire, depuis {' et '.join(index + registry)}"
         else:
             began = time.monotonic()
-            size = words.size(self._bundle(args, wanted, cache).stat().st_size)
+            size = words.size(self._make_bundle(args, wanted, cache).stat().st_size)
             told = f"fait en {words.duration(time.monotonic() - began)} ({size})"
         return {"changed": False, "prepared": f"{what} : {told}"}
 
-    def _file(self, name: str) -> Path:
+    def _find_file(self, name: str) -> Path:
         return Path(self._find_needle("files", name))
 
-    def _module(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+    def _run_module(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         found: dict[str, Any] = self._execute_module(
             module_name="cdg59.creatic.locked_venv", module_args=args, task_vars=task_vars
         )
@@ -83,4 +83,4 @@ class ActionModule(Acting):
 
 
 def _is_lacking(wanted: locked_venv.Wanted, cache: Path) -> bool:
-    return not locked_venv.kept(wanted, cache).exists()
+    return not locked_venv.bundle_path(wanted, cache).exists()

@@ -23,5 +23,5 @@ class ActionModule(CommitConfirm):
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if not boolean(args.get("load", True)):  # nothing comes in force: there is nothing to confirm
-            return self._stage("inspect", args, task_vars)
+            return self._run_stage("inspect", args, task_vars)
         return self.commit(args, task_vars)

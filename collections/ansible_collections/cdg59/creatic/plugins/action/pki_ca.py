@@ -32,11 +32,11 @@ class ActionModule(OwnState):
         directory = Path(args["dir"]).expanduser().absolute()
         given = {"racine": args["passphrase_racine"], "emettrice": args["passphrase_emettrice"]}
         authority = Authority(directory, Passphrases(directory, given, args["generate_passphrases"]))
-        return self._run(authority, args)
+        return self._run_authority(authority, args)
 
-    def _run(self, authority: Authority, args: dict[str, Any]) -> dict[str, Any]:
+    def _run_authority(self, authority: Authority, args: dict[str, Any]) -> dict[str, Any]:
         check = self._task.check_mode
-        settings = authority.settings() or _new(args)
+        settings = authority.settings() or _initial_settings(args)
         settings = replace(settings, **{name: args[name] for name in SETTINGS if args[name] is not None})
         report = authority.ensure(settings, check, args["replace_issuing"])
         result: dict[str, Any] = {"certificates": [], "revoked": [], "expiring": [], "renewal": {}}
@@ -47,7 +47,7 @@ class ActionModule(OwnState):
                 result["revoked"] = authority.revoke(
                     wanted["reason"], **named, replaced=wanted["replaced"], check=check
                 )
-                report.changes += [f"{_line(row)} révoqué" for row in result["revoked"]]
+                report.changes += [f"{_certificate_line(row)} révoqué" for row in result["revoked"]]
             if args["certificates"]:
                 result["certificates"] = self._local_certificates(authority, args, report.changes)
             if args["renew"]:
@@ -56,8 +56,8 @@ class ActionModule(OwnState):
                 changes, state = advance(authority, asked["authority"], machines, check)
                 report.changes += changes
                 result["renewal"] = asdict(state)
-            result["expiring"] = [_public(row) for row in authority.to_renew(args["renew_days"])]
-            result["revoked"] = [_public(row) for row in result["revoked"]]
+            result["expiring"] = [_public_row(row) for row in authority.to_renew(args["renew_days"])]
+            result["revoked"] = [_public_row(row) for row in result["revoked"]]
         for warning in report.warnings:
             Display().warning(warning)
         after = "".join(f"{change}\n" for change in report.changes)
@@ -100,7 +100,7 @@ class ActionModule(OwnState):
         return found
 
 
-def _new(args: dict[str, Any]) -> Settings:
+def _initial_settings(args: dict[str, Any]) -> Settings:
     """What an authority that is not made yet begins with: its organization is the inventory's, never another's."""
     if not args["organization"]:
         raise PkiError(
@@ -111,9 +111,9 @@ def _new(args: dict[str, Any]) -> Settings:
     return Settings(args["organization"], args["organization"], POLICY_ARC)
 
 
-def _line(row: dict[str, Any]) -> str:
+def _certificate_line(row: dict[str, Any]) -> str:
     return f"certificat n° {row['serie']} « {row['nom']} » de {row['hote']} ({row['titulaire']})"
 
 
-def _public(row: dict[str, Any]) -> dict[str, Any]:
+def _public_row(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key != "pem"}

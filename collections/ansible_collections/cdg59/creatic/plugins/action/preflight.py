@@ -16,7 +16,7 @@ from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 from creatic.check import tdt
 from creatic.evidence.store import (
-    LockRefused,
+    AlreadyLockedError,
     lock_commune,
     operator,
     playbook_pid,
@@ -26,7 +26,7 @@ from creatic.registry import profiles
 
 def _check_services(commune: dict[str, Any], groups: Mapping[str, Sequence[str]]) -> list[Check]:
     """A service whose machine left the inventory is told before anything of it is taken away from the commune."""
-    lacks = profiles.lacking(commune.get("services", ()), groups)
+    lacks = profiles.missing_profiles(commune.get("services", ()), groups)
     if not lacks:
         return []
     told, fix = profiles.lacking_text(lacks, f"communes/{commune['slug']}.yml")
@@ -73,7 +73,7 @@ def _check_tdt(variables: Mapping[str, Any], args: Mapping[str, Any]) -> list[Ch
     return [check("tdt", label, "echec", *problem)]
 
 
-def _judged(result: dict[str, Any], checks: list[Check]) -> dict[str, Any]:
+def _judge_checks(result: dict[str, Any], checks: list[Check]) -> dict[str, Any]:
     result["creatic_preflight"] = checks
     failures = [f"{item['detail']}. {item['remede']}" for item in checks if item["verdict"] == "echec"]
     if failures:
@@ -97,7 +97,9 @@ class ActionModule(Acting):
             raise AnsibleActionFail("preflight : le paramètre home est obligatoire")
         if not self._task.check_mode:
             what = "" if commune else f"un déploiement de {task_vars['inventory_hostname']}"
-            refusal = self._lock(commune["slug"] if commune else f"serveur-{task_vars['inventory_hostname']}", what)
+            refusal = self._take_lock(
+                commune["slug"] if commune else f"serveur-{task_vars['inventory_hostname']}", what
+            )
             if refusal:
                 return refusal
 
@@ -107,7 +109,7 @@ class ActionModule(Acting):
         if (task_vars.get("creatic_poste") or {}).get("systeme") == "windows":
             detail = "les contrôles ne sont pas automatisés sur Windows"
             checks.append(check("systeme", "Système", "attention", detail, "Vérifier le poste à la main."))
-            return _judged({"changed": False}, checks)
+            return _judge_checks({"changed": False}, checks)
         before = time.time()
         result = self._execute_module(module_name="cdg59.creatic.preflight", module_args=args, task_vars=task_vars)
         after = time.time()
@@ -117,13 +119,13 @@ class ActionModule(Acting):
         journal = bool(result.pop("connector_journal"))
         if task_vars.get("creatic_profil") == "tdt_connector":
             checks += _check_journal(task_vars, Path(args["home"]).expanduser(), journal)
-        return _judged(result, checks)
+        return _judge_checks(result, checks)
 
-    def _lock(self, name: str, what: str) -> dict[str, Any]:
+    def _take_lock(self, name: str, what: str) -> dict[str, Any]:
         locks = Path(self._task.args["home"]).expanduser() / "verrous"
         try:
             lock_commune(locks, name, playbook_pid(), operator(), what)
-        except LockRefused as error:
+        except AlreadyLockedError as error:
             return {
                 "failed": True,
                 "creatic_lock_refused": True,

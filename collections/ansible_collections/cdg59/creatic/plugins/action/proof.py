@@ -18,7 +18,7 @@ from creatic.evidence.files import receive_files
 from creatic.evidence.follow import RUN_FOLDER
 
 
-class FilesRefused(AnsibleActionFail):
+class RefusedFilesError(AnsibleActionFail):
     """Some files of a machine may not be kept.
 
     Attributes:
@@ -43,7 +43,7 @@ def keep_files(folder: Path, prefix: str, files: Any) -> list[dict[str, Any]]:
     """
     kept, reasons = receive_files(folder, prefix, files)
     if reasons:
-        raise FilesRefused(kept, reasons)
+        raise RefusedFilesError(kept, reasons)
     return kept
 
 
@@ -72,7 +72,7 @@ class ActionModule(Acting):
                 refused.append(str(error))
         try:
             kept = keep_files(Path(run_folder) / slug / host, host, told.get("fichiers", []))
-        except FilesRefused as error:
+        except RefusedFilesError as error:
             kept = error.kept
             refused += error.reasons
         receipt = Path(run_folder) / slug / host / RECEIPT

@@ -13,14 +13,14 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reaso
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 from creatic.evidence.store import (
-    LockRefused,
+    AlreadyLockedError,
     lock_commune,
     operator,
     playbook_pid,
     unlock_communes,
 )
 
-PAUSE = 1.0  # seconds between two looks at the lock
+LOCK_POLL_SECONDS = 1.0  # seconds between two looks at the lock
 
 
 class ActionModule(Acting):
@@ -37,16 +37,16 @@ class ActionModule(Acting):
             if args.get("state") == "given":
                 unlock_communes(locks, playbook_pid(), f"serveur-{host}")
                 return {"changed": False}
-            return self._take(locks, host, float(args.get("timeout") or 600))
+            return self._take_lock(locks, host, float(args.get("timeout") or 600))
         except OSError as error:
             raise AnsibleActionFail(f"le dossier {locks} n'est pas utilisable : {reason(error)}") from error
 
-    def _take(self, locks: Path, host: str, timeout: float) -> dict[str, Any]:
+    def _take_lock(self, locks: Path, host: str, timeout: float) -> dict[str, Any]:
         deadline, told = time.monotonic() + timeout, False
         while True:
             try:
                 lock_commune(locks, f"serveur-{host}", playbook_pid(), operator(), f"un déploiement sur {host}")
-            except LockRefused as error:
+            except AlreadyLockedError as error:
                 if time.monotonic() >= deadline:
                     return {
                         "failed": True,
@@ -56,6 +56,6 @@ class ActionModule(Acting):
                 if not told:
                     self._display.display(f"   … {host} : {error} ; son tour est attendu")
                 told = True
-                time.sleep(PAUSE)
+                time.sleep(LOCK_POLL_SECONDS)
             else:
                 return {"changed": False}

@@ -20,9 +20,9 @@ class ActionModule(FileRenderer, CommitConfirm):
     advice = "Vérifiez AllowUsers, AllowGroups, AuthorizedKeysFile et les méthodes d'authentification."
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        args |= {"files": self.rendered(task_vars), "account": self._account(task_vars)}
+        args |= {"files": self.rendered(task_vars), "account": self._admin_account(task_vars)}
         return self.commit(args, task_vars)
 
-    def _way(self, task_vars: Mapping[str, Any] | None) -> None:
+    def _require_network_path(self, task_vars: Mapping[str, Any] | None) -> None:
         """Who is on the spot comes in by this server; the door does not tell whether it answers."""
         reach("127.0.0.1", int((task_vars or {}).get("ansible_port") or 22), b"SSH-2.0-")

@@ -40,7 +40,7 @@ class CallbackModule(Listener):
         self.follower = Follower()
         self.alone = constants.DEFAULT_STDOUT_CALLBACK == self.CALLBACK_NAME
 
-    def _say(self, text: str, color: str | None = None) -> None:
+    def _print_line(self, text: str, color: str | None = None) -> None:
         if self.alone and text:
             self._display.display(harmless.text(text), color=color)  # machines' words too
             sys.stdout.flush()
@@ -56,39 +56,41 @@ class CallbackModule(Listener):
         self._end_phase()
         hosts = play.get_variable_manager()._inventory.get_hosts(play.hosts)
         title = self.follower.begin(str(play.get_vars().get("creatic_phase", "")), [host.name for host in hosts])
-        self._say(title and f"\n{title}", constants.COLOR_HIGHLIGHT)
+        self._print_line(title and f"\n{title}", constants.COLOR_HIGHLIGHT)
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Keep what would change."""
         name, task = result.host.get_name(), result.task
         if task.action in constants._ACTION_ALL_INCLUDES:
-            self.follower.seen(name)
+            self.follower.note_seen(name)
             return
         hidden = "censored" in result.result or bool(task.no_log)
         changed = result.is_changed()
-        told = steps.place(*steps.named(task))
-        self._say(self.follower.done(name, told, result.result, changed=changed, hidden=hidden), constants.COLOR_OK)
+        told = steps.place(*steps.task_names(task))
+        self._print_line(
+            self.follower.done(name, told, result.result, changed=changed, hidden=hidden), constants.COLOR_OK
+        )
 
     def v2_runner_on_skipped(self, result: Any) -> None:
         """A host for which there is nothing to do went through the phase."""
-        self.follower.seen(result.host.get_name())
+        self.follower.note_seen(result.host.get_name())
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """Note what could not be looked at."""
         if not ignore_errors:
-            self._stopped(result, reached=True)
+            self._record_failure(result, reached=True)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """Note the host that is not there, or no longer."""
-        self._stopped(result, reached=False)
+        self._record_failure(result, reached=False)
 
-    def _stopped(self, result: Any, *, reached: bool) -> None:
-        name, task = result.host.get_name(), steps.place(*steps.named(result.task))
-        self._say(self.follower.stopped(name, task, result.result, reached=reached), constants.COLOR_ERROR)
+    def _record_failure(self, result: Any, *, reached: bool) -> None:
+        name, task = result.host.get_name(), steps.place(*steps.task_names(result.task))
+        self._print_line(self.follower.stopped(name, task, result.result, reached=reached), constants.COLOR_ERROR)
 
     def _end_phase(self) -> None:
         text, drifted = self.follower.end()
-        self._say(text, constants.COLOR_CHANGED if drifted else constants.COLOR_OK)
+        self._print_line(text, constants.COLOR_CHANGED if drifted else constants.COLOR_OK)
         if self.folder is not None and os.environ.get(store.FOLDER):  # an audit that is interrupted keeps it
             store.write_followed(self.folder, self.follower.hosts)
 

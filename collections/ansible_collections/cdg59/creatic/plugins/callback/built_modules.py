@@ -24,7 +24,7 @@ from ansible import constants
 from ansible.executor.module_common import _CachedModule
 from ansible.release import __version__
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.bytecode import compiled
-from ansible_collections.cdg59.creatic.plugins.plugin_utils.kept import Kept
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.kept import FileCache
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
 
 DOCUMENTATION = """
@@ -80,7 +80,7 @@ class CallbackModule(Listener):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._run = Path(constants.DEFAULT_LOCAL_TMP) / "ansiballz_cache"
-        self._kept = Kept("modules")
+        self._kept = FileCache("modules")
         self._sources = ""
         self._compiled: set[str] = set()
         self._bytecode: dict[bytes, bytes] = {}

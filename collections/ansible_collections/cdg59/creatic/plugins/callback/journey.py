@@ -32,9 +32,9 @@ requirements:
 """
 
 _ADHOC = "Ansible Ad-Hoc"
-_MOST = 20_000  # characters of what a playbook shows at once
+_MAX_OUTPUT_LENGTH = 20_000  # characters of what a playbook shows at once
 # What says itself what is wrong, in French: our playbooks and our modules.
-_OURS = ("fail", "assert", "cdg59.creatic.")
+_EXPLAINING_ACTIONS = ("fail", "assert", "cdg59.creatic.")
 
 
 class CallbackModule(CallbackBase):
@@ -55,37 +55,37 @@ class CallbackModule(CallbackBase):
 
     # -- output ----------------------------------------------------------------------------------------
 
-    def _say(self, text: str, color: str | None = None) -> None:
+    def _print_line(self, text: str, color: str | None = None) -> None:
         if self._live:
             sys.stdout.write("\r\033[2K")
             self._live = False
         self._display.display(harmless.text(text), color=color)  # machines' words too
         sys.stdout.flush()  # Ansible does not: behind a pipe, progress would come all at the end
 
-    def _told(self, host: str, said: Any) -> None:
+    def _print_messages(self, host: str, said: Any) -> None:
         """Show what somebody is to read: a text, or a list of them."""
         for one in said if isinstance(said, list) else [said]:
-            for line in str(one)[:_MOST].splitlines():
-                self._say(f"   {line}" if host == "localhost" else f"   {host} : {line}")
+            for line in str(one)[:_MAX_OUTPUT_LENGTH].splitlines():
+                self._print_line(f"   {line}" if host == "localhost" else f"   {host} : {line}")
 
-    def _part(self, task: Any) -> str:
+    def _describe_task(self, task: Any) -> str:
         """What a task is part of, in French: of a role, or of what this playbook does now."""
-        return steps.phrase(*steps.named(task), self._play)
+        return steps.phrase(*steps.task_names(task), self._play)
 
-    def _waited(self, _host: str, task: Any) -> waited.Waited:
-        return waited.Waited(task._uuid, time.monotonic(), self._part(task))
+    def _describe_wait(self, _host: str, task: Any) -> waited.Waited:
+        return waited.Waited(task._uuid, time.monotonic(), self._describe_task(task))
 
     # -- events ----------------------------------------------------------------------------------------
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """Have Ctrl-C speak French."""
-        interruption.told(
+        interruption.announce_interruption(
             lambda: (
                 "Interrompu : ce qui est fait reste fait, ce qui était en cours s'arrête où il en est.\n"
                 "À faire : relancez la même commande."
             )
         )
-        waited.told(self._waited)
+        waited.set_wait_description(self._describe_wait)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Say what begins: by its name, which is French, or by the profile that is applied."""
@@ -95,19 +95,19 @@ class CallbackModule(CallbackBase):
         self._play = name
         self._title = "" if self._single or not name else f"\n{name}"
 
-    def _begin(self) -> None:
+    def _print_title(self) -> None:
         """Show the title of a play that takes a machine; another is nothing to read."""
         if self._title:
             title, self._title = self._title, ""
-            self._say(title, constants.COLOR_HIGHLIGHT)
+            self._print_line(title, constants.COLOR_HIGHLIGHT)
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         """Show on a terminal, in one line, that it goes on."""
-        self._begin()
+        self._print_title()
         if sys.stdout.isatty() and not self._single:
             width = os.get_terminal_size(sys.stdout.fileno()).columns - 1
             spent = duration(time.monotonic() - self._began)
-            sys.stdout.write(f"\r\033[2K   … {spent:>11}  {self._part(task)}"[:width])
+            sys.stdout.write(f"\r\033[2K   … {spent:>11}  {self._describe_task(task)}"[:width])
             sys.stdout.flush()
             self._live = True
 
@@ -121,20 +121,20 @@ class CallbackModule(CallbackBase):
         changed = action not in constants._ACTION_ALL_INCLUDES and result.is_changed()
         self._changes += changed
         if changed and context.CLIARGS.get("check"):
-            self._say(f"   ~ {result.host.get_name():<34} {steps.changes(result.task, said)}")
+            self._print_line(f"   ~ {result.host.get_name():<34} {steps.changes(result.task, said)}")
         if self._single:
-            self._output(said)
+            self._print_output(said)
         elif "results" not in said and (
             action == "debug" or (action == "assert" and said.get("msg") != "All assertions passed")
         ):
-            self._told(result.host.get_name(), said.get("msg", []))
+            self._print_messages(result.host.get_name(), said.get("msg", []))
         elif "prepared" in said:
-            self._told("localhost", f"✓ {said['prepared']}")
+            self._print_messages("localhost", f"✓ {said['prepared']}")
 
     def v2_runner_item_on_ok(self, result: Any) -> None:
         """Show what is to be read of one item."""
         if result.task.action.rpartition(".")[2] == "debug":
-            self._told(result.host.get_name(), result.result.get("msg", []))
+            self._print_messages(result.host.get_name(), result.result.get("msg", []))
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """Say what failed."""
@@ -142,34 +142,39 @@ class CallbackModule(CallbackBase):
         if ignore_errors:
             return
         if self._single and (said.get("stdout") or said.get("stderr")):  # the command says itself what is wrong
-            self._output(said)
+            self._print_output(said)
             return
         action, message = result.task.action, failure_message(said)
         why, fix = explain(message, reached=True)
-        if why == " ".join(message.split()) and not action.endswith(_OURS[:2]) and _OURS[2] not in action:
+        if (
+            why == " ".join(message.split())
+            and not action.endswith(_EXPLAINING_ACTIONS[:2])
+            and _EXPLAINING_ACTIONS[2] not in action
+        ):
             why = f"{action.rpartition('.')[2]} répond : « {why} »"
-        self._failed(result, "échec", why, "" if "À faire" in why else fix)
+        self._report_failure(result, "échec", why, "" if "À faire" in why else fix)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """Say who does not answer."""
         why, fix = explain(failure_message(result.result))
         if result.task.ignore_unreachable:
-            self._say(f"   {result.host.get_name()} : injoignable, laissé de côté ({why})", constants.COLOR_WARN)
+            self._print_line(f"   {result.host.get_name()} : injoignable, laissé de côté ({why})", constants.COLOR_WARN)
             return
-        self._failed(result, "injoignable", why, fix)
+        self._report_failure(result, "injoignable", why, fix)
 
-    def _failed(self, result: Any, what: str, why: str, fix: str) -> None:
-        self._say(
-            f"   ✗ {result.host.get_name()} : {what} ({steps.place(*steps.named(result.task))})", constants.COLOR_ERROR
+    def _report_failure(self, result: Any, what: str, why: str, fix: str) -> None:
+        self._print_line(
+            f"   ✗ {result.host.get_name()} : {what} ({steps.place(*steps.task_names(result.task))})",
+            constants.COLOR_ERROR,
         )
-        self._say(f"     {why}", constants.COLOR_ERROR)
+        self._print_line(f"     {why}", constants.COLOR_ERROR)
         if fix:
-            self._say(f"     → {fix}")
+            self._print_line(f"     → {fix}")
 
-    def _output(self, said: Any) -> None:
+    def _print_output(self, said: Any) -> None:
         for name in ("stdout", "stderr"):
             if text := str(said.get(name) or "").rstrip():
-                self._say(text)
+                self._print_line(text)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Say how it ended."""
@@ -181,11 +186,11 @@ class CallbackModule(CallbackBase):
         if lost or failed:
             ends = (("Échec", failed), ("Injoignable", lost))
             told = [f"{what} : {', '.join(names)}" for what, names in ends if names]
-            self._say(f"\nPas fini. {'. '.join(told)}. {spent.capitalize()}.", constants.COLOR_ERROR)
+            self._print_line(f"\nPas fini. {'. '.join(told)}. {spent.capitalize()}.", constants.COLOR_ERROR)
         elif not stats.processed:
-            self._say("Aucune machine de l'inventaire n'est visée : rien n'est fait.")
+            self._print_line("Aucune machine de l'inventaire n'est visée : rien n'est fait.")
         else:
             done = "Simulation, rien n'est changé" if context.CLIARGS.get("check") else "Fini"
-            self._say(
+            self._print_line(
                 f"\n{done} : {count(len(stats.processed), 'machine')}, {count(self._changes, 'changement')}, {spent}."
             )

@@ -41,7 +41,7 @@ class CallbackModule(Listener):
         if "report" in result.result:
             self._told[result.host.get_name()] = {"rapport": result.result["report"]}
         else:
-            self._lost(result, reached=True)
+            self._record_failure(result, reached=True)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """Keep that it could not be asked, or did not end in time."""
@@ -50,13 +50,13 @@ class CallbackModule(Listener):
             fix = "un disque ou systemd y est bloqué : regardez cette machine"
             self._told[result.host.get_name()] = {"raison": why, "remede": fix}
         else:
-            self._lost(result, reached=True)
+            self._record_failure(result, reached=True)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """Keep that it does not answer."""
-        self._lost(result, reached=False)
+        self._record_failure(result, reached=False)
 
-    def _lost(self, result: Any, *, reached: bool) -> None:
+    def _record_failure(self, result: Any, *, reached: bool) -> None:
         message = failure_message(result.result)
         why, fix = explain(message, reached=reached)
         off = not reached and silent(message)

@@ -44,7 +44,7 @@ options:
       - name: CREATIC_PATIENCE
 """
 
-SHOWN = 6
+MAX_HOSTS_SHOWN = 6
 
 
 class CallbackModule(Listener):
@@ -63,32 +63,32 @@ class CallbackModule(Listener):
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         """A worker is about to start."""
-        self._running[task._uuid, host.get_name()] = waited.of(host.get_name(), task)
+        self._running[task._uuid, host.get_name()] = waited.describe_wait(host.get_name(), task)
         if self._thread is None:
             interruption.spared()
             self._over.clear()
-            self._thread = threading.Thread(target=self._watch, args=(self.get_option("interval"),), daemon=True)
+            self._thread = threading.Thread(target=self._watch_tasks, args=(self.get_option("interval"),), daemon=True)
             self._thread.start()
-            atexit.register(self._stop)  # Ctrl-C: no event says the end, and a thread must not write during it
+            atexit.register(self._stop_thread)  # Ctrl-C: no event says the end, and a thread must not write during it
 
-    def _ended(self, result: Any, **_kwargs: Any) -> None:
+    def _end_task(self, result: Any, **_kwargs: Any) -> None:
         self._running.pop((result.task._uuid, result.host.get_name()), None)
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """It succeeded."""
-        self._ended(result)
+        self._end_task(result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """It failed."""
-        self._ended(result)
+        self._end_task(result)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
         """There was nothing to do."""
-        self._ended(result)
+        self._end_task(result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """The host is not there."""
-        self._ended(result)
+        self._end_task(result)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Nothing runs between two plays."""
@@ -96,29 +96,29 @@ class CallbackModule(Listener):
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """The end."""
-        self._stop()
+        self._stop_thread()
 
-    def _stop(self) -> None:
+    def _stop_thread(self) -> None:
         if self._thread is not None:
             self._over.set()
             self._thread.join(timeout=2)  # a reader of our output that no longer reads keeps nobody here
             self._thread = None
-            atexit.unregister(self._stop)
+            atexit.unregister(self._stop_thread)
 
     # -- Thread ---------------------------------------------------------------------------------------
 
-    def _watch(self, interval: float) -> None:
+    def _watch_tasks(self, interval: float) -> None:
         wait = interval
         while not self._over.wait(wait):
             try:
                 for line in self.lines(time.monotonic(), interval):
-                    self._say(line)
+                    self._print_line(line)
             except OSError:  # nobody reads the output any longer: Ansible will say so
                 return
             # What starts meanwhile is due in a whole interval.
             wait = max(0.01, min([interval, *(due - time.monotonic() for due in self._due.values())]))
 
-    def _say(self, text: str) -> None:
+    def _print_line(self, text: str) -> None:
         # On a terminal, callback « rollout » leaves a line that it rewrites in place.
         clear = "\r\033[2K" if sys.stdout.isatty() else ""
         self._display.display(f"{clear}{text}", color=constants.COLOR_VERBOSE)
@@ -140,19 +140,21 @@ class CallbackModule(Listener):
             known.setdefault(one.key, []).append((now - one.since, host, one))
         # A step may be between two of its tasks: what was told of it a moment ago is not told again.
         due = {key: at for key, at in self._due.items() if key in known or at > now}
-        self._due = {key: now - _longest(runs) + interval for key, runs in known.items()} | due
+        self._due = {key: now - _longest_wait(runs) + interval for key, runs in known.items()} | due
         told = []
         for key, runs in known.items():
             if now < self._due[key]:
                 continue
-            longest = _longest(runs)
+            longest = _longest_wait(runs)
             self._due[key] = now - longest + (int(longest / interval + 0.5) + 1) * interval
             groups: dict[int, list[tuple[float, str, Waited]]] = {}
             for run in runs:
                 groups.setdefault(int(run[0] / interval + 0.5), []).append(run)
             for rank in sorted(groups.keys() - {0}, reverse=True):
                 hosts = sorted(host for _spent, host, _one in groups[rank])
-                shown = ", ".join(hosts[:SHOWN]) + (f" et {len(hosts) - SHOWN} autres" if hosts[SHOWN:] else "")
+                shown = ", ".join(hosts[:MAX_HOSTS_SHOWN]) + (
+                    f" et {len(hosts) - MAX_HOSTS_SHOWN} autres" if hosts[MAX_HOSTS_SHOWN:] else ""
+                )
                 last = max(one.last for _spent, _host, one in groups[rank])
                 before = f" ; la dernière fois : {duration(last)}" if last >= 1 else ""
                 spent = max(spent for spent, _host, _one in groups[rank])
@@ -160,5 +162,5 @@ class CallbackModule(Listener):
         return told
 
 
-def _longest(runs: list[tuple[float, str, Waited]]) -> float:
+def _longest_wait(runs: list[tuple[float, str, Waited]]) -> float:
     return max(spent for spent, _host, _one in runs)

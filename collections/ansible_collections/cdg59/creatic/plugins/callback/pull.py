@@ -28,8 +28,8 @@ description:
 """
 
 VARIABLE = "CREATIC_FLOTTE_RESULTAT"
-_MOST = 200  # names of tasks
-_LARGEST = 32_768  # bytes of an ARActe
+_MAX_CHANGED_TASKS = 200  # names of tasks
+_MAX_RECEIPT_BYTES = 32_768  # bytes of an ARActe
 
 
 class CallbackModule(Listener):
@@ -45,24 +45,24 @@ class CallbackModule(Listener):
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Note what changed, and proofs."""
-        self._heard(result)
-        if result.result.get("changed") and len(self._changed) < _MOST:
+        self._collect_proof(result)
+        if result.result.get("changed") and len(self._changed) < _MAX_CHANGED_TASKS:
             self._changed.append(result.task.get_name())
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """Note why; the first reason is the one."""
-        self._heard(result)
+        self._collect_proof(result)
         if not ignore_errors and not self._reason:
             why, fix = explain(failure_message(result.result), reached=True)
             self._reason = f"{result.task.get_name()} : {why}" + (f" À faire : {fix}" if fix else "")
 
-    def _heard(self, result: Any) -> None:
+    def _collect_proof(self, result: Any) -> None:
         if "creatic_proof" not in result.result:
             return
         proof = dict(result.result["creatic_proof"])
         kept = Path(os.environ.get(RUN_FOLDER, "/nowhere"))
         for file in kept.glob(f"*/{result.host.get_name()}/{RECEIPT}"):  # the préfecture's own word, which is signed
-            if file.stat().st_size <= _LARGEST:
+            if file.stat().st_size <= _MAX_RECEIPT_BYTES:
                 proof["ar_acte"] = base64.b64encode(file.read_bytes()).decode()
         self._proofs.append(proof)
 

@@ -96,28 +96,28 @@ class CallbackModule(Listener):
 
     # -- Output ---------------------------------------------------------------------------------------
 
-    def _say(self, text: str = "", color: str | None = None) -> None:
-        self._clear()
+    def _print_line(self, text: str = "", color: str | None = None) -> None:
+        self._clear_line()
         self._display.display(harmless.text(text), color=color)  # machines' words too
         sys.stdout.flush()  # Ansible does not: behind a pipe, progress would come all at the end
 
-    def _clear(self) -> None:
+    def _clear_line(self) -> None:
         if self._live:
             sys.stdout.write("\r\033[2K")
             self._live = False
 
-    def _progress(self, name: str, role: str) -> None:
+    def _show_progress(self, name: str, role: str) -> None:
         """Show the current task: rewritten in place on a terminal, else each role once."""
         elapsed = duration(time.monotonic() - self._clock)
         said = steps.phrase(name, role)
         if sys.stdout.isatty():
-            self._clear()
+            self._clear_line()
             width = os.get_terminal_size(sys.stdout.fileno()).columns - 1
             sys.stdout.write(f"   … {elapsed:>11}  {said}"[:width])
             sys.stdout.flush()
             self._live = True
         elif role and role not in self._roles:
-            self._say(f"   … {elapsed:>11}  {said}")
+            self._print_line(f"   … {elapsed:>11}  {said}")
             self._roles.add(role)
 
     # -- Events ---------------------------------------------------------------------------------------
@@ -128,9 +128,9 @@ class CallbackModule(Listener):
         self.machines = _MACHINES.get(path.name)
         self.disabled = path.parent.name != "journeys" or (path.name != "rollout.yml" and self.machines is None)
         if not self.disabled:
-            interruption.told(self._left)
+            interruption.announce_interruption(self._interruption_message)
             if self.alone:
-                waited.told(self._waited)
+                waited.set_wait_description(self._describe_wait)
             self.source = follow.code_version(path.resolve().parent)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
@@ -139,16 +139,16 @@ class CallbackModule(Listener):
         variables = play.get_variable_manager()
         hosts = [host.name for host in variables._inventory.get_hosts(play.hosts)]
         if self.follower is None and hosts:
-            self._open(play, hosts)
+            self._open_run(play, hosts)
         self._roles.clear()
         if self.follower and (title := self.follower.begin(str(play.get_vars().get("creatic_phase", "")))):
             if self.follower.phase == "preuves" and not self.machines:
                 self._last = play.get_tasks()[-1][-1]._uuid  # by blocks
-            self._say(f"\n{title}", constants.COLOR_HIGHLIGHT)
-            for line in profiles.waiting(self.profiles) if self.follower.phase == "deploiement" else []:
-                self._say(f"   … {line}")
+            self._print_line(f"\n{title}", constants.COLOR_HIGHLIGHT)
+            for line in profiles.waiting_messages(self.profiles) if self.follower.phase == "deploiement" else []:
+                self._print_line(f"   … {line}")
 
-    def _open(self, play: Any, hosts: list[str]) -> None:
+    def _open_run(self, play: Any, hosts: list[str]) -> None:
         manager = play.get_variable_manager()
         host = manager._inventory.get_host(hosts[0])
         available = manager.get_vars(play=play, host=host)
@@ -191,7 +191,7 @@ class CallbackModule(Listener):
             base = self.home / (self.machines.FOLDER if self.machines else "evidence")
             run_id, self.staging = store.open_run(base, operator, wanted)
             os.environ[follow.RUN_FOLDER] = str(self.staging)
-            atexit.register(self._interrupted)
+            atexit.register(self._handle_interruption)
         run = Run(run_id, self._started, operator, self.source, limits, environment=environment.of_state(self.home))
         run.content = os.environ.get("CREATIC_ROLLOUT_CONTENT", "")
         run.pcs = seen.read(os.environ.get(seen.VARIABLE, ""))
@@ -206,12 +206,12 @@ class CallbackModule(Listener):
             else f"{count(len(hosts), 'hôte')}, {count(aimed, 'commune')}"
         )
         last = f" ; la dernière fois : {duration(before.whole)}" if before and before.whole and not check else ""
-        self._say(f"{what} : {aim}{last}")
+        self._print_line(f"{what} : {aim}{last}")
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         """Show where the run is."""
         if self.alone:
-            self._progress(*steps.named(task))
+            self._show_progress(*steps.task_names(task))
 
     def v2_playbook_on_handler_task_start(self, task: Any) -> None:
         """Show where the run is."""
@@ -222,7 +222,7 @@ class CallbackModule(Listener):
         if self.follower:
             self.follower.started(host.get_name(), task.get_name(), task._role.get_name() if task._role else "")
 
-    def _waited(self, host: str, task: Any) -> waited.Waited:
+    def _describe_wait(self, host: str, task: Any) -> waited.Waited:
         """What is waited for on a host: its step, and how long that took the last time."""
         if self.follower is None:
             return waited.Waited(task._uuid, time.monotonic(), steps.phrase(task.get_name()))
@@ -232,32 +232,32 @@ class CallbackModule(Listener):
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Count, and keep what the checks and the proofs tell; a machine that is proved is for others."""
-        self._done(result)
+        self._record_result(result)
         if result.task._uuid == self._last or (self.machines is evidence_servers and result.task.action == _PROOF):
-            self._free(result.host.get_name())
+            self._release_locks(result.host.get_name())
 
     def v2_runner_on_skipped(self, result: Any) -> None:
         """Note that the host is there; the last proof may not be its own."""
         if self.follower:
             self.follower.skipped(result.host.get_name())
             if result.task._uuid == self._last:
-                self._free(result.host.get_name())
+                self._release_locks(result.host.get_name())
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """Note the failure; the statistics tell at the end whether a rescue repaired it."""
-        self._done(result)
+        self._record_result(result)
         if not ignore_errors:
-            self._stopped(result, reached=True)
+            self._record_failure(result, reached=True)
             if _is_last(result.task):
-                self._free(result.host.get_name())
+                self._release_locks(result.host.get_name())
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """Note that the host could not be reached; its turn is for the next ones."""
-        self._stopped(result, reached=False)
+        self._record_failure(result, reached=False)
         # Nothing of it is run any more, not even what gives its turn back (journeys/tasks/place.yml).
-        self._free(result.host.get_name())
+        self._release_locks(result.host.get_name())
 
-    def _free(self, host: str) -> None:
+    def _release_locks(self, host: str) -> None:
         """Give back the lock of a server with which the run is done, or of a commune after its last machine."""
         if self.follower is None:
             return
@@ -272,7 +272,7 @@ class CallbackModule(Listener):
             if host in own and all(hosts[name].over for name in own):
                 store.unlock_communes(locks, self._pid, commune.slug)
 
-    def _done(self, result: Any) -> None:
+    def _record_result(self, result: Any) -> None:
         if self.follower:
             if self.follower.phase == "correctifs":
                 evidence_updates.begin(self.home, result.host.get_name())
@@ -280,78 +280,78 @@ class CallbackModule(Listener):
             changed = result.is_changed()
             self.follower.done(result.host.get_name(), result.result, changed=changed, counts=counts)
             if self.check and changed and counts and self.follower.phase == "deploiement":
-                self._say(f"   ~ {result.host.get_name():<34} {steps.changes(result.task, result.result)}")
+                self._print_line(f"   ~ {result.host.get_name():<34} {steps.changes(result.task, result.result)}")
 
-    def _stopped(self, result: Any, *, reached: bool) -> None:
+    def _record_failure(self, result: Any, *, reached: bool) -> None:
         if self.follower:
-            (task, role), name = steps.named(result.task), result.host.get_name()
+            (task, role), name = steps.task_names(result.task), result.host.get_name()
             lines = self.follower.stopped(name, task, result.result, reached=reached, role=role)
             for line, color in zip(
                 lines if self.alone else [], (constants.COLOR_ERROR, constants.COLOR_ERROR, None), strict=False
             ):
-                self._say(line, color)
+                self._print_line(line, color)
 
     def _end_phase(self) -> None:
         for line in self.follower.end() if self.follower else []:
-            self._say(line, constants.COLOR_OK)
+            self._print_line(line, constants.COLOR_OK)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Conclude: write the evidence, show the table."""
         self._end_phase()
         if self.follower is None:
-            self._say("Aucun hôte n'est visé : vérifier --limit et l'inventaire.", constants.COLOR_ERROR)
+            self._print_line("Aucun hôte n'est visé : vérifier --limit et l'inventaire.", constants.COLOR_ERROR)
             return
         self.follower.conclude({name for counts in (stats.failures, stats.dark) for name, n in counts.items() if n})
         if self.check:
             if self.machines is evidence_updates:
-                self._say("\n" + "\n".join(evidence_updates.preview(self.follower.run, self.profiles)))
-            self._say("\nSimulation : rien n'a été changé, aucune preuve n'est écrite.")
+                self._print_line("\n" + "\n".join(evidence_updates.preview(self.follower.run, self.profiles)))
+            self._print_line("\nSimulation : rien n'a été changé, aucune preuve n'est écrite.")
             return
         if self.machines:
             self._conclude_machines(self.follower.run)
         else:
-            self._conclude(self.follower.run)
+            self._conclude_run(self.follower.run)
 
     def _conclude_machines(self, run: Run) -> None:
         assert self.staging is not None  # noqa: S101 - set with `run`, except in check mode
         keys = store.seal_keys(self.home)
         told = {"communes": self.communes} if self.machines is evidence_servers else {}
         record, folder, unsealed = self.machines.close(self.home, self.staging, run, self.profiles, keys, **told)
-        atexit.unregister(self._interrupted)
+        atexit.unregister(self._handle_interruption)
         store.unlock_communes(self.home / "verrous", self._pid)
-        self._say()
+        self._print_line()
         for line in self.machines.lines(record):
-            self._say(line)
-        self._say(f"Durée : {duration(time.monotonic() - self._clock)}.")
+            self._print_line(line)
+        self._print_line(f"Durée : {duration(time.monotonic() - self._clock)}.")
         if folder is None:
-            self._say("Aucune preuve écrite : ce passage n'a rien pu constater.", constants.COLOR_ERROR)
+            self._print_line("Aucune preuve écrite : ce passage n'a rien pu constater.", constants.COLOR_ERROR)
             return
         if unsealed:
-            self._say(f"Preuves NON SIGNÉES : {unsealed}", constants.COLOR_ERROR)
-        self._say(f"Preuves : {folder / 'rapport.html'}")
+            self._print_line(f"Preuves NON SIGNÉES : {unsealed}", constants.COLOR_ERROR)
+        self._print_line(f"Preuves : {folder / 'rapport.html'}")
 
-    def _conclude(self, run: Run) -> None:
+    def _conclude_run(self, run: Run) -> None:
         assert self.staging is not None  # noqa: S101 - set with `run`, except in check mode
         evidence = self.home / "evidence"
         outcome = follow.close_run(evidence, self.staging, run, self.communes, store.seal_keys(self.home))
-        atexit.unregister(self._interrupted)
+        atexit.unregister(self._handle_interruption)
         store.unlock_communes(self.home / "verrous", self._pid)
         color = sys.stdout.isatty()
         width = os.get_terminal_size(sys.stdout.fileno()).columns if color else 120
-        self._say()
+        self._print_line()
         # Communes that nobody reaches have their table elsewhere, with what their machines reported.
         if reached := {slug: one for slug, one in outcome.reports.items() if slug not in run.outgoing}:
-            self._say(follow.table(reached, width, color))
-        standing = follow.standing(outcome.state, {one.slug for one in self.communes if one.outgoing})
-        self._say(f"{standing} Durée : {duration(time.monotonic() - self._clock)}.")
+            self._print_line(follow.table(reached, width, color))
+        standing = follow.readiness_summary(outcome.state, {one.slug for one in self.communes if one.outgoing})
+        self._print_line(f"{standing} Durée : {duration(time.monotonic() - self._clock)}.")
         if outcome.folder is None:
-            self._say("Aucune preuve écrite : ce passage n'a rien pu constater.", constants.COLOR_ERROR)
+            self._print_line("Aucune preuve écrite : ce passage n'a rien pu constater.", constants.COLOR_ERROR)
             return
         if outcome.unsealed:
-            self._say(f"Preuves NON SIGNÉES : {outcome.unsealed}", constants.COLOR_ERROR)
-        self._say(f"Preuves : {evidence / 'index.html'} (passage {run.run_id})")
+            self._print_line(f"Preuves NON SIGNÉES : {outcome.unsealed}", constants.COLOR_ERROR)
+        self._print_line(f"Preuves : {evidence / 'index.html'} (passage {run.run_id})")
 
-    def _left(self) -> str:
+    def _interruption_message(self) -> str:
         """What is said of a run that Ctrl-C stops: where each machine is left."""
         hosts = self.follower.run.hosts if self.follower else {}
         over = sum(host.over is not None for host in hosts.values())
@@ -360,7 +360,7 @@ class CallbackModule(Listener):
         where += f"\nDéjà commencées, elles restent comme elles sont : {', '.join(begun)}." if begun else ""
         return f"Interrompu : ce qui est fait reste fait.{where}\nÀ faire : relancez la même commande, elle reprend."
 
-    def _interrupted(self) -> None:
+    def _handle_interruption(self) -> None:
         """Ctrl-C or an error of Ansible itself: leave nothing that could pass for evidence."""
         if os.getpid() != self._pid or self.staging is None:
             return

@@ -46,7 +46,7 @@ RETURN = r"""
 """
 
 
-def _told(work: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+def _make_filter(work: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     @refusing(ged.GedError, parapheur.ParapheurError)
     def filtered(communes: Sequence[dict[str, Any]], *given: str, **named: str) -> dict[str, Any]:
         return work(list(communes), *given, **named)
@@ -54,7 +54,7 @@ def _told(work: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     return filtered
 
 
-def _ged(communes: list[dict[str, Any]], plan: str, filer: str = "") -> dict[str, Any]:
+def _configure_ged(communes: list[dict[str, Any]], plan: str, filer: str = "") -> dict[str, Any]:
     return ged.configuration(ged.read_plan(Path(plan)), communes, filer)
 
 
@@ -63,8 +63,8 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., dict[str, Any]]]:
         return {
-            "deliberations_configuration": _told(deliberations.configuration),
-            "ged_configuration": _told(_ged),
-            "parapheur_configuration": _told(parapheur.configuration),
-            "parapheur_application": _told(parapheur.application),
+            "deliberations_configuration": _make_filter(deliberations.configuration),
+            "ged_configuration": _make_filter(_configure_ged),
+            "parapheur_configuration": _make_filter(parapheur.configuration),
+            "parapheur_application": _make_filter(parapheur.application),
         }

@@ -52,7 +52,7 @@ def _in_depot(name: str) -> str:
 
 
 @refusing(durees.DureesError)
-def _table(folder: str) -> durees.Table | None:
+def _load_table(folder: str) -> durees.Table | None:
     return durees.read(Path(folder))
 
 
@@ -62,7 +62,7 @@ def archive_rules(rules: Mapping[str, int], folder: str) -> dict[str, int]:
     Raises:
         AnsibleFilterError: a rule has two durations, or the table is refused.
     """
-    table = _table(folder)
+    table = _load_table(folder)
     found = dict(rules)
     for name, years in (table.rules() if table else {}).items():
         if found.setdefault(name, years) != years:
@@ -75,13 +75,13 @@ def archive_rules(rules: Mapping[str, int], folder: str) -> dict[str, int]:
 
 def archive_agreed(folder: str) -> str:
     """The Archives départementales' agreement to the table of durations; empty without one."""
-    table = _table(folder)
+    table = _load_table(folder)
     return table.agreed() if table else ""
 
 
 def archive_access(folder: str) -> dict[str, int]:
     """Years of each access rule that archives are deposited under, those of the table of durations among them."""
-    table = _table(folder)
+    table = _load_table(folder)
     return dict(table.access if table else durees.ACCESS)
 
 
@@ -91,7 +91,7 @@ def archive_schedule(archive: Mapping[str, Any], folder: str) -> dict[str, Any]:
     Args:
         archive: what `connector_archive` gave; empty, it stays so.
     """
-    table = _table(folder) if archive else None
+    table = _load_table(folder) if archive else None
     lines = table.schedule() if table else []
     return dict(archive) | ({"schedule": lines} if lines else {})
 

@@ -15,7 +15,7 @@ from ansible_collections.cdg59.creatic.plugins.filter.provider_certificate impor
 
 _HOME = "/var/lib/tdt-connector"
 _CONFIGURATION = "/etc/tdt-connector"
-_UNITS = "/etc/systemd/system"
+_SYSTEMD_UNIT_FOLDER = "/etc/systemd/system"
 _ISSUED = "/etc/creatic/pki"
 _GROUP = "tdt-connector"
 
@@ -44,7 +44,11 @@ def connector_entity_files(
     if not entities:
         return [listed | {"state": "absent"}]
     folders = [dict(one) for one in files if one.get("state") == "directory" and one["path"].startswith(_HOME)]
-    units = [dict(one) for one in files if one["path"].startswith(f"{_UNITS}/") and one.get("state") != "absent"]
+    units = [
+        dict(one)
+        for one in files
+        if one["path"].startswith(f"{_SYSTEMD_UNIT_FOLDER}/") and one.get("state") != "absent"
+    ]
     found = [
         {"path": f"{_CONFIGURATION}/entites", "state": "directory"},
         folders[0] | {"path": f"{_HOME}/entites"},

@@ -30,7 +30,7 @@ def each(items: Iterable[Any], form: Any, **defaults: Any) -> list[Any]:
     Raises:
         EachError: an item lacks what the form names.
     """
-    return [_filled(form, *_values(item, defaults)) for item in items]
+    return [_fill_form(form, *_form_values(item, defaults)) for item in items]
 
 
 def server_flows(servers: Iterable[Mapping[str, Any]], prefix: str) -> list[dict[str, Any]]:
@@ -52,17 +52,17 @@ def server_flows(servers: Iterable[Mapping[str, Any]], prefix: str) -> list[dict
     ]
 
 
-def _values(item: Any, defaults: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _form_values(item: Any, defaults: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if isinstance(item, Mapping):
         return (), {**defaults, **item}
     return (tuple(item) if isinstance(item, list | tuple) else (item,)), {**defaults}
 
 
-def _filled(form: Any, numbered: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+def _fill_form(form: Any, numbered: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
     if isinstance(form, Mapping):
-        return {key: _filled(one, numbered, named) for key, one in form.items()}
+        return {key: _fill_form(one, numbered, named) for key, one in form.items()}
     if isinstance(form, list):
-        return [_filled(one, numbered, named) for one in form]
+        return [_fill_form(one, numbered, named) for one in form]
     if not isinstance(form, str):
         return form
     try:

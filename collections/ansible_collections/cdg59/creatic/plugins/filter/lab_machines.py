@@ -48,7 +48,7 @@ def lab_machines(
                 "line": cable if name in groups.get("acces_sortant", ()) else "banc",
                 "packages": []
                 if given.get("creatic_machine_nue", False)
-                else packages.of(given["creatic_niveau"], watched=not tests),
+                else packages.names_for(given["creatic_niveau"], watched=not tests),
             }
         )
     return found
@@ -61,7 +61,7 @@ class _Packages:
         texts = [Path(roles, one, "vars", "main.yml").read_text(encoding="utf-8") for one in _EVERYWHERE]
         self._lists = {name: told for text in texts for name, told in yaml.safe_load(text).items()}
 
-    def of(self, level: str, watched: bool) -> list[str]:
+    def names_for(self, level: str, watched: bool) -> list[str]:
         """Those of a machine of a level of ANSSI-BP-028, whose figures the supervision reads or not."""
         # The lab has a supervision: what takes lines to it is on every machine.
         hardening = [

@@ -55,7 +55,7 @@ def person_certificate(
         organization, siren = entities.organization(known[commune]), known[commune]["siren"]
         commune = entities.home(known[commune])  # whose certificates are followed, and leave with it
     return {
-        "name": _file(Path(folder), name, organization, siren),
+        "name": _file_name(Path(folder), name, organization, siren),
         "profile": "client",
         "common_name": name,
         "organization": organization,
@@ -65,7 +65,7 @@ def person_certificate(
     }
 
 
-def _file(folder: Path, name: str, organization: str, siren: str) -> str:
+def _file_name(folder: Path, name: str, organization: str, siren: str) -> str:
     """Name of a person's files: one person may act for two organizations, whose names may be written alike.
 
     Files named for the person alone, as they all were, stay those of the organization that their certificate names.

@@ -13,7 +13,7 @@ from ansible_collections.cdg59.creatic.plugins.plugin_utils.refusals import refu
 from creatic.registry import rounds, wiring
 
 
-def _once(work: Callable[..., Any]) -> Callable[..., Any]:
+def _cache_last_result(work: Callable[..., Any]) -> Callable[..., Any]:
     """Give again what was found of the same variables: Ansible asks for each host of a batch, for the same order."""
     last: list[Any] = []
 
@@ -41,7 +41,7 @@ _FILTERS: tuple[Callable[..., Any], ...] = (
     wiring.required_proofs,
     wiring.signers,
     wiring.tdt_authorities,
-    _once(rounds.update_rounds),
+    _cache_last_result(rounds.update_rounds),
     rounds.update_stopped,
 )
 

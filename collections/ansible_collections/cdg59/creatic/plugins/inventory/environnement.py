@@ -28,7 +28,7 @@ options:
 """
 
 SOURCE = ("inventories", "environnement.yml")
-PARSER_ERROR = 4  # Ansible's exit code for an AnsibleParserError
+PARSER_ERROR_EXIT_STATUS = 4  # Ansible's exit code for an AnsibleParserError
 
 
 class InventoryModule(BaseInventoryPlugin):
@@ -47,9 +47,9 @@ class InventoryModule(BaseInventoryPlugin):
         try:
             found = environment.chosen(top)
             told = environment.claim(found.home(), found.name, found.folder)
-        except environment.EnvironmentRefused as error:
+        except environment.InvalidEnvironmentError as error:
             Display().error(str(error), wrap_text=False)
-            raise SystemExit(PARSER_ERROR) from None
+            raise SystemExit(PARSER_ERROR_EXIT_STATUS) from None
         for line in filter(None, (str(found), told)):
             Display().display(line, stderr=True)
         # The source that comes next then shows the folder itself in its messages, not the link to it.

@@ -55,10 +55,10 @@ WINDOWS = {
     "ansible_become": False,
 }
 _LOST = trust_as_template("{{ undef(hint=creatic_communes_perdues) }}")
-PARSER_ERROR = 4  # Ansible's exit code for an AnsibleParserError
+PARSER_ERROR_EXIT_STATUS = 4  # Ansible's exit code for an AnsibleParserError
 
 
-def _carried(host: groupement.Host) -> dict[str, Any]:
+def _describe_unmanaged_pc(host: groupement.Host) -> dict[str, Any]:
     """What is said of a PC that is no host."""
     told = host.variables["creatic_poste"]
     return {"nom": host.name, "systeme": told["systeme"], "certificats": told["certificats"]}
@@ -93,12 +93,12 @@ class InventoryModule(BaseInventoryPlugin):
         except groupement.GroupementError as error:
             # Not an AnsibleParserError: Ansible makes a warning of it and goes on with the other sources,
             # unless ansible.cfg forbids it; with it, the messages would come twice, and mixed with others.
-            self._refuse(error.problems)
+            self._refuse_inventory(error.problems)
         if problems := servers.problems(source.parent):
-            self._refuse(problems)
+            self._refuse_inventory(problems)
         self._add_profiles()
         for commune in communes:
-            self._add(commune)
+            self._add_commune(commune)
         hosted = entities.sirens((one.slug, one.data) for one in communes)
         lost = absent(source.parent, {one.slug: str(one.data["siren"]) for one in communes}, hosted)
         for profile in profiles.load().values():
@@ -121,13 +121,13 @@ class InventoryModule(BaseInventoryPlugin):
             if profile.banc:
                 self.inventory.add_child(profiles.BENCH, profile.name)
 
-    def _add(self, commune: groupement.Commune) -> None:
+    def _add_commune(self, commune: groupement.Commune) -> None:
         group = self.inventory.add_group(commune.group)
         self.inventory.set_variable(group, "creatic_commune", commune.variables)
         for parent in commune.parents:
             self.inventory.add_group(parent)
             self.inventory.add_child(parent, group)
-        if carried := [_carried(host) for host in commune.pcs() if host.is_carried]:
+        if carried := [_describe_unmanaged_pc(host) for host in commune.pcs() if host.is_carried]:
             self.inventory.set_variable(group, "creatic_postes_portes", carried)
         for host in commune.hosts():
             self.inventory.add_host(host.name, group=group)
@@ -145,8 +145,8 @@ class InventoryModule(BaseInventoryPlugin):
                 self.inventory.set_variable(name, variable, value)
 
     @staticmethod
-    def _refuse(problems: list[groupement.Problem]) -> None:
+    def _refuse_inventory(problems: list[groupement.Problem]) -> None:
         count = f"{len(problems)} erreurs" if len(problems) > 1 else "1 erreur"
         listed = "\n".join(f"  - {problem}" for problem in problems)
         Display().error(f"Inventaire refusé, rien n'est lancé. {count} :\n{listed}", wrap_text=False)
-        raise SystemExit(PARSER_ERROR)
+        raise SystemExit(PARSER_ERROR_EXIT_STATUS)

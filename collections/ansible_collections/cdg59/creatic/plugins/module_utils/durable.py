@@ -25,7 +25,7 @@ def sync(stream: IO[Any]) -> None:
     os.fsync(stream.fileno())
 
 
-def _sync(path: Path, kind: int = 0) -> None:
+def _sync_path(path: Path, kind: int = 0) -> None:
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | kind)
     try:
         os.fsync(handle)
@@ -35,12 +35,12 @@ def _sync(path: Path, kind: int = 0) -> None:
 
 def sync_file(path: Path) -> None:
     """Put on disk a file that something else wrote: a program, an unpacking."""
-    _sync(path)
+    _sync_path(path)
 
 
 def sync_directory(folder: Path) -> None:
     """Put the names of a folder on disk."""
-    _sync(folder, os.O_DIRECTORY)
+    _sync_path(folder, os.O_DIRECTORY)
 
 
 def sync_tree(top: Path) -> None:

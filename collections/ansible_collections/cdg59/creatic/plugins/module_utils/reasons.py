@@ -14,7 +14,7 @@ import ssl
 import tarfile
 import zlib
 
-_WORDS = {
+_ERRNO_MESSAGES = {
     errno.EACCES: "accès refusé",
     errno.EPERM: "opération interdite",
     errno.ENOENT: "il n'existe pas",
@@ -52,7 +52,9 @@ def reason(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
         return "son nom n'est pas connu"
     if isinstance(error, OSError):
-        own = "" if isinstance(error, ssl.SSLError) else _WORDS.get(error.errno or 0)  # OpenSSL's numbers are others
+        own = (
+            "" if isinstance(error, ssl.SSLError) else _ERRNO_MESSAGES.get(error.errno or 0)
+        )  # OpenSSL's numbers are others
         return own or error.strerror or str(error) or type(error).__name__
     return str(error)
 

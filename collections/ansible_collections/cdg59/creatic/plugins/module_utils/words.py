@@ -12,13 +12,13 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-_MONTHS = (
+_MONTH_NAMES = (
     *("janvier", "février", "mars", "avril", "mai", "juin", "juillet"),
     *("août", "septembre", "octobre", "novembre", "décembre"),
 )
 
 
-def _local(value: str | datetime) -> datetime:
+def _to_local(value: str | datetime) -> datetime:
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     moment = datetime.fromisoformat(value) if isinstance(value, str) else value
@@ -34,13 +34,13 @@ def _local(value: str | datetime) -> datetime:
 
 def day(value: str | datetime) -> str:
     """« le 3 mars 2026 », in metropolitan time."""
-    moment = _local(value)
-    return f"le {'1er' if moment.day == 1 else moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
+    moment = _to_local(value)
+    return f"le {'1er' if moment.day == 1 else moment.day} {_MONTH_NAMES[moment.month - 1]} {moment.year}"
 
 
 def day_and_hour(value: str | datetime) -> str:
     """« le 3 mars 2026 à 14 h 05 », in metropolitan time."""
-    moment = _local(value)
+    moment = _to_local(value)
     return f"{day(moment)} à {moment.hour}\N{NO-BREAK SPACE}h\N{NO-BREAK SPACE}{moment.minute:02d}"
 
 

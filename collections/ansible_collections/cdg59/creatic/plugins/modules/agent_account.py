@@ -40,7 +40,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.applications import 
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import module
 
 
-def _work(given: AnsibleModule) -> dict[str, Any]:
+def _run_module(given: AnsibleModule) -> dict[str, Any]:
     wanted = given.params
     found = account.find(wanted["application"], wanted["server_name"], wanted["password"], wanted["login"])
     return {"changed": False, "account": found}
@@ -55,7 +55,7 @@ def main() -> None:
             "password": {"type": "str", "required": True, "no_log": True},
             "login": {"type": "str", "required": True},
         },
-        _work,
+        _run_module,
     )
 
 

@@ -164,7 +164,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _work(module: AnsibleModule) -> dict[str, Any]:
+def _run_module(module: AnsibleModule) -> dict[str, Any]:
     order = module.params["plan"]
     result: dict[str, Any] = {"changes": [], "waiting": 0, "files": {}}
     try:
@@ -180,7 +180,7 @@ def _work(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run(SPEC, _work)
+    run(SPEC, _run_module)
 
 
 if __name__ == "__main__":

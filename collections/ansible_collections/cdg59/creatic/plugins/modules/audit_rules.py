@@ -33,7 +33,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import c
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import Change
 
 
-def _apply(path: str | None, load: bool, check: bool) -> list[Change]:
+def _apply_rules(path: str | None, load: bool, check: bool) -> list[Change]:
     if not load:
         return audit_rules.apply(Path(path or ""), check)
     return [] if check else [Change("règles d'audit", "", audit_rules.load())]
@@ -46,7 +46,9 @@ SPEC: dict[str, Any] = {
 
 
 def main() -> None:
-    converge(SPEC, lambda given, check: _apply(given["path"], given["load"], check), required_one_of=[["path", "load"]])
+    converge(
+        SPEC, lambda given, check: _apply_rules(given["path"], given["load"], check), required_one_of=[["path", "load"]]
+    )
 
 
 if __name__ == "__main__":

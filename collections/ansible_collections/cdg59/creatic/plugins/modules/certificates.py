@@ -107,7 +107,7 @@ try:
 except ImportError:  # a fresh host in check mode does not have python3-cryptography yet
     HAS_CRYPTOGRAPHY = False
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import entries, run
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import told
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import lines_diff
 
 ROOT = Path("/etc/creatic/pki")
 
@@ -141,24 +141,24 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _answer(**more: Any) -> dict[str, Any]:
+def _make_answer(**more: Any) -> dict[str, Any]:
     """What the action plugin reads, as it is where nothing was looked at, but for what is given."""
     nothing = {"changed": False, "states": [], "renewed": [], "crl_changed": False, "authorities": [], "diff": []}
     return nothing | {"absent": False} | more
 
 
-def _have(module: AnsibleModule) -> dict[str, Any]:
+def _converge_host(module: AnsibleModule) -> dict[str, Any]:
     plan = module.params["plan"]
     if plan is None:
         module.fail_json(msg="cdg59.creatic.certificates ne se lance que par son greffon d'action")
     if module.params["only_existing"] and not ROOT.is_dir():
-        return _answer(absent=True)
+        return _make_answer(absent=True)
     if not HAS_CRYPTOGRAPHY:
         if not module.check_mode:
             module.fail_json(msg="le paquet python3-cryptography manque sur cette machine : installez-le")
         names = [entry["request"]["name"] for entry in plan["certificates"]]
-        diff = [told([f"{name}, à émettre" for name in names])]
-        return _answer(changed=True, renewed=names, crl_changed=True, diff=diff)
+        diff = [lines_diff([f"{name}, à émettre" for name in names])]
+        return _make_answer(changed=True, renewed=names, crl_changed=True, diff=diff)
     store = pki_host.HostStore(ROOT, module.check_mode)
     crl_changed = False
     wanted = [pki_host.Wanted.from_dict(entry) for entry in plan["certificates"]]
@@ -168,12 +168,12 @@ def _have(module: AnsibleModule) -> dict[str, Any]:
         crl_changed = store.trust(plan["ca"], plan["crl"], plan["history"])
         store.system_store(plan["store_name"], plan["roots"])
         states = [store.inspect(one, plan["chain"], module.params["renew_days"]) for one in wanted]
-    return _answer(
+    return _make_answer(
         changed=bool(store.changes),
         states=states,
         renewed=[state["name"] for state in states if state["reason"]],
         crl_changed=crl_changed,
-        authorities=store.held(),
+        authorities=store.held_authority_ids(),
         newer_lists=store.newer,
         diff=[
             {
@@ -190,7 +190,7 @@ def _have(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run(SPEC, _have)
+    run(SPEC, _converge_host)
 
 
 if __name__ == "__main__":

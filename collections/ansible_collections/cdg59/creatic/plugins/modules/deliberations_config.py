@@ -47,7 +47,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import deliberations
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import told
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import lines_diff
 
 SPEC: dict[str, Any] = {
     "socket": {"type": "path", "required": True},
@@ -58,7 +58,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _configure(module: AnsibleModule) -> dict[str, Any]:
+def _configure_site(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     if module.check_mode and not Path(params["socket"]).exists():
         return {"changed": True, "changes": ["tout : le site n'est pas encore installé"]}
@@ -84,13 +84,13 @@ def _configure(module: AnsibleModule) -> dict[str, Any]:
         "changed": bool(found["changements"]),
         "changes": found["changements"],
         "closed": [] if module.check_mode else gone,
-        "diff": told(found["changements"]),
+        "diff": lines_diff(found["changements"]),
         "invocation": {"module_args": {"socket": params["socket"], "server_name": params["server_name"]}},
     }
 
 
 def main() -> None:
-    run(SPEC, _configure)
+    run(SPEC, _configure_site)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.applications.deliber
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import module
 
 
-def _work(asked: AnsibleModule) -> dict[str, Any]:
+def _run_module(asked: AnsibleModule) -> dict[str, Any]:
     given = asked.params
     if asked.check_mode:
         return {"changed": True, "told": {}}
@@ -59,7 +59,7 @@ def main() -> None:
             "commune": {"type": "str", "required": True},
             "dest": {"type": "path", "required": True},
         },
-        _work,
+        _run_module,
         OSError,
     )
 

@@ -71,7 +71,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _open(module: AnsibleModule) -> dict[str, Any]:
+def _open_volumes(module: AnsibleModule) -> dict[str, Any]:
     result: dict[str, Any] = {"changes": [], "formatted": []}
     lacking = encrypted_raid.missing_tools()
     if lacking and not module.check_mode:
@@ -99,7 +99,7 @@ def _open(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run(SPEC, _open)
+    run(SPEC, _open_volumes)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.host import file_set
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
 
 
-def _write(module: AnsibleModule) -> dict[str, Any]:
+def _write_set(module: AnsibleModule) -> dict[str, Any]:
     files = module.params["files"]
     changes = file_set.apply(files, module.check_mode)
     return {
@@ -81,7 +81,7 @@ def _write(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run({"files": file_set.ARGUMENT}, _write)
+    run({"files": file_set.ARGUMENT}, _write_set)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _bring(module: AnsibleModule) -> dict[str, Any]:
+def _run_lab(module: AnsibleModule) -> dict[str, Any]:
     given = module.params
     lab = Lab(
         given["subnet"],
@@ -136,7 +136,7 @@ def _bring(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run(SPEC, _bring)
+    run(SPEC, _run_lab)
 
 
 if __name__ == "__main__":

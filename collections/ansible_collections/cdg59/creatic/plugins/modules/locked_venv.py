@@ -95,7 +95,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _install(module: AnsibleModule) -> dict[str, Any]:
+def _install_venv(module: AnsibleModule) -> dict[str, Any]:
     root, name, bundle = Path(module.params["root"]), module.params["name"], module.params["bundle"]
     there = locked_venv.is_installed(root, name)
     wanted = not there and not module.check_mode
@@ -112,7 +112,7 @@ def _install(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run(SPEC, _install)
+    run(SPEC, _install_venv)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import exchange, mayan_api, mayan_config
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import told
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import lines_diff
 
 SPEC: dict[str, Any] = {
     "socket": {"type": "path", "required": True},
@@ -73,7 +73,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _configure(module: AnsibleModule) -> dict[str, Any]:
+def _configure_mayan(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     if module.check_mode and not Path(params["socket"]).exists():
         return {"changed": True, "changes": ["tout : l'application n'est pas encore installée"], "calls": 0}
@@ -93,13 +93,13 @@ def _configure(module: AnsibleModule) -> dict[str, Any]:
         "changes": result.changes,
         "closed": [] if module.check_mode else result.closed,
         "calls": result.calls,
-        "diff": told(result.changes),
+        "diff": lines_diff(result.changes),
         "invocation": {"module_args": {"socket": params["socket"], "server_name": params["server_name"]}},
     }
 
 
 def main() -> None:
-    run(SPEC, _configure)
+    run(SPEC, _configure_mayan)
 
 
 if __name__ == "__main__":

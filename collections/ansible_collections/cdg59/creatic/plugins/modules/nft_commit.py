@@ -58,28 +58,28 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _inspect(firewall: nft_commit.Firewall, load: bool, check: bool) -> dict[str, Any]:
+def _inspect_firewall(firewall: nft_commit.Firewall, load: bool, check: bool) -> dict[str, Any]:
     if check and (not nft_commit.installed() or firewall.absent()):
         return {"changed": True, "diff": [{"before": "", "after": firewall.ruleset}]}
     if not load:
-        found = firewall.keep(check)
+        found = firewall.write_file_only(check)
         return {"changed": bool(found), "diff": found}
     difference = firewall.inspect()
     return {"changed": bool(difference), "diff": difference.diff(firewall.table)}
 
 
-def _work(module: AnsibleModule) -> dict[str, Any]:
+def _run_module(module: AnsibleModule) -> dict[str, Any]:
     given = module.params
     firewall = nft_commit.Firewall(given["table"], given["ruleset"], given["resolvers"])
     try:
-        answer = guard.stage(given, firewall, lambda: _inspect(firewall, given["load"], module.check_mode))
+        answer = guard.stage(given, firewall, lambda: _inspect_firewall(firewall, given["load"], module.check_mode))
     except CreaticError as error:
         module.fail_json(msg=str(error), stage=given["stage"])
     return {**answer, "invocation": {"module_args": {"table": given["table"], "stage": given["stage"]}}}
 
 
 def main() -> None:
-    run(SPEC, _work)
+    run(SPEC, _run_module)
 
 
 if __name__ == "__main__":

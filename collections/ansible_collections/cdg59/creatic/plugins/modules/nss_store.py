@@ -92,7 +92,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.host.account import 
     as_account,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import entries, run
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import told
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import lines_diff
 
 MATERIAL = {"key": "key.pem", "certificate": "cert.pem", "chain": "chain.pem"}
 
@@ -127,7 +127,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _store(module: AnsibleModule) -> dict[str, Any]:
+def _converge_stores(module: AnsibleModule) -> dict[str, Any]:
     account, bundle = module.params["account"], Path(module.params["authorities"])
     ready = account_exists(account) and HAS_CRYPTOGRAPHY and bundle.is_file()
     if module.check_mode and not ready:
@@ -147,12 +147,12 @@ def _store(module: AnsibleModule) -> dict[str, Any]:
     return {
         "changed": bool(result["changes"]),
         "certificates": result["certificates"],
-        "diff": told(result["changes"], account) if result["changes"] else {},
+        "diff": lines_diff(result["changes"], account) if result["changes"] else {},
     }
 
 
 def main() -> None:
-    run(SPEC, _store, OSError)
+    run(SPEC, _converge_stores, OSError)
 
 
 if __name__ == "__main__":

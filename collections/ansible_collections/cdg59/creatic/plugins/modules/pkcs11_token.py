@@ -65,7 +65,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.host.account import 
     as_account,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import told
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import lines_diff
 
 SPEC: dict[str, Any] = {
     "account": {"type": "str", "required": True},
@@ -78,7 +78,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _prepare(module: AnsibleModule) -> dict[str, Any]:
+def _prepare_token(module: AnsibleModule) -> dict[str, Any]:
     params, check = module.params, module.check_mode
     library = Path(params["library"])
     if check and not (HAS_PKCS11 and library.is_file() and account_exists(params["account"])):
@@ -100,12 +100,12 @@ def _prepare(module: AnsibleModule) -> dict[str, Any]:
     return {
         "changed": bool(result["changes"]),
         "csr": result["csr"],
-        "diff": told(result["changes"], params["label"]) if result["changes"] else {},
+        "diff": lines_diff(result["changes"], params["label"]) if result["changes"] else {},
     }
 
 
 def main() -> None:
-    run(SPEC, _prepare)
+    run(SPEC, _prepare_token)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _prove(module: AnsibleModule) -> dict[str, Any]:
+def _prove_places(module: AnsibleModule) -> dict[str, Any]:
     given = module.params
     root = Path(given["root"])
     if not served.roots(root):
@@ -73,7 +73,7 @@ def _prove(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run(SPEC, _prove)
+    run(SPEC, _prove_places)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _check(module: AnsibleModule) -> dict[str, Any]:
+def _check_machine(module: AnsibleModule) -> dict[str, Any]:
     given = module.params
     results = run_checks(
         Path("/"),
@@ -100,7 +100,7 @@ def _check(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run(SPEC, _check)
+    run(SPEC, _check_machine)
 
 
 if __name__ == "__main__":

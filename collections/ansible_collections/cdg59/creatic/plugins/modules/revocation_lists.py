@@ -62,7 +62,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _refresh(module: AnsibleModule) -> dict[str, Any]:
+def _refresh_lists(module: AnsibleModule) -> dict[str, Any]:
     given = module.params
     sources = [revocation_lists.Source(entry["url"], Path(entry["path"])) for entry in given["lists"]]
     issuers = revocation_lists.authorities([Path(path) for path in given["ca_files"]])
@@ -75,7 +75,7 @@ def _refresh(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run(SPEC, _refresh)
+    run(SPEC, _refresh_lists)
 
 
 if __name__ == "__main__":

@@ -43,13 +43,13 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _prove(module: AnsibleModule) -> dict[str, Any]:
+def _prove_server(module: AnsibleModule) -> dict[str, Any]:
     found = served.proofs(module.params["names"], Path(module.params["root"]), dt.datetime.now(dt.UTC))
     return proven(module, found, "{libelle} : {detail}. {remede}")
 
 
 def main() -> None:
-    run(SPEC, _prove)
+    run(SPEC, _prove_server)
 
 
 if __name__ == "__main__":

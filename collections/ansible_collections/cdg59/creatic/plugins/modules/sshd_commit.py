@@ -57,7 +57,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import r
 SPEC: dict[str, Any] = {"files": file_set.ARGUMENT, "account": {"type": "str"}, **guard.ARGUMENTS}
 
 
-def _inspect(server: sshd_commit.SshServer) -> dict[str, Any]:
+def _inspect_server(server: sshd_commit.SshServer) -> dict[str, Any]:
     changes = server.inspect()
     return {
         "changed": bool(changes) or server.guard.pending(),
@@ -66,11 +66,11 @@ def _inspect(server: sshd_commit.SshServer) -> dict[str, Any]:
     }
 
 
-def _work(module: AnsibleModule) -> dict[str, Any]:
+def _run_module(module: AnsibleModule) -> dict[str, Any]:
     given = module.params
     server = sshd_commit.SshServer(given["files"], given["account"] or "root")
     try:
-        answer = guard.stage(given, server, lambda: _inspect(server))
+        answer = guard.stage(given, server, lambda: _inspect_server(server))
     except CreaticError as error:
         module.fail_json(msg=str(error), stage=given["stage"])
     # The action plugin's inputs hold contents; they are not repeated in the result.
@@ -79,7 +79,7 @@ def _work(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run(SPEC, _work)
+    run(SPEC, _run_module)
 
 
 if __name__ == "__main__":

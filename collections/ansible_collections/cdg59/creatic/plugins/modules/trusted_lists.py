@@ -58,7 +58,7 @@ def fetch(url: str) -> bytes:
     return fetched(url, SECONDS, trusted_lists.MAX_BYTES)
 
 
-def _refresh(module: AnsibleModule) -> dict[str, Any]:
+def _refresh_lists(module: AnsibleModule) -> dict[str, Any]:
     given, now = module.params, dt.datetime.now(dt.UTC)
     home, outcome = Path(given["home"]), None
     if given["url"]:
@@ -74,7 +74,7 @@ def _refresh(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run(SPEC, _refresh)
+    run(SPEC, _refresh_lists)
 
 
 if __name__ == "__main__":

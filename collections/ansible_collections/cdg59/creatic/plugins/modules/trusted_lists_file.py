@@ -40,7 +40,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _place(module: AnsibleModule) -> dict[str, Any]:
+def _place_file(module: AnsibleModule) -> dict[str, Any]:
     path, wanted = Path(module.params["path"]), module.params["content"]
     before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     if not wanted or wanted == before:
@@ -51,7 +51,7 @@ def _place(module: AnsibleModule) -> dict[str, Any]:
     if not module.check_mode:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, wanted)
-    return result([Change(str(path), _numbers(before), _numbers(wanted))])
+    return result([Change(str(path), _numbers_text(before), _numbers_text(wanted))])
 
 
 def numbers(text: str) -> dict[str, int]:
@@ -86,7 +86,7 @@ def older(wanted: str, before: str) -> str:
     return f"les listes du serveur sont plus récentes ({', '.join(late)}), elles sont gardées" if late else ""
 
 
-def _numbers(text: str) -> str:
+def _numbers_text(text: str) -> str:
     try:
         return ", ".join(f"{name} n° {number}" for name, number in sorted(numbers(text).items()))
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -94,7 +94,7 @@ def _numbers(text: str) -> str:
 
 
 def main() -> None:
-    run(SPEC, _place)
+    run(SPEC, _place_file)
 
 
 if __name__ == "__main__":

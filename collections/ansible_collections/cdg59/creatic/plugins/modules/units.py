@@ -44,7 +44,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _run(module: AnsibleModule) -> dict[str, Any]:
+def _apply_units(module: AnsibleModule) -> dict[str, Any]:
     units = module.params["started"]
 
     def systemctl(*arguments: str) -> None:
@@ -70,7 +70,7 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run(SPEC, _run)
+    run(SPEC, _apply_units)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _look(module: AnsibleModule) -> dict[str, Any]:
+def _inspect_updates(module: AnsibleModule) -> dict[str, Any]:
     if module.params["refresh"] and not module.check_mode:
         updates.refresh()
     state, checks = updates.look(restart=module.params["restart"], moment=time.time())
@@ -67,7 +67,7 @@ def _look(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     """Entry point."""
-    run(SPEC, _look)
+    run(SPEC, _inspect_updates)
 
 
 if __name__ == "__main__":

@@ -46,52 +46,52 @@ class CommitConfirm(Acting):
             args: arguments of the module, but ``stage`` and ``change``.
             task_vars: the task's variables.
         """
-        delay = self._delay(args)
-        found = self._stage("inspect", args, task_vars)
+        delay = self._rollback_delay(args)
+        found = self._run_stage("inspect", args, task_vars)
         if found.get("failed") or not found.get("changed") or self._task.check_mode:
             return found
-        if self._transport != "ssh" and not self._on_itself(task_vars):
+        if self._transport_name != "ssh" and not self._on_itself(task_vars):
             raise AnsibleActionFail(f"{self.subject} ne se change que par SSH : une nouvelle connexion le confirme")
         args = args | {"change": uuid.uuid4().hex}
-        refusal = self._fresh("status", args, task_vars)[1]
+        refusal = self._run_on_new_connection("status", args, task_vars)[1]
         if refusal:
-            which = "d'administration" if self._transport == "ssh" else "au guichet"
-            return _failed(f"rien n'est changé : une nouvelle connexion {which} échoue déjà ({refusal})")
+            which = "d'administration" if self._transport_name == "ssh" else "au guichet"
+            return _make_failure(f"rien n'est changé : une nouvelle connexion {which} échoue déjà ({refusal})")
         deadline = time.monotonic() + delay
-        applied, reason = self._fresh("apply", args, task_vars)
+        applied, reason = self._run_on_new_connection("apply", args, task_vars)
         if applied.get("failed"):  # the module itself says no, and has put back what it had begun
             return applied
         deadline = max(deadline, time.monotonic() + delay) if not reason else deadline
         if not reason:
-            reason = self._confirm(args, task_vars, deadline)
+            reason = self._confirm_change(args, task_vars, deadline)
         if not reason:
             return found
-        return self._failure(reason, args, task_vars, deadline)
+        return self._failed_result(reason, args, task_vars, deadline)
 
     @property
-    def _transport(self) -> str:
+    def _transport_name(self) -> str:
         return str(getattr(self._connection, "transport", ""))
 
     def _on_itself(self, task_vars: Mapping[str, Any] | None) -> bool:
         """Whether this is the run of a machine that nobody reaches, on itself: it has a door (role flotte)."""
-        return self._transport == "local" and bool(_door(task_vars))
+        return self._transport_name == "local" and bool(_ssh_address(task_vars))
 
-    def _account(self, task_vars: Mapping[str, Any] | None) -> str:
+    def _admin_account(self, task_vars: Mapping[str, Any] | None) -> str:
         """The administrator's account of this machine."""
-        if self._transport == "ssh":
+        if self._transport_name == "ssh":
             return str(self._connection.get_option("remote_user") or "root")
         return str((task_vars or {}).get("ansible_user") or "root")
 
-    def _way(self, task_vars: Mapping[str, Any] | None) -> None:
+    def _require_network_path(self, task_vars: Mapping[str, Any] | None) -> None:
         """Take, from the machine itself, the way that a change must not close.
 
         Raises:
             AnsibleConnectionFailure: it is closed.
         """
-        address = urlsplit(_door(task_vars))
+        address = urlsplit(_ssh_address(task_vars))
         reach(str(address.hostname), address.port or 443)
 
-    def _delay(self, args: dict[str, Any]) -> int:
+    def _rollback_delay(self, args: dict[str, Any]) -> int:
         try:
             delay = int(args.get("delay") or 45)
         except (TypeError, ValueError):
@@ -102,7 +102,7 @@ class CommitConfirm(Acting):
             )
         return delay
 
-    def _stage(self, stage: str, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+    def _run_stage(self, stage: str, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         result: dict[str, Any] = self._execute_module(
             module_name=self.module, module_args=args | {"stage": stage}, task_vars=task_vars
         )
@@ -115,7 +115,7 @@ class CommitConfirm(Acting):
         On a machine that runs this on itself, what is within comes after a connection to its door.
         """
         if self._on_itself(task_vars):
-            self._way(task_vars)
+            self._require_network_path(task_vars)
             yield
             return
         connection = self._connection
@@ -127,22 +127,26 @@ class CommitConfirm(Acting):
         finally:
             connection.set_option("ssh_args", shared)
 
-    def _fresh(self, stage: str, args: dict[str, Any], task_vars: dict[str, Any] | None) -> tuple[dict[str, Any], str]:
+    def _run_on_new_connection(
+        self, stage: str, args: dict[str, Any], task_vars: dict[str, Any] | None
+    ) -> tuple[dict[str, Any], str]:
         """One stage over a new connection: its result, or the reason why it could not run."""
         try:
             with self._new_connection(task_vars):
-                result = self._stage(stage, args, task_vars)
+                result = self._run_stage(stage, args, task_vars)
         except AnsibleError as error:  # no connection, no sudo
-            return {}, _short(str(error))
+            return {}, _error_summary(str(error))
         if result.get("failed") and result.get("stage") != stage:  # the module did not speak
-            return {}, _short(str(result.get("module_stderr") or result.get("module_stdout") or result.get("msg")))
+            return {}, _error_summary(
+                str(result.get("module_stderr") or result.get("module_stdout") or result.get("msg"))
+            )
         return result, ""
 
-    def _confirm(self, args: dict[str, Any], task_vars: dict[str, Any] | None, deadline: float) -> str:
+    def _confirm_change(self, args: dict[str, Any], task_vars: dict[str, Any] | None, deadline: float) -> str:
         """Try until the host's own deadline; gives the reason of the failure, or nothing."""
         pause, trouble = _PAUSE_S, ""
         while True:
-            result, reason = self._fresh("confirm", args, task_vars)
+            result, reason = self._run_on_new_connection("confirm", args, task_vars)
             if not reason:
                 return f"{trouble}{result.get('msg', 'confirmation refusée')}" if result.get("failed") else ""
             trouble = f"aucune nouvelle connexion n'aboutit ({reason}) ; "
@@ -151,32 +155,32 @@ class CommitConfirm(Acting):
             time.sleep(pause)
             pause *= 2  # sshd penalises an address that insists
 
-    def _seen(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+    def _observe_outcome(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """What became of the change; a machine that runs this on itself knows it without its door."""
         if self._on_itself(task_vars):
-            return self._stage("status", args, task_vars)
-        return self._fresh("status", args, task_vars)[0]
+            return self._run_stage("status", args, task_vars)
+        return self._run_on_new_connection("status", args, task_vars)[0]
 
-    def _failure(
+    def _failed_result(
         self, reason: str, args: dict[str, Any], task_vars: dict[str, Any] | None, deadline: float
     ) -> dict[str, Any]:
         """Wait for the host's rollback, and tell what was seen."""
         seen: dict[str, Any] = {}
         time.sleep(max(0.0, deadline - time.monotonic()))
         while time.monotonic() < deadline + _GRACE_S:
-            seen = self._seen(args, task_vars)
+            seen = self._observe_outcome(args, task_vars)
             if seen.get("state") in ("revenu", "absent"):
                 break
             time.sleep(2 * _PAUSE_S)
         back = seen.get("state") == "revenu"
         if back:
             told = f"la machine a remis d'elle-même l'état précédent ({seen['at']})"
-            told += ", vu par une nouvelle connexion" * (self._transport == "ssh")
+            told += ", vu par une nouvelle connexion" * (self._transport_name == "ssh")
         elif seen.get("state") == "absent":
             told = "plus aucun changement n'attend sur la machine : un autre passage l'a reprise"
         else:
             told = "la machine ne répond toujours pas : regardez-la sur place"
-        return _failed(f"{self.subject} : {reason} ; {told} ; {self.untouched}. {self.advice}", rolled_back=back)
+        return _make_failure(f"{self.subject} : {reason} ; {told} ; {self.untouched}. {self.advice}", rolled_back=back)
 
 
 def reach(host: str, port: int, greeting: bytes = b"") -> None:
@@ -197,16 +201,16 @@ def reach(host: str, port: int, greeting: bytes = b"") -> None:
         raise AnsibleConnectionFailure(f"{host}, port {port} : ce n'est pas ce qui répond d'habitude")
 
 
-def _door(task_vars: Mapping[str, Any] | None) -> str:
+def _ssh_address(task_vars: Mapping[str, Any] | None) -> str:
     door = (task_vars or {}).get("flotte_door")
     return str(door.get("url") or "") if isinstance(door, Mapping) else ""
 
 
-def _failed(message: str, **more: Any) -> dict[str, Any]:
+def _make_failure(message: str, **more: Any) -> dict[str, Any]:
     return {"failed": True, "changed": False, "msg": message[:1].upper() + message[1:], **more}
 
 
-def _short(text: str) -> str:
+def _error_summary(text: str) -> str:
     """The end of what ssh or sudo said, on one line: the cause is there."""
     cause = text.rpartition("can be reached over ssh: ")[2]
     lines = [line.strip() for line in cause.splitlines() if line.strip()]

@@ -36,7 +36,7 @@ def spared() -> None:
     )
 
 
-def told(said: Callable[[], str]) -> None:
+def announce_interruption(said: Callable[[], str]) -> None:
     """Have Ctrl-C end this process by a sentence, after what Ansible does of it: its workers stop.
 
     Args:

@@ -32,7 +32,7 @@ def ensure_own_state(action: ActionBase, task_vars: dict[str, Any] | None) -> No
     home, name = (str(action._templar.template(known[key])) for key in ("creatic_home", "creatic_env"))
     try:
         told = environment.claim(Path(home).expanduser(), name, folder, write=not action._task.check_mode)
-    except environment.EnvironmentRefused as error:
+    except environment.InvalidEnvironmentError as error:
         raise AnsibleActionFail(str(error)) from error
     if told:
         Display().display(told, stderr=True)

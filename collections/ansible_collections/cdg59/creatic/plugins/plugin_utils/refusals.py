@@ -13,7 +13,7 @@ from ansible.errors import AnsibleFilterError
 def refusing[**Given, Made](*refusals: type[Exception]) -> Callable[[Callable[Given, Made]], Callable[Given, Made]]:
     """Make a filter of a function whose refusals have a message in French: Ansible shows it, and no traceback."""
 
-    def made(work: Callable[Given, Made]) -> Callable[Given, Made]:
+    def decorate(work: Callable[Given, Made]) -> Callable[Given, Made]:
         @functools.wraps(work)
         def run(*args: Given.args, **kwargs: Given.kwargs) -> Made:
             try:
@@ -23,4 +23,4 @@ def refusing[**Given, Made](*refusals: type[Exception]) -> Callable[[Callable[Gi
 
         return run
 
-    return made
+    return decorate

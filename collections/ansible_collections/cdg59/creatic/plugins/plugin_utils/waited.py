@@ -31,21 +31,21 @@ def _by_name(_host: str, task: Any) -> Waited:
     return Waited(task._uuid, time.monotonic(), task.get_name().strip())
 
 
-class _Shown:
+class _WaitDescription:
     """What the output that is shown says: one process shows one playbook, in one output."""
 
     said: Callable[[str, Any], Waited] = staticmethod(_by_name)
 
 
-def told(said: Callable[[str, Any], Waited]) -> None:
+def set_wait_description(said: Callable[[str, Any], Waited]) -> None:
     """Have this process tell what lasts in other words.
 
     Args:
         said: given a host and the task that starts there, says what is waited for.
     """
-    _Shown.said = staticmethod(said)
+    _WaitDescription.said = staticmethod(said)
 
 
-def of(host: str, task: Any) -> Waited:
+def describe_wait(host: str, task: Any) -> Waited:
     """What is waited for on a host whose task starts."""
-    return _Shown.said(host, task)
+    return _WaitDescription.said(host, task)

@@ -29,7 +29,7 @@ def table(path: Path) -> list[list[str]]:
     return [line.split(":") for line in path.read_text(encoding="utf-8").splitlines() if line.count(":") >= 3]
 
 
-def _groups(name: str, root: Path) -> list[str]:
+def _group_names(name: str, root: Path) -> list[str]:
     return sorted(fields[0] for fields in table(root / "etc/group") if name in fields[3].split(","))
 
 
@@ -58,7 +58,7 @@ def apply(accounts: list[dict[str, str]], shell: str, check: bool = False, root:
                 options = ["--no-create-home", "--home-dir", home, "--user-group", *_NO_SUBORDINATES]
                 run(["useradd", *options, *wanted, name], f"création du compte {name}")
             continue
-        found = (entries[name][4], entries[name][5], entries[name][6], secrets.get(name, ""), _groups(name, root))
+        found = (entries[name][4], entries[name][5], entries[name][6], secrets.get(name, ""), _group_names(name, root))
         if found != (comment, home, shell, CLOSED, needed):
             changes.append(Change(name, f"{found[2]} {found[4]}", f"sans mot de passe, {shell} {needed}"))
             if not check:

@@ -22,7 +22,7 @@ from typing import Any
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_directory, sync_file
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import file_set
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, Runner, run, said
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, Runner, failure_message, run
 
 _JUDGE = 'mount --bind "$1" "$2" && /usr/sbin/sshd -t && exec /usr/sbin/sshd -T -C "$3"'
 # A signal, for a reload asked of systemd would wait for this very script (ordered before sshd, for boots).
@@ -104,7 +104,7 @@ class SshServer:
                 ["unshare", "--mount", "sh", "-c", _JUDGE, "sh", str(candidate), str(self.etc), query],
             )
         if done.returncode:
-            raise SshdError(f"sshd refuse cette configuration, rien n'est changé : {said(done)}")
+            raise SshdError(f"sshd refuse cette configuration, rien n'est changé : {failure_message(done)}")
         return done.stdout
 
     def _check_entries(self) -> None:
@@ -138,7 +138,7 @@ class SshServer:
         changes = self.inspect()
 
         def save(folder: Path) -> str:
-            lines = [_save(Path(change.path), folder, str(number)) for number, change in enumerate(changes)]
+            lines = [_save_file(Path(change.path), folder, str(number)) for number, change in enumerate(changes)]
             sync_directory(folder)
             # What was made last goes first: files before the folder that holds them.
             return "\n".join([*reversed(lines), _RESTORED])
@@ -146,7 +146,7 @@ class SshServer:
         self.guard.arm(token, delay, save)
         try:
             file_set.apply(self.files)
-            self._reload()
+            self._reload_sshd()
         except (SshdError, file_set.FileSetError):
             self.guard.roll_back()
             raise
@@ -164,7 +164,7 @@ class SshServer:
             raise SshdError("les fichiers en place ne sont plus ceux qui viennent d'être installés")
         self.guard.confirm(token)
 
-    def _reload(self) -> None:
+    def _reload_sshd(self) -> None:
         shown = self.run(["systemctl", "show", "ssh.service", "--property=MainPID", "--value"]).stdout.strip()
         pid = int(shown or 0)
         if not pid:  # ssh.socket starts an sshd for each connection, which reads the new files
@@ -174,7 +174,7 @@ class SshServer:
         before = listeners(pid)
         done = self.run(["systemctl", "reload", "ssh.service"])
         if done.returncode:
-            raise SshdError(f"sshd n'a pas pu être rechargé, l'état précédent est remis : {said(done)}")
+            raise SshdError(f"sshd n'a pas pu être rechargé, l'état précédent est remis : {failure_message(done)}")
         # The reload is a signal: a connection made too early would still be answered by the old configuration.
         deadline = time.monotonic() + _RELOAD_S
         while time.monotonic() < deadline:
@@ -185,7 +185,7 @@ class SshServer:
         raise SshdError("sshd n'a pas repris son écoute après le rechargement, l'état précédent est remis")
 
 
-def _save(path: Path, folder: Path, name: str) -> str:
+def _save_file(path: Path, folder: Path, name: str) -> str:
     """Keep a file as it is; gives the line of shell that brings it back."""
     where = shlex.quote(str(path))
     if not path.exists():

@@ -10,12 +10,16 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications.exchange import UnixConnection, asked, basic
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications.exchange import (
+    UnixConnection,
+    basic,
+    send_request,
+)
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 
 SERVICE = "passerelle"
 _OF_AN_ENTITY = ("heberge_par", "organisme", "conseil", "qualite")  # a CCAS, a syndicat: see registry/entities.py
-_ELSEWHERE = ("siret", "site_internet")  # of open data, and of who shows what is published
+_PUBLICATION_FIELDS = ("siret", "site_internet")  # of open data, and of who shows what is published
 
 
 class DeliberationsError(CreaticError, cause="deliberations"):
@@ -33,13 +37,13 @@ def configuration(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Args:
         communes: the variables `creatic_commune` of the communes served.
     """
-    return {"communes": [_commune(one) for one in sorted(communes, key=lambda one: str(one["slug"]))]}
+    return {"communes": [_commune_configuration(one) for one in sorted(communes, key=lambda one: str(one["slug"]))]}
 
 
-def _commune(commune: Mapping[str, Any]) -> dict[str, Any]:
+def _commune_configuration(commune: Mapping[str, Any]) -> dict[str, Any]:
     given = commune.get("deliberations", {})
     roles = {kind: list(given.get(kind, [])) for kind in ("redacteurs", "dgs")}
-    roles["maire"] = [given["maire"], *_deputies(commune)] if given else []
+    roles["maire"] = [given["maire"], *_deputy_logins(commune)] if given else []
     readers = set(given.get("acces_elus", []))
     used = readers.union(login for logins in roles.values() for login in logins)
     accounts = [one for one in commune.get("comptes", []) if one["identifiant"] in used]
@@ -58,13 +62,13 @@ def _commune(commune: Mapping[str, Any]) -> dict[str, Any]:
         "type": commune.get("type", "" if "heberge_par" in commune else "commune"),
         "aides_individuelles": given.get("aides_individuelles", True),
         "comptes": accounts,
-        **{key: commune[key] for key in (*_OF_AN_ENTITY, *_ELSEWHERE) if key in commune},
+        **{key: commune[key] for key in (*_OF_AN_ENTITY, *_PUBLICATION_FIELDS) if key in commune},
         **{key: given[key] for key in ("convocation_jours",) if key in given},
         **roles,
     }
 
 
-def _deputies(commune: Mapping[str, Any]) -> list[str]:
+def _deputy_logins(commune: Mapping[str, Any]) -> list[str]:
     """Who stands in for a maire that is kept from acting, « dans la plénitude de ses fonctions » (CGCT, L2122-17).
 
     Those of the parapheur who sit in the council. The maire stays who the file says: the accounts that are voted are
@@ -106,7 +110,7 @@ def apply(
         DeliberationsError: the site does not answer, or refuses.
     """
     body = {"configuration": wanted, "mots_de_passe": dict(passwords), "verification": check}
-    return _ask(connection, server_name, password, "sa configuration", "/@configuration", body)
+    return _send_request(connection, server_name, password, "sa configuration", "/@configuration", body)
 
 
 def account(connection: http.client.HTTPConnection, server_name: str, password: str, login: str) -> dict[str, Any]:
@@ -116,10 +120,10 @@ def account(connection: http.client.HTTPConnection, server_name: str, password: 
         DeliberationsError: the site does not answer, or refuses.
     """
     path = f"/@agent?{urllib.parse.urlencode({'identifiant': login})}"
-    return _ask(connection, server_name, password, "de montrer un compte", path)
+    return _send_request(connection, server_name, password, "de montrer un compte", path)
 
 
-def _ask(
+def _send_request(
     connection: http.client.HTTPConnection,
     server_name: str,
     password: str,
@@ -129,7 +133,7 @@ def _ask(
 ) -> dict[str, Any]:
     headers = {"Host": server_name, "Accept": "application/json", **basic("admin", password)}
     try:
-        status, content = asked(connection, "GET" if body is None else "POST", path, headers, body)
+        status, content = send_request(connection, "GET" if body is None else "POST", path, headers, body)
     except OSError as error:
         raise silent(error) from None
     if status != http.client.OK:

@@ -27,11 +27,11 @@ from urllib.parse import quote, unquote, urlsplit
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.deliberations import DeliberationsError, silent
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.exchange import basic, opened
 
-_PAGE = 200
+_EXPORT_PAGE_SIZE = 200
 _NOT_THERE = (http.client.NOT_FOUND, http.client.UNAUTHORIZED)
 
 
-class _Refused(Exception):
+class _ExportError(Exception):
     """The site does not give one thing; the message is French."""
 
 
@@ -42,7 +42,7 @@ class _Site:
         self._connection = connection
         self._headers = {"Host": server_name, **basic("admin", password)}
 
-    def _get(self, path: str, accept: str) -> http.client.HTTPResponse:
+    def _send_get(self, path: str, accept: str) -> http.client.HTTPResponse:
         try:
             answer = opened(self._connection, "GET", path, self._headers | {"Accept": accept})
             if answer.status != http.client.OK:
@@ -53,9 +53,9 @@ class _Site:
 
     def json(self, path: str) -> dict[str, Any]:
         """An answer of the REST API."""
-        answer = self._get(path, "application/json")
+        answer = self._send_get(path, "application/json")
         if answer.status != http.client.OK:
-            raise _Refused(f"le site ne le donne pas ({answer.status})")
+            raise _ExportError(f"le site ne le donne pas ({answer.status})")
         found: dict[str, Any] = json.loads(answer.read())
         return found
 
@@ -65,7 +65,7 @@ class _Site:
         Raises:
             DeliberationsError: it does not take us for its administrator.
         """
-        answer = self._get("/@agent?identifiant=", "application/json")
+        answer = self._send_get("/@agent?identifiant=", "application/json")
         answer.read()
         if answer.status != http.client.OK:
             raise DeliberationsError(
@@ -75,7 +75,7 @@ class _Site:
 
     def there(self, path: str) -> bool:
         """Whether there is something."""
-        answer = self._get(path, "application/json")
+        answer = self._send_get(path, "application/json")
         answer.read()
         if answer.status not in (http.client.OK, *_NOT_THERE):
             raise DeliberationsError(f"le site refuse de montrer {path} ({answer.status})")
@@ -83,11 +83,11 @@ class _Site:
 
     def download(self, path: str, target: Path, optional: bool = False) -> bool:
         """Write a file; False when there is none, which is no wonder where it is `optional`."""
-        answer = self._get(path, "*/*")
+        answer = self._send_get(path, "*/*")
         if optional and answer.status == http.client.NOT_FOUND:
             return False
         if answer.status != http.client.OK:
-            raise _Refused(f"le site ne donne pas le fichier ({answer.status})")
+            raise _ExportError(f"le site ne donne pas le fichier ({answer.status})")
         with target.open("wb") as written:
             shutil.copyfileobj(answer, written, 1 << 20)
         return True
@@ -116,24 +116,24 @@ def export(
     site.check_administrator()
     told: dict[str, Any] = {"commune": commune, "contenus": 0, "fichiers": 0, "defauts": []}
     if site.there(f"/{commune}"):
-        for path in sorted({f"/{commune}", *_paths(site, commune)}):
+        for path in sorted({f"/{commune}", *_content_paths(site, commune)}):
             folder = target / PurePosixPath(unquote(path)).relative_to(f"/{commune}")
             try:
-                told["fichiers"] += _one(site, path, folder)
+                told["fichiers"] += _export_content(site, path, folder)
                 told["contenus"] += 1
-            except (_Refused, ValueError, KeyError) as error:
+            except (_ExportError, ValueError, KeyError) as error:
                 told["defauts"].append(f"{path} : {error}")
-    _dump(target / "contenus.json", told)
+    _write_json(target / "contenus.json", told)
     return told
 
 
-def _paths(site: _Site, commune: str) -> Iterator[str]:
+def _content_paths(site: _Site, commune: str) -> Iterator[str]:
     """Paths of all that is below the commune's page."""
     start, total = 0, 1
     while start < total:
         try:
-            page = site.json(f"/{commune}/@search?sort_on=path&b_size={_PAGE}&b_start={start}")
-        except _Refused as error:
+            page = site.json(f"/{commune}/@search?sort_on=path&b_size={_EXPORT_PAGE_SIZE}&b_start={start}")
+        except _ExportError as error:
             raise DeliberationsError(f"la liste de ce qui est à {commune} : {error}") from None
         total = int(page["items_total"])
         for item in page["items"]:
@@ -142,15 +142,15 @@ def _paths(site: _Site, commune: str) -> Iterator[str]:
                 raise DeliberationsError(f"le site annonce « {path} », qui n'est pas un chemin")
             if path.startswith(f"/{commune}/"):
                 yield path
-        start += _PAGE
+        start += _EXPORT_PAGE_SIZE
 
 
-def _one(site: _Site, path: str, folder: Path) -> int:
+def _export_content(site: _Site, path: str, folder: Path) -> int:
     """Write one content; gives how many files it has."""
     content = site.json(f"{path}?include_items=false")
     try:
         content["historique"] = site.json(f"{path}/@workflow").get("history", [])
-    except _Refused:  # files and images have no workflow
+    except _ExportError:  # files and images have no workflow
         content["historique"] = []
     folder.mkdir(parents=True, exist_ok=True)
     files = {}
@@ -159,35 +159,35 @@ def _one(site: _Site, path: str, folder: Path) -> int:
             name = re.sub(r"[^\w.@+ -]", "_", str(value.get("filename") or "")).strip(". ")[-100:] or "fichier"
             file = folder / f"{field}-{name}"
             site.download(quote(unquote(urlsplit(value["download"]).path), safe="/@+"), file)
-            files[field] = _described(file)
+            files[field] = _describe_file(file)
             if value.get("size") not in (None, files[field]["octets"]):
-                raise _Refused(f"{field} : {files[field]['octets']} octets reçus, {value['size']} annoncés")
+                raise _ExportError(f"{field} : {files[field]['octets']} octets reçus, {value['size']} annoncés")
     if content.get("@type") == "seance":
-        files |= _sent(site, path, folder)
-    _dump(folder / "contenu.json", content | {"fichiers": files})
+        files |= _export_convocations(site, path, folder)
+    _write_json(folder / "contenu.json", content | {"fichiers": files})
     return len(files)
 
 
-def _sent(site: _Site, path: str, folder: Path) -> dict[str, dict[str, Any]]:
+def _export_convocations(site: _Site, path: str, folder: Path) -> dict[str, dict[str, Any]]:
     """Write what was sent each time a meeting was convened, and who received it: no field of it says so."""
     files: dict[str, dict[str, Any]] = {}
     log = folder / "envois.json"
     if site.download(f"{path}/@@journal-envois", log, optional=True):
-        files[log.stem] = _described(log)
+        files[log.stem] = _describe_file(log)
     for version in itertools.count(1):
         for piece in ("convocation", "note"):
             file = folder / f"envoi-{version}-{piece}.pdf"
             if not site.download(f"{path}/@@envoi?version={version}&piece={piece}", file, optional=True):
                 return files
-            files[file.stem] = _described(file)
+            files[file.stem] = _describe_file(file)
     return files
 
 
-def _described(file: Path) -> dict[str, Any]:
+def _describe_file(file: Path) -> dict[str, Any]:
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return {"chemin": file.name, "octets": file.stat().st_size, "sha256": digest}
 
 
-def _dump(path: Path, content: Any) -> None:
+def _write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

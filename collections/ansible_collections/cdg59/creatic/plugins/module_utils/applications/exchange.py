@@ -50,7 +50,7 @@ def opened(
         raise error if isinstance(error, OSError) else OSError(str(error)) from error
 
 
-def asked(
+def send_request(
     connection: http.client.HTTPConnection, method: str, path: str, headers: Mapping[str, str], body: Any = None
 ) -> tuple[int, bytes]:
     """Status and content of the answer to a request; see `opened`."""

@@ -10,11 +10,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications.exchange import asked
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications.exchange import send_request
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 
 _ROOT = "/api/v4"
-_PAGE = 1000
+_MAYAN_PAGE_SIZE = 1000
 
 
 class MayanError(CreaticError, cause="mayan"):
@@ -48,7 +48,7 @@ class Mayan:
         found: list[dict[str, Any]] = []
         page = 1
         while True:
-            answer = self._ask("GET", f"{path}?page_size={_PAGE}&page={page}")
+            answer = self._send_request("GET", f"{path}?page_size={_MAYAN_PAGE_SIZE}&page={page}")
             found += answer["results"]
             if not answer.get("next"):
                 return found
@@ -56,26 +56,26 @@ class Mayan:
 
     def get_one(self, path: str) -> dict[str, Any]:
         """Give one object."""
-        found: dict[str, Any] = self._ask("GET", path)
+        found: dict[str, Any] = self._send_request("GET", path)
         return found
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Make an object; gives it."""
-        made: dict[str, Any] = self._ask("POST", path, body)
+        made: dict[str, Any] = self._send_request("POST", path, body)
         return made
 
     def patch(self, path: str, body: Mapping[str, Any]) -> None:
         """Change fields of an object."""
-        self._ask("PATCH", path, body)
+        self._send_request("PATCH", path, body)
 
     def delete(self, path: str) -> None:
         """Remove an object."""
-        self._ask("DELETE", path)
+        self._send_request("DELETE", path)
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def _send_request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         for attempt in range(5):
             try:
-                status, content = asked(self._connection, method, _ROOT + path, self._headers, body)
+                status, content = send_request(self._connection, method, _ROOT + path, self._headers, body)
             except OSError as error:
                 self._connection.close()  # the server may have ended an idle connection: it is opened again
                 if attempt == 4 or (method == "POST" and not isinstance(error, ConnectionRefusedError)):

@@ -28,9 +28,9 @@ _MODELS = {
 }
 CHOSEN = "Mots de passe choisis"
 """Group of those who have a password of their own, kept by role mayan's creatic_passwords."""
-_KNOWN = "/creatic/comptes/"
+_ACCOUNT_REGISTER_PATH = "/creatic/comptes/"
 """Accounts that a run made, by number (role mayan's creatic_accounts). One that is not there is nobody's."""
-_NEW = -1  # identifier of what check mode would make
+_CHECK_MODE_ID = -1  # identifier of what check mode would make
 
 
 @dataclass
@@ -71,7 +71,7 @@ def apply(mayan: Mayan, wanted: Mapping[str, Any], passwords: Mapping[str, str],
 
 def missing_accounts(mayan: Mayan, wanted: Mapping[str, Any]) -> list[str]:
     """Accounts to make, or to open again: each needs a first password."""
-    known = {int(one["id"]): one for one in mayan.get(_KNOWN)}
+    known = {int(one["id"]): one for one in mayan.get(_ACCOUNT_REGISTER_PATH)}
     # A name that a known account bears wrongly is given back.
     strangers = {one["username"] for one in mayan.get("/users/") if int(one["id"]) not in known}
     by_login = {one["login"]: one for one in known.values()}
@@ -97,41 +97,45 @@ class _Run:
 
     # Small tools
 
-    def _do(self, change: str, action: Callable[..., Any], *arguments: Any) -> Any:
+    def _apply_change(self, change: str, action: Callable[..., Any], *arguments: Any) -> Any:
         self.result.changes.append(change)
         return None if self._check else action(*arguments)
 
-    def _make(self, change: str, path: str, body: Mapping[str, Any]) -> int:
-        made = self._do(change, self._mayan.post, path, body)
-        return _NEW if made is None else int(made["id"])
+    def _create_object(self, change: str, path: str, body: Mapping[str, Any]) -> int:
+        made = self._apply_change(change, self._mayan.post, path, body)
+        return _CHECK_MODE_ID if made is None else int(made["id"])
 
-    def _update(self, what: str, path: str, found: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    def _update_object(self, what: str, path: str, found: Mapping[str, Any], body: Mapping[str, Any]) -> None:
         odd = {key: value for key, value in body.items() if found[key] != value}
         if odd:
             said = ", ".join(f"{key} : {found[key]!r} → {value!r}" for key, value in odd.items())
-            self._do(f"{what} corrigé ({said})", self._mayan.patch, path, odd)
+            self._apply_change(f"{what} corrigé ({said})", self._mayan.patch, path, odd)
 
-    def _list(self, owner: int, path: str) -> list[dict[str, Any]]:
-        return [] if owner == _NEW else self._mayan.get(path)
+    def _list_objects(self, owner: int, path: str) -> list[dict[str, Any]]:
+        return [] if owner == _CHECK_MODE_ID else self._mayan.get(path)
 
-    def _members(self, what: str, owner: int, path: str, name: str, wanted: Mapping[str, int], key: str) -> None:
+    def _sync_members(self, what: str, owner: int, path: str, name: str, wanted: Mapping[str, int], key: str) -> None:
         """Make a set of members exact; `name` is the field by which one is added or removed."""
-        found = {str(one[key]): int(one["id"]) for one in self._list(owner, f"{path}/")}
+        found = {str(one[key]): int(one["id"]) for one in self._list_objects(owner, f"{path}/")}
         for member in sorted(wanted.keys() - found.keys()):
             body = {name: wanted[member]}
-            self._do(f"{what} : {member} ajouté", self._mayan.post, f"{path}/add/", body)
+            self._apply_change(f"{what} : {member} ajouté", self._mayan.post, f"{path}/add/", body)
         for member in sorted(found.keys() - wanted.keys()):
             body = {name: found[member]}
-            self._do(f"{what} : {member} retiré", self._mayan.post, f"{path}/remove/", body)
+            self._apply_change(f"{what} : {member} retiré", self._mayan.post, f"{path}/remove/", body)
 
-    def _renamed(self, what: str, kind: str, path: str, found: dict[str, Any], name: str = "label") -> dict[str, Any]:
+    def _match_renamed(
+        self, what: str, kind: str, path: str, found: dict[str, Any], name: str = "label"
+    ) -> dict[str, Any]:
         """Objects by their label: what bears the name of before is given its own, unless both are there."""
         for before, label in self._wanted.get("former", {}).get(kind, {}).items():
             if before not in found:
                 continue
             if label and label not in found:
                 number = found[before]["id"]
-                self._do(f"{what} {before} renommé {label}", self._mayan.patch, f"{path}{number}/", {name: label})
+                self._apply_change(
+                    f"{what} {before} renommé {label}", self._mayan.patch, f"{path}{number}/", {name: label}
+                )
                 found[label] = found.pop(before) | {name: label}
             else:
                 reason = "son nouveau nom est déjà pris" if label else "deux communes ont porté ce nom"
@@ -145,29 +149,31 @@ class _Run:
 
     def accounts(self) -> None:
         """Users, groups and roles."""
-        user_ids = self._users()
+        user_ids = self._sync_users()
 
         listed = {one["name"]: one for one in self._mayan.get("/groups/")}
-        groups = {name: one["id"] for name, one in self._renamed("groupe", "group", "/groups/", listed, "name").items()}
+        groups = {
+            name: one["id"] for name, one in self._match_renamed("groupe", "group", "/groups/", listed, "name").items()
+        }
         for name, members in self._wanted["groups"].items():
             if name not in groups:
-                groups[name] = self._make(f"groupe {name} créé", "/groups/", {"name": name})
-            self._group(name, groups[name], {user_ids[login]: login for login in members if login in user_ids})
+                groups[name] = self._create_object(f"groupe {name} créé", "/groups/", {"name": name})
+            self._sync_group(name, groups[name], {user_ids[login]: login for login in members if login in user_ids})
         # Nobody stays in a group of a service that is no more: it would keep its rights.
         for name in sorted(groups.keys() - self._wanted["groups"].keys() - {CHOSEN}):
-            self._group(name, groups[name], {})
+            self._sync_group(name, groups[name], {})
 
         listed = {one["label"]: one for one in self._mayan.get("/roles/")}
-        roles = {label: one["id"] for label, one in self._renamed("rôle", "role", "/roles/", listed).items()}
+        roles = {label: one["id"] for label, one in self._match_renamed("rôle", "role", "/roles/", listed).items()}
         for label, members in self._wanted["roles"].items():
             if label not in roles:
-                roles[label] = self._make(f"rôle {label} créé", "/roles/", {"label": label})
+                roles[label] = self._create_object(f"rôle {label} créé", "/roles/", {"label": label})
             wanted = {name: groups[name] for name in members}
-            self._members(f"rôle {label}", roles[label], f"/roles/{roles[label]}/groups", "group", wanted, "name")
+            self._sync_members(f"rôle {label}", roles[label], f"/roles/{roles[label]}/groups", "group", wanted, "name")
             # Rights are given on objects; one given on everything would cross from a commune to another.
-            for one in self._list(roles[label], f"/roles/{roles[label]}/permissions/"):
+            for one in self._list_objects(roles[label], f"/roles/{roles[label]}/permissions/"):
                 body = {"permission": one["pk"]}
-                self._do(
+                self._apply_change(
                     f"rôle {label} : droit {one['pk']} sur tout retiré",
                     self._mayan.post,
                     f"/roles/{roles[label]}/permissions/remove/",
@@ -175,19 +181,19 @@ class _Run:
                 )
         self._ids.update({("role", label): number for label, number in roles.items()})
 
-    def _users(self) -> dict[str, int]:
+    def _sync_users(self) -> dict[str, int]:
         """Accounts, each by the number under which a run made it; gives the numbers by login.
 
         An account that no run made is not taken for whoever's name it bears: it is told, and left out.
         """
         users = {int(one["id"]): one for one in self._mayan.get("/users/")}
-        known = {one["login"]: one for one in self._mayan.get(_KNOWN)}
+        known = {one["login"]: one for one in self._mayan.get(_ACCOUNT_REGISTER_PATH)}
         bearers = {one["username"]: number for number, one in users.items()}
         found: dict[str, int] = {}
         # Those that are there first: one that bears the name of another gives it back.
         for one in sorted(self._wanted["users"], key=lambda one: one["username"] not in known):
             login = one["username"]
-            number = int(known[login]["id"]) if login in known else _NEW
+            number = int(known[login]["id"]) if login in known else _CHECK_MODE_ID
             reason = ""
             if bearers.get(login, number) != number:
                 reason = f"un compte que le déploiement n'a pas créé porte cet identifiant (numéro {bearers[login]})"
@@ -199,19 +205,21 @@ class _Run:
                     "un autre identifiant à la personne attendue (comptes, dans le fichier de sa commune), ou "
                     "supprimez ce compte (Système, Utilisateurs), puis relancez"
                 )
-            elif number == _NEW or _comes_back(known[login], one):
+            elif number == _CHECK_MODE_ID or _comes_back(known[login], one):
                 body = dict(one) | {"password": self._passwords.get(login)}
-                number = self._make(f"compte {login} {'créé' if number == _NEW else 'rouvert'}", _KNOWN, body)
+                number = self._create_object(
+                    f"compte {login} {'créé' if number == _CHECK_MODE_ID else 'rouvert'}", _ACCOUNT_REGISTER_PATH, body
+                )
                 # None has a number in check mode: each needs its own.
-                found[login] = number if number != _NEW else _NEW - len(found)
+                found[login] = number if number != _CHECK_MODE_ID else _CHECK_MODE_ID - len(found)
             else:
                 found[login] = number
                 fields = {key: value for key, value in one.items() if key != "commune"}
-                self._update(f"compte {login}", f"/users/{number}/", users[number], fields)
+                self._update_object(f"compte {login}", f"/users/{number}/", users[number], fields)
                 bearers.pop(users[number]["username"])
                 bearers[login] = number
                 if one.get("commune") == "" and login in self._passwords:
-                    self._service(login, self._passwords[login])
+                    self._sync_service_password(login, self._passwords[login])
         wanted = {one["username"]: one.get("commune", "") for one in self._wanted["users"]}
         for login in sorted(known):
             # Named by another commune's file, it would act as that commune's person.
@@ -219,61 +227,65 @@ class _Run:
                 continue
             if known[login].get("open", True):
                 change = f"compte {login} fermé : aucun fichier de commune ne lui donne plus de rôle ici"
-                self._do(change, self._mayan.delete, f"{_KNOWN}{quote(login)}/")
+                self._apply_change(change, self._mayan.delete, f"{_ACCOUNT_REGISTER_PATH}{quote(login)}/")
             if known[login]["commune"]:
                 self.result.closed.append(login)
         return found
 
-    def _service(self, login: str, password: str) -> None:
+    def _sync_service_password(self, login: str, password: str) -> None:
         """Have a program's account have the password that the control node keeps."""
-        path, body = f"{_KNOWN}{quote(login)}/", {"password": password}
+        path, body = f"{_ACCOUNT_REGISTER_PATH}{quote(login)}/", {"password": password}
         if self._mayan.post(path, body | {"essai": True}).get("change"):
-            self._do(f"compte {login} : mot de passe renouvelé", self._mayan.post, path, body)
+            self._apply_change(f"compte {login} : mot de passe renouvelé", self._mayan.post, path, body)
 
-    def _group(self, name: str, group: int, wanted: Mapping[int, str]) -> None:
+    def _sync_group(self, name: str, group: int, wanted: Mapping[int, str]) -> None:
         """Make the members of a group exact, by number: a name may be borne by another one."""
         path, what = f"/groups/{group}/users", f"groupe {name}"
-        found = {int(one["id"]): str(one["username"]) for one in self._list(group, f"{path}/")}
+        found = {int(one["id"]): str(one["username"]) for one in self._list_objects(group, f"{path}/")}
         for number in sorted(wanted.keys() - found.keys(), key=wanted.__getitem__):
-            self._do(f"{what} : {wanted[number]} ajouté", self._mayan.post, f"{path}/add/", {"user": number})
+            self._apply_change(f"{what} : {wanted[number]} ajouté", self._mayan.post, f"{path}/add/", {"user": number})
         for number in sorted(found.keys() - wanted.keys(), key=found.__getitem__):
-            self._do(f"{what} : {found[number]} retiré", self._mayan.post, f"{path}/remove/", {"user": number})
+            self._apply_change(
+                f"{what} : {found[number]} retiré", self._mayan.post, f"{path}/remove/", {"user": number}
+            )
 
     def metadata_types(self) -> None:
         """Metadata, known by their short name."""
         found = {one["name"]: one for one in self._mayan.get("/metadata_types/")}
         for one in self._wanted["metadata_types"]:
-            self._ids["metadata_type", one["name"]] = self._one("métadonnée", "/metadata_types/", one, "name", found)
+            self._ids["metadata_type", one["name"]] = self._ensure_object(
+                "métadonnée", "/metadata_types/", one, "name", found
+            )
 
     def document_types(self) -> None:
         """Document types, their retention and their metadata."""
         listed = {one["label"]: one for one in self._mayan.get("/document_types/")}
-        found = self._renamed("type", "document_type", "/document_types/", listed)
+        found = self._match_renamed("type", "document_type", "/document_types/", listed)
         for one in self._wanted["document_types"]:
             fields = {key: value for key, value in one.items() if key != "metadata"}
-            number = self._one("type", "/document_types/", fields, "label", found)
+            number = self._ensure_object("type", "/document_types/", fields, "label", found)
             self._ids["document_type", one["label"]] = number
             self._type_metadata(one["label"], number, one["metadata"])
         self._say_unknown("type de documents", "document_type", found)
 
-    def _one(self, kind: str, path: str, body: Mapping[str, Any], key: str, found: Mapping[str, Any]) -> int:
+    def _ensure_object(self, kind: str, path: str, body: Mapping[str, Any], key: str, found: Mapping[str, Any]) -> int:
         name = str(body[key])
         if name not in found:
-            return self._make(f"{kind} {name} créé", path, body)
+            return self._create_object(f"{kind} {name} créé", path, body)
         number = int(found[name]["id"])
-        self._update(f"{kind} {name}", f"{path}{number}/", found[name], body)
+        self._update_object(f"{kind} {name}", f"{path}{number}/", found[name], body)
         return number
 
     def _type_metadata(self, label: str, number: int, wanted: Mapping[str, bool]) -> None:
         path = f"/document_types/{number}/metadata_types/"
-        found = {one["metadata_type"]["name"]: one for one in self._list(number, path)}
+        found = {one["metadata_type"]["name"]: one for one in self._list_objects(number, path)}
         for name, required in wanted.items():
             if name in found:
                 relation = f"{path}{found[name]['id']}/"
-                self._update(f"type {label}, métadonnée {name}", relation, found[name], {"required": required})
+                self._update_object(f"type {label}, métadonnée {name}", relation, found[name], {"required": required})
             else:
                 body = {"metadata_type_id": self._ids["metadata_type", name], "required": required}
-                self._do(f"type {label} : métadonnée {name} ajoutée", self._mayan.post, path, body)
+                self._apply_change(f"type {label} : métadonnée {name} ajoutée", self._mayan.post, path, body)
         for name in sorted(found.keys() - wanted.keys()):
             # Taking it away would lose what was noted of each document.
             self.result.warnings.append(f"type {label} : la métadonnée {name} n'est plus demandée, elle est laissée")
@@ -282,14 +294,14 @@ class _Run:
         """Cabinets, each known by its path: labels repeat from a commune to another."""
         listed = self._mayan.get("/cabinets/")
         tops = {str(one["label"]): one for one in listed if one["parent"] is None}
-        renamed = self._renamed("dossier", "cabinet", "/cabinets/", tops)
+        renamed = self._match_renamed("dossier", "cabinet", "/cabinets/", tops)
         found = dict(self._cabinet_paths([*renamed.values()], ()))
         for one in self._wanted["cabinets"]:
             path = tuple(one)
             if path not in found:
                 parent = found[path[:-1]] if len(path) > 1 else None
                 body = {"label": path[-1], "parent": parent}
-                found[path] = self._make(f"dossier {' / '.join(path)} créé", "/cabinets/", body)
+                found[path] = self._create_object(f"dossier {' / '.join(path)} créé", "/cabinets/", body)
         wanted = {tuple(one) for one in self._wanted["cabinets"]}
         roots = {path[0] for path in wanted}
         for path in sorted(found.keys() - wanted):
@@ -310,36 +322,38 @@ class _Run:
     def indexes(self) -> None:
         """Indexes, their document types, and their levels, each inside the one before."""
         listed = {one["label"]: one for one in self._mayan.get("/index_templates/")}
-        found = self._renamed("index", "index_template", "/index_templates/", listed)
+        found = self._match_renamed("index", "index_template", "/index_templates/", listed)
         for one in self._wanted["indexes"]:
             label = one["label"]
             if label in found:
                 number, root = int(found[label]["id"]), int(found[label]["index_template_root_node_id"])
             else:
-                body = {"label": label, "slug": _slug(label), "enabled": True}
-                made = self._do(f"index {label} créé", self._mayan.post, "/index_templates/", body)
-                number, root = (made["id"], made["index_template_root_node_id"]) if made else (_NEW, _NEW)
+                body = {"label": label, "slug": _index_slug(label), "enabled": True}
+                made = self._apply_change(f"index {label} créé", self._mayan.post, "/index_templates/", body)
+                number, root = (
+                    (made["id"], made["index_template_root_node_id"]) if made else (_CHECK_MODE_ID, _CHECK_MODE_ID)
+                )
             self._ids["index_template", label] = number
             types = {name: self._ids["document_type", name] for name in one["document_types"]}
             path = f"/index_templates/{number}/document_types"
-            self._members(f"index {label}", number, path, "document_type", types, "label")
-            self._levels(label, number, root, one["levels"])
+            self._sync_members(f"index {label}", number, path, "document_type", types, "label")
+            self._sync_levels(label, number, root, one["levels"])
 
-    def _levels(self, label: str, number: int, root: int, wanted: Sequence[str]) -> None:
-        nodes = self._list(number, f"/index_templates/{number}/nodes/")
+    def _sync_levels(self, label: str, number: int, root: int, wanted: Sequence[str]) -> None:
+        nodes = self._list_objects(number, f"/index_templates/{number}/nodes/")
         path, parent = f"/index_templates/{number}/nodes/", root
         for depth, expression in enumerate(wanted):
             last = depth == len(wanted) - 1
             body = {"expression": expression, "link_documents": last, "enabled": True}
             if nodes:
                 parent = int(nodes[0]["id"])
-                self._update(f"index {label}, niveau {depth + 1}", f"{path}{parent}/", nodes[0], body)
+                self._update_object(f"index {label}, niveau {depth + 1}", f"{path}{parent}/", nodes[0], body)
                 nodes = nodes[0]["children"]
             else:
                 change = f"index {label} : niveau {depth + 1} ajouté"
-                parent = self._make(change, path, body | {"parent": parent})
+                parent = self._create_object(change, path, body | {"parent": parent})
         for extra in nodes[:1]:
-            self._do(
+            self._apply_change(
                 f"index {label} : niveau {len(wanted) + 1} retiré",
                 self._mayan.delete,
                 f"{path}{extra['id']}/",
@@ -352,50 +366,52 @@ class _Run:
         for one in wanted:
             name = one["internal_name"]
             body = {"internal_name": name, "label": one["label"], "auto_launch": False}
-            number = self._one("circuit", "/workflow_templates/", body, "internal_name", found)
+            number = self._ensure_object("circuit", "/workflow_templates/", body, "internal_name", found)
             self._ids["workflow", name] = number
             self._workflow_types(one, number)
             path, what = f"/workflow_templates/{number}/states/", f"circuit {name}, état"
-            states = {state["label"]: state for state in self._list(number, path)}
-            ids = {state["label"]: self._one(what, path, state, "label", states) for state in one["states"]}
-            self._left(what, states.keys() - ids.keys())
-            self._transitions(one, number, ids)
+            states = {state["label"]: state for state in self._list_objects(number, path)}
+            ids = {state["label"]: self._ensure_object(what, path, state, "label", states) for state in one["states"]}
+            self._report_unwanted(what, states.keys() - ids.keys())
+            self._sync_transitions(one, number, ids)
 
     def _workflow_types(self, one: Mapping[str, Any], number: int) -> None:
         path = f"/workflow_templates/{number}/document_types/"
-        found = {kind["label"] for kind in self._list(number, path)}
+        found = {kind["label"] for kind in self._list_objects(number, path)}
         for label in one["document_types"]:
             if label not in found:
                 body = {"document_type_id": self._ids["document_type", label]}
                 change = f"circuit {one['internal_name']} : type {label} ajouté"
-                self._do(change, self._mayan.post, f"{path}add/", body)
-        self._left(f"circuit {one['internal_name']} : type", found - set(one["document_types"]))
+                self._apply_change(change, self._mayan.post, f"{path}add/", body)
+        self._report_unwanted(f"circuit {one['internal_name']} : type", found - set(one["document_types"]))
 
-    def _transitions(self, one: Mapping[str, Any], number: int, states: Mapping[str, int]) -> None:
+    def _sync_transitions(self, one: Mapping[str, Any], number: int, states: Mapping[str, int]) -> None:
         path = f"/workflow_templates/{number}/transitions/"
-        found = {(each["origin_state"]["label"], each["label"]): each for each in self._list(number, path)}
+        found = {(each["origin_state"]["label"], each["label"]): each for each in self._list_objects(number, path)}
         for each in one["transitions"]:
             key = (each["origin"], each["label"])
             what = f"circuit {one['internal_name']}, passage {each['label']} ({each['origin']})"
             ends = {"origin_state_id": states[each["origin"]], "destination_state_id": states[each["destination"]]}
             if key not in found:
-                transition = self._make(f"{what} créé", path, {"label": each["label"], **ends})
+                transition = self._create_object(f"{what} créé", path, {"label": each["label"], **ends})
             else:
                 transition = int(found[key]["id"])
                 before = found[key]["destination_state"]["label"]
                 if before != each["destination"]:
                     change = f"{what} corrigé (vers {before} → {each['destination']})"
-                    self._do(change, self._mayan.patch, f"{path}{transition}/", ends)
+                    self._apply_change(change, self._mayan.patch, f"{path}{transition}/", ends)
             if each["fields"]:
                 fields_path = f"{path}{transition}/fields/"
-                fields = {field["name"]: field for field in self._list(transition, fields_path)}
+                fields = {field["name"]: field for field in self._list_objects(transition, fields_path)}
                 for field in each["fields"]:
-                    self._one(f"{what}, champ", fields_path, field, "name", fields)
-                self._left(f"{what}, champ", fields.keys() - {field["name"] for field in each["fields"]})
+                    self._ensure_object(f"{what}, champ", fields_path, field, "name", fields)
+                self._report_unwanted(f"{what}, champ", fields.keys() - {field["name"] for field in each["fields"]})
         known = {(each["origin"], each["label"]) for each in one["transitions"]}
-        self._left(f"circuit {one['internal_name']}, passage", {f"{b} ({a})" for a, b in found.keys() - known})
+        self._report_unwanted(
+            f"circuit {one['internal_name']}, passage", {f"{b} ({a})" for a, b in found.keys() - known}
+        )
 
-    def _left(self, what: str, names: Iterable[str]) -> None:
+    def _report_unwanted(self, what: str, names: Iterable[str]) -> None:
         """Say what is no longer wanted of a circuit. Taking it away would delete the history of its documents."""
         for name in sorted(names):
             self.result.warnings.append(f"{what} {name} : plus demandé, laissé")
@@ -407,27 +423,29 @@ class _Run:
             number = self._ids[one["kind"], one["key"]]
             path = f"/objects/{application}/{model}/{number}/acls/"
             what = f"droits sur {one['key']}"
-            found = {acl["role"]["label"]: int(acl["id"]) for acl in self._list(number, path)}
+            found = {acl["role"]["label"]: int(acl["id"]) for acl in self._list_objects(number, path)}
             for role, permissions in one["roles"].items():
                 if role not in found:
                     body = {"role_id": self._ids["role", role]}
-                    found[role] = self._make(f"{what} : rôle {role} ajouté", path, body)
-                self._permissions(f"{what}, rôle {role}", found[role], f"{path}{found[role]}/permissions/", permissions)
+                    found[role] = self._create_object(f"{what} : rôle {role} ajouté", path, body)
+                self._sync_permissions(
+                    f"{what}, rôle {role}", found[role], f"{path}{found[role]}/permissions/", permissions
+                )
             for role in sorted(found.keys() - one["roles"].keys()):
-                self._do(
+                self._apply_change(
                     f"{what} : rôle {role} retiré",
                     self._mayan.delete,
                     f"{path}{found[role]}/",
                 )
 
-    def _permissions(self, what: str, acl: int, path: str, wanted: Sequence[str]) -> None:
-        found = {one["pk"] for one in self._list(acl, path)}
+    def _sync_permissions(self, what: str, acl: int, path: str, wanted: Sequence[str]) -> None:
+        found = {one["pk"] for one in self._list_objects(acl, path)}
         added, removed = sorted(set(wanted) - found), sorted(found - set(wanted))
         for verb, said, names in (("add", "donné", added), ("remove", "retiré", removed)):
             if names:
                 listed = f"{len(names)} droits {said}s" if len(names) > 1 else f"droit {names[0]} {said}"
 
-                self._do(f"{what} : {listed}", self._each_permission, f"{path}{verb}/", names)
+                self._apply_change(f"{what} : {listed}", self._each_permission, f"{path}{verb}/", names)
 
     def _each_permission(self, path: str, names: Sequence[str]) -> None:
         for name in names:
@@ -440,7 +458,7 @@ class _Run:
                 self.result.warnings.append(f"{what} {label} : il n'est plus demandé, il est laissé")
 
 
-def _slug(label: str) -> str:
+def _index_slug(label: str) -> str:
     """A short name of letters, digits and dashes, as Mayan wants of an index."""
     import re
     import unicodedata

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import labels
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications.exchange import asked, basic
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications.exchange import basic, send_request
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.mayan_api import Mayan, MayanError
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import served
@@ -51,23 +51,23 @@ class Door(http.client.HTTPSConnection):
         raw = socket.create_connection((self._address, self.port), timeout=self.timeout)
         self.sock = self._trust.wrap_socket(raw, server_hostname=self.host)
 
-    def ask(self, method: str, path: str, headers: Mapping[str, str], body: Any = None) -> tuple[int, Any]:
+    def send_request(self, method: str, path: str, headers: Mapping[str, str], body: Any = None) -> tuple[int, Any]:
         """One request; gives its status, and the JSON of its answer (None without one).
 
         Raises:
             PlaceError: the site does not answer.
         """
         try:
-            status, content = asked(self, method, path, {"Accept": "application/json", **headers}, body)
+            status, content = send_request(self, method, path, {"Accept": "application/json", **headers}, body)
         except OSError:
-            raise PlaceError(f"https://{self.host} a cessé de répondre. {_look(self.host)}") from None
+            raise PlaceError(f"https://{self.host} a cessé de répondre. {_server_remedy(self.host)}") from None
         try:
             return status, json.loads(content)
         except ValueError:
             return status, None
 
 
-def _look(name: str) -> str:
+def _server_remedy(name: str) -> str:
     return f"À faire : fab serveurs, sur la machine de {name}, dit ce qui ne va pas."
 
 
@@ -85,15 +85,15 @@ def prove(application: str, door: Door, login: str, password: str, communes: Seq
         One proof a commune, whose key is its slug. A site that cannot be asked proves none of them, and says why.
     """
     try:
-        _open(door)
+        _open_site(door)
         return DOORS[application](door, login, password, communes)
     except PlaceError as error:
         reason, _, remedy = str(error).partition(". À faire : ")
         fix = f"{remedy[:1].upper()}{remedy[1:]}"
-        return [_proof(one, "echec", reason, fix) for one in communes]
+        return [_make_proof(one, "echec", reason, fix) for one in communes]
 
 
-def _open(door: Door) -> None:
+def _open_site(door: Door) -> None:
     """Open the site, before anything is asked: in French, for the system's words would be taken for ssh's."""
     try:
         door.connect()
@@ -107,10 +107,10 @@ def _open(door: Door) -> None:
         reason = f"ne répond pas : {why(error)}"
     else:
         return
-    raise PlaceError(f"https://{door.host} {reason}. {_look(door.host)}")
+    raise PlaceError(f"https://{door.host} {reason}. {_server_remedy(door.host)}")
 
 
-def _proof(commune: Commune, verdict: str, detail: str, remedy: str = "", **measures: Any) -> Proof:
+def _make_proof(commune: Commune, verdict: str, detail: str, remedy: str = "", **measures: Any) -> Proof:
     return {
         "cle": commune["slug"],
         "libelle": f"Place de {commune['nom']}",
@@ -121,7 +121,7 @@ def _proof(commune: Commune, verdict: str, detail: str, remedy: str = "", **meas
     }
 
 
-def _refused(login: str, name: str, said: str) -> PlaceError:
+def _refused_account_error(login: str, name: str, said: str) -> PlaceError:
     return PlaceError(
         f"https://{name} refuse le compte technique « {login} » ({said}) : son mot de passe y a changé, a expiré, ou "
         "ce compte n'y est plus. À faire : rendez-lui le mot de passe qui est dans le dossier secrets du poste de "
@@ -129,37 +129,37 @@ def _refused(login: str, name: str, said: str) -> PlaceError:
     )
 
 
-def _vanished(commune: Commune, what: str) -> Proof:
+def _missing_place_proof(commune: Commune, what: str) -> Proof:
     slug = commune["slug"]
     remedy = f"Vérifier les services de communes/{slug}.yml, puis relancer : fab commune.deployer {slug}."
-    return _proof(commune, "echec", f"la commune n'y a plus sa place : {what}", remedy)
+    return _make_proof(commune, "echec", f"la commune n'y a plus sa place : {what}", remedy)
 
 
-def _session(door: Door, login: str, password: str) -> Mayan:
+def _open_session(door: Door, login: str, password: str) -> Mayan:
     mayan = Mayan(door, door.host)
     try:
         mayan.log_in(login, password)
     except MayanError as error:
         if "ne répond pas" in str(error):
-            raise PlaceError(f"https://{door.host} a cessé de répondre. {_look(door.host)}") from None
-        raise _refused(login, door.host, _status(error)) from None
+            raise PlaceError(f"https://{door.host} a cessé de répondre. {_server_remedy(door.host)}") from None
+        raise _refused_account_error(login, door.host, _status_text(error)) from None
     return mayan
 
 
-def _status(error: MayanError) -> str:
+def _status_text(error: MayanError) -> str:
     """« HTTP 400 » : what is said beside it may quote what was sent."""
     found = str(error).partition("(")[2].partition(")")[0]
     return f"HTTP {found}" if found.isdecimal() else "sans un mot"
 
 
-def _ged(door: Door, login: str, password: str, communes: Sequence[Commune]) -> list[Proof]:
+def _prove_ged(door: Door, login: str, password: str, communes: Sequence[Commune]) -> list[Proof]:
     """The types and folders of a commune, among those that the account sees."""
-    mayan = _session(door, login, password)
+    mayan = _open_session(door, login, password)
     try:
         types = [str(one["label"]) for one in mayan.get("/document_types/")]
         folders = [str(one["full_path"]) for one in mayan.get("/cabinets/")]
     except MayanError as error:
-        raise PlaceError(f"https://{door.host} : {error}. {_look(door.host)}") from None
+        raise PlaceError(f"https://{door.host} : {error}. {_server_remedy(door.host)}") from None
     proofs = []
     for commune in communes:
         root = labels.own(commune)
@@ -167,15 +167,17 @@ def _ged(door: Door, login: str, password: str, communes: Sequence[Commune]) -> 
         below = sum(path == root or path.startswith(f"{root} / ") for path in folders)
         if own and below:
             detail = f"le compte {login} y voit ses {own} types de documents et ses {below} dossiers"
-            proofs.append(_proof(commune, "ok", detail, types=own, dossiers=below))
+            proofs.append(_make_proof(commune, "ok", detail, types=own, dossiers=below))
         else:
-            proofs.append(_vanished(commune, "ni types de documents ni dossiers" if not own else "aucun dossier"))
+            proofs.append(
+                _missing_place_proof(commune, "ni types de documents ni dossiers" if not own else "aucun dossier")
+            )
     return proofs
 
 
-def _parapheur(door: Door, login: str, password: str, communes: Sequence[Commune]) -> list[Proof]:
+def _prove_parapheur(door: Door, login: str, password: str, communes: Sequence[Commune]) -> list[Proof]:
     """A deposit that lacks everything but its commune: what is refused of it says whether the commune has circuits."""
-    mayan = _session(door, login, password)
+    mayan = _open_session(door, login, password)
     proofs = []
     for commune in communes:
         try:
@@ -184,39 +186,43 @@ def _parapheur(door: Door, login: str, password: str, communes: Sequence[Commune
         except MayanError as error:
             said = str(error)
         if "commune : " in said:
-            proofs.append(_vanished(commune, "aucun circuit"))
+            proofs.append(_missing_place_proof(commune, "aucun circuit"))
         elif "circuit : " in said:
             detail = f"il prend ses dépôts : celui, vide, du compte {login} n'est refusé que pour ce qui y manque"
-            proofs.append(_proof(commune, "ok", detail))
+            proofs.append(_make_proof(commune, "ok", detail))
         elif "ne répond pas" in said:
-            raise PlaceError(f"https://{door.host} a cessé de répondre. {_look(door.host)}")
+            raise PlaceError(f"https://{door.host} a cessé de répondre. {_server_remedy(door.host)}")
         else:
             detail = f"réponse inattendue à un dépôt vide : {said or 'accepté'}"
-            proofs.append(_proof(commune, "echec", detail, _look(door.host).removeprefix("À faire : ").capitalize()))
+            proofs.append(
+                _make_proof(commune, "echec", detail, _server_remedy(door.host).removeprefix("À faire : ").capitalize())
+            )
     return proofs
 
 
-def _deliberations(door: Door, login: str, password: str, communes: Sequence[Commune]) -> list[Proof]:
+def _prove_deliberations(door: Door, login: str, password: str, communes: Sequence[Commune]) -> list[Proof]:
     """The page of the commune's institution, once the account is known to be admitted."""
     known = basic(login, password)
-    status, _told = door.ask("GET", "/@adoptees", known)
+    status, _told = door.send_request("GET", "/@adoptees", known)
     if status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
-        raise _refused(login, door.host, f"HTTP {status}")
+        raise _refused_account_error(login, door.host, f"HTTP {status}")
     if status != http.client.OK:
-        raise PlaceError(f"https://{door.host} répond HTTP {status} à la liste des adoptées. {_look(door.host)}")
+        raise PlaceError(
+            f"https://{door.host} répond HTTP {status} à la liste des adoptées. {_server_remedy(door.host)}"
+        )
     proofs = []
     for commune in communes:
-        status, told = door.ask("GET", f"/{commune['slug']}", known)
+        status, told = door.send_request("GET", f"/{commune['slug']}", known)
         if status == http.client.OK and isinstance(told, dict) and told.get("@type") == "Institution":
-            proofs.append(_proof(commune, "ok", f"sa page est servie, et le compte {login} y est admis"))
+            proofs.append(_make_proof(commune, "ok", f"sa page est servie, et le compte {login} y est admis"))
         else:
-            proofs.append(_vanished(commune, f"sa page répond HTTP {status}"))
+            proofs.append(_missing_place_proof(commune, f"sa page répond HTTP {status}"))
     return proofs
 
 
 DOORS: Mapping[str, Callable[[Door, str, str, Sequence[Commune]], list[Proof]]] = {
-    "ged": _ged,
-    "parapheur": _parapheur,
-    "deliberations": _deliberations,
+    "ged": _prove_ged,
+    "parapheur": _prove_parapheur,
+    "deliberations": _prove_deliberations,
 }
 """How each profile is asked."""

@@ -21,9 +21,9 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
 # Ring and port of its server, on the storage network.
 PORTS = {"account": 6202, "container": 6201, "object": 6200}
 # Percent by which a device may differ from its share before partitions are moved again.
-_BALANCED = 1.0
+_MAX_IMBALANCE_PERCENT = 1.0
 # Copies that a room which has them never goes below, whatever its inventory says.
-_FEWEST = 3
+_MIN_REPLICA_COUNT = 3
 
 
 class RingError(CreaticError, cause="anneaux"):
@@ -187,7 +187,7 @@ def rebuild(
             "remettez archive_node_part_power"
         )
     had = int(builder.replicas)
-    if replicas < min(had, _FEWEST):
+    if replicas < min(had, _MIN_REPLICA_COUNT):
         raise RingError(
             f"anneau {ring} : {had} copies de chaque archive, jamais moins ; remettez archive_node_replicas"
         )
@@ -219,7 +219,7 @@ def rebuild(
             }
         )
     changed = bool(todo) or had != replicas
-    uneven = not fresh and not changed and builder.get_balance() > _BALANCED
+    uneven = not fresh and not changed and builder.get_balance() > _MAX_IMBALANCE_PERCENT
     if not (changed or uneven):
         return result
     # Moves are counted by partition: none moves twice within min_part_hours, so that one replica at most is away.
@@ -232,7 +232,7 @@ def rebuild(
     builder.validate()
     if result.moved:
         result.changes.append(f"anneau {ring} : {result.moved} partitions placées")
-    if balance > _BALANCED:
+    if balance > _MAX_IMBALANCE_PERCENT:
         result.waiting = max(builder.min_part_seconds_left, 1)
     builder.save(str(path))
     builder.get_ring().save(str(path.with_name(f"{ring}.ring.gz")))

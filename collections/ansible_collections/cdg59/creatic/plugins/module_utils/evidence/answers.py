@@ -17,7 +17,7 @@ from typing import Any
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 
-_SCHEMA = Path(__file__).with_name("answers.schema.json")
+_ANSWERS_SCHEMA_FILE = Path(__file__).with_name("answers.schema.json")
 _MAX_DEPTH = 8
 _MAX_ITEMS = 5000  # of one list or object
 _MAX_TEXT = 20_000
@@ -34,7 +34,7 @@ def clean(text: str) -> str:
     return harmless.text(text)
 
 
-def said(text: str, opening: str = "") -> Any:
+def parse_json_output(text: str, opening: str = "") -> Any:
     """The JSON of what a machine says: the whole text, or from where an opening stands, other words before and after.
 
     Raises:
@@ -58,7 +58,7 @@ def moment(text: str) -> datetime:
     return found
 
 
-def _tidy(item: Any, where: str, depth: int) -> Any:
+def _clean_item(item: Any, where: str, depth: int) -> Any:
     """The same, with fit texts only.
 
     Raises:
@@ -81,17 +81,19 @@ def _tidy(item: Any, where: str, depth: int) -> Any:
     if len(item) > _MAX_ITEMS:
         raise AnswerError(f"champ « {where} » : {len(item)} éléments, {_MAX_ITEMS} au plus")
     if isinstance(item, dict):
-        return {clean(str(key)[:200]): _tidy(one, f"{where}.{str(key)[:60]}", depth + 1) for key, one in item.items()}
-    return [_tidy(one, f"{where}[{rank}]", depth + 1) for rank, one in enumerate(item)]
+        return {
+            clean(str(key)[:200]): _clean_item(one, f"{where}.{str(key)[:60]}", depth + 1) for key, one in item.items()
+        }
+    return [_clean_item(one, f"{where}[{rank}]", depth + 1) for rank, one in enumerate(item)]
 
 
 @functools.cache
-def _validator(kind: str) -> Any:
+def _load_validator(kind: str) -> Any:
     from jsonschema import Draft202012Validator, FormatChecker
 
     formats = FormatChecker(formats=())
     formats.checks("date", raises=ValueError)(lambda text: not isinstance(text, str) or bool(moment(text)))
-    schema = json.loads(_SCHEMA.read_text(encoding="utf-8"))
+    schema = json.loads(_ANSWERS_SCHEMA_FILE.read_text(encoding="utf-8"))
     return Draft202012Validator(schema | {"$ref": f"#/$defs/{kind}"}, format_checker=formats)
 
 
@@ -108,10 +110,12 @@ def checked(kind: str, answer: Any) -> Any:
     Raises:
         AnswerError: it is something else; names the first field at fault.
     """
-    tidy = _tidy(answer, kind, 0)
+    tidy = _clean_item(answer, kind, 0)
     if (size := len(json.dumps(tidy))) > _MAX_SIZE:
         raise AnswerError(f"champ « {kind} » : {size} caractères, {_MAX_SIZE} au plus")
-    fault = min(_validator(kind).iter_errors(tidy), key=lambda error: list(map(str, error.absolute_path)), default=None)
+    fault = min(
+        _load_validator(kind).iter_errors(tidy), key=lambda error: list(map(str, error.absolute_path)), default=None
+    )
     if fault is not None:
         path = "".join(f"[{one}]" if isinstance(one, int) else f".{clean(str(one))}" for one in fault.absolute_path)
         if fault.validator == "required":

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, Runner, run, said
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, Runner, failure_message, run
 
 HEADER = "#!/usr/sbin/nft -f\n# creatic: written once confirmed; the next run repairs what is changed by hand.\n"
 # A stop of Debian's unit flushes every table, those of a container engine included. What counts
@@ -38,7 +38,7 @@ _WITNESS = "table inet creatic_temoin"
 _COUNTING = "add table inet t; add chain inet t c; add rule inet t c ct count over 1 drop"
 _COUNTED = re.compile(r"^.* ct count over .*\n", re.MULTILINE)
 # Whom a set like these holds is what happens, not what is wanted.
-_HELD = re.compile(r"(^\s*flags dynamic\n)\s*elements = \{[^}]*\}\n", re.MULTILINE)
+_DYNAMIC_SET_PATTERN = re.compile(r"(^\s*flags dynamic\n)\s*elements = \{[^}]*\}\n", re.MULTILINE)
 _SKUID = re.compile(r"(?<=meta skuid \{ )[^}]+(?= \})")
 
 
@@ -83,7 +83,7 @@ def installed() -> bool:
     return shutil.which("nft") is not None
 
 
-def _uid(name: str) -> int:
+def _user_id(name: str) -> int:
     try:
         return pwd.getpwnam(name).pw_uid
     except KeyError:
@@ -126,7 +126,7 @@ class Firewall:
     def text(self) -> str:
         """The whole file: replaces our table and touches no other."""
         # By number: nft would load none of a file that names an account which went away.
-        rules = _SKUID.sub(lambda found: ", ".join(str(_uid(name)) for name in found[0].split(", ")), self.ruleset)
+        rules = _SKUID.sub(lambda found: ", ".join(str(_user_id(name)) for name in found[0].split(", ")), self.ruleset)
         if _COUNTED.search(rules) and self.run(["unshare", "--net", "nft", _COUNTING]).returncode:
             rules = _COUNTED.sub("", rules)  # its modules are locked, until its next boot, or its kernel has none
         lines = [f"table {self.table}", f"delete table {self.table}", rules.strip("\n")]
@@ -162,8 +162,8 @@ class Firewall:
         """The table in force, without its counters; empty when it is not there."""
         done = self.run(["nft", "-s", "list", "table", *self.table.split()])
         if done.returncode and "No such file or directory" not in done.stderr:
-            raise NftError(f"nft ne lit pas les règles de la machine : {said(done)}")
-        return "" if done.returncode else _HELD.sub(r"\1", done.stdout)
+            raise NftError(f"nft ne lit pas les règles de la machine : {failure_message(done)}")
+        return "" if done.returncode else _DYNAMIC_SET_PATTERN.sub(r"\1", done.stdout)
 
     def wanted(self) -> str:
         """The wanted table as the kernel gives it back, from a network namespace of its own.
@@ -177,7 +177,7 @@ class Firewall:
             script = _SCRATCH.format(table=self.table)
             done = self.run(["unshare", "--net", "sh", "-c", script, "sh", candidate.name])
         if done.returncode:
-            raise NftError(f"nft refuse les règles, rien n'est changé : {said(done)}")
+            raise NftError(f"nft refuse les règles, rien n'est changé : {failure_message(done)}")
         tables, _, listing = done.stdout.partition("--\n")
         if sorted(tables.splitlines()) != sorted([_WITNESS, f"table {self.table}"]):
             raise NftError(f"les règles touchent à une autre table que {self.table}, rien n'est changé")
@@ -191,12 +191,13 @@ class Firewall:
         return Difference(
             live=self.live(),
             wanted=self.wanted(),
-            persisted=self._holds(self.persisted, self.text()) and self._holds(self._drop_in, self._drop_in_text()),
+            persisted=self._has_content(self.persisted, self.text())
+            and self._has_content(self._drop_in, self._drop_in_text()),
             enabled="UnitFileState=enabled" in shown and "ActiveState=active" in shown,
             pending=self.guard.pending(),
         )
 
-    def keep(self, check: bool) -> list[dict[str, str]]:
+    def write_file_only(self, check: bool) -> list[dict[str, str]]:
         """Write the file alone, for a kernel without nftables: nothing is in force, now or after a boot.
 
         Args:
@@ -210,7 +211,7 @@ class Firewall:
         """
         if self.run(["unshare", "--net", "nft", "add", "table", *self.table.split()]).returncode == 0:
             raise NftError("le noyau de cette machine sait filtrer : retirez firewall_load, les règles seront posées")
-        if self._holds(self.persisted, self.text()):
+        if self._has_content(self.persisted, self.text()):
             return []
         before = self.persisted.read_text() if self.persisted.exists() else ""
         if not check:
@@ -239,7 +240,7 @@ class Firewall:
             done = self.run(command)
             if done.returncode:
                 self.guard.roll_back()
-                raise NftError(f"nft refuse les règles, l'état précédent est remis : {said(done)}")
+                raise NftError(f"nft refuse les règles, l'état précédent est remis : {failure_message(done)}")
 
     def confirm(self, token: str) -> None:
         """Disarm the rollback, and only then keep the ruleset for the next boot.
@@ -260,11 +261,13 @@ class Firewall:
         for command in (["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", "nftables.service"]):
             done = self.run(command)
             if done.returncode:
-                raise NftError(f"les règles sont en vigueur, mais pas pour le prochain démarrage : {said(done)}")
+                raise NftError(
+                    f"les règles sont en vigueur, mais pas pour le prochain démarrage : {failure_message(done)}"
+                )
 
     def _drop_in_text(self) -> str:
         return DROP_IN.format(table=self.table)
 
     @staticmethod
-    def _holds(path: Path, text: str) -> bool:
+    def _has_content(path: Path, text: str) -> bool:
         return path.is_file() and path.read_text() == text

@@ -32,11 +32,11 @@ class Policy:
     private_homes: bool
 
 
-def _shadow(root: Path) -> dict[str, list[str]]:
+def _read_shadow(root: Path) -> dict[str, list[str]]:
     return {line.split(":")[0]: line.split(":") for line in (root / "etc/shadow").read_text().splitlines() if line}
 
 
-def _tighten(path: Path, most: int, check: bool) -> Change | None:
+def _limit_setting(path: Path, most: int, check: bool) -> Change | None:
     mode = stat.S_IMODE(path.lstat().st_mode)
     if path.is_symlink() or not mode & ~most:
         return None
@@ -52,7 +52,7 @@ def apply(policy: Policy, check: bool = False, root: Path = Path("/")) -> list[C
         StateError: a command on accounts fails.
     """
     changes: list[Change] = []
-    shadow = _shadow(root)
+    shadow = _read_shadow(root)
     if shadow.get("root", [""] * 9)[4] != str(policy.root_max_age):
         changes.append(
             Change("root", f"mot de passe : {shadow['root'][4] or 'aucune'} jours", f"{policy.root_max_age} jours")
@@ -76,6 +76,6 @@ def apply(policy: Policy, check: bool = False, root: Path = Path("/")) -> list[C
             changes += [
                 change
                 for path, most in wanted
-                if path.exists(follow_symlinks=False) and (change := _tighten(path, most, check))
+                if path.exists(follow_symlinks=False) and (change := _limit_setting(path, most, check))
             ]
     return changes

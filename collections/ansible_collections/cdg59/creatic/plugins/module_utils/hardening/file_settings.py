@@ -14,7 +14,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import Ch
 SEPARATORS = {"equals": " = ", "space": " "}
 
 
-def _line(key: str, value: str, style: str) -> str:
+def _setting_line(key: str, value: str, style: str) -> str:
     return f"{key}{SEPARATORS[style]}{value}" if value else key
 
 
@@ -38,7 +38,7 @@ def edit(text: str, values: dict[str, str | None], style: str) -> str:
         if value is None:
             lines = [line for number, line in enumerate(lines) if number not in found]
             continue
-        wanted = _line(key, value, style)
+        wanted = _setting_line(key, value, style)
         spare = [number for number, line in enumerate(lines) if commented.match(line)]
         if found or spare:
             place = (found or spare)[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import Change, StateError, run
 
 CONFIGS = Path("/usr/share/pam-configs")
-SEEN = Path("/var/lib/pam/seen")
+SEEN_FILE = Path("/var/lib/pam/seen")
 STACKS = Path("/etc/pam.d")
 
 

@@ -17,14 +17,14 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import Ch
 OVERRIDES = Path("/var/lib/dpkg/statoverride")
 
 
-def _overridden(path: Path, wanted: str) -> bool:
+def _is_overridden(path: Path, wanted: str) -> bool:
     try:
         return f"{wanted} {path}" in OVERRIDES.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return False
 
 
-def _ids(owner: str, group: str, check: bool) -> tuple[int, int]:
+def _owner_ids(owner: str, group: str, check: bool) -> tuple[int, int]:
     try:
         return pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid
     except KeyError as error:
@@ -46,7 +46,7 @@ def apply(entries: list[dict[str, Any]], check: bool = False) -> list[Change]:
     """
     changes = []
     for entry in entries:
-        uid, gid = _ids(entry["owner"], entry["group"], check)
+        uid, gid = _owner_ids(entry["owner"], entry["group"], check)
         for name in sorted(glob.glob(entry["path"])):  # noqa: PTH207 - Path.glob takes no absolute pattern
             path = Path(name)
             if path.is_symlink():
@@ -62,7 +62,7 @@ def apply(entries: list[dict[str, Any]], check: bool = False) -> list[Change]:
                     os.chown(path, uid, gid)
                     path.chmod(mode)
             kept = f"{entry['owner']} {entry['group']} {mode:o}"
-            if entry.get("package") and not _overridden(path, kept):
+            if entry.get("package") and not _is_overridden(path, kept):
                 changes.append(Change(f"dpkg-statoverride {name}", "", kept))
                 if not check:
                     run(

@@ -12,7 +12,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reaso
 PROC = Path("/proc/sys")
 
 
-def _normal(value: str) -> str:
+def _normalize_value(value: str) -> str:
     return " ".join(value.split())
 
 
@@ -35,13 +35,13 @@ def apply(path: Path, settings: dict[str, str], check: bool = False, proc: Path 
     for key, value in settings.items():
         live = proc / key.replace(".", "/")
         try:
-            present = _normal(live.read_text(encoding="ascii"))
+            present = _normalize_value(live.read_text(encoding="ascii"))
         except FileNotFoundError:
             missing.add(key)
             continue
-        if present == _normal(value):
+        if present == _normalize_value(value):
             continue
-        changes.append(Change(key, f"{key} = {present}", f"{key} = {_normal(value)}"))
+        changes.append(Change(key, f"{key} = {present}", f"{key} = {_normalize_value(value)}"))
         if not check:
             try:
                 live.write_text(f"{value}\n", encoding="ascii")

@@ -49,7 +49,7 @@ def as_account(name: str, function: Callable[[], Any]) -> Any:
     if child == 0:
         try:
             os.close(reader)
-            answer = _answer(entry, function)
+            answer = _run_as_account(entry, function)
             with os.fdopen(writer, "w", encoding="utf-8") as out:
                 json.dump(answer, out)
         finally:
@@ -66,7 +66,7 @@ def as_account(name: str, function: Callable[[], Any]) -> Any:
     return answer["result"]
 
 
-def _answer(entry: pwd.struct_passwd, function: Callable[[], Any]) -> dict[str, Any]:
+def _run_as_account(entry: pwd.struct_passwd, function: Callable[[], Any]) -> dict[str, Any]:
     try:
         if os.geteuid() == 0:
             os.initgroups(entry.pw_name, entry.pw_gid)

@@ -15,7 +15,7 @@ _SILENT = re.compile(
     r"connect to host \S+ port \d+: (Connection timed out|No route to host|Network is unreachable|Host is down)\b"
 )
 # Ours: on every machine that a profile was brought on, or a backup.
-_OURS = ("etc/creatic", "etc/borgmatic", "var/lib/creatic", "var/lib/creatic-sauvegarde")
+_CREATIC_PATHS = ("etc/creatic", "etc/borgmatic", "var/lib/creatic", "var/lib/creatic-sauvegarde")
 # Where a machine's data are, whoever deployed it (FHS 3.0, 3.13, 3.17; Debian's packages): empty until it serves.
 _DATA = ("opt", "srv", "var/www", "var/lib/docker", "var/lib/mysql", "var/lib/pgbackrest", "var/lib/postgresql")
 
@@ -27,12 +27,12 @@ def holds(account: str, root: Path = Path("/")) -> list[str]:
         account: the administrator's, whose home folder may hold anything.
         root: the machine's.
     """
-    found = [path for path in _OURS if (root / path).exists()]
-    found += [f"{path}/{name}" for path in _DATA for name in _names(root / path) if name != "lost+found"]
-    for home in _names(root / "home"):
+    found = [path for path in _CREATIC_PATHS if (root / path).exists()]
+    found += [f"{path}/{name}" for path in _DATA for name in _entry_names(root / path) if name != "lost+found"]
+    for home in _entry_names(root / "home"):
         # What useradd puts in a new home folder begins with a dot.
         if home not in (account, "lost+found") and any(
-            not name.startswith(".") for name in _names(root / "home" / home)
+            not name.startswith(".") for name in _entry_names(root / "home" / home)
         ):
             found.append(f"home/{home}")
     return sorted(f"/{path}" for path in found)
@@ -47,5 +47,5 @@ def silent(said: str) -> bool:
     return bool(_SILENT.search(said))
 
 
-def _names(folder: Path) -> Iterator[str]:
+def _entry_names(folder: Path) -> Iterator[str]:
     return (path.name for path in folder.iterdir()) if folder.is_dir() else iter(())

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 PREFIX = "creatic_machine_"
-_FILE = Path("/var/lib/creatic/metrics/machine.prom")
+_MACHINE_METRICS_FILE = Path("/var/lib/creatic/metrics/machine.prom")
 _MOUNTS = Path("/proc/self/mounts")
 _RESTART = Path("/run/reboot-required")
 _SPOOL = Path("/var/spool/postfix")
@@ -47,13 +47,13 @@ _SSH = {
 _WHO = re.compile(r"(?:authenticating user|publickey for) (\S+) ")
 # As role nginx_tls has nginx write it: its number, then its subject (RFC 2253), escaped as JSON.
 _REVOKED = re.compile(r"certificat revoque ([0-9A-F]{1,64}) \S+ \S+ (.*)")
-_NAME = re.compile(r"(?:^|[,+])CN=((?:[^,+\\]|\\.)*)")
-_ESCAPED = re.compile(r"((?:\\[0-9A-F]{2})+)|\\(.)")
+_COMMON_NAME_PATTERN = re.compile(r"(?:^|[,+])CN=((?:[^,+\\]|\\.)*)")
+_ESCAPE_PATTERN = re.compile(r"((?:\\[0-9A-F]{2})+)|\\(.)")
 Ask = Callable[[Sequence[str]], str | None]
 """Runs a program and gives what it says; None when it fails."""
 
 
-def ask(words: Sequence[str]) -> str | None:
+def run_program(words: Sequence[str]) -> str | None:
     """Run a program."""
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
@@ -110,7 +110,7 @@ def mails(spool: Path = _SPOOL) -> int | None:
     return sum(len(files) for queue in _QUEUES for _folder, _below, files in os.walk(spool / queue))
 
 
-def heard(command: Ask, pattern: str, *matches: str) -> list[tuple[str, str]]:
+def read_journal(command: Ask, pattern: str, *matches: str) -> list[tuple[str, str]]:
     """What the journal says since a day, the newest first, 500 lines at most.
 
     Args:
@@ -134,10 +134,10 @@ def heard(command: Ask, pattern: str, *matches: str) -> list[tuple[str, str]]:
 def access_refused(command: Ask) -> Counter[tuple[str, str]]:
     """Accesses by SSH that were refused because it is not their time, by account and reason (French)."""
     ours = ("_UID=0", "SYSLOG_IDENTIFIER=sshd", "SYSLOG_IDENTIFIER=sshd-session")
-    told = heard(command, "|".join(_SSH), *ours)
+    told = read_journal(command, "|".join(_SSH), *ours)
     names = {}
     if processes := sorted({f"_PID={process}" for process, _text in told}):
-        for process, text in heard(command, "authenticating user|publickey for", *ours, *processes):
+        for process, text in read_journal(command, "authenticating user|publickey for", *ours, *processes):
             if who := _WHO.search(text):
                 names[process] = who[1]
     counted: Counter[tuple[str, str]] = Counter()
@@ -151,27 +151,27 @@ def access_refused(command: Ask) -> Counter[tuple[str, str]]:
 def revoked_shown(command: Ask) -> Counter[str]:
     """Revoked certificates that somebody showed, by subject and number (to the collector of journals: by address)."""
     counted: Counter[str] = Counter()
-    for _process, text in heard(command, "^certificat revoque ", "_SYSTEMD_UNIT=nginx.service"):
+    for _process, text in read_journal(command, "^certificat revoque ", "_SYSTEMD_UNIT=nginx.service"):
         if found := _REVOKED.match(text):
             name = None
             with contextlib.suppress(ValueError):  # cut short
-                name = _NAME.search(json.loads(f'"{found[2]}"'))
-            counted[f"{_unescaped(name[1]) if name else 'sans nom'} (n° {found[1]})"] += 1
-    for _process, text in heard(command, "^refusé, .* : certificate revoked", "_SYSTEMD_UNIT=journaux.service"):
+                name = _COMMON_NAME_PATTERN.search(json.loads(f'"{found[2]}"'))
+            counted[f"{_unescape_value(name[1]) if name else 'sans nom'} (n° {found[1]})"] += 1
+    for _process, text in read_journal(command, "^refusé, .* : certificate revoked", "_SYSTEMD_UNIT=journaux.service"):
         counted[f"journaux depuis {text.split()[1]}"] += 1
     return counted
 
 
-def _unescaped(text: str) -> str:
+def _unescape_value(text: str) -> str:
     """A value of a subject as RFC 2253 escapes it."""
-    return _ESCAPED.sub(
+    return _ESCAPE_PATTERN.sub(
         lambda found: bytes.fromhex(found[1].replace("\\", "")).decode(errors="replace") if found[1] else found[2], text
     )
 
 
 def worm_refused(command: Ask) -> int:
     """How often the filter of the archives refused to change or delete what must be kept."""
-    return len(heard(command, "WORM [0-9]{3} [A-Z]+ /", "_SYSTEMD_UNIT=swift-proxy.service"))
+    return len(read_journal(command, "WORM [0-9]{3} [A-Z]+ /", "_SYSTEMD_UNIT=swift-proxy.service"))
 
 
 def pages(folder: Path = _WEB, now: float | None = None) -> dict[str, int] | None:
@@ -184,18 +184,18 @@ def pages(folder: Path = _WEB, now: float | None = None) -> dict[str, int] | Non
         return None
     since = (time.time() if now is None else now) - _WEB_S
     statuses = []
-    for moment, status in _REQUEST.findall(_end(folder / "access.log")):
+    for moment, status in _REQUEST.findall(_read_tail(folder / "access.log")):
         with contextlib.suppress(ValueError):
             if datetime.strptime(moment.decode(), "%d/%b/%Y:%H:%M:%S %z").timestamp() > since:
                 statuses.append(status)
     saturated = 0
-    for moment in _SATURATED.findall(_end(folder / "error.log")):
+    for moment in _SATURATED.findall(_read_tail(folder / "error.log")):
         with contextlib.suppress(ValueError):
             saturated += datetime.strptime(moment.decode(), "%Y/%m/%d %H:%M:%S").astimezone().timestamp() > since
     return {"asked": len(statuses), "failed": sum(one[:1] == b"5" for one in statuses), "saturated": saturated}
 
 
-def _end(path: Path) -> bytes:
+def _read_tail(path: Path) -> bytes:
     """The end of a log; nothing when there is none."""
     try:
         with path.open("rb") as stream:
@@ -215,24 +215,24 @@ def connected(tables: Sequence[Path] = _TCP) -> int:
     return count
 
 
-def _label(text: str) -> str:
+def _escape_label(text: str) -> str:
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", " ")[:200]
 
 
-def _lines(command: Ask, mounts: Path, restart: Path, spool: Path, web: Path) -> Iterator[str]:
+def _metric_lines(command: Ask, mounts: Path, restart: Path, spool: Path, web: Path) -> Iterator[str]:
     units = failed(command)
     if units is not None:
-        yield from (f'unit_failed{{unite="{_label(one)}"}} 1' for one in sorted({*units})[:_UNITS_MAX])
-    yield from (f'disk_percent{{point="{_label(one["point"])}"}} {one["plein"]}' for one in disks(mounts))
+        yield from (f'unit_failed{{unite="{_escape_label(one)}"}} 1' for one in sorted({*units})[:_UNITS_MAX])
+    yield from (f'disk_percent{{point="{_escape_label(one["point"])}"}} {one["plein"]}' for one in disks(mounts))
     if (clock := on_time(command)) is not None:
         yield f"clock_synchronized {int(clock)}"
     yield f"restart_wanted {int(restart_wanted(restart))}"
     if (waiting := mails(spool)) is not None:
         yield f"mails_waiting {waiting}"
     for (account, reason), count in access_refused(command).most_common(_NAMES_MAX):
-        yield f'access_refused{{compte="{_label(account)}",motif="{reason}"}} {count}'
+        yield f'access_refused{{compte="{_escape_label(account)}",motif="{reason}"}} {count}'
     for name, count in revoked_shown(command).most_common(_NAMES_MAX):
-        yield f'revoked_shown{{certificat="{_label(name)}"}} {count}'
+        yield f'revoked_shown{{certificat="{_escape_label(name)}"}} {count}'
     if refused := worm_refused(command):
         yield f"worm_refused {refused}"
     if (answered := pages(web)) is not None:
@@ -241,10 +241,10 @@ def _lines(command: Ask, mounts: Path, restart: Path, spool: Path, web: Path) ->
 
 
 def text(
-    command: Ask = ask, mounts: Path = _MOUNTS, restart: Path = _RESTART, spool: Path = _SPOOL, web: Path = _WEB
+    command: Ask = run_program, mounts: Path = _MOUNTS, restart: Path = _RESTART, spool: Path = _SPOOL, web: Path = _WEB
 ) -> str:
     """The figures, in Prometheus' text format (0.0.4)."""
-    told = [PREFIX + line for line in _lines(command, mounts, restart, spool, web)]
+    told = [PREFIX + line for line in _metric_lines(command, mounts, restart, spool, web)]
     names = dict.fromkeys(line.partition("{")[0].partition(" ")[0] for line in told)
     return "".join(
         f"# TYPE {name} gauge\n" + "".join(f"{one}\n" for one in told if one.startswith((f"{name}{{", f"{name} ")))
@@ -252,7 +252,7 @@ def text(
     )
 
 
-def main(target: Path = _FILE) -> None:
+def main(target: Path = _MACHINE_METRICS_FILE) -> None:
     """Replace the file of figures at once; a reader sees the old one or the new one, whole."""
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:

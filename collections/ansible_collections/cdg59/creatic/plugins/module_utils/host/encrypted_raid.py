@@ -28,7 +28,7 @@ COST = ("--pbkdf-memory", "65536", "--pbkdf-force-iterations", "4", "--pbkdf-par
 # LUKS2 subsystem of a volume which has no file system yet: what is inside cannot be told from data.
 UNUSED = "creatic-vierge"
 OPTIONS = "noatime,nodev,nosuid,noexec,noauto"
-WRONG_KEY = 2  # exit status of cryptsetup
+WRONG_KEY_EXIT_STATUS = 2  # exit status of cryptsetup
 _EDGE = 1 << 24  # bytes looked at, at both ends of a disk without any signature
 
 
@@ -182,33 +182,33 @@ class Volume:
         Raises:
             RaidError: a disk holds data, the key is not the right one, or a command failed.
         """
-        disks = [self._look(path) for path in self.disks]
-        verdict = judge(self.name, disks, self._recorded())
+        disks = [self._inspect_disk(path) for path in self.disks]
+        verdict = judge(self.name, disks, self._recorded_uuid())
         self.warnings += verdict.warnings
-        device = self._array(verdict)
+        device = self._ensure_array(verdict)
         if not device:  # check mode: there is nothing to look into yet
             self.changes.append(f"{self.name} : à chiffrer, à formater, à monter")
             return
-        if not self._encrypted(device):
+        if not self._ensure_encrypted(device):
             return
-        self._open(device)
+        self._open_volume(device)
         if self.mapped.exists():
             self._file_system(device)
-            self._mount()
+            self._mount_volume()
 
     # -- disks and array ----------------------------------------------------------------------------------------
 
-    def _look(self, path: str) -> Disk:
+    def _inspect_disk(self, path: str) -> Disk:
         real = Path(path).resolve()
         if not real.exists():
             return Disk(path, present=False)
         if not stat.S_ISBLK(real.stat().st_mode):
             return Disk(path, holds="n'est pas un disque")
-        signatures = self._signatures(str(real))
+        signatures = self._list_signatures(str(real))
         if "linux_raid_member" in signatures:
             if not shutil.which("mdadm"):  # check mode on a host which has it not yet
                 return Disk(path, holds="fait déjà partie d'une grappe, que mdadm (absent) dirait")
-            found = export(self._do(["mdadm", "--examine", "--export", str(real)], f"{path} illisible"))
+            found = export(self._run_command(["mdadm", "--examine", "--export", str(real)], f"{path} illisible"))
             if found.get("MD_LEVEL") == "raid1" and found.get("MD_UUID"):
                 return Disk(path, uuid=found["MD_UUID"], array=found.get("MD_NAME", "").rpartition(":")[2] or "?")
         holders = self.root / "sys" / "class" / "block" / real.name / "holders"
@@ -220,16 +220,16 @@ class Volume:
             return Disk(path, holds="contient déjà des données (d'un genre inconnu)")
         return Disk(path)
 
-    def _signatures(self, device: str) -> list[str]:
-        told = self._do(["wipefs", "--json", "--output", "TYPE", device], f"{device} illisible")
+    def _list_signatures(self, device: str) -> list[str]:
+        told = self._run_command(["wipefs", "--json", "--output", "TYPE", device], f"{device} illisible")
         return sorted({entry["type"] for entry in json.loads(told or "{}").get("signatures", [])})
 
-    def _recorded(self) -> str:
+    def _recorded_uuid(self) -> str:
         path = record_path(self.name, self.root / "etc")
         found = re.search(r"UUID=(\S+)", path.read_text("utf-8")) if path.exists() else None
         return found[1] if found else ""
 
-    def _array(self, verdict: Verdict) -> str:
+    def _ensure_array(self, verdict: Verdict) -> str:
         """Have the array there, with its disks; gives its device, nothing when check mode leaves none."""
         uuid = verdict.uuid
         if not uuid:
@@ -238,17 +238,17 @@ class Volume:
                 return ""
             command = ["mdadm", "--create", f"/dev/md/{self.name}", "--run", "--level=1", "--metadata=1.2"]
             command += ["--bitmap=internal", f"--name={self.name}", f"--raid-devices={len(verdict.blank)}"]
-            self._do([*command, *verdict.blank], f"{self.name} : la grappe n'a pas pu être créée")
-            uuid = self._look(self.disks[0]).uuid
-        device = self._assembled(uuid)
+            self._run_command([*command, *verdict.blank], f"{self.name} : la grappe n'a pas pu être créée")
+            uuid = self._inspect_disk(self.disks[0]).uuid
+        device = self._assemble_array(uuid)
         if not device:
             return ""
-        self._record(uuid)
+        self._record_uuid(uuid)
         if verdict.uuid:
-            self._complete(device, verdict.blank)
+            self._complete_array(device, verdict.blank)
         return device
 
-    def _assembled(self, uuid: str) -> str:
+    def _assemble_array(self, uuid: str) -> str:
         present = {path for path in self.disks if Path(path).exists()}
         for attempt in (1, 2):
             for entry in sorted((self.root / "sys" / "block").glob("md*/md/array_state")):
@@ -259,18 +259,18 @@ class Volume:
                 if entry.read_text().strip() not in ("inactive", "clear"):
                     return device
                 if not self.check:  # udev waits for the missing disk
-                    self._do(["mdadm", "--run", device], f"{self.name} : la grappe ne démarre pas")
+                    self._run_command(["mdadm", "--run", device], f"{self.name} : la grappe ne démarre pas")
                     return device
             if attempt == 1:
                 self.changes.append(f"{self.name} : grappe assemblée")
                 if self.check:
                     return ""
                 command = ["mdadm", "--assemble", "--run", f"--uuid={uuid}", f"/dev/md/{self.name}", *sorted(present)]
-                self._do(command, f"{self.name} : la grappe n'a pas pu être assemblée")
+                self._run_command(command, f"{self.name} : la grappe n'a pas pu être assemblée")
         raise RaidError(f"{self.name} : la grappe {uuid} est assemblée, mais introuvable")
 
-    def _record(self, uuid: str) -> None:
-        if self._recorded() == uuid:
+    def _record_uuid(self, uuid: str) -> None:
+        if self._recorded_uuid() == uuid:
             return
         self.changes.append(f"{self.name} : grappe {uuid} connue de mdadm.conf")
         if self.check:
@@ -279,15 +279,15 @@ class Volume:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, f"ARRAY /dev/md/{self.name} metadata=1.2 UUID={uuid}\n")
         if shutil.which("update-initramfs"):  # else it would be assembled early, under another name
-            self._do(["update-initramfs", "-u"], "l'image de démarrage n'a pas pu être refaite")
+            self._run_command(["update-initramfs", "-u"], "l'image de démarrage n'a pas pu être refaite")
 
-    def _complete(self, device: str, blank_disks: list[str]) -> None:
+    def _complete_array(self, device: str, blank_disks: list[str]) -> None:
         """Add new disks and those which were set aside; take failed ones off when they were replaced."""
-        states = self._members(device)
+        states = self._array_members(device)
         listed = {str(Path(path).resolve()): path for path in self.disks if Path(path).exists()}
         for real, state in sorted(states.items()):
             if "faulty" in state and real not in listed:
-                self._change(f"{real}, en panne, retiré", ["mdadm", "--manage", device, "--remove", real])
+                self._run_change(f"{real}, en panne, retiré", ["mdadm", "--manage", device, "--remove", real])
             elif "faulty" in state:
                 self.warnings.append(
                     f"{listed[real]} est en panne : le volume {self.name} vit sur l'autre disque. Remplacez-le, puis "
@@ -298,9 +298,9 @@ class Volume:
         for real, path in sorted(listed.items()):
             if real not in states:
                 said = "ajouté, reconstruction en cours" if path in blank_disks else "remis, rattrapage en cours"
-                self._change(f"{path} {said}", ["mdadm", "--manage", device, "--add", real])
+                self._run_change(f"{path} {said}", ["mdadm", "--manage", device, "--add", real])
 
-    def _members(self, device: str) -> dict[str, str]:
+    def _array_members(self, device: str) -> dict[str, str]:
         folder = self.root / "sys" / "block" / Path(device).name / "md"
         return {
             f"/dev/{entry.parent.name.removeprefix('dev-')}": entry.read_text().strip()
@@ -309,7 +309,7 @@ class Volume:
 
     # -- encryption ---------------------------------------------------------------------------------------------
 
-    def _encrypted(self, device: str) -> bool:
+    def _ensure_encrypted(self, device: str) -> bool:
         """Have the array encrypted, and the key proven on it; false when check mode leaves it as it is."""
         if self.run(["cryptsetup", "isLuks", "--type", "luks2", device]).returncode == 0:
             if self.new_key:
@@ -317,8 +317,8 @@ class Volume:
                     f"le volume {self.name} est chiffré, et sa clé n'est plus sur le poste de commande "
                     f"({self.key_file}) : remettez-la depuis la sauvegarde du poste. Rien n'est changé"
                 )
-            return self._proven(device)
-        if signatures := self._signatures(device) or ([] if blank(Path(device)) else ["d'un genre inconnu"]):
+            return self._check_key(device)
+        if signatures := self._list_signatures(device) or ([] if blank(Path(device)) else ["d'un genre inconnu"]):
             raise RaidError(
                 f"la grappe {self.name} contient déjà des données non chiffrées ({', '.join(signatures)}) : rien n'est "
                 "touché. Mettez-les à l'abri, puis effacez la grappe vous-même"
@@ -328,23 +328,23 @@ class Volume:
             return False
         command = ["cryptsetup", "luksFormat", "--batch-mode", "--type", "luks2", "--cipher", "aes-xts-plain64"]
         command += ["--key-size", "512", "--pbkdf", "argon2id", *COST, "--label", self.name, "--subsystem", UNUSED]
-        self._do([*command, "--key-file", "-", device], f"{self.name} : chiffrement impossible", self.key)
+        self._run_command([*command, "--key-file", "-", device], f"{self.name} : chiffrement impossible", self.key)
         self.formatted = True
         return True
 
-    def _proven(self, device: str) -> bool:
+    def _check_key(self, device: str) -> bool:
         """The escrowed key is tried at every run, so that its loss is seen while the volume is open."""
         done = self.run(["cryptsetup", "open", "--test-passphrase", "--key-file", "-", device], self.key)
-        if done.returncode == WRONG_KEY:
+        if done.returncode == WRONG_KEY_EXIT_STATUS:
             raise RaidError(
                 f"{self.key_file} n'est pas la clé du volume {self.name} : remettez la bonne depuis la sauvegarde du "
                 "poste de commande. Rien n'est changé"
             )
         if done.returncode:
-            raise RaidError(f"{self.name} : la clé n'a pas pu être essayée ({_said(done)})")
+            raise RaidError(f"{self.name} : la clé n'a pas pu être essayée ({_error_output(done)})")
         return True
 
-    def _open(self, device: str) -> None:
+    def _open_volume(self, device: str) -> None:
         if self.mapped.exists():
             shown = self.run(["cryptsetup", "status", self.name]).stdout.decode()
             under = re.search(r"^\s*device:\s+(\S+)", shown, re.M)
@@ -355,7 +355,7 @@ class Volume:
                 )
             return
         command = ["cryptsetup", "open", "--type", "luks2", "--key-file", "-", device, self.name]
-        self._change("ouvert", command, self.key)
+        self._run_change("ouvert", command, self.key)
 
     # -- file system --------------------------------------------------------------------------------------------
 
@@ -363,12 +363,12 @@ class Volume:
         header = self.run(["cryptsetup", "luksDump", device]).stdout.decode()
         if not re.search(rf"^Subsystem:\s+{UNUSED}$", header, re.M):
             return
-        self._change("système de fichiers XFS créé", ["mkfs.xfs", "-q", "-f", "-i", "size=512", str(self.mapped)])
+        self._run_change("système de fichiers XFS créé", ["mkfs.xfs", "-q", "-f", "-i", "size=512", str(self.mapped)])
         command = ["cryptsetup", "config", device, "--label", self.name, "--subsystem", "creatic"]
         if not self.check:
-            self._do(command, f"{self.name} : en-tête illisible")
+            self._run_command(command, f"{self.name} : en-tête illisible")
 
-    def _mount(self) -> None:
+    def _mount_volume(self) -> None:
         source, fstab = f"/dev/mapper/{self.name}", self.root / "etc" / "fstab"
         before = fstab.read_text("utf-8") if fstab.exists() else ""
         if mount_points(before, source) != [self.mount]:
@@ -377,25 +377,25 @@ class Volume:
                 return
             write(fstab, edit_fstab(before, source, self.mount))
             Path(self.mount).mkdir(parents=True, exist_ok=True)
-            self._do(["systemctl", "daemon-reload"], "systemd ne relit pas /etc/fstab")
+            self._run_command(["systemctl", "daemon-reload"], "systemd ne relit pas /etc/fstab")
         if not os.path.ismount(self.mount):
-            self._change(f"monté sur {self.mount}", ["mount", self.mount])
+            self._run_change(f"monté sur {self.mount}", ["mount", self.mount])
 
     # -- commands -----------------------------------------------------------------------------------------------
 
-    def _change(self, what: str, command: Sequence[str], key: bytes = b"") -> None:
+    def _run_change(self, what: str, command: Sequence[str], key: bytes = b"") -> None:
         self.changes.append(f"{self.name} : {what}")
         if not self.check:
-            self._do(command, f"{self.name} : {command[0]} a échoué", key)
+            self._run_command(command, f"{self.name} : {command[0]} a échoué", key)
 
-    def _do(self, command: Sequence[str], error: str, key: bytes = b"") -> str:
+    def _run_command(self, command: Sequence[str], error: str, key: bytes = b"") -> str:
         done = self.run(command, key)
         if done.returncode:
-            raise RaidError(f"{error} ({_said(done)})")
+            raise RaidError(f"{error} ({_error_output(done)})")
         return done.stdout.decode()
 
 
-def _said(done: subprocess.CompletedProcess[bytes]) -> str:
+def _error_output(done: subprocess.CompletedProcess[bytes]) -> str:
     text = (done.stderr or done.stdout).decode(errors="replace")
     return " / ".join(text.strip().splitlines()[-3:]) or f"code {done.returncode}"
 

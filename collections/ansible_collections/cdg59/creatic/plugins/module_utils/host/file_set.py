@@ -80,7 +80,7 @@ def diff(changes: list[Change]) -> list[dict[str, str]]:
     ]
 
 
-def _uid(name: str, check: bool) -> int:
+def _user_id(name: str, check: bool) -> int:
     try:
         return pwd.getpwnam(name).pw_uid
     except KeyError:
@@ -89,7 +89,7 @@ def _uid(name: str, check: bool) -> int:
         raise FileSetError(f"le compte « {name} » n'existe pas sur cette machine : créez-le avant") from None
 
 
-def _gid(name: str, check: bool) -> int:
+def _group_id(name: str, check: bool) -> int:
     try:
         return grp.getgrnam(name).gr_gid
     except KeyError:
@@ -98,16 +98,16 @@ def _gid(name: str, check: bool) -> int:
         raise FileSetError(f"le groupe « {name} » n'existe pas sur cette machine : créez-le avant") from None
 
 
-def _text(data: bytes) -> str:
+def _decode_text(data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         return f"(binaire, {len(data)} octets, sha256 {hashlib.sha256(data).hexdigest()})\n"
 
 
-def _attributes(path: Path, spec: dict[str, Any], check: bool) -> list[str]:
+def _set_attributes(path: Path, spec: dict[str, Any], check: bool) -> list[str]:
     """Set owner, group and mode where they differ; returns what differed."""
-    wanted_uid, wanted_gid = _uid(spec["owner"], check), _gid(spec["group"], check)
+    wanted_uid, wanted_gid = _user_id(spec["owner"], check), _group_id(spec["group"], check)
     info = path.lstat()
     reasons = []
     if (wanted_uid, wanted_gid) != (info.st_uid, info.st_gid):
@@ -123,12 +123,12 @@ def _attributes(path: Path, spec: dict[str, Any], check: bool) -> list[str]:
     return reasons
 
 
-def _write(path: Path, data: bytes, spec: dict[str, Any]) -> None:
+def _write_file(path: Path, data: bytes, spec: dict[str, Any]) -> None:
     if not path.parent.is_dir():
         raise FileSetError(f"{path} : le dossier {path.parent} n'existe pas ; déclarez-le avant ce fichier")
 
     def check(new: Path) -> None:
-        _attributes(new, spec, check=False)
+        _set_attributes(new, spec, check=False)
         if spec.get("validate"):
             command = [part.replace("%s", str(new)) for part in shlex.split(spec["validate"])]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -141,13 +141,13 @@ def _write(path: Path, data: bytes, spec: dict[str, Any]) -> None:
 
 def _apply_directory(path: Path, spec: dict[str, Any], check: bool) -> Change | None:
     if path.is_dir() and not path.is_symlink():
-        reasons = _attributes(path, spec, check)
+        reasons = _set_attributes(path, spec, check)
         return Change(str(path), reasons=reasons) if reasons else None
     if os.path.lexists(path):
         raise FileSetError(f"{path} existe et n'est pas un dossier : déplacez-le puis relancez")
     if not check:
         path.mkdir(parents=True, mode=0o700)
-        _attributes(path, spec, check)
+        _set_attributes(path, spec, check)
     return Change(str(path), after="dossier\n", reasons=["créé"])
 
 
@@ -183,17 +183,17 @@ def _apply_file(path: Path, spec: dict[str, Any], check: bool) -> Change | None:
         raise FileSetError(f"{path} existe et n'est pas un fichier : déplacez-le puis relancez")
     present = path.read_bytes() if path.exists() else None
     if present == wanted:
-        reasons = _attributes(path, spec, check)
+        reasons = _set_attributes(path, spec, check)
         return Change(str(path), reasons=reasons) if reasons else None
     if not check:
-        _write(path, wanted, spec)
+        _write_file(path, wanted, spec)
     change = Change(str(path), reasons=["contenu" if present is not None else "créé"])
     if spec["secret"]:
         change.before = "(secret)\n" if present is not None else ""
         change.after = "(secret, nouveau)\n"
     else:
-        change.before = _text(present) if present is not None else ""
-        change.after = _text(wanted)
+        change.before = _decode_text(present) if present is not None else ""
+        change.after = _decode_text(wanted)
     return change
 
 

@@ -83,7 +83,7 @@ def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
-def said(done: subprocess.CompletedProcess[str]) -> str:
+def failure_message(done: subprocess.CompletedProcess[str]) -> str:
     """What a command said of its failure, on one line."""
     return " / ".join((done.stderr or done.stdout).strip().splitlines()[-4:])
 
@@ -140,7 +140,7 @@ class Guard:
         self._stop_timer()
         done = self.run(["/bin/sh", str(self.folder / "retour.sh")])
         if done.returncode or self.pending():
-            raise GuardError(f"{self.label} : l'état précédent n'a pas pu être remis ({said(done)})")
+            raise GuardError(f"{self.label} : l'état précédent n'a pas pu être remis ({failure_message(done)})")
 
     def arm(self, token: str, delay: int, save: Callable[[Path], str]) -> None:
         """Arm the rollback. Returns once it is on disk and its timer runs; nothing else changes before.
@@ -178,7 +178,7 @@ class Guard:
         )
         if done.returncode:
             shutil.rmtree(self.folder / "arme")
-            raise GuardError(f"{self.label} : le retour automatique n'a pas pu être armé ({said(done)})")
+            raise GuardError(f"{self.label} : le retour automatique n'a pas pu être armé ({failure_message(done)})")
 
     def check(self, token: str) -> None:
         """Refuse a confirmation which comes too late, or for another run.
@@ -219,7 +219,7 @@ class Guard:
         write(path, wanted, 0o644)
         done = self.run(["systemctl", "--quiet", "enable", path.name])
         if done.returncode:
-            raise GuardError(f"{self.label} : systemd refuse l'unité {path.name} ({said(done)})")
+            raise GuardError(f"{self.label} : systemd refuse l'unité {path.name} ({failure_message(done)})")
 
 
 class Guarded(Protocol):

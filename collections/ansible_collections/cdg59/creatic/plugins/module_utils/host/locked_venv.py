@@ -28,9 +28,9 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.errors import CreaticError
 
 PYTHON = "/usr/bin/python3.13"
-DATE = 315532800  # of our own files, 1980: Zope does not serve a file without a date
+FILE_MTIME_SECONDS = 315532800  # of our own files, 1980: Zope does not serve a file without a date
 DONE = ".complet"
-_TIMEOUT = 1800  # seconds, of one command
+_VENV_COMMAND_TIMEOUT_SECONDS = 1800  # seconds, of one command
 _DOWNLOADS = 4  # at once: most of the time is an index's answer
 # Compiled as of where it will be. Some packages hold files for other Pythons: what does not compile is left out.
 _COMPILE = """
@@ -99,7 +99,7 @@ class Wanted:
     @property
     def name(self) -> str:
         """Name of the environment: sixteen hexadecimal digits."""
-        digest = hashlib.sha256(f"{PYTHON} {DATE} {self.root} {_COMPILE}".encode())
+        digest = hashlib.sha256(f"{PYTHON} {FILE_MTIME_SECONDS} {self.root} {_COMPILE}".encode())
         for lock in (self.requirements, self.build_requirements, self.assets_lock):
             digest.update(b"\0" + (lock.read_bytes() if lock else b""))
         digest.update("\0".join(self.assets_command).encode())
@@ -116,13 +116,13 @@ class Wanted:
 def index() -> list[str]:
     """The index by which pip says that it goes, by its URL without a password; nothing when it asks none."""
     # With its defaults, pip's help shows what it is configured with.
-    if re.search(r"\bno[-_]index='(?!0|false|no|off)", _pip("config", "list"), re.IGNORECASE):
+    if re.search(r"\bno[-_]index='(?!0|false|no|off)", _run_pip("config", "list"), re.IGNORECASE):
         return []
-    found = re.search(r"--index-url .*?\(default\s+(\S+?)\)", _pip("wheel", "--help"), re.DOTALL)
+    found = re.search(r"--index-url .*?\(default\s+(\S+?)\)", _run_pip("wheel", "--help"), re.DOTALL)
     return [found[1]] if found else []
 
 
-def _pip(*arguments: str) -> str:
+def _run_pip(*arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "pip", *arguments],
         env=build_environment() | {"COLUMNS": "400"},
@@ -153,7 +153,7 @@ def npm_registry(variable: str) -> dict[str, str]:
     return {variable: done.stdout.strip()} if done.returncode == 0 else {}
 
 
-def kept(wanted: Wanted, cache: Path) -> Path:
+def bundle_path(wanted: Wanted, cache: Path) -> Path:
     """Where the cache has the bundle, once it is made."""
     return cache / f"{wanted.name}.tar"
 
@@ -171,13 +171,13 @@ def bundle(wanted: Wanted, cache: Path, environment: Mapping[str, str], sources:
         LockedVenvError: the index cannot be reached, or gives something else than what the lock files say.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    target = kept(wanted, cache)
+    target = bundle_path(wanted, cache)
     with (cache / f".{wanted.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
             resolved(sources)
             with tempfile.TemporaryDirectory(dir=cache) as folder:
-                _make(wanted, Path(folder), environment).replace(target)
+                _build_bundle(wanted, Path(folder), environment).replace(target)
     return target
 
 
@@ -212,37 +212,37 @@ def explained(said: str) -> str:
     return ""
 
 
-def _make(wanted: Wanted, folder: Path, environment: Mapping[str, str]) -> Path:
+def _build_bundle(wanted: Wanted, folder: Path, environment: Mapping[str, str]) -> Path:
     tools, wheels, venv = folder / "tools", folder / "wheels", folder / "venv"
-    _run([PYTHON, "-m", "venv", str(tools)])
+    _run_command([PYTHON, "-m", "venv", str(tools)])
     pip = [str(tools / "bin" / "python"), "-m", "pip"]
-    _run([*pip, "install", "-q", "--no-deps", "--require-hashes", "--only-binary=:all:", "-r",
+    _run_command([*pip, "install", "-q", "--no-deps", "--require-hashes", "--only-binary=:all:", "-r",
           str(wanted.build_requirements)])  # fmt: skip # a list by rows
-    _fetch(pip, wanted.requirements, wheels)
+    _fetch_wheels(pip, wanted.requirements, wheels)
     uv = str(tools / "bin" / "uv")
     cache = {"UV_CACHE_DIR": str(folder / "uv-cache")}  # beside the environment: files are then linked, not copied
-    _run([uv, "venv", "-q", "--offline", "--relocatable", "--python", PYTHON, str(venv)], cache)
-    _run([uv, "pip", "install", "-q", "--offline", "--no-deps", "--python", str(venv / "bin" / "python"),
+    _run_command([uv, "venv", "-q", "--offline", "--relocatable", "--python", PYTHON, str(venv)], cache)
+    _run_command([uv, "pip", "install", "-q", "--offline", "--no-deps", "--python", str(venv / "bin" / "python"),
           *map(str, sorted(wheels.glob("*.whl")))], cache)  # fmt: skip # a list by rows
     packages = _site_packages(venv)
     files = dict(wanted.files) | replaced(packages, wanted.replacements)
-    _write(packages, files)
+    _write_files(packages, files)
     if wanted.assets_command:
-        before = set(_files(packages))
+        before = set(_walk_files(packages))
         program, *arguments = wanted.assets_command
-        _run([str(venv / "bin" / program), *arguments], {**environment, "PYTHONDONTWRITEBYTECODE": "1"})
-        _check_assets(packages, sorted(set(_files(packages)) - before), wanted.assets_lock)
+        _run_command([str(venv / "bin" / program), *arguments], {**environment, "PYTHONDONTWRITEBYTECODE": "1"})
+        _check_assets(packages, sorted(set(_walk_files(packages)) - before), wanted.assets_lock)
     place = str(wanted.root / wanted.name / packages.relative_to(venv))
-    _run([PYTHON, "-c", _COMPILE, str(packages), place])
+    _run_command([PYTHON, "-c", _COMPILE, str(packages), place])
     made = folder / "bundle.tar"
     # Whatever the umask: the environment holds no secret, and services of other accounts run it. The interpreter is a
     # link that the host makes itself.
-    _run(["tar", "-C", str(venv), "--numeric-owner", "--owner=0", "--group=0", "--mode=u=rwX,go=rX",
+    _run_command(["tar", "-C", str(venv), "--numeric-owner", "--owner=0", "--group=0", "--mode=u=rwX,go=rX",
           "--exclude=./bin/python", "-cf", str(made), "."])  # fmt: skip # a list by rows
     return made
 
 
-def _fetch(pip: Sequence[str], requirements: Path, wheels: Path) -> None:
+def _fetch_wheels(pip: Sequence[str], requirements: Path, wheels: Path) -> None:
     """Bring the wheels of a lock file; what has none is built here by the locked setuptools."""
     entries = re.split(r"\n(?=[A-Za-z0-9])", re.sub(r"^\s*#.*\n", "", requirements.read_text("utf-8"), flags=re.M))
     wheels.mkdir()
@@ -251,7 +251,7 @@ def _fetch(pip: Sequence[str], requirements: Path, wheels: Path) -> None:
         part = wheels.with_name(f"part{rank}.txt")
         part.write_text("\n".join(entries[rank::_DOWNLOADS]), encoding="utf-8")
         if entries[rank::_DOWNLOADS]:
-            _run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "--require-hashes", "-r", str(part),
+            _run_command([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "--require-hashes", "-r", str(part),
                   "-w", str(wheels)])  # fmt: skip # a list by rows
 
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
@@ -325,7 +325,7 @@ def install(root: Path, name: str, archive: Path) -> None:
     root.mkdir(mode=0o755, parents=True, exist_ok=True)
     venv.mkdir(mode=0o755)
     try:
-        _run(["tar", "-C", str(venv), "--no-same-owner", "-xpf", str(archive)])
+        _run_command(["tar", "-C", str(venv), "--no-same-owner", "-xpf", str(archive)])
         (venv / "bin" / "python").symlink_to(PYTHON)
     except (OSError, LockedVenvError) as error:
         shutil.rmtree(venv, ignore_errors=True)
@@ -350,19 +350,19 @@ def _site_packages(venv: Path) -> Path:
     return next(venv.glob("lib/python3.*/site-packages"))
 
 
-def _files(folder: Path) -> Iterator[str]:
+def _walk_files(folder: Path) -> Iterator[str]:
     for path in folder.rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts:
             yield str(path.relative_to(folder))
 
 
-def _write(packages: Path, files: Mapping[str, bytes]) -> None:
+def _write_files(packages: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
         path = packages / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)  # it may be a link to uv's own copy
         path.write_bytes(content)
-        os.utime(path, (DATE, DATE))
+        os.utime(path, (FILE_MTIME_SECONDS, FILE_MTIME_SECONDS))
 
 
 def build_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -370,11 +370,17 @@ def build_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {name: value for name, value in given.items() if _PASSED.fullmatch(name)}
 
 
-def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+def _run_command(command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
     variables = build_environment() | dict(environment or {})
     try:
         done = subprocess.run(
-            command, env=variables, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False
+            command,
+            env=variables,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_VENV_COMMAND_TIMEOUT_SECONDS,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LockedVenvError(f"{Path(command[0]).name} : {error}") from None

@@ -63,7 +63,7 @@ def _nothing_starts() -> Iterator[dict[str, str]]:
         run(["systemctl", "daemon-reload"], "systemd ne relit pas ses unités")
 
 
-def _install(missing: list[str], environment: dict[str, str]) -> None:
+def _install_packages(missing: list[str], environment: dict[str, str]) -> None:
     update, install = [*APT, "update"], [*APT, "install", *missing]
     what = f"installation impossible ({', '.join(missing)})"
     fresh = _lists_are_fresh()
@@ -98,7 +98,7 @@ def apply(present: list[str], absent: list[str], check: bool = False, start: boo
     unwanted = [name for name in absent if name in here]
     if missing and not check:
         with contextlib.nullcontext(QUIET) if start else _nothing_starts() as environment:
-            _install(missing, environment)
+            _install_packages(missing, environment)
     if unwanted and not check:
         run([*APT, "purge", *unwanted], f"retrait impossible ({', '.join(unwanted)})", QUIET)
     return [Change(name, "absent", "installé") for name in missing] + [

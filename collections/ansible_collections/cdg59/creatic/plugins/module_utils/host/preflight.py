@@ -35,7 +35,7 @@ def check(key: str, label: str, verdict: str, detail: str, remedy: str = "", **m
     }
 
 
-def _size(octets: float) -> str:
+def _format_size(octets: float) -> str:
     return f"{octets / GIB:.1f} Gio".replace(".", ",")
 
 
@@ -75,14 +75,14 @@ def check_disk(root: Path, folders: tuple[str, ...], minimum: int) -> Check:
             "Vérifier le disque.",
         )
     least = min(free, key=lambda folder: free[folder])
-    detail = f"{_size(free[least])} libres dans {least}"
+    detail = f"{_format_size(free[least])} libres dans {least}"
     if free[least] >= minimum:
         return check("disque", "Espace disque", "ok", detail, octets_libres=free[least])
     return check(
         "disque",
         "Espace disque",
         "echec",
-        f"{detail}, il en faut {_size(minimum)}",
+        f"{detail}, il en faut {_format_size(minimum)}",
         f"Libérer de la place dans {least} (apt-get clean, journaux anciens) ou agrandir le disque.",
         octets_libres=free[least],
     )
@@ -97,12 +97,12 @@ def check_memory(root: Path, minimum: int) -> Check:
     match = re.search(r"^MemTotal:\s+(\d+) kB", text, flags=re.M)
     total = int(match[1]) * 1024 if match else 0
     if total >= minimum:
-        return check("memoire", "Mémoire", "ok", _size(total), octets=total)
+        return check("memoire", "Mémoire", "ok", _format_size(total), octets=total)
     return check(
         "memoire",
         "Mémoire",
         "echec",
-        f"{_size(total)}, il en faut {_size(minimum)}",
+        f"{_format_size(total)}, il en faut {_format_size(minimum)}",
         "Ajouter de la mémoire à cet hôte.",
         octets=total,
     )

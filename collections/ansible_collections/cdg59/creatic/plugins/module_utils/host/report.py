@@ -36,28 +36,28 @@ def look(command: Run = run, figures: Path = FIGURES, mounts: Path = Path("/proc
         StateError: systemd does not answer.
     """
 
-    def ask(words: Sequence[str]) -> str | None:
+    def run_or_none(words: Sequence[str]) -> str | None:
         try:
             return command(words, words[0])
         except StateError:
             return None
 
-    units = condition.failed(ask)
+    units = condition.failed(run_or_none)
     if units is None:
         raise StateError("systemctl ne dit pas ce qui est en échec")
-    texts, unread = _figures(figures)
+    texts, unread = _read_figures(figures)
     return {
         "maintenant": time.time(),
         "mesures": texts,
         "illisibles": unread,
         "unites": units,
         "disques": condition.disks(mounts),
-        "a_l_heure": condition.on_time(ask),
+        "a_l_heure": condition.on_time(run_or_none),
         "redemarrage": condition.restart_wanted(),
     }
 
 
-def _figures(folder: Path) -> tuple[list[str], list[str]]:
+def _read_figures(folder: Path) -> tuple[list[str], list[str]]:
     """Programs of several accounts write there: links, big files and what is no text are left out, and told."""
     paths = sorted(folder.glob("*.prom"))
     texts, unread = [], [path.name for path in paths[_FILES_MAX:]]

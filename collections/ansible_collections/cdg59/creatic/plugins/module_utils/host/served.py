@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import run
 
-SOON = 30  # days before its end from which a certificate is told
+MIN_REMAINING_DAYS = 30  # days before its end from which a certificate is told
 TIMEOUT = 20.0  # seconds
 Proof = dict[str, Any]
 
@@ -56,9 +56,9 @@ def units(listed: Callable[[], str]) -> Proof:
     """Tell whether a unit has failed."""
     failed = [line.split()[0] for line in listed().splitlines() if line.strip()]
     if not failed:
-        return _proof("services", "Services", "ok", "aucun n'est en échec")
+        return _make_proof("services", "Services", "ok", "aucun n'est en échec")
     remedy = f"Sur la machine : systemctl status {failed[0]}"
-    return _proof("services", "Services", "echec", f"en échec : {', '.join(failed)}", remedy)
+    return _make_proof("services", "Services", "echec", f"en échec : {', '.join(failed)}", remedy)
 
 
 def site(name: str, root: Path, now: dt.datetime, address: str = "127.0.0.1", port: int = 443) -> Proof:
@@ -73,15 +73,17 @@ def site(name: str, root: Path, now: dt.datetime, address: str = "127.0.0.1", po
         ):
             ends = ssl.cert_time_to_seconds(str((stream.getpeercert() or {})["notAfter"]))
     except ssl.SSLCertVerificationError as error:
-        return _proof(f"site-{name}", label, "echec", f"son certificat est refusé : {error.verify_message}", remedy)
+        return _make_proof(
+            f"site-{name}", label, "echec", f"son certificat est refusé : {error.verify_message}", remedy
+        )
     except (OSError, ssl.SSLError) as error:
-        return _proof(f"site-{name}", label, "echec", f"il ne répond pas : {error}", remedy)
+        return _make_proof(f"site-{name}", label, "echec", f"il ne répond pas : {error}", remedy)
     days = int((ends - now.timestamp()) // 86400)
-    if days < SOON:
+    if days < MIN_REMAINING_DAYS:
         later = "Renouveler : fab pki.rotation"
-        return _proof(f"site-{name}", label, "attention", f"son certificat expire dans {days} jours", later)
-    return _proof(f"site-{name}", label, "ok", f"il répond, certificat du groupement, encore {days} jours")
+        return _make_proof(f"site-{name}", label, "attention", f"son certificat expire dans {days} jours", later)
+    return _make_proof(f"site-{name}", label, "ok", f"il répond, certificat du groupement, encore {days} jours")
 
 
-def _proof(key: str, label: str, verdict: str, detail: str, remedy: str = "") -> Proof:
+def _make_proof(key: str, label: str, verdict: str, detail: str, remedy: str = "") -> Proof:
     return {"cle": key, "libelle": label, "verdict": verdict, "detail": detail, "remede": remedy, "mesures": {}}

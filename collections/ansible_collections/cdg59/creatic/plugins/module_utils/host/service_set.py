@@ -36,7 +36,7 @@ def states(units: list[str]) -> dict[str, dict[str, str]]:
         out = run(["systemctl", "show", f"--property={','.join(PROPERTIES)}", *units], "systemctl ne répond pas")
         blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in out.strip().split("\n\n")]
         found = dict(zip(units, blocks, strict=True))
-        passing = any(one.get("ActiveState") in PASSING and not _job(one) for one in found.values())
+        passing = any(one.get("ActiveState") in PASSING and not _is_job(one) for one in found.values())
         if not passing or time.monotonic() > deadline:
             return found
         time.sleep(0.25)
@@ -60,7 +60,7 @@ def fallen(units: list[str]) -> list[str]:
             return [*down, *(unit for unit in again if unit not in down)]
 
 
-def _job(state: dict[str, str]) -> bool:
+def _is_job(state: dict[str, str]) -> bool:
     """Whether something else starts it, and it ends by itself."""
     return state.get("Type") == "oneshot" and state.get("RemainAfterExit") == "no"
 
@@ -85,16 +85,16 @@ def apply(on: list[str], off: list[str], jobs: list[str], check: bool = False) -
         run(["systemctl", "daemon-reload"], "relecture des unités")
     changes = []
     for unit in on:
-        changes += _enable(unit, found[unit], check) + _start(unit, found[unit], check)
+        changes += _enable_unit(unit, found[unit], check) + _start_unit(unit, found[unit], check)
     for unit in off:
-        changes += _mask(unit, found[unit], check)
+        changes += _mask_unit(unit, found[unit], check)
     for unit in jobs:
         if found[unit]["ActiveState"] in ("inactive", "failed") and not check:
             run(["systemctl", "start", "--no-block", unit], f"{unit} : lancement")
     return changes
 
 
-def _enable(unit: str, state: dict[str, str], check: bool) -> list[Change]:
+def _enable_unit(unit: str, state: dict[str, str], check: bool) -> list[Change]:
     if state["LoadState"] == "masked" and not check:
         run(["systemctl", "unmask", unit], f"{unit} : levée du masque")
     if state["LoadState"] == "not-found" and not check:
@@ -106,8 +106,8 @@ def _enable(unit: str, state: dict[str, str], check: bool) -> list[Change]:
     return [Change(unit, state["UnitFileState"], "enabled")]
 
 
-def _start(unit: str, state: dict[str, str], check: bool) -> list[Change]:
-    if _job(state):
+def _start_unit(unit: str, state: dict[str, str], check: bool) -> list[Change]:
+    if _is_job(state):
         return []
     if state["ActiveState"] == "active":
         return []
@@ -121,7 +121,7 @@ def _start(unit: str, state: dict[str, str], check: bool) -> list[Change]:
     return [Change(unit, state["ActiveState"], "active")] if started else []
 
 
-def _mask(unit: str, state: dict[str, str], check: bool) -> list[Change]:
+def _mask_unit(unit: str, state: dict[str, str], check: bool) -> list[Change]:
     if state["LoadState"] in ("not-found", "masked"):
         return []
     if not check:

@@ -51,7 +51,7 @@ def result(changes: Sequence[Change]) -> dict[str, Any]:
     }
 
 
-def told(lines: Sequence[str], header: str = "") -> dict[str, str]:
+def lines_diff(lines: Sequence[str], header: str = "") -> dict[str, str]:
     """Changes that are told in French, as a diff; ``header`` names what they are of."""
     headers = {"before_header": header, "after_header": header} if header else {}
     return {"before": "", "after": "".join(f"{line}\n" for line in lines), **headers}

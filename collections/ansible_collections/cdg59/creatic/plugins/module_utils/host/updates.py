@@ -23,7 +23,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.words import size
 LISTS = Path("/var/lib/apt/lists/partial")
 REBOOT = Path("/run/reboot-required")
 AGAIN_S = 24 * 3600  # a machine that started since is not restarted for the mere asking
-ROOM = 4  # room asked for, in times of what is downloaded: the packages, then what they hold
+MIN_SPACE_FACTOR = 4  # room asked for, in times of what is downloaded: the packages, then what they hold
 
 _INST = re.compile(r"Inst (\S+)(?: \[([^]]+)\])? \((\S+) ?(.*?)(?: \[[^]]*\])?\)")
 Run = Callable[[Sequence[str], str], str]
@@ -147,10 +147,12 @@ def room(root: Path, download: int) -> Check:
     }
     least = min(free, key=lambda folder: free[folder])
     detail = f"{size(download)} à télécharger, {size(free[least])} libres dans /{least}"
-    if free[least] >= ROOM * download:
+    if free[least] >= MIN_SPACE_FACTOR * download:
         return check("place", "Place des correctifs", "ok", detail)
     remedy = f"Libérer de la place dans /{least} (apt-get clean, journaux anciens) ou agrandir le disque."
-    return check("place", "Place des correctifs", "echec", f"{detail}, il en faut {size(ROOM * download)}", remedy)
+    return check(
+        "place", "Place des correctifs", "echec", f"{detail}, il en faut {size(MIN_SPACE_FACTOR * download)}", remedy
+    )
 
 
 def refresh(pause: Callable[[float], None] = time.sleep) -> None:

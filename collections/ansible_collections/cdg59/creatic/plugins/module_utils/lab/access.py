@@ -57,7 +57,7 @@ class Access:
         public_key = self.ensure_key()
         known = []
         for host in hosts:
-            self._wait(host)
+            self._wait_for_boot(host)
             host_key = self._host_key(host, public_key)
             known.append(f"{host.address} {' '.join(host_key.split()[:2])}\n")
         target = self.ssh_dir / "known_hosts"
@@ -70,16 +70,16 @@ class Access:
             temporary.write_text(wanted)
             temporary.replace(target)
 
-    def _wait(self, host: Host) -> None:
+    def _wait_for_boot(self, host: Host) -> None:
         own_kernel = host.machine == "uml"
         seconds = lab_uml.BOOT_SECONDS if own_kernel else BOOT_SECONDS
-        booted = partial(self._answers if own_kernel else self._booted, host)
-        settled = ready(lambda: booted() or self._stopped(host), seconds)
-        if not settled or self._stopped(host):
+        booted = partial(self._answers_ssh if own_kernel else self._has_booted, host)
+        settled = ready(lambda: booted() or self._has_stopped(host), seconds)
+        if not settled or self._has_stopped(host):
             what = "s'est arrêté en démarrant" if settled else f"n'a pas fini de démarrer en {seconds} s"
             raise LabError(f"{host.name} {what} : voir {self._keep_log(host)}")
 
-    def _stopped(self, host: Host) -> bool:
+    def _has_stopped(self, host: Host) -> bool:
         """Whether nothing more is to come; a user-mode kernel in panic turns for ever, where a real one stops."""
         container = self.ground.containers().get(host.container, {})
         if container.get("State") != "running" or host.machine != "uml":
@@ -90,7 +90,7 @@ class Access:
         """Open a machine to the administrator's key; gives its own."""
         if host.machine == "uml":  # made with both
             return (self.ground.state / "machines" / host.name / "ssh_host_ed25519_key.pub").read_text()
-        return self._exec(
+        return self._run_script(
             host,
             'home=$(getent passwd "$1" | cut -d: -f6); install -d -m 0700 -o "$1" -g "$1" "$home/.ssh"; '
             # Beside those that others laid down: the lab is brought up again with machines in use.
@@ -101,14 +101,14 @@ class Access:
             public_key,
         )
 
-    def _exec(self, host: Host, script: str, *arguments: str) -> str:
+    def _run_script(self, host: Host, script: str, *arguments: str) -> str:
         return self.ground.podman(
             "exec", host.container, "sh", "-ceu", script, "sh", *arguments, error=f"{host.name} ne répond pas"
         )
 
-    def _booted(self, host: Host) -> bool:
+    def _has_booted(self, host: Host) -> bool:
         try:
-            state = self._exec(
+            state = self._run_script(
                 host,
                 "systemctl is-system-running || true; test -s /etc/ssh/ssh_host_ed25519_key.pub; "
                 "systemctl is-active ssh.service",
@@ -117,7 +117,7 @@ class Access:
             return False
         return state[:1] in (["running"], ["degraded"]) and state[-1] == "active"
 
-    def _answers(self, host: Host) -> bool:
+    def _answers_ssh(self, host: Host) -> bool:
         """A machine with its own kernel is up when it answers over SSH, as in production."""
         known = self.ground.state / "machines" / host.name / "known_hosts"
         known.write_text(f"{host.address} {known.with_name('ssh_host_ed25519_key.pub').read_text()}")

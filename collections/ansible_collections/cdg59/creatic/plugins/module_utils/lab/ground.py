@@ -27,7 +27,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.errors import Creati
 NAME = "creatic"
 # systemd holds about ten watchers a machine, and three more a session; the kernel gives 128 to root on all of them.
 WATCHERS = Path("/proc/sys/fs/inotify/max_user_instances")
-WATCHERS_WANTED = 1024
+MIN_WATCHER_COUNT = 1024
 
 
 class LabError(CreaticError, cause="banc"):
@@ -57,7 +57,7 @@ def ready(done: Callable[[], bool], seconds: float) -> bool:
     return False
 
 
-def _mounts() -> list[Path]:
+def _mount_points() -> list[Path]:
     """Where something is mounted on this computer, what is mounted on another after it."""
     return [Path(line.split()[4]) for line in Path("/proc/self/mountinfo").read_text().splitlines()]
 
@@ -82,7 +82,7 @@ class Ground:
         self.changes: list[str] = []
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive_lock(self) -> Iterator[None]:
         """Wait for another up or down of this machine's lab to end."""
         self.state.mkdir(parents=True, exist_ok=True)
         with (self.state / "verrou").open("w") as handle:
@@ -118,7 +118,7 @@ class Ground:
 
     def mounted(self, path: Path) -> bool:
         """Whether something is mounted there."""
-        return path in _mounts()
+        return path in _mount_points()
 
     def ensure(self) -> None:
         """Make the namespace, and let this computer hold as many watchers as the machines want."""
@@ -135,7 +135,7 @@ class Ground:
                 WATCHERS.write_text(before.read_text())
         # Podman mounts its storage on itself, and leaves it so, wherever somebody types it out of the namespace.
         storage = self.state / "storage" / "overlay"
-        for mount in reversed([path for path in _mounts() if path == storage or self.run in path.parents]):
+        for mount in reversed([path for path in _mount_points() if path == storage or self.run in path.parents]):
             run(["umount", str(mount)], f"démontage de {mount} impossible")
         for folder in (self.run, self.state / "machines"):
             if folder.exists():
@@ -162,10 +162,10 @@ class Ground:
 
     def _ensure_watchers(self) -> None:
         before = WATCHERS.read_text()
-        if int(before) < WATCHERS_WANTED:
+        if int(before) < MIN_WATCHER_COUNT:
             (self.run / WATCHERS.name).write_text(before)  # given back by down
-            WATCHERS.write_text(f"{WATCHERS_WANTED}\n")
-            self.changes.append(f"fs.inotify.{WATCHERS.name} de ce poste porté à {WATCHERS_WANTED}")
+            WATCHERS.write_text(f"{MIN_WATCHER_COUNT}\n")
+            self.changes.append(f"fs.inotify.{WATCHERS.name} de ce poste porté à {MIN_WATCHER_COUNT}")
 
     # -- daemons -------------------------------------------------------------------------------
 

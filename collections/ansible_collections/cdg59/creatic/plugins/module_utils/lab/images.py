@@ -120,7 +120,7 @@ class Images:
         present = self.ground.podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
         made: dict[tuple[str, ...], str] = {}
         for packages in sorted({(), *(host.image_packages for host in hosts)}, key=len):
-            name, overlay, digest = self._recipe(list(packages))
+            name, overlay, digest = self._image_recipe(list(packages))
             if name not in present:
                 self.ground.changes.append(
                     "image Debian 13" + (f" avec {len(packages)} paquets de plus" if packages else "")
@@ -130,7 +130,10 @@ class Images:
                     self._add_packages(made[parent], packages, name)
                 else:
                     self.ground.podman(
-                        "import", str(self._archive(overlay, digest)), name, error="l'image n'a pas pu être importée"
+                        "import",
+                        str(self._build_archive(overlay, digest)),
+                        name,
+                        error="l'image n'a pas pu être importée",
                     )
             made[packages] = name
         return made
@@ -149,7 +152,7 @@ class Images:
             new.replace(archive)
         return archive
 
-    def _overlay(self) -> dict[str, str]:
+    def _overlay_files(self) -> dict[str, str]:
         """Files put in the image: what a Debian installer would have asked, and the package cache."""
         files = {
             "etc/apt/apt.conf.d/01creatic-lab": (
@@ -179,15 +182,15 @@ class Images:
             files[f"usr/local/share/ca-certificates/{authority.name}"] = authority.read_text()
         return files
 
-    def _recipe(self, packages: list[str]) -> tuple[str, dict[str, str], str]:
+    def _image_recipe(self, packages: list[str]) -> tuple[str, dict[str, str], str]:
         """Name of the image with these packages, what is put in it, and the digest of all that decides of it."""
-        overlay = self._overlay()
+        overlay = self._overlay_files()
         # A new image each ISO week: its package lists are never older than that.
         seed = json.dumps([overlay, PACKAGES, packages, INSTALL, time.strftime("%G-%V"), "4"], sort_keys=True)
         digest = hashlib.sha256(seed.encode()).hexdigest()[:12]
         return f"localhost/creatic-lab:{digest}", overlay, digest
 
-    def _build(self, overlay: dict[str, str], target: Path) -> None:
+    def _build_image(self, overlay: dict[str, str], target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             bundle = Path(folder) / "overlay.tar"
@@ -226,12 +229,12 @@ class Images:
             )
             image.replace(target)
 
-    def _archive(self, overlay: dict[str, str], digest: str) -> Path:
+    def _build_archive(self, overlay: dict[str, str], digest: str) -> Path:
         archive = self.ground.state / "cache" / f"image-{digest}.tar"
         if not archive.exists():
             for old in archive.parent.glob("image-*.tar"):
                 old.unlink()
-            self._build(overlay, archive)
+            self._build_image(overlay, archive)
         return archive
 
     def _add_packages(self, image: str, packages: tuple[str, ...], name: str) -> None:

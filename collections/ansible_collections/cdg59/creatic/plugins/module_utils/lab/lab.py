@@ -72,7 +72,7 @@ class Lab:
             known = self.ground.containers()
             self.changes += [host.name for host in self.hosts if host.container not in known]
             return
-        with self.ground.alone():
+        with self.ground.exclusive_lock():
             self.ground.ensure()
             self.access.ensure_key()
             self.network.ensure()
@@ -89,7 +89,7 @@ class Lab:
 
     def remove(self) -> None:
         """Take away the machines wanted, and no other; the lab stays."""
-        with self.ground.alone():
+        with self.ground.exclusive_lock():
             known = self.ground.containers()
             gone = [host for host in self.hosts if host.container in known]
             self.changes += [host.name for host in gone]
@@ -103,7 +103,7 @@ class Lab:
         if self.check:
             self.changes += sorted(self.ground.containers())
             return
-        with self.ground.alone():
+        with self.ground.exclusive_lock():
             present = self.ground.containers()
             # Before the machines: none is to come back.
             self.ground.stop("power", "podman", "retour des machines qui redémarrent")

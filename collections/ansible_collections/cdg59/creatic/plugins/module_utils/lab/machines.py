@@ -32,7 +32,7 @@ CAPABILITIES = ("NET_ADMIN", "SYS_ADMIN", "SYS_BOOT", "AUDIT_WRITE")
 APART = ("--uidmap=0:1000000000:65536", "--gidmap=0:1000000000:65536", "--security-opt=unmask=ALL")
 # What the first program of a host ends with when the host asked for a reboot: reboot(2), RESTART kills it with SIGHUP.
 # Switched off, stopped or killed, it ends with something else.
-REBOOTED = 129
+REBOOT_EXIT_STATUS = 129
 # A machine that reboots comes back, as a real one does. $1: REBOOTED, then podman and its options.
 # Podman tells the events of every lab of this computer: two of them have machines of one name, none of one ID.
 POWER = r"""
@@ -59,7 +59,7 @@ class Machines:
         present = self.ground.containers()
         for host in hosts:
             image = images[host.image_packages]
-            recipe = _recipe(host, image)
+            recipe = _recipe_digest(host, image)
             found = present.get(host.container)
             if found and (found.get("Labels") or {}).get("creatic.recipe") != recipe:
                 self.ground.podman("rm", "--force", "--time", "0", host.container)
@@ -89,7 +89,7 @@ class Machines:
         if self.ground.running("power", "podman"):
             return
         self.ground.changes.append("retour des machines qui redémarrent")
-        self.ground.start("power", ["sh", "-ceu", POWER, "sh", str(REBOOTED), *self.ground.podman_command()])
+        self.ground.start("power", ["sh", "-ceu", POWER, "sh", str(REBOOT_EXIT_STATUS), *self.ground.podman_command()])
 
     def remove(self) -> None:
         """Remove every machine."""
@@ -149,7 +149,7 @@ class Machines:
         return lab_uml.podman_options(folder, repairs), lab_uml.command(host.name, host.memory, len(disks))
 
 
-def _recipe(host: Host, image: str) -> str:
+def _recipe_digest(host: Host, image: str) -> str:
     """Digest of all that decides of a machine."""
     seed = json.dumps([host.address, host.names, image, CAPABILITIES])
     if host.apart:

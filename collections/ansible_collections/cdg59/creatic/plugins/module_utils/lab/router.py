@@ -84,9 +84,9 @@ class Router:
         for host in wanted:
             self._ensure_namespace(host)
             # Of a router that went, cables go a moment later.
-            if self._plugged(host) != host.line or (made and host.line == BEHIND):
+            if self._current_cable(host) != host.line or (made and host.line == BEHIND):
                 self.ground.changes.append(f"{host.name} : câble {_WHERE[host.line]}")
-                self._plug(host)
+                self._plug_cable(host)
 
     def forget(self, hosts: Iterable[Host]) -> None:
         """Take away the cables of machines that are gone, and the router after the last."""
@@ -113,17 +113,17 @@ class Router:
                 *(*label, image, "sleep", "infinity"),
                 error="le routeur n'a pas démarré",
             )
-        inside = self._inside()
+        inside = self._router_namespace()
         if _BRIDGE not in run([*inside, "ip", "-brief", "link"], "ip"):
             # In this order: a router that forwards is one that refuses.
             run([*inside, "nft", "-f", "-"], "le routeur n'a pas pris ses règles", input=RULES)
             run([*inside, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"], "le routeur ne peut pas faire suivre")
-            self._ip(inside, "link", "add", _BRIDGE, "type", "bridge")
-            self._ip(inside, "address", "add", str(self.inside), "dev", _BRIDGE)
-            self._ip(inside, "link", "set", _BRIDGE, "up")
+            self._run_ip(inside, "link", "add", _BRIDGE, "type", "bridge")
+            self._run_ip(inside, "address", "add", str(self.inside), "dev", _BRIDGE)
+            self._run_ip(inside, "link", "set", _BRIDGE, "up")
         return found is None
 
-    def _inside(self) -> list[str]:
+    def _router_namespace(self) -> list[str]:
         pid = self.ground.podman("inspect", "--format", "{{.State.Pid}}", NAME).strip()
         return [*self.ground.in_namespace(), "nsenter", f"--net=/proc/{pid}/ns/net"]
 
@@ -140,35 +140,37 @@ class Router:
         except LabError:
             place.unlink()
             raise
-        self._ip(self._in(host), "link", "set", "lo", "up")
+        self._run_ip(self._host_namespace(host), "link", "set", "lo", "up")
 
-    def _in(self, host: Host) -> list[str]:
+    def _host_namespace(self, host: Host) -> list[str]:
         return [*self.ground.in_namespace(), "nsenter", f"--net={self.place(host)}"]
 
-    def _plugged(self, host: Host) -> str:
+    def _current_cable(self, host: Host) -> str:
         """Where its cable leads; nowhere when what it led to is gone."""
         with contextlib.suppress(LabError):
-            [found] = json.loads(run([*self._in(host), "ip", "-json", "-4", "address", "show", "dev", "eth0"], "ip"))
+            [found] = json.loads(
+                run([*self._host_namespace(host), "ip", "-json", "-4", "address", "show", "dev", "eth0"], "ip")
+            )
             lengths = {one["prefixlen"] for one in found["addr_info"] if one["local"] == host.address}
             if "LOWER_UP" in found["flags"] and lengths:
                 return BEHIND if lengths == {self.inside.network.prefixlen} else WORKSHOP
         return ""
 
-    def _plug(self, host: Host) -> None:
+    def _plug_cable(self, host: Host) -> None:
         cable = f"cab{zlib.crc32(f'{self.ground.name} {host.name}'.encode()):08x}"
         behind = host.line == BEHIND
-        outer = self._inside() if behind else self.ground.in_namespace()
-        there = self._in(host)
+        outer = self._router_namespace() if behind else self.ground.in_namespace()
+        there = self._host_namespace(host)
         with contextlib.suppress(LabError):  # none yet
-            self._ip(there, "link", "delete", "eth0")
+            self._run_ip(there, "link", "delete", "eth0")
         end = ("peer", "name", "eth0", "address", card(host.address), "netns", str(self.place(host)))
-        self._ip(outer, "link", "add", cable, "type", "veth", *end)
-        self._ip(outer, "link", "set", cable, "master", _BRIDGE if behind else f"{self.ground.name}0", "up")
+        self._run_ip(outer, "link", "add", cable, "type", "veth", *end)
+        self._run_ip(outer, "link", "set", cable, "master", _BRIDGE if behind else f"{self.ground.name}0", "up")
         length = self.inside.network.prefixlen if behind else self.network.subnet.partition("/")[2]
-        self._ip(there, "address", "add", f"{host.address}/{length}", "dev", "eth0")
-        self._ip(there, "link", "set", "eth0", "up")
-        self._ip(there, "route", "add", "default", "via", str(self.inside.ip) if behind else self.network.gateway)
+        self._run_ip(there, "address", "add", f"{host.address}/{length}", "dev", "eth0")
+        self._run_ip(there, "link", "set", "eth0", "up")
+        self._run_ip(there, "route", "add", "default", "via", str(self.inside.ip) if behind else self.network.gateway)
 
     @staticmethod
-    def _ip(where: Sequence[str], *arguments: str) -> None:
+    def _run_ip(where: Sequence[str], *arguments: str) -> None:
         run([*where, "ip", *arguments], "le réseau de derrière le routeur n'a pas pu être fait")

@@ -179,23 +179,23 @@ def make_disks(
         ranked = sorted(enumerate(wanted, 1), key=lambda entry: -len(entry[1].mount))
         for rank, disk in ranked:
             image = folder / f"disque{rank}.img"
-            _blank(image, disk.size)
+            _make_blank(image, disk.size)
             if disk.mount:
-                _format(image, tree / disk.mount.lstrip("/"), run)
+                _format_disk(image, tree / disk.mount.lstrip("/"), run)
         root = folder / "disque0.img"
-        _blank(root, ROOT_SIZE)
-        _format(root, tree, run)
+        _make_blank(root, ROOT_SIZE)
+        _format_disk(root, tree, run)
     for image in folder.glob("disque*.img"):
         os.chown(image, int(ACCOUNT), int(ACCOUNT))
 
 
-def _blank(image: Path, size: str) -> None:
+def _make_blank(image: Path, size: str) -> None:
     image.unlink(missing_ok=True)
     subprocess.run(["truncate", "--size", size, str(image)], check=True)
     image.chmod(0o600)
 
 
-def _format(image: Path, content: Path, run: Callable[..., str]) -> None:
+def _format_disk(image: Path, content: Path, run: Callable[..., str]) -> None:
     content.mkdir(parents=True, exist_ok=True)
     run(["mkfs.ext4", "-q", "-F", "-d", str(content), str(image)], "un système de fichiers n'a pas pu être écrit")
     for entry in content.iterdir():

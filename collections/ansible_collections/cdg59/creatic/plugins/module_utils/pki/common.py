@@ -59,11 +59,11 @@ PROFILES: dict[str, tuple[x509.ObjectIdentifier, ...]] = {
     "supervision": (Eku.CLIENT_AUTH,),
     "code": (Eku.CODE_SIGNING,),
 }
-NAMED = ("server", "supervision")
+MACHINE_PROFILES = ("server", "supervision")
 """Profiles that bear DNS names."""
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_REQUEST_NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_DNS_LABEL_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class PkiError(CreaticError, cause="pki"):
@@ -133,11 +133,11 @@ class Request:
 
     def check(self) -> None:
         """Raise `PkiError` when a field is wrong."""
-        for field, why in itertools.chain(self._faults(), self._profile_faults()):
+        for field, why in itertools.chain(self._find_faults(), self._profile_faults()):
             raise PkiError(f"certificat « {self.name or '?'} », champ {field} : {why}")
 
-    def _faults(self) -> Iterator[tuple[str, str]]:
-        if not _NAME.fullmatch(self.name):
+    def _find_faults(self) -> Iterator[tuple[str, str]]:
+        if not _REQUEST_NAME_PATTERN.fullmatch(self.name):
             yield "name", "attendu : lettres minuscules, chiffres, tirets, 63 caractères au plus"
         if self.profile not in PROFILES:
             yield "profile", f"« {self.profile} » est inconnu ; attendu : {', '.join(PROFILES)}"
@@ -153,14 +153,14 @@ class Request:
             yield "common_name", "manquant"
         if self.holder not in HOLDERS:
             yield "holder", f"« {self.holder} » est inconnu ; attendu : {', '.join(HOLDERS)}"
-        elif self.profile not in NAMED and kind_of(self.common_name) not in (PERSON, self.holder):
+        elif self.profile not in MACHINE_PROFILES and kind_of(self.common_name) not in (PERSON, self.holder):
             yield "common_name", f"« {self.common_name} » est réservé aux machines et aux services du groupement"
-        if self.common_name and self.profile not in NAMED:
-            yield from self._unreadable()
+        if self.common_name and self.profile not in MACHINE_PROFILES:
+            yield from self._find_unreadable()
         if self.siren and not siren_is_valid(self.siren):
             yield "siren", f"« {self.siren} » n'est pas un SIREN (9 chiffres, clé de Luhn)"
 
-    def _unreadable(self) -> Iterator[tuple[str, str]]:
+    def _find_unreadable(self) -> Iterator[tuple[str, str]]:
         """What would make its holder nobody at a door, which would be seen on the day of the first visit."""
         person = self.holder == PERSON
         if person and (sign := unknown_sign(self.common_name)):
@@ -182,7 +182,7 @@ class Request:
             )
 
     def _profile_faults(self) -> Iterator[tuple[str, str]]:
-        if self.profile in NAMED:
+        if self.profile in MACHINE_PROFILES:
             if not self.dns:
                 yield "dns", "un certificat de serveur ou de supervision demande au moins un nom DNS"
         elif self.dns:
@@ -192,7 +192,7 @@ class Request:
         if self.profile == "client" and not self.siren:
             yield "siren", "manquant : le TdT reconnaît la collectivité à son SIREN"
         for name in self.dns:
-            if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+            if len(name) > 253 or not all(_DNS_LABEL_PATTERN.fullmatch(label) for label in name.split(".")):
                 yield "dns", f"« {name} » n'est pas un nom DNS"
 
     def to_dict(self) -> dict[str, Any]:
@@ -204,7 +204,7 @@ class Request:
         parts = [x509.NameAttribute(NameOID.COUNTRY_NAME, COUNTRY)]
         if self.organization:
             parts.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, self.organization))
-        if self.siren and self.profile not in NAMED:
+        if self.siren and self.profile not in MACHINE_PROFILES:
             parts.append(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, f"{SIREN_ICD} {self.siren}"))
         parts.append(x509.NameAttribute(NameOID.COMMON_NAME, self.common_name))
         return x509.Name(parts)

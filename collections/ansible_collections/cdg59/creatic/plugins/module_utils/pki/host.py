@@ -92,7 +92,7 @@ class HostStore:
 
     # -- files -------------------------------------------------------------------------------------
 
-    def _access(self, wanted: Wanted) -> tuple[int, int]:
+    def _key_access(self, wanted: Wanted) -> tuple[int, int]:
         """Return the group id (-1: unknown yet) and the mode which a private key must have."""
         if wanted.group == "":
             return os.getgid(), 0o600
@@ -106,7 +106,7 @@ class HostStore:
                 return -1, 0o640  # made by an earlier task, which check mode did not run
             raise PkiError(f"le groupe « {wanted.group} » n'existe pas sur cette machine : créez-le avant") from None
 
-    def _directory(self, path: Path, mode: int) -> None:
+    def _ensure_directory(self, path: Path, mode: int) -> None:
         if path.is_dir() and path.stat().st_mode & 0o777 == mode:
             return
         self.changes.append(Change(str(path), "", f"dossier {mode:04o}\n"))
@@ -126,7 +126,7 @@ class HostStore:
 
     def _key_attributes(self, path: Path, wanted: Wanted) -> None:
         """Set group and mode of a private key where they drifted."""
-        (gid, mode), info = self._access(wanted), path.stat()
+        (gid, mode), info = self._key_access(wanted), path.stat()
         if info.st_mode & 0o7777 == mode and gid in (info.st_gid, -1):
             return
         before = f"droits {info.st_mode & 0o7777:04o}, groupe {info.st_gid}\n"
@@ -143,7 +143,7 @@ class HostStore:
         ``ca.pem`` and ``crl.pem`` say who is believed today, ``historique.pem`` every authority that ever was, for what
         was sealed in its time.
         """
-        self._directory(self.root, 0o755)
+        self._ensure_directory(self.root, 0o755)
         self.write(self.root / "historique.pem", history, _describe_all(history))
         self.newer = self._later_lists(crl)
         # The lists first: whoever reads between the two knows no authority of which it has no list.
@@ -154,23 +154,23 @@ class HostStore:
     def _later_lists(self, crl: str) -> list[str]:
         """Say (French) which lists of this machine come after those that were sent: somebody else signs them."""
         with contextlib.suppress(OSError, ValueError):
-            sent = {_list_issuer(one): _number(one) for one in _lists(crl)}
-            present = _lists((self.root / "crl.pem").read_text(encoding="ascii"))
+            sent = {_list_issuer(one): _list_number(one) for one in _load_lists(crl)}
+            present = _load_lists((self.root / "crl.pem").read_text(encoding="ascii"))
             return [
-                f"{one.issuer.rfc4514_string()} : n° {_number(one)} ici, n° {sent[_list_issuer(one)]} au poste"
+                f"{one.issuer.rfc4514_string()} : n° {_list_number(one)} ici, n° {sent[_list_issuer(one)]} au poste"
                 for one in present
-                if _number(one) > sent.get(_list_issuer(one), _number(one))
+                if _list_number(one) > sent.get(_list_issuer(one), _list_number(one))
             ]
         return []
 
-    def held(self) -> list[str]:
+    def held_authority_ids(self) -> list[str]:
         """Return the key identifiers (hexadecimal) of the authorities that ca.pem holds, each with its list."""
         try:
             known = x509.load_pem_x509_certificates((self.root / "ca.pem").read_bytes())
-            lists = {_list_issuer(crl) for crl in _lists((self.root / "crl.pem").read_text(encoding="ascii"))}
+            lists = {_list_issuer(crl) for crl in _load_lists((self.root / "crl.pem").read_text(encoding="ascii"))}
         except (OSError, ValueError):
             return []
-        return [identifier for identifier in map(_identifier, known) if identifier in lists]
+        return [identifier for identifier in map(_key_identifier, known) if identifier in lists]
 
     def system_store(self, name: str, roots: Mapping[str, str]) -> None:
         """Have the machine trust the roots, and no others of that authority (``update-ca-certificates``).
@@ -240,24 +240,24 @@ class HostStore:
         name = wanted.request.name
         folder = self.root / name
         certificate = _read_certificate(folder / "current" / "cert.pem")
-        reason = self._reason(wanted, certificate, load_certificate(issuer), renew_days)
+        reason = self._renewal_reason(wanted, certificate, load_certificate(issuer), renew_days)
         state: dict[str, Any] = {"name": name, "reason": reason, "csr": "", "serial": "", "not_after": ""}
         if certificate is not None:
             state["serial"] = serial_hex(certificate)
             state["not_after"] = certificate.not_valid_after_utc.isoformat()
-        self._directory(folder, 0o755)
+        self._ensure_directory(folder, 0o755)
         if not reason and certificate is not None:
-            self._repair(folder / "current", wanted, pem(certificate), issuer)
+            self._repair_files(folder / "current", wanted, pem(certificate), issuer)
             return state
         before = describe(certificate) if certificate is not None else ""
         self.changes.append(
             Change(str(folder), before, f"{wanted.request.subject().rfc4514_string()}, à émettre ({reason})\n")
         )
         if not self.check:
-            state["csr"] = self._prepare(folder / "prochain", wanted)
+            state["csr"] = self._prepare_key(folder / "prochain", wanted)
         return state
 
-    def _reason(
+    def _renewal_reason(
         self, wanted: Wanted, certificate: x509.Certificate | None, issuer: x509.Certificate, renew_days: int
     ) -> str:
         """Say (French) why a certificate must be issued or renewed; empty when it is fine."""
@@ -277,14 +277,14 @@ class HostStore:
             return f"expire le {certificate.not_valid_after_utc.strftime('%d/%m/%Y')}"
         return ""
 
-    def _repair(self, current: Path, wanted: Wanted, certificate: str, issuer: str) -> None:
+    def _repair_files(self, current: Path, wanted: Wanted, certificate: str, issuer: str) -> None:
         """Bring back what drifted next to a good certificate."""
         self.write(current / "cert.pem", certificate)
         self.write(current / "chain.pem", issuer)
         self.write(current / "fullchain.pem", certificate + issuer)
         self._key_attributes(current / "key.pem", wanted)
 
-    def _prepare(self, folder: Path, wanted: Wanted) -> str:
+    def _prepare_key(self, folder: Path, wanted: Wanted) -> str:
         """Make the next key, or take up the one an interrupted run left; returns its CSR."""
         folder.mkdir(mode=0o700, exist_ok=True)
         folder.chmod(0o700)
@@ -328,7 +328,7 @@ class HostStore:
         key = read_key(prepared / "key.pem")
         if key is None or fingerprint(key.public_key()) != fingerprint(certificate.public_key()):
             raise PkiError(f"{prepared} : le certificat reçu n'est pas celui de la clé préparée ; relancez")
-        gid, mode = self._access(wanted)
+        gid, mode = self._key_access(wanted)
         os.chown(prepared / "key.pem", -1, gid)
         (prepared / "key.pem").chmod(mode)
         for name, text in {
@@ -388,13 +388,13 @@ def _describe_all(text: str) -> str:
     return "".join(describe(one) for one in x509.load_pem_x509_certificates(text.encode()))
 
 
-def _lists(text: str) -> Iterator[x509.CertificateRevocationList]:
+def _load_lists(text: str) -> Iterator[x509.CertificateRevocationList]:
     end = "-----END X509 CRL-----\n"
     for block in text.split(end)[:-1]:
         yield x509.load_pem_x509_crl((block + end).encode())
 
 
-def _identifier(certificate: x509.Certificate) -> str:
+def _key_identifier(certificate: x509.Certificate) -> str:
     return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest.hex()
 
 
@@ -403,12 +403,12 @@ def _list_issuer(crl: x509.CertificateRevocationList) -> str:
     return (found or b"").hex()
 
 
-def _number(crl: x509.CertificateRevocationList) -> int:
+def _list_number(crl: x509.CertificateRevocationList) -> int:
     return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
 
 
 def _describe_crls(text: str) -> str:
     found = []
-    for crl in _lists(text):
-        found.append(f"{crl.issuer.rfc4514_string()}, CRL n° {_number(crl)}, {len(crl)} révoqué(s)\n")
+    for crl in _load_lists(text):
+        found.append(f"{crl.issuer.rfc4514_string()}, CRL n° {_list_number(crl)}, {len(crl)} révoqué(s)\n")
     return "".join(found)

@@ -25,10 +25,12 @@ PERSON = "person"
 HOLDERS = (PERSON, "connector", "machine", "service")
 """Who may ask for a certificate; authorities make their own."""
 # Letters of Latin alphabets that no accent makes of another letter.
-_LETTERS = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss", "ø": "o", "đ": "d", "ł": "l", "ı": "i", "ð": "d", "þ": "th"})
+_LIGATURES = str.maketrans(
+    {"œ": "oe", "æ": "ae", "ß": "ss", "ø": "o", "đ": "d", "ł": "l", "ı": "i", "ð": "d", "þ": "th"}
+)
 UNSEEN = ("Cc", "Cf", "Zl", "Zp", "Cs", "Co")
 """Categories of characters that nobody sees."""
-_SHORT = 4  # a word of so few letters has no plural here: a person may be called Ács
+_MAX_SHORT_WORD_LENGTH = 4  # a word of so few letters has no plural here: a person may be called Ács
 _FOLDERS = ("flotte", "journaux")  # of the machine's own certificates (roles flotte and pki_client)
 
 
@@ -37,7 +39,7 @@ def skeleton(text: str) -> str:
 
     Two names with one skeleton are one name for who reads them: « MACHINE–x », « Ｍachine - x », « Machine  -  X ».
     """
-    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold().translate(_LETTERS))
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold().translate(_LIGATURES))
     seen = "".join(one for one in plain if unicodedata.category(one) not in ("Mn", *UNSEEN))
     return "-".join(re.findall(r"[^\W_]+", seen))
 
@@ -49,7 +51,7 @@ def kind_of(name: str) -> str:
         for word in words:
             # Whole, alone or many of it: a person may be called Sceaux, or Machinet.
             first = skeleton(word)
-            if re.match(rf"{first}{'s?' if len(first) > _SHORT else ''}(-|$)", found):
+            if re.match(rf"{first}{'s?' if len(first) > _MAX_SHORT_WORD_LENGTH else ''}(-|$)", found):
                 return kind
     return "machine" if found in _FOLDERS else PERSON
 
@@ -66,7 +68,7 @@ def strange(text: str) -> str:
     They look like ours, and are others: « Маchine » begins by two letters of Cyrillic.
     """
     for one in unicodedata.normalize("NFKC", text):
-        plain = unicodedata.normalize("NFD", one.casefold().translate(_LETTERS))
+        plain = unicodedata.normalize("NFD", one.casefold().translate(_LIGATURES))
         if one.isalnum() and not plain[:1].isascii():
             return one
     return ""
@@ -88,8 +90,8 @@ It is the one table: what the authority certifies (`unknown_sign`) is what doors
 ASCII, as it is or escaped, accented letters as one character each (`composed`), Vietnamese ones too, the signs that
 people write. Letters of other alphabets, and marks alone, would write a reserved name another way.
 """
-_KNOWN = re.compile(CHARACTER)
-_MANY = {"i": "[il1|]", "l": "[il1|]", "o": "[o0]", "m": "(?:m|rn)"}
+_CHARACTER_PATTERN = re.compile(CHARACTER)
+_LOOKALIKE_CLASSES = {"i": "[il1|]", "l": "[il1|]", "o": "[o0]", "m": "(?:m|rn)"}
 # What the eye may take for a letter. In a long word, whatever is no ASCII: nginx takes no parameter of 4 kB. A short
 # one is told to the letter: Aÿ is a commune.
 _ANY = r"(?:\\..){2,3}"
@@ -97,18 +99,18 @@ _EXACT = {
     "a": r"\\C3\\[8A][0-5]|\\C4\\8[0-5]|\\C7\\8[DE]|\\E1\\B8\\8[01]|\\E1\\BA\\(?:A.|B[0-7])|\\C2\\AA",
     "c": r"\\C3\\[8A]7|\\C4\\8[6-9A-D]|\\E1\\B8\\8[89]|\\C2\\A9",
 }
-_END = r"(?![A-Za-z0-9]|\\C|\\E1)"
+_NAME_END_PATTERN = r"(?![A-Za-z0-9]|\\C|\\E1)"
 
 
-def _alike(name: str) -> str:
+def _lookalike_pattern(name: str) -> str:
     """Expression of what reads as a reserved name: other accents, a zero for an O, spaces within it."""
     plain = [one for one in unicodedata.normalize("NFKD", name).casefold() if one.isascii() and one.isalpha()]
-    if len(plain) <= _SHORT:
-        return "".join(rf"(?:{one}|{_EXACT[one]})" for one in plain) + _END
-    return " *".join(rf"(?:{_MANY.get(one, one)}|{_ANY})" for one in plain) + "s?" + _END
+    if len(plain) <= _MAX_SHORT_WORD_LENGTH:
+        return "".join(rf"(?:{one}|{_EXACT[one]})" for one in plain) + _NAME_END_PATTERN
+    return " *".join(rf"(?:{_LOOKALIKE_CLASSES.get(one, one)}|{_ANY})" for one in plain) + "s?" + _NAME_END_PATTERN
 
 
-READS_RESERVED = "(?i:" + "|".join(_alike(word) for words in KINDS.values() for word in words) + ")"
+READS_RESERVED = "(?i:" + "|".join(_lookalike_pattern(word) for words in KINDS.values() for word in words) + ")"
 """Expression of what reads as the name of a service or a machine, as nginx writes it."""
 
 
@@ -124,7 +126,7 @@ def as_read(name: str) -> str:
 
 def unknown_sign(name: str) -> str:
     """Give the first character of a holder's name that no door knows, empty when there is none."""
-    return next((one for one in name if not _KNOWN.fullmatch(_as_nginx_writes(one))), "")
+    return next((one for one in name if not _CHARACTER_PATTERN.fullmatch(_as_nginx_writes(one))), "")
 
 
 def reads_as_reserved(name: str) -> bool:

@@ -33,7 +33,7 @@ FIREFOX_HOMES = (Path(".mozilla/firefox"), Path(".config/mozilla/firefox"))
 FIREFOX_INSTALL = "Install3B6073811A6ABF12"
 FIREFOX_PROFILE = "creatic"
 TOOL_TIMEOUT = 30  # seconds; they answer in a few hundredths
-_LISTED = re.compile(r"^(?P<name>.*\S)\s+(?P<trust>[a-zA-Z]*,[a-zA-Z]*,[a-zA-Z]*)\s*$")
+_CERTUTIL_LINE_PATTERN = re.compile(r"^(?P<name>.*\S)\s+(?P<trust>[a-zA-Z]*,[a-zA-Z]*,[a-zA-Z]*)\s*$")
 
 
 class NssError(CreaticError, cause="nss"):
@@ -54,7 +54,7 @@ class Found:
         return "u" in self.trust
 
 
-def _run(command: Sequence[str], text: str | None = None) -> subprocess.CompletedProcess[str]:
+def _run_command(command: Sequence[str], text: str | None = None) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"LC_ALL": "C.UTF-8"}
     return subprocess.run(
         command,
@@ -68,9 +68,9 @@ def _run(command: Sequence[str], text: str | None = None) -> subprocess.Complete
     )
 
 
-def _checked(what: str, command: Sequence[str], text: str | None = None) -> str:
+def _run_checked(what: str, command: Sequence[str], text: str | None = None) -> str:
     try:
-        done = _run(command, text)
+        done = _run_command(command, text)
     except subprocess.TimeoutExpired:
         raise NssError(f"{what} : {command[0]} n'a pas répondu en {TOOL_TIMEOUT} s") from None
     if done.returncode:
@@ -83,14 +83,14 @@ def parse_listing(text: str) -> list[tuple[str, str]]:
     """Read what ``certutil -L`` prints: name and trust flags of each certificate."""
     rows = []
     for line in text.splitlines():
-        match = _LISTED.match(line)
+        match = _CERTUTIL_LINE_PATTERN.match(line)
         # The heading looks like a row: "… SSL,S/MIME,JAR/XPI" has a slash, which flags never have.
         if match:
             rows.append((match["name"], match["trust"]))
     return rows
 
 
-def _pem(certificate: x509.Certificate) -> str:
+def _to_pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
@@ -133,7 +133,7 @@ def describe(certificate: x509.Certificate, name: str, nss_name: str = "", token
         "serial": f"{certificate.serial_number:040x}",
         "not_after": certificate.not_valid_after_utc.isoformat(),
         "client": has_client_use(certificate),
-        "pem": _pem(certificate),
+        "pem": _to_pem(certificate),
     }
 
 
@@ -146,7 +146,7 @@ class Store:
         self.changes: list[str] = []
 
     @property
-    def _database(self) -> list[str]:
+    def _database_option(self) -> list[str]:
         return ["-d", f"sql:{self.folder}"]
 
     @property
@@ -154,17 +154,17 @@ class Store:
         """Whether the database was made."""
         return (self.folder / "cert9.db").is_file()
 
-    def _change(self, what: str) -> None:
+    def _record_change(self, what: str) -> None:
         self.changes.append(f"{self.folder} : {what}")
 
     def ensure(self) -> None:
         """Make the database, without a password: the account's own rights protect it."""
         if self.exists:
             return
-        self._change("magasin créé")
+        self._record_change("magasin créé")
         if not self.check:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _checked(f"magasin {self.folder}", ["certutil", "-N", *self._database, "--empty-password"])
+            _run_checked(f"magasin {self.folder}", ["certutil", "-N", *self._database_option, "--empty-password"])
 
     def found(self, token: str = "") -> list[Found]:
         """List the certificates of the database, or of one token which it knows."""
@@ -172,10 +172,10 @@ class Store:
             return []
         place = ["-h", token] if token else []
         what = f"magasin {self.folder}"
-        names = dict.fromkeys(parse_listing(_checked(what, ["certutil", "-L", *self._database, *place])))
+        names = dict.fromkeys(parse_listing(_run_checked(what, ["certutil", "-L", *self._database_option, *place])))
         found = []
         for name, trust in names:
-            text = _checked(what, ["certutil", "-L", *self._database, *place, "-n", name, "-a"])
+            text = _run_checked(what, ["certutil", "-L", *self._database_option, *place, "-n", name, "-a"])
             for certificate in x509.load_pem_x509_certificates(text.encode()):
                 found.append(Found(name, trust, certificate))
         return found
@@ -186,25 +186,25 @@ class Store:
         """Hold the authorities of a trust bundle, and none of the retired; a self-signed one identifies servers."""
         known = {item.certificate: item for item in self.found()}
         for gone in [known[one] for one in retired if one in known]:
-            self._change(f"autorité « {gone.name} » retirée")
+            self._record_change(f"autorité « {gone.name} » retirée")
             if not self.check:
                 what = f"magasin {self.folder}, autorité « {gone.name} »"
-                _checked(what, ["certutil", "-D", *self._database, "-n", gone.name])
+                _run_checked(what, ["certutil", "-D", *self._database_option, "-n", gone.name])
         for authority in authorities:
             trust = "C,," if authority.subject == authority.issuer else ",,"
             item = known.get(authority)
             if item and item.trust == trust:
                 continue
             name = item.name if item else common_name(authority.subject)
-            self._change(f"autorité « {name} »")
+            self._record_change(f"autorité « {name} »")
             if self.check:
                 continue
             what = f"magasin {self.folder}, autorité « {name} »"
             if item:
-                _checked(what, ["certutil", "-M", *self._database, "-n", name, "-t", trust])
+                _run_checked(what, ["certutil", "-M", *self._database_option, "-n", name, "-t", trust])
             else:
-                add = ["certutil", "-A", *self._database, "-n", name, "-t", trust, "-a"]
-                _checked(what, add, _pem(authority))
+                add = ["certutil", "-A", *self._database_option, "-n", name, "-t", trust, "-a"]
+                _run_checked(what, add, _to_pem(authority))
 
     def ensure_identity(
         self, name: str, key: Any, certificate: x509.Certificate, chain: list[x509.Certificate]
@@ -214,25 +214,27 @@ class Store:
         if len(same) == 1 and same[0].certificate == certificate and same[0].has_key:
             return
         end = certificate.not_valid_after_utc.strftime("%d/%m/%Y")
-        self._change(f"certificat « {name} », valable jusqu'au {end}")
+        self._record_change(f"certificat « {name} », valable jusqu'au {end}")
         if self.check:
             return
         what = f"magasin {self.folder}, certificat « {name} »"
         # NSS offers what it finds under a name: a replaced certificate must not be offered again.
         for _ in same:
-            if _run(["certutil", "-F", *self._database, "-n", name]).returncode:
-                _checked(what, ["certutil", "-D", *self._database, "-n", name])
+            if _run_command(["certutil", "-F", *self._database_option, "-n", name]).returncode:
+                _run_checked(what, ["certutil", "-D", *self._database_option, "-n", name])
         memory = Path("/dev/shm")  # noqa: S108 - never on disk; the folder below is private
         with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
             parts, bundle, word = (Path(folder, part) for part in ("identite.pem", "identite.p12", "mot"))
-            parts.write_text(_pem_of_key(key) + "".join(_pem(one) for one in (certificate, *chain)), encoding="ascii")
+            parts.write_text(
+                _pem_of_key(key) + "".join(_to_pem(one) for one in (certificate, *chain)), encoding="ascii"
+            )
             word.write_text(secrets.token_urlsafe(24), encoding="ascii")
             # Python's cryptography writes no localKeyID, without which NSS cannot tie key and certificate.
             export = ["openssl", "pkcs12", "-export", "-in", str(parts), "-name", name]
-            _checked(what, [*export, "-out", str(bundle), "-passout", f"file:{word}"])
-            _checked(
+            _run_checked(what, [*export, "-out", str(bundle), "-passout", f"file:{word}"])
+            _run_checked(
                 f"{what} (un mot de passe principal sur ce profil empêche l'import : retirez-le)",
-                ["pk12util", "-i", str(bundle), *self._database, "-w", str(word), "-K", ""],
+                ["pk12util", "-i", str(bundle), *self._database_option, "-w", str(word), "-K", ""],
             )
 
     def ensure_module(self, name: str, library: str) -> None:
@@ -245,14 +247,14 @@ class Store:
         }
         if known.get(name) == library:
             return
-        self._change(f"module de jeton {name} ({library})")
+        self._record_change(f"module de jeton {name} ({library})")
         if self.check:
             return
         what = f"magasin {self.folder}, module {name}"
         base = ["modutil", "-force", "-dbdir", f"sql:{self.folder}"]
         if name in known:
-            _checked(what, [*base, "-delete", name])
-        _checked(what, [*base, "-add", name, "-libfile", library, "-mechanisms", "FRIENDLY"])
+            _run_checked(what, [*base, "-delete", name])
+        _run_checked(what, [*base, "-add", name, "-libfile", library, "-mechanisms", "FRIENDLY"])
 
 
 def firefox_profiles(home: Path) -> tuple[Path, list[Path]]:

@@ -26,12 +26,12 @@ from pkcs11.util.x509 import decode_x509_certificate
 KEY_ID = b"\x01"
 KEY_BITS = 3072  # RGS B1 beyond 2030
 RENEW_DAYS = 30
-_CKU_SO = 0
+_CKU_SO = 0  # names: PKCS #11
 _CKF_RW_SESSION = 0x2 | 0x4
-_CKR_OK = 0
+_CKR_OK = 0  # names: PKCS #11
 
 
-def _find(library: Any, label: str) -> Any:
+def _find_token(library: Any, label: str) -> Any:
     tokens = [slot.get_token() for slot in library.get_slots(token_present=True)]
     return next((token for token in tokens if token.label == label), None)
 
@@ -62,7 +62,7 @@ def initialise(path: Path, library: Any, label: str, pin: str) -> None:
             raise CreaticError(f"jeton « {label} » : initialisation refusée (code PKCS#11 0x{status:08x})", "jeton")
 
 
-def _subject(subject: dict[str, str]) -> Any:
+def _subject_name(subject: dict[str, str]) -> Any:
     names = {
         "country_name": "FR",
         "organization_name": subject["organization"],
@@ -72,7 +72,7 @@ def _subject(subject: dict[str, str]) -> Any:
     return x509.Name.build(names)
 
 
-def _certificate(session: Any) -> Any:
+def _read_certificate(session: Any) -> Any:
     for item in session.get_objects({Attribute.CLASS: ObjectClass.CERTIFICATE, Attribute.ID: KEY_ID}):
         return item
     return None
@@ -85,7 +85,7 @@ def _is_good(der: bytes, subject: Any) -> bool:
     return bool(certificate.subject == subject) and left > dt.timedelta(days=RENEW_DAYS)
 
 
-def _request(session: Any, subject: Any, private: bool) -> str:
+def _make_csr(session: Any, subject: Any, private: bool) -> str:
     """Return a CSR (PEM) signed in the token by a key pair made there."""
     for item in list(session.get_objects()):
         item.destroy()
@@ -141,17 +141,17 @@ def prepare(
         ``changes`` (French lines), and ``csr`` (PEM) when a certificate has to be signed.
     """
     library = pkcs11.lib(str(path))
-    token = _find(library, label)
+    token = _find_token(library, label)
     if token is None:
         if check:
             return {"changes": [f"jeton « {label} » initialisé"], "csr": ""}
         initialise(path, library, label, pin)
         library.reinitialize()
-        token = _find(library, label)
-    wanted = _subject(subject)
+        token = _find_token(library, label)
+    wanted = _subject_name(subject)
     try:
         with token.open(rw=True, user_pin=pin) as session:
-            known = _certificate(session)
+            known = _read_certificate(session)
             if issued:
                 if known:
                     known.destroy()
@@ -163,7 +163,7 @@ def prepare(
             if known and _is_good(known[Attribute.VALUE], wanted):
                 return {"changes": [], "csr": ""}
             change = f"jeton « {label} » : paire de clés née dans le jeton"
-            return {"changes": [change], "csr": "" if check else _request(session, wanted, private)}
+            return {"changes": [change], "csr": "" if check else _make_csr(session, wanted, private)}
     except pkcs11.exceptions.PinIncorrect:
         raise CreaticError(
             f"jeton « {label} » : code PIN refusé ; corrigez le fichier du champ secret", "jeton"

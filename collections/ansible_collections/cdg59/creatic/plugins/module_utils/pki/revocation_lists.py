@@ -106,40 +106,42 @@ def refresh(
         try:
             found = check(fetch(source.url), issuers, now)
         except (StateError, OSError, ValueError) as error:
-            faults.append(f"{source.url} : {error} ; {_kept(source.path, now)}")
+            faults.append(f"{source.url} : {error} ; {_describe_kept_list(source.path, now)}")
             continue
         text = found.public_bytes(Encoding.PEM).decode()
         before = source.path.read_text(encoding="ascii", errors="replace") if source.path.exists() else ""
         if before == text:
             continue
-        present = _present(source.path)
+        present = _load_present(source.path)
         # A list that revokes nothing is false.
         if present is not None and present.issuer == found.issuer and present.last_update_utc > found.last_update_utc:
-            faults.append(f"{source.url} : plus ancienne que celle qui est gardée ; {_kept(source.path, now)}")
+            faults.append(
+                f"{source.url} : plus ancienne que celle qui est gardée ; {_describe_kept_list(source.path, now)}"
+            )
             continue
-        changes.append(Change(str(source.path), _until(present), _until(found)))
+        changes.append(Change(str(source.path), _validity_text(present), _validity_text(found)))
         if not check_only:
             source.path.parent.mkdir(parents=True, exist_ok=True)
             write(source.path, text)
     return changes, faults
 
 
-def _present(path: Path) -> x509.CertificateRevocationList | None:
+def _load_present(path: Path) -> x509.CertificateRevocationList | None:
     try:
         return read(path.read_bytes())
     except (OSError, ValueError):
         return None
 
 
-def _until(found: x509.CertificateRevocationList | None) -> str:
+def _validity_text(found: x509.CertificateRevocationList | None) -> str:
     end = found.next_update_utc if found is not None else None
     return f"valable jusqu'au {end:%d/%m/%Y %H:%M} UTC" if end else ""
 
 
-def _kept(path: Path, now: dt.datetime) -> str:
-    present = _present(path)
+def _describe_kept_list(path: Path, now: dt.datetime) -> str:
+    present = _load_present(path)
     if present is None or not present.next_update_utc:
         return f"{path} n'en a aucune : personne ne pourra signer avec cette autorité"
     if present.next_update_utc <= now:
         return f"{path} est périmée depuis le {present.next_update_utc:%d/%m/%Y} : plus personne ne peut signer"
-    return f"{path} est gardée, elle est {_until(present)}"
+    return f"{path} est gardée, elle est {_validity_text(present)}"

@@ -88,7 +88,7 @@ class Outcome:
         self.complete = False
 
 
-def _when(text: str | None) -> dt.datetime | None:
+def _parse_date(text: str | None) -> dt.datetime | None:
     return dt.datetime.fromisoformat(text.strip().replace("Z", "+00:00")) if text and text.strip() else None
 
 
@@ -114,11 +114,11 @@ def verify(xml: bytes, signers: Sequence[x509.Certificate]) -> Signed:
             continue
         for part in found if isinstance(found, list) else [found]:
             if part.signed_xml is not None and part.signed_xml.tag == f"{{{_TSL}}}TrustServiceStatusList":
-                return _read(part.signed_data)
+                return _parse_list(part.signed_data)
     raise StateError("elle n'est signée par aucun des certificats attendus, ou a été modifiée")
 
 
-def _read(data: bytes) -> Signed:
+def _parse_list(data: bytes) -> Signed:
     root = etree.fromstring(data, etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True))
 
     def text(path: str) -> str | None:
@@ -126,8 +126,8 @@ def _read(data: bytes) -> Signed:
         return None if found is None else found.text
 
     try:
-        number, issued = int(text("t:TSLSequenceNumber") or ""), _when(text("t:ListIssueDateTime"))
-        following, territory = _when(text("t:NextUpdate/t:dateTime")), (text("t:SchemeTerritory") or "").strip()
+        number, issued = int(text("t:TSLSequenceNumber") or ""), _parse_date(text("t:ListIssueDateTime"))
+        following, territory = _parse_date(text("t:NextUpdate/t:dateTime")), (text("t:SchemeTerritory") or "").strip()
     except ValueError:
         issued, territory = None, ""
     if issued is None or issued.tzinfo is None or not _TERRITORY.fullmatch(territory):
@@ -135,14 +135,14 @@ def _read(data: bytes) -> Signed:
     return Signed(data.decode("utf-8"), territory, number, issued, following)
 
 
-def _kept(path: Path, signers: Sequence[x509.Certificate]) -> Signed | None:
+def _load_kept_list(path: Path, signers: Sequence[x509.Certificate]) -> Signed | None:
     try:
         return verify(path.read_bytes(), signers)
     except (OSError, StateError):
         return None
 
 
-def _take(
+def _obtain_list(
     path: Path,
     url: str,
     territory: str,
@@ -154,7 +154,7 @@ def _take(
     check_only: bool,
 ) -> tuple[Signed, Any] | None:
     """One list and what is read of it: the published one, or the kept one with a word on why."""
-    kept = _kept(path, signers)
+    kept = _load_kept_list(path, signers)
     content = None
     try:
         if not url.startswith(("https://", "http://")):
@@ -169,11 +169,11 @@ def _take(
             raise StateError(f"elle est plus ancienne (n° {found.number}) que celle qui est gardée (n° {kept.number})")
         if found.next_update and found.next_update <= now:
             raise StateError(f"elle est périmée depuis le {found.next_update:%d/%m/%Y}")
-        content, text = _content(read, found), xml.decode("utf-8")
+        content, text = _parse_content(read, found), xml.decode("utf-8")
     except (StateError, OSError, ValueError, HTTPException) as error:  # a cut answer is the last
         what = f"la liste n° {kept.number} est gardée" if kept else "aucune n'est gardée"
         outcome.fault(f"{territory}, {url} : {error} ; {what}")
-        return (kept, _content(read, kept)) if kept else None
+        return (kept, _parse_content(read, kept)) if kept else None
     if kept is None or kept.xml != found.xml:
         before = f"liste n° {kept.number}" if kept else ""
         outcome.changes.append(Change(str(path), before, f"liste n° {found.number}"))
@@ -183,7 +183,7 @@ def _take(
     return found, content
 
 
-def _content(read: Callable[[str], Any], found: Signed) -> Any:
+def _parse_content(read: Callable[[str], Any], found: Signed) -> Any:
     try:
         return read(found.xml)
     except Exception as error:  # noqa: BLE001 # whatever the parser makes of a list that is signed and yet odd
@@ -209,7 +209,9 @@ def refresh(
         check_only: write nothing.
     """
     outcome = Outcome()
-    taken = _take(folder / LOTL, url, "EU", pinned, fetch, now, eutl_parse.parse_lotl_unsafe, outcome, check_only)
+    taken = _obtain_list(
+        folder / LOTL, url, "EU", pinned, fetch, now, eutl_parse.parse_lotl_unsafe, outcome, check_only
+    )
     if taken is None:
         return outcome
     lotl, named = taken
@@ -221,16 +223,18 @@ def refresh(
             continue
         path = folder / f"{one.territory}.xml"
         signers = one.tlso_certs
-        had = _take(path, one.location_uri, one.territory, signers, fetch, now, _services, outcome, check_only)
+        had = _obtain_list(
+            path, one.location_uri, one.territory, signers, fetch, now, _parse_services, outcome, check_only
+        )
         if had is None:
             continue
         found, read = had
-        services += [_service(service, one.territory, certificates) for service in read]
+        services += [_describe_service(service, one.territory, certificates) for service in read]
         outcome.numbers[one.territory] = found.number
-        lists[one.territory] = {"numero": found.number, "prochaine": _iso(found.next_update)}
+        lists[one.territory] = {"numero": found.number, "prochaine": _to_iso(found.next_update)}
     given = {
         "version": 1,
-        "lotl": {"numero": lotl.number, "emise": _iso(lotl.issued), "prochaine": _iso(lotl.next_update)},
+        "lotl": {"numero": lotl.number, "emise": _to_iso(lotl.issued), "prochaine": _to_iso(lotl.next_update)},
         "listes": lists,
         "certificats": certificates,
         "services": services,
@@ -242,25 +246,25 @@ def refresh(
         if not check_only:
             write(path, text)
             # Who signs the revocation lists of suppliers' certificates.
-            write(folder / AUTHORITIES, "".join(_pem(der) for _name, der in sorted(certificates.items())))
+            write(folder / AUTHORITIES, "".join(_to_pem(der) for _name, der in sorted(certificates.items())))
     return outcome
 
 
-def _pem(der: str) -> str:
+def _to_pem(der: str) -> str:
     lines = "\n".join(der[at : at + 64] for at in range(0, len(der), 64))
     return f"-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n"
 
 
-def _iso(moment: dt.datetime | None) -> str | None:
+def _to_iso(moment: dt.datetime | None) -> str | None:
     return moment.astimezone(dt.UTC).isoformat(timespec="seconds") if moment else None
 
 
-def _services(xml: str) -> list[CAServiceInformation]:
+def _parse_services(xml: str) -> list[CAServiceInformation]:
     found = eutl_parse.read_qualified_service_definitions(xml)
     return [one for one in found if isinstance(one, CAServiceInformation)]
 
 
-def _service(one: CAServiceInformation, territory: str, certificates: dict[str, str]) -> dict[str, Any]:
+def _describe_service(one: CAServiceInformation, territory: str, certificates: dict[str, str]) -> dict[str, Any]:
     base = one.base_info
     named = []
     for certificate in base.provider_certs:
@@ -272,13 +276,16 @@ def _service(one: CAServiceInformation, territory: str, certificates: dict[str, 
         "pays": territory,
         "nom": base.service_name,
         "type": base.service_type,
-        "du": _iso(base.valid_from),
-        "au": _iso(base.valid_until),
+        "du": _to_iso(base.valid_from),
+        "au": _to_iso(base.valid_until),
         "certificats": sorted(named),
         "pour": sorted(kind.value for kind in base.additional_info_certificate_type),
         "qualifications": sorted(
             (
-                {"valeurs": sorted(word.value for word in each.qualifiers), "si": _criterion(each.criteria_list)}
+                {
+                    "valeurs": sorted(word.value for word in each.qualifiers),
+                    "si": _describe_criterion(each.criteria_list),
+                }
                 for each in one.qualifications
             ),
             key=lambda each: json.dumps(each, sort_keys=True),
@@ -286,10 +293,12 @@ def _service(one: CAServiceInformation, territory: str, certificates: dict[str, 
     }
 
 
-def _criterion(one: Criterion) -> dict[str, Any]:
+def _describe_criterion(one: Criterion) -> dict[str, Any]:
     """A criterion of ETSI TS 119 612, 5.5.9.2, as `signature_actes.qualified` reads it."""
     if isinstance(one, CriteriaList):
-        inside = sorted((_criterion(each) for each in one.criteria), key=lambda each: json.dumps(each, sort_keys=True))
+        inside = sorted(
+            (_describe_criterion(each) for each in one.criteria), key=lambda each: json.dumps(each, sort_keys=True)
+        )
         return {"liste": one.combine_as.value, "parmi": inside}
     if isinstance(one, PolicySetCriterion):
         return {"politiques": sorted(one.required_policy_oids)}
