@@ -199,7 +199,7 @@ class Drill:
             raise DrillError(f"aucune machine du profil {order.profile} n'est sauvegardée : fab sauvegarde.inscrire")
         self.host = order.host or known[0]
         self.hostvars: dict[str, dict[str, Any]] = inventory["_meta"]["hostvars"]
-        self.machine = self._create_machine(inventory)
+        self.machine = self._find_machine(inventory)
         try:
             evidence_store.lock_commune(order.home / "verrous", LOCK, os.getpid(), operator, DOING)
         except evidence_store.AlreadyLockedError as error:
@@ -221,7 +221,7 @@ class Drill:
             "cle": "séquestre" if order.passphrase else "machine sauvegardée",
         }
 
-    def _create_machine(self, inventory: Mapping[str, Any]) -> str:
+    def _find_machine(self, inventory: Mapping[str, Any]) -> str:
         return machine_of_drills(inventory, self.order.inventory)
 
     def _write_inventory(self) -> Path:
@@ -358,7 +358,7 @@ class Drill:
 class ControlDrill(Drill):
     """The control node's: its state in a folder apart, opened there, and destroyed."""
 
-    def _create_machine(self, inventory: Mapping[str, Any]) -> str:
+    def _find_machine(self, inventory: Mapping[str, Any]) -> str:
         return CONTROL
 
     def _write_inventory(self) -> Path:
