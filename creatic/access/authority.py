@@ -47,7 +47,7 @@ LONGEST = dt.timedelta(hours=24)
 SHORTEST = dt.timedelta(seconds=10)
 ANYWHERE = "tous"
 _CLOCK_SKEW = dt.timedelta(minutes=1)  # a host's clock may be that much behind
-_MOST_PRINCIPALS = 200  # OpenSSH takes 256
+_MAX_PRINCIPALS = 200  # OpenSSH takes 256
 _SECONDS_BY_UNIT = {"s": 1, "m": 60, "min": 60, "h": 3600}
 # Types as ssh-keygen shows them, and the least bits of a key.
 _KEYS = {"ED25519": 256, "ED25519-SK": 256, "ECDSA": 256, "ECDSA-SK": 256, "RSA": 3072}
@@ -123,9 +123,9 @@ def principals(role: str, profiles: Sequence[str], communes: Sequence[str]) -> l
     groups = [f"commune_{slug.replace('-', '_')}" for slug in communes]
     # A pair's order is that of the names, on hosts as here.
     found = [_principal_name(role, *filter(None, pair)) for pair in itertools.product(profiles or [""], groups or [""])]
-    if len(found) > _MOST_PRINCIPALS:
+    if len(found) > _MAX_PRINCIPALS:
         raise AccessError(
-            f"{len(found)} combinaisons de profils et de communes, {_MOST_PRINCIPALS} au plus : resserrez le périmètre"
+            f"{len(found)} combinaisons de profils et de communes, {_MAX_PRINCIPALS} au plus : resserrez le périmètre"
         )
     return found
 

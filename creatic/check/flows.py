@@ -97,7 +97,7 @@ MET = {
     "EPERM": "le pare-feu du départ ne le laisse pas sortir",
 }
 """What is met instead of an answer, in French, by the name of the error."""
-_MOST_PORTS = 16  # tried of a range
+_MAX_PORTS_PER_RANGE = 16  # tried of a range
 _MAX_ERROR_LENGTH = 40  # signs of an error that a machine says
 
 Network = ip.Network
@@ -487,5 +487,5 @@ def _list_ports(ports: str) -> list[int]:
     found = list[int]()
     for part in ports.split(", "):
         first, _dash, last = part.partition("-")
-        found += range(int(first), min(int(last or first), int(first) + _MOST_PORTS - 1) + 1)
+        found += range(int(first), min(int(last or first), int(first) + _MAX_PORTS_PER_RANGE - 1) + 1)
     return found

@@ -29,7 +29,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
 
 FIELDS = ("name", "direction", "protocol", "ports", "peers", "accounts", "counts")
 RESOLVERS = "resolvers"
-EACH = 192
+MAX_CONNECTIONS_PER_ADDRESS = 192
 """Connections that one address, or one site of IPv6 (a /56, RFC 6177), has at a time to what is open to anyone: a
 fourth of the 768 that Debian's nginx takes for each processor. One that stops in its handshake has such a place for a
 minute."""
@@ -376,7 +376,8 @@ def _limited_ports(rules: Sequence[dict[str, Any]], ssh: int) -> str:
 def _connection_limit_rules(ports: str) -> list[str]:
     """Refusals of who has too many connections already."""
     return [
-        f"\t\ttcp dport {{ {ports} }} ct state new add @{there} {{ {source} ct count over {EACH} }} "
+        f"\t\ttcp dport {{ {ports} }} ct state new add @{there} "
+        f"{{ {source} ct count over {MAX_CONNECTIONS_PER_ADDRESS} }} "
         'counter reject with tcp reset comment "trop de connexions"'
         for there, source in (("sources4", "ip saddr"), ("sources6", "ip6 saddr & ffff:ffff:ffff:ff00::"))
     ]

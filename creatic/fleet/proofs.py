@@ -31,7 +31,7 @@ from creatic.fleet import attested
 from creatic.fleet.signing import FleetError
 
 _MAX_MARK_COUNT = 20  # reports by which the door finds where it was
-_ANSWERS = 1000  # in a row: 19,000 machines take 25; what is left comes with the next command
+_MAX_ANSWERS_PER_COMMAND = 1000  # in a row: 19,000 machines take 25; what is left comes with the next command
 _NEXT = ".suite.json"
 _PROOF_DIGEST_PATTERN = re.compile(r"[0-9a-f]{64}")
 
@@ -73,7 +73,7 @@ class Proofs:
                 (self._folder / f"{name}.json").unlink()
             found = {name: one for name in wanted or expected if (one := self._read_file(f"{name}.json"))}
             marks = self._resume_marks({*expected}, {*found} | (there - {*(wanted or expected)}))
-            for _answer in range(_ANSWERS):
+            for _answer in range(_MAX_ANSWERS_PER_COMMAND):
                 told, more = _check_answer(self._ask(",".join(f"{number}:{sha256}" for number, sha256 in marks) or "0"))
                 for name, one in told.items():
                     if name in expected and (kept := self._store_proof(name, one)) and name in (wanted or expected):

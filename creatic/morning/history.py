@@ -21,7 +21,7 @@ from creatic.evidence import store, updates
 
 FILE = "passages.json"
 _VERSION = 1
-_RUNS = 400
+_MAX_RUNS_PER_KIND = 400
 """Records of each kind that are told, the last ones."""
 _MAX_EVENT_LENGTH = 300  # characters of what is told
 _EVENT_RECORD_KINDS = ("evidence", "correctifs", "audits", "exercices", "departs")
@@ -88,7 +88,7 @@ def _cached_facts(home: Path) -> dict[str, Any]:
     kept: dict[str, Any] = known["passages"] if isinstance(known, dict) and known.get("version") == _VERSION else {}
     noted: dict[str, Any] = {}
     for kind in _EVENT_RECORD_KINDS:
-        for run in sorted((home / kind).glob("????-??-??T*Z*/"))[-_RUNS:]:
+        for run in sorted((home / kind).glob("????-??-??T*Z*/"))[-_MAX_RUNS_PER_KIND:]:
             name = f"{kind}/{run.name}"
             told = kept[name] if name in kept else _record_facts(kind, run)
             if told is not None:

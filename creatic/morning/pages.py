@@ -38,7 +38,7 @@ _MAX_FINDINGS_SHOWN = 200
 """Findings that the first page tells: the gravest. A commune's page tells all of its own."""
 _MAX_FINDINGS_UNFOLDED = 12
 """Those of them that are told without being asked for."""
-_SQUARES = 1000
+_MAX_COMMUNES_AS_SQUARES = 1000
 """Communes that a screen shows as squares; more are a table alone."""
 _EVENTS, _COMMANDS = 60, 20  # of a commune's page
 _COMMUNE_SIZE_FILTER = ("petite", "moyenne", "grande")
@@ -124,7 +124,7 @@ class Pages:
         yield INDEX, _render_page(
             "matin.html.j2", **shown, found=self.found, headline=headline(self.found), rows=self._rows,
             filters=self._filters, territories=self._group_territories(), waves=waves(self.found), told=told,
-            first=_MAX_FINDINGS_UNFOLDED, squares=len(self._rows) <= _SQUARES,
+            first=_MAX_FINDINGS_UNFOLDED, squares=len(self._rows) <= _MAX_COMMUNES_AS_SQUARES,
             left=len(self.found.findings) - len(told), curves=[self._acts, *self._more], marks=_SQUARE_MARKS,
             ages=by_age(self.found),
         )  # fmt: skip # a word to a line would hide the page

@@ -133,7 +133,7 @@ def _verified_csr(authority: Authority, host: str, name: str, asked: str, commun
 def _key_of(csr: str) -> str:
     try:
         return fingerprint(x509.load_pem_x509_csr(csr.encode()).public_key())
-    except Exception:  # noqa: BLE001 # a machine's own words: the library says in many ways that it does not take them
+    except Exception:  # noqa: BLE001 # untrusted CSR: no common base error
         raise PkiError("demande de certificat illisible") from None
 
 

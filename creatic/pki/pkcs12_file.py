@@ -82,7 +82,7 @@ def own_pkcs12(path: Path, password_file: Path, owners: Collection[str] | None) 
 def _password_opens(content: bytes, password: bytes) -> bool:
     try:
         return pkcs12.load_key_and_certificates(content, password)[0] is not None
-    except Exception:  # noqa: BLE001 # see `read_pkcs12`
+    except Exception:  # noqa: BLE001 # as in `read_pkcs12`: several error types
         return False
 
 
@@ -116,7 +116,7 @@ def read_pkcs12(path: Path, password_file: Path) -> dict[str, str]:
     try:
         password = password_file.read_text(encoding="utf-8").strip("\r\n")
         key, certificate, chain = pkcs12.load_key_and_certificates(path.read_bytes(), password.encode())
-    except Exception:  # noqa: BLE001 # no text, ValueError, UnsupportedAlgorithm, or OpenSSL's own: all mean the same here
+    except Exception:  # noqa: BLE001 # UnicodeDecodeError, ValueError, UnsupportedAlgorithm or OpenSSL's
         raise Pkcs12FileError(
             f"{path} (champ fichier) ne s'ouvre pas avec le mot de passe de {password_file} (champ secret) : "
             f"corrigez le mot de passe, ou redemandez le fichier au prestataire s'il est abîmé. {nothing}"

@@ -59,7 +59,7 @@ LASTS = dt.timedelta(days=14)
 LOCK = "postes"
 _TOKEN_RETENTION = dt.timedelta(days=60)  # after its end: a PC may come late with what it had asked in time
 _MAX_ITEMS_PER_SENDING = 20  # tokens, or answers, of one sending: it goes on a command line
-_PARTS = 50  # of what waits, which one command takes
+_MAX_PARTS_PER_COMMAND = 50  # of what waits, which one command takes
 _MAX_REQUEST_ID = 1 << 63  # beyond, no door of SQLite has one, nor could be asked what is after it
 _REQUEST_TEXT_FIELDS = ("id", "genre", "origine", "poste", "certificat", "nom", "presente", "csr", "preuve", "recue")
 _REQUEST_MARK_PATTERN = re.compile(r"[0-9T:+-]{25} [0-9a-f]{32}", re.ASCII)
@@ -180,7 +180,7 @@ class Enrolment:
             told = self._read_statement(record)
             self._reconcile_tokens(record, told)
             lines, faults, part = list[str](), list[str](), told
-            for _turn in range(_PARTS):
+            for _turn in range(_MAX_PARTS_PER_COMMAND):
                 self._answer_requests(record, part["demandes"], only, lines, faults)
                 last = "{recue} {id}".format_map(part["demandes"][-1]) if part["demandes"] else ""
                 if not part["reste"] or not _REQUEST_MARK_PATTERN.fullmatch(last):
@@ -188,7 +188,7 @@ class Enrolment:
                 # After the last: what waits for another command, or for the authority, hides nobody's.
                 part = self._read_statement(record, last)
             misuses, last_part = self._new_misuses(record, told), told
-            for _turn in range(_PARTS):  # a stranger's, which come first, hide no PC's
+            for _turn in range(_MAX_PARTS_PER_COMMAND):  # a stranger's, which come first, hide no PC's
                 if not last_part["mesusages"] or record["apres"] >= int(last_part["dernier"]):
                     break
                 last_part = self._read_statement(record)

@@ -36,7 +36,7 @@ SIGNING = "programmes"
 """Folder of the certificate that signs programs, beside those that seal."""
 SUFFIXES = {"windows": "msi", "debian": "deb"}
 _INSTALLER_NAMESPACE = uuid.UUID("6a7eb5ea-9b43-4843-a4d3-2d11accade49")  # of what Windows Installer knows by a number
-_NETBIOS = 15  # signs of a computer's name that Windows Installer knows
+_MAX_NETBIOS_NAME_LENGTH = 15  # signs of a computer's name that Windows Installer knows
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,
@@ -124,7 +124,7 @@ class Maker:
                 version=number,
                 comments=western(f"{described['commune']} – {self.version}"),
                 computer=western(computer),
-                netbios=computer[:_NETBIOS],
+                netbios=computer[:_MAX_NETBIOS_NAME_LENGTH],
                 files=[(f"f{rank}", one.name, one, _name_guid(one.name)) for rank, one in enumerate(files)],
                 program="f1",
             ),

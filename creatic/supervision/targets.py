@@ -17,7 +17,7 @@ from creatic.supervision import figures
 
 GROUP = "supervision"
 PORT = 9100
-PROBES = 9115
+PROBES_PORT = 9115
 """Where the blackbox exporter listens, on the supervision's own loopback (role supervision)."""
 _PKI = "/etc/creatic/pki"
 _BASE_LABELS = ("__name__", "job", "instance", "machine", "profil")
@@ -144,5 +144,5 @@ def _scrape_page(host: str, hostvars: HostVars) -> dict[str, Any]:
             "target": [f"https://[{address}]/" if ":" in address else f"https://{address}/"],
             "hostname": [shown.removeprefix("https://")],
         },
-        "static_configs": [{"targets": [f"127.0.0.1:{PROBES}"], "labels": labels}],
+        "static_configs": [{"targets": [f"127.0.0.1:{PROBES_PORT}"], "labels": labels}],
     }

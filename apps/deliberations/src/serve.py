@@ -51,7 +51,7 @@ class Bounded(logging.Handler):
         """Under the lock of `handle`."""
         try:
             text = self._bounded(record.name, self.format(record))
-        except Exception:  # noqa: BLE001 # as every handler does: who says something goes on
+        except Exception:  # noqa: BLE001 # logging handlers never raise to the caller
             self.handleError(record)
             return
         if text:

@@ -16,7 +16,7 @@ def judged(folder: Path) -> contents.Contents:
 
 @pytest.mark.parametrize(("count", "good"), [(3, True), (4, False)])
 def test_a_list_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, good: bool) -> None:
-    monkeypatch.setattr(contents, "MOST_ITEMS", 3)
+    monkeypatch.setattr(contents, "MAX_ITEMS", 3)
     found = judged(tmp_path)
     for rank in range(count - 1):
         found.judge({"path": f"etc/{rank}", "type": "-"})

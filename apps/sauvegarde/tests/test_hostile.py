@@ -382,7 +382,7 @@ def test_a_refused_bomb_is_not_even_sent(saved: Saved, monkeypatch: pytest.Monke
     done = saved.put_back()
     assert done["refuses"]["nombre"] == 2
     assert seen == ["etc/creatic", "etc/creatic/bon", ""]
-    monkeypatch.setattr(contents, "MOST_ITEMS", 2)
+    monkeypatch.setattr(contents, "MAX_ITEMS", 2)
     assert done["fichiers"] == 1
     with pytest.raises(BackupError, match="plus de 2 éléments : rien n'est remis"):
         saved.put_back(save=False)

@@ -18,6 +18,8 @@ from scripts import lint_names
         ("SHOWN = 'x'\n", "SHOWN: a coined word"),
         ("_TURN = 3600\n", "_TURN: a number without a unit"),
         ("RATIO: float = 0.5\n", "RATIO: a number without a unit"),
+        ("_RUNS = 400\n", "_RUNS: a number without a unit"),
+        ("WIDTH = 80\n", "WIDTH: a number without a unit"),
         ("class Denied(Exception):\n    pass\n", "Denied: an exception's name ends in Error"),
         ("class Full(errors.CreaticError):\n    pass\n", "Full: an exception's name ends in Error"),
     ],

@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.firewall.commit import Firewall, NftError
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, GuardError, run
 
-from creatic.firewall.rules import EACH, render
+from creatic.firewall.rules import MAX_CONNECTIONS_PER_ADDRESS, render
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("nft") or not shutil.which("ip"),
@@ -271,9 +271,9 @@ def test_one_address_has_its_connections_and_leaves_others_theirs(
     wanted = firewall(etc, machine, rule)
     wanted.apply("a", 20)
     wanted.confirm("a")
-    done = peer([sys.executable, "-c", PEER, "10.99.0.2", str(EACH + 100)])
-    assert done.stdout.split() == [str(EACH), "1", "300"], done.stderr
-    counted = ", ".join(f"10.99.0.{rank} ct count over {EACH}" for rank in range(4, 9))
+    done = peer([sys.executable, "-c", PEER, "10.99.0.2", str(MAX_CONNECTIONS_PER_ADDRESS + 100)])
+    assert done.stdout.split() == [str(MAX_CONNECTIONS_PER_ADDRESS), "1", "300"], done.stderr
+    counted = ", ".join(f"10.99.0.{rank} ct count over {MAX_CONNECTIONS_PER_ADDRESS}" for rank in range(4, 9))
     for _try in range(10):  # the kernel takes those without a connection away as it goes
         assert machine(["nft", f"add element inet creatic sources4 {{ {counted} }}"]).returncode == 0
         if there := "10.99.0.8" in machine(["nft", "-s", "list", "table", "inet", "creatic"]).stdout:
@@ -302,7 +302,7 @@ def test_a_site_of_ipv6_has_the_connections_of_an_address(etc: Path, machine: Ma
     wanted.apply("a", 20)
     wanted.confirm("a")
     done = peer([sys.executable, "-c", TOGETHER, "fd99::3", "fd99:0:0:ff::3", "fd99:0:0:100::3"])
-    assert done.stdout.split() == ["100", str(EACH - 100), "100"], done.stderr
+    assert done.stdout.split() == ["100", str(MAX_CONNECTIONS_PER_ADDRESS - 100), "100"], done.stderr
 
 
 FORGER = """
@@ -371,10 +371,22 @@ def test_nobody_is_refused_for_packets_that_others_write_under_their_address(
     ):
         assert peer(["nft", command]).returncode == 0
     there, whose = {4: ("10.99.0.1", "10.99.0.3"), 6: ("fd99::1", "fd99::3")}[version]
-    forged = peer([sys.executable, "-c", FORGER, whose, there, str(kind), str(EACH + 100), options, between])
+    forged = peer(
+        [
+            sys.executable,
+            "-c",
+            FORGER,
+            whose,
+            there,
+            str(kind),
+            str(MAX_CONNECTIONS_PER_ADDRESS + 100),
+            options,
+            between,
+        ]
+    )
     assert forged.returncode == 0, forged.stderr
-    done = peer([sys.executable, "-c", HOLDS, there, whose, str(EACH - 10)])
-    assert done.stdout.split() == [str(EACH - 10)], done.stderr
+    done = peer([sys.executable, "-c", HOLDS, there, whose, str(MAX_CONNECTIONS_PER_ADDRESS - 10)])
+    assert done.stdout.split() == [str(MAX_CONNECTIONS_PER_ADDRESS - 10)], done.stderr
 
 
 def test_a_closed_door_says_so_at_once_and_the_machine_reaches_its_own(
@@ -397,8 +409,8 @@ def test_machines_of_one_network_stay_connected_where_the_program_counts(
     wanted = firewall(etc, machine, RULE | {"counts": True})
     wanted.apply("a", 20)
     wanted.confirm("a")
-    done = peer([sys.executable, "-c", PEER, "10.99.0.2", str(EACH + 100)])
-    assert done.stdout.split() == [str(EACH + 100), "1", "300"], done.stderr
+    done = peer([sys.executable, "-c", PEER, "10.99.0.2", str(MAX_CONNECTIONS_PER_ADDRESS + 100)])
+    assert done.stdout.split() == [str(MAX_CONNECTIONS_PER_ADDRESS + 100), "1", "300"], done.stderr
 
 
 def test_a_machine_whose_modules_are_locked_keeps_its_rules(etc: Path, machine: Machine) -> None:
@@ -423,7 +435,7 @@ def test_a_machine_whose_modules_are_locked_keeps_its_rules(etc: Path, machine: 
     assert "ExecStartPre=-/usr/sbin/modprobe --quiet nft_connlimit\n" in unit.read_text()
     after = firewall(etc, machine, RULE)
     assert after.inspect()
-    assert f"ct count over {EACH}" in after.text()
+    assert f"ct count over {MAX_CONNECTIONS_PER_ADDRESS}" in after.text()
 
 
 def test_a_machine_without_name_server_is_told(etc: Path, machine: Machine) -> None:

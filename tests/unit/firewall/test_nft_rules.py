@@ -18,7 +18,7 @@ from ansible_collections.cdg59.creatic.plugins.filter.firewall import FilterModu
 
 from creatic.audit.run import profiles
 from creatic.check.flows import ruleset
-from creatic.firewall.rules import EACH, MAX_LOCAL_CONNECTIONS, closed, problems, render
+from creatic.firewall.rules import MAX_CONNECTIONS_PER_ADDRESS, MAX_LOCAL_CONNECTIONS, closed, problems, render
 from creatic.registry import listing
 
 TOP = Path(__file__).parents[3]
@@ -136,7 +136,10 @@ def test_who_ssh_is_opened_to_has_so_many_connections(ports: list[Any], shown: s
     """sshd keeps as many as it let in, of one key: the backups of all would end with the memory of their server."""
     saved = WEB | {"name": "sauvegardes", "ports": ports, "peers": ["10.0.0.8"]}
     lines = [line.strip() for line in render([saved], ADMIN).splitlines()]
-    counting = f"tcp dport {{ {shown} }} ct state new add @sources4 {{ ip saddr ct count over {EACH} }} counter reject"
+    counting = (
+        f"tcp dport {{ {shown} }} ct state new add @sources4 "
+        f"{{ ip saddr ct count over {MAX_CONNECTIONS_PER_ADDRESS} }} counter reject"
+    )
     [counted] = [rank for rank, line in enumerate(lines) if line.startswith(counting)]
     [admitted] = [rank for rank, line in enumerate(lines) if line.endswith('accept comment "sauvegardes"')]
     own = next(rank for rank, line in enumerate(lines) if line.endswith('accept comment "firewall-ssh"'))

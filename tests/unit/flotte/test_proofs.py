@@ -155,11 +155,11 @@ def test_an_answer_that_is_none_changes_nothing(site: Site) -> None:
         answers += 1
         return {"preuves": {"../../etat": row | {"numero": 1000 + answers}}, "reste": True}
 
-    fleet_proofs._ANSWERS, before = 5, fleet_proofs._ANSWERS
+    fleet_proofs._MAX_ANSWERS_PER_COMMAND, before = 5, fleet_proofs._MAX_ANSWERS_PER_COMMAND
     try:
         assert site.bring(without_end) == {"hem-pc": "v2"} and answers == 5
     finally:
-        fleet_proofs._ANSWERS = before
+        fleet_proofs._MAX_ANSWERS_PER_COMMAND = before
     assert not (site.folder.parent.parent / "etat.json").exists()
     site.report("hem-pc", 3)
     assert site.bring() == {"hem-pc": "v3"}  # its marks are nothing to the real one, which tells all

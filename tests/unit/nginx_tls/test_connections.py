@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from creatic.firewall.rules import EACH
+from creatic.firewall.rules import MAX_CONNECTIONS_PER_ADDRESS
 from testbed.patience import wait_for
 
 PROGRAM = Path(__file__).parents[3] / "roles/nginx_tls/files/nginx-tls-connexions"
@@ -90,15 +90,27 @@ def line() -> Iterator[Line]:
 
 
 def test_its_share_is_the_firewall_s() -> None:
-    assert runpy.run_path(str(PROGRAM))["SHARE"] == EACH
+    assert runpy.run_path(str(PROGRAM))["SHARE"] == MAX_CONNECTIONS_PER_ADDRESS
 
 
 @pytest.mark.parametrize(
     ("version", "much", "others"),
     [
-        (4, {"10.98.0.2": EACH + 1}, {"10.98.0.3": EACH, HERE[4]: EACH + 1}),
-        (6, {"fd98::2": EACH // 2 + 1, "fd98::3": EACH // 2 + 1}, {"fd98:0:0:100::2": EACH}),
-        (6, {"fd98::2": EACH // 2 + 1, "fd98:0:0:ff::2": EACH // 2 + 1}, {"fd98:0:0:100::2": EACH}),
+        (
+            4,
+            {"10.98.0.2": MAX_CONNECTIONS_PER_ADDRESS + 1},
+            {"10.98.0.3": MAX_CONNECTIONS_PER_ADDRESS, HERE[4]: MAX_CONNECTIONS_PER_ADDRESS + 1},
+        ),
+        (
+            6,
+            {"fd98::2": MAX_CONNECTIONS_PER_ADDRESS // 2 + 1, "fd98::3": MAX_CONNECTIONS_PER_ADDRESS // 2 + 1},
+            {"fd98:0:0:100::2": MAX_CONNECTIONS_PER_ADDRESS},
+        ),
+        (
+            6,
+            {"fd98::2": MAX_CONNECTIONS_PER_ADDRESS // 2 + 1, "fd98:0:0:ff::2": MAX_CONNECTIONS_PER_ADDRESS // 2 + 1},
+            {"fd98:0:0:100::2": MAX_CONNECTIONS_PER_ADDRESS},
+        ),
     ],
     ids=["an address", "a network of IPv6", "networks of one site"],
 )

@@ -90,13 +90,13 @@ def read_csr(text: object, wanted: x509.Name) -> Csr:
         csr = x509.load_pem_x509_csr(text.encode("ascii"))
         key, named = csr.public_key(), csr.subject
         told, der = csr.public_bytes(serialization.Encoding.PEM).decode(), csr.public_bytes(serialization.Encoding.DER)
-    except Exception:  # noqa: BLE001 # of anybody's bytes, each layer has its own errors
+    except Exception:  # noqa: BLE001 # untrusted CSR: cryptography's parsers share no base error
         raise unreadable from None
     if why := _weakness(key):
         raise Refused(f"La clé de la demande est refusée : {why}.", cause="csr_cle")
     try:
         signed = csr.is_signature_valid
-    except Exception:  # noqa: BLE001 # an algorithm that nothing here knows
+    except Exception:  # noqa: BLE001 # unknown signature algorithm: several error types
         signed = False
     if not signed:
         raise Refused("La demande de certificat n'est pas signée par sa clé.", cause="csr_signature")

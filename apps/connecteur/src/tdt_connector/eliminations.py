@@ -137,7 +137,7 @@ class Eliminations:
                 problem = self._apply_one(one)
             except NoArchive:  # the next one would meet the same
                 raise
-            except Exception as error:  # noqa: BLE001 # one never keeps the others
+            except Exception as error:  # noqa: BLE001 # one failed elimination does not stop the others
                 problem = str(error) or type(error).__name__
             if problem:
                 waits.append(f"{one.message or one.archive} : {problem}")

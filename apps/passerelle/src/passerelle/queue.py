@@ -141,7 +141,7 @@ class Queue:
         def _relever(timestamp: int) -> None:
             try:
                 chain.arrivals.look()
-            except Exception as error:  # noqa: BLE001 # the next look is near
+            except Exception as error:  # noqa: BLE001 # logged; the periodic job runs again
                 log.warning("Relève incomplète : %s", error)
             metrics.publish(self._config, store)
             if store.stuck(_STUCK):
@@ -183,7 +183,7 @@ def _turn(app: App, name: str, cron: str, work: Callable[[], object], failed: st
     def _done(timestamp: int) -> None:
         try:
             work()
-        except Exception as error:  # noqa: BLE001 # the next turn is near
+        except Exception as error:  # noqa: BLE001 # logged; the periodic job runs again
             log.warning("%s : %s", failed, error)
 
 

@@ -42,7 +42,7 @@ _FIXITY_DAY_SECONDS = 86400.0
 _FIXITY_BLOCK_BYTES = 1 << 20
 # An archive may be in the storage for that long before the journal says so (a versement that was interrupted).
 _UNJOURNALED = _FIXITY_DAY_SECONDS
-_STRUCTURES = 300  # seconds of a run in which structures are judged; one that was begun is ended
+_MAX_STRUCTURE_CHECK_SECONDS = 300  # seconds of a run in which structures are judged; one that was begun is ended
 _SPARE = 1 << 30  # bytes of the disk that are left to others while an archive is unpacked on it
 _UNJUDGED = """
     FROM objet o LEFT JOIN structure s
@@ -448,8 +448,8 @@ class Checker:
             shutil.rmtree(left, ignore_errors=True)
         start = self._clock()
         query = f"SELECT o.* {_UNJUDGED} ORDER BY o.vu_le, o.nom"
-        for row in self._state.rows(query, ocfl.RULES, inventory.CONTAINER, GOOD):
-            if self._clock() - start > _STRUCTURES:
+        for row in self._state.rows(query, ocfl.RULES_VERSION, inventory.CONTAINER, GOOD):
+            if self._clock() - start > _MAX_STRUCTURE_CHECK_SECONDS:
                 break
             why = self._structure_fault(row, folder)
             if why is None:
@@ -458,10 +458,10 @@ class Checker:
                 continue
             self._pace.read(int(row["octets"]))
             if why:
-                once = f"structure/{row['compte']}/{row['nom']}/{row['attendu']}/{ocfl.RULES}"
+                once = f"structure/{row['compte']}/{row['nom']}/{row['attendu']}/{ocfl.RULES_VERSION}"
                 self._journal_event("fixite.structure", row, "anomalie", {"defauts": why}, once=once)
             with self._state.transaction() as db:
-                kept = (row["compte"], row["nom"], row["attendu"], ocfl.RULES, why)
+                kept = (row["compte"], row["nom"], row["attendu"], ocfl.RULES_VERSION, why)
                 db.execute("INSERT OR REPLACE INTO structure VALUES (?, ?, ?, ?, ?)", kept)
 
     def _structure_fault(self, row: sqlite3.Row, folder: Path) -> str | None:
@@ -498,7 +498,7 @@ class Checker:
             result.bad.append((str(row["compte"]), str(row["nom"]), f"structure OCFL : {row['defaut']}"))
             result.structures += 1
         if self._unpacked is not None:
-            counted = self._state.rows(f"SELECT COUNT(*) {_UNJUDGED}", ocfl.RULES, inventory.CONTAINER, GOOD)
+            counted = self._state.rows(f"SELECT COUNT(*) {_UNJUDGED}", ocfl.RULES_VERSION, inventory.CONTAINER, GOOD)
             result.unjudged = int(counted[0][0])
         incomplete = [row for row in rows if row["resultat"] == INCOMPLETE]
         if incomplete:

@@ -35,7 +35,7 @@ from sae.store import CorruptedObjectError, ObjectExistsError, Store, StoreError
 from sae.versement.registry import Registry
 
 LOT_BYTES = 500_000_000
-LOT_ARCHIVES = 1000
+MAX_ARCHIVES_PER_LOT = 1000
 RECOVERED = "archive.reprise"
 _METRICS = "sae_copie.prom"
 _LOT_BLOCK_BYTES = 1 << 20
@@ -93,7 +93,7 @@ class Copies:
         finally:
             db.close()
 
-    def prepare(self, lots: Iterable[str], size: int = LOT_BYTES, count: int = LOT_ARCHIVES) -> Lot:
+    def prepare(self, lots: Iterable[str], size: int = LOT_BYTES, count: int = MAX_ARCHIVES_PER_LOT) -> Lot:
         """Take the next archives out of the storage: those without any copy, the latest first, then the oldest copies.
 
         The oldest depot is so the first that later ones do without, however slow the copy.

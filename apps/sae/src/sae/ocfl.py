@@ -21,7 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-RULES = 1
+RULES_VERSION = 1
 """To be raised with what is judged: archives that were judged before are judged again (`sae-fixite`)."""
 _INVENTORY = "inventory.json"
 _SPECIFICATIONS = ("1.0", "1.1")

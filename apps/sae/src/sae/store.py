@@ -544,7 +544,7 @@ class _Download(io.RawIOBase):
         for _ in range(self._TRIES):
             try:
                 block = self._answer.raw.read(wanted)
-            except Exception:  # noqa: BLE001 # urllib3's errors have no common base worth naming: all of them mean "cut"
+            except Exception:  # noqa: BLE001 # any read error means that the connection was cut
                 block = b""
             if block:
                 buffer[: len(block)] = block

@@ -537,12 +537,12 @@ def test_a_content_that_is_whole_and_no_good_object_is_told_once(
     monkeypatch.setattr(export, "structure_faults", seen)
     assert fixity.main(arguments) == 1  # what is bad stays so
     assert unpacked == []  # a content that is whole does not change
-    monkeypatch.setattr(ocfl, "RULES", ocfl.RULES + 1)
-    monkeypatch.setattr(fixity, "_STRUCTURES", -1)  # each run has its turn, the others follow
+    monkeypatch.setattr(ocfl, "RULES_VERSION", ocfl.RULES_VERSION + 1)
+    monkeypatch.setattr(fixity, "_MAX_STRUCTURE_CHECK_SECONDS", -1)  # each run has its turn, the others follow
     fixity.main(arguments)
     assert unpacked == []
     assert "6 archives dont la structure sera jugée" in capsys.readouterr().out
-    monkeypatch.setattr(fixity, "_STRUCTURES", 300)
+    monkeypatch.setattr(fixity, "_MAX_STRUCTURE_CHECK_SECONDS", 300)
     assert fixity.main(arguments) == 1
     assert sorted(unpacked) == sorted([*bad, "aip-bon", "aip-casse"])
     with Journal(site.folder / "journal.sqlite") as journal:

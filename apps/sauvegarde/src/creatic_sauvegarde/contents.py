@@ -23,7 +23,7 @@ from typing import Any
 from creatic_agent.errors import CreaticError
 from creatic_sauvegarde.settings import BackupError, Settings
 
-MOST_ITEMS = 2_000_000
+MAX_ITEMS = 2_000_000
 MAX_SHOWN_REFUSALS = 50
 # What stays free on a disk, in bytes, whatever the backup holds: this much, or a tenth of what is free.
 _MIN_FREE_BYTES = 500_000_000
@@ -221,8 +221,8 @@ class Contents:
             BackupError: there are too many.
         """
         self._items += 1
-        if self._items > MOST_ITEMS:
-            raise BackupError(f"la sauvegarde compte plus de {MOST_ITEMS} éléments : rien n'est remis")
+        if self._items > MAX_ITEMS:
+            raise BackupError(f"la sauvegarde compte plus de {MAX_ITEMS} éléments : rien n'est remis")
         path = item.get("path")
         path = path if isinstance(path, str) else ""
         try:

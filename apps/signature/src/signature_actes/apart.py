@@ -28,8 +28,8 @@ from .files import looks_like_xml
 from .refusal import BROKEN, DocumentRefusedError
 from .trust import common_name
 
-MOST_CERTIFICATES = 10
-MOST_SIGNATURES = 200  # of a flow: each is asked of the key
+MAX_CERTIFICATES = 10
+MAX_SIGNATURES = 200  # of a flow: each is asked of the key
 MAX_ADDED_BYTES = 1_000_000  # bytes below a PDF: it waits with others, in the memory of who keeps them
 _MIN_RSA_BITS = 2048  # bits
 _CURVES = (256, 384, 521)  # bits
@@ -118,7 +118,7 @@ def read_chain(texts: Sequence[str]) -> list[asn1_x509.Certificate]:
         Refusal: there is none, or its key is of a kind that is not admitted.
     """
     try:
-        ders = [pem.unarmor(one.encode("ascii"))[2] for one in texts[:MOST_CERTIFICATES]]
+        ders = [pem.unarmor(one.encode("ascii"))[2] for one in texts[:MAX_CERTIFICATES]]
         own, *others = [asn1_x509.Certificate.load(one, strict=True) for one in ders]
         key = x509.load_der_x509_certificate(own.dump()).public_key()
         issuers = {one.subject.hashable: one for one in others if one.ca}
@@ -150,8 +150,8 @@ def prepare(document: Path, chain: Sequence[asn1_x509.Certificate], place: pes.P
     if looks_like_xml(document):
         own = x509.load_der_x509_certificate(chain[0].dump())
         parts = pes.prepare(document, own, place)
-        if len(parts) > MOST_SIGNATURES:
-            raise DocumentRefusedError(_TOO_MANY_PARTS_REASON.format(document.name, len(parts), MOST_SIGNATURES))
+        if len(parts) > MAX_SIGNATURES:
+            raise DocumentRefusedError(_TOO_MANY_PARTS_REASON.format(document.name, len(parts), MAX_SIGNATURES))
         return PendingDocument(True, _file_digest(document), chain, parts)
     alone = asyncio.run(pades.prepare(document, chain))
     if len(alone.added) > MAX_ADDED_BYTES:  # what a signature changes is written again whole: the catalogue, a page

@@ -26,7 +26,7 @@ from .trust import Trust, common_name
 
 ODD = (*files.ODD, CMSExtractionError, CMSStructuralError, SignatureValidationError)
 """What a hostile file makes of parsers."""
-_BLANKS = 1000  # bytes, of which a reader looks for the end
+_EOF_SEARCH_BYTES = 1000  # bytes, of which a reader looks for the end
 _RESIGN_HINT = "repartez du document du circuit, signez-le, et déposez le fichier signé tel quel"
 _ALTERED = f"{ALTERED} (son empreinte n'est plus celle qui a été signée). À faire : {_RESIGN_HINT}"
 _FALSE = (
@@ -174,7 +174,7 @@ def is_followed(one: EmbeddedPdfSignature) -> bool:
     if one.signed_revision < one.reader.total_revisions - 1:
         return True
     one.reader.stream.seek(sum(map(int, (one.byte_range[2], one.byte_range[3]))))
-    return not one.reader.stream.read(_BLANKS + 1).strip(b"\0\t\n\f\r ")
+    return not one.reader.stream.read(_EOF_SEARCH_BYTES + 1).strip(b"\0\t\n\f\r ")
 
 
 def is_whole(status: PdfSignatureStatus, *, later: bool) -> bool:

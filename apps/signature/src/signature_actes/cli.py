@@ -204,7 +204,7 @@ def verifier(argv: Sequence[str] | None = None) -> int:
             found = asyncio.run(judge(arguments.fichier, person, trust, arguments.origine, limit))
         except (DocumentRefusedError, MemoryError):
             raise
-        except Exception as error:  # noqa: BLE001 # what a hostile file makes of a parser is no reason to show a traceback
+        except Exception as error:  # noqa: BLE001 # hostile file: parsers raise any type
             raise unread(arguments.fichier.name, error) from None
         when = found.claimed_at.isoformat(timespec="seconds") if found.claimed_at else None
         told: dict[str, Any] = {"signataire": found.holder, "serie": found.serial, "date": when}

@@ -14,7 +14,7 @@ from pathlib import Path
 from .refusal import DocumentRefusedError
 
 SECONDS = 60
-MOST_PAGES = 50
+MAX_PAGES = 50
 _DRAWN_SIDE_PIXELS = 1500  # pixels of the longer side: a dot of a text of four points is one
 MAX_PAPER_CONTRAST = (
     40  # levels of grey, of 256, between the darkest and the lightest of what is paper: scanned paper is not even
@@ -55,9 +55,9 @@ def check(path: Path, pages: Sequence[Page]) -> None:
     Raises:
         Refusal: one does, or this cannot be told.
     """
-    if len(pages) > MOST_PAGES:
+    if len(pages) > MAX_PAGES:
         raise DocumentRefusedError(
-            f"{path.name} : la signature a mis un tampon sur plus de {MOST_PAGES} pages. À faire : signez sans tampon, "
+            f"{path.name} : la signature a mis un tampon sur plus de {MAX_PAGES} pages. À faire : signez sans tampon, "
             "ou sur une page"
         )
     for page in pages:

@@ -37,7 +37,7 @@ ASK_THE_PARAPHEUR = (
 REMAKE = "refaites-le depuis le document d'origine (« Exporter au format PDF »), et déposez-le"
 MAX_BYTES = 150_000_000  # what a TdT takes (S²LOW)
 _PDF_HEADER = b"%PDF-"
-_MOST_NODES = 1000  # of a tree of pages, before its first page
+_MAX_PAGE_TREE_NODES = 1000  # of a tree of pages, before its first page
 _PDF_HEADER_SEARCH_BYTES = 1024  # where a PDF's header must be (ISO 32000-1, annex H)
 
 
@@ -145,7 +145,7 @@ def is_signed(path: Path) -> bool:
 def _has_page(reader: PdfFileReader) -> bool:
     """Whether a tree of pages leads to one; only as much of it is read."""
     waiting, seen = [reader.root.raw_get("/Pages")], 0
-    while waiting and seen < _MOST_NODES:
+    while waiting and seen < _MAX_PAGE_TREE_NODES:
         node, seen = waiting.pop().get_object(), seen + 1
         if "/Kids" not in node:
             return bool(node.get("/Type") == "/Page")

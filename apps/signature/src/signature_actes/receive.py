@@ -95,7 +95,7 @@ def _check_signed(
             told = told or refusal
         except MemoryError:
             raise
-        except Exception as error:  # noqa: BLE001 # what a hostile file makes of a parser
+        except Exception as error:  # noqa: BLE001 # hostile file: parsers raise any type
             raise unread(signed.name, error) from None
         else:
             return found.holder, found.serial, found.claimed_at, found.remarks
@@ -154,7 +154,7 @@ def _check_suppliers(original: Path, signed: Path, asked: str, config: dict[str,
             found = asyncio.run(qualified.check_detached(signed, original, lists))
     except (DocumentRefusedError, MemoryError):
         raise
-    except Exception as error:  # noqa: BLE001 # what a hostile file makes of a parser
+    except Exception as error:  # noqa: BLE001 # hostile file: parsers raise any type
         raise unread(signed.name, error) from None
     told = [{"nom": one.holder, "serie": one.serial, "emetteur": one.issuer} for one in found]
     return {"taille": 0, "fournisseurs": told, "listes": lists.told}
@@ -214,7 +214,7 @@ def _serve_remote_key(
             apart.finish(
                 original, target, apart.PendingDocument.load(json.dumps(given["attente"]).encode()), signatures
             )
-    except check.ODD as error:  # what a hostile file makes of a parser
+    except check.ODD as error:  # hostile file: parsers raise any type
         raise unread(original.name, error) from None
     return {"taille": target.stat().st_size}
 
@@ -254,7 +254,7 @@ def answer(source: BinaryIO, output: BinaryIO, config: dict[str, Any]) -> None:
             told = {"refus": str(refusal)}
         except MemoryError:
             told = {"refus": limits.TOO_MUCH}
-        except Exception as error:  # noqa: BLE001 # said to who operates the machine
+        except Exception as error:  # noqa: BLE001 # logged for the operator, reported as a refusal
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             told = {"refus": _FAULT.format(config.get("unite", "parapheur-sceau"))}
         output.write(json.dumps(told, ensure_ascii=False).encode() + b"\n")

@@ -23,7 +23,7 @@ from .refusal import DocumentRefusedError
 
 SECONDS = 80  # for each reading
 DRAWN_SIDE_PIXELS = 500  # pixels of the longer side: letters are compared by the text
-_BLEEDS = 2  # pixels beside a stamp that its edge colours
+_STAMP_EDGE_PIXELS = 2  # pixels beside a stamp that its edge colours
 _MIN_DRAWN_DIVISOR = 4  # a quarter of a word's width and of its height is drawn: « ll » and « - » are narrow or flat
 _PDFTOTEXT_WORD_PATTERN = re.compile(
     r'<word xMin="([-.\d]+)" yMin="([-.\d]+)" xMax="([-.\d]+)" yMax="([-.\d]+)">(.*)</word>'
@@ -213,8 +213,8 @@ def _mask_stamps(drawing: _Drawing, page: covering.Page) -> _Drawing:
     width, height, pixels = drawing.width, drawing.height, bytearray(drawing.pixels)
     for stamp in page.stamps:
         left, top, right, bottom = covering.place(page, stamp, width, height)
-        left, right = max(0, left - _BLEEDS), min(width, right + _BLEEDS)
-        for row in range(max(0, top - _BLEEDS), min(height, bottom + _BLEEDS)):
+        left, right = max(0, left - _STAMP_EDGE_PIXELS), min(width, right + _STAMP_EDGE_PIXELS)
+        for row in range(max(0, top - _STAMP_EDGE_PIXELS), min(height, bottom + _STAMP_EDGE_PIXELS)):
             pixels[row * width + left : row * width + right] = bytes(right - left)
     return _Drawing(width, height, bytes(pixels))
 

@@ -52,7 +52,7 @@ class Guard(BasePlugin):
         self.title = "Verrouillage et force des mots de passe"
         self.store = store
 
-    def authenticateCredentials(self, credentials: dict[str, Any]) -> tuple[str, str] | None:  # noqa: N802 # the framework's name
+    def authenticateCredentials(self, credentials: dict[str, Any]) -> tuple[str, str] | None:  # noqa: N802 # PluggableAuthService calls it
         """See IAuthenticationPlugin."""
         login, password = credentials.get("login"), credentials.get("password")
         if not login or password is None:
@@ -77,7 +77,7 @@ class Guard(BasePlugin):
             asked.add(key)
             passwords.attempts.failed(login, address)
 
-    def validateUserInfo(self, user: Any, set_id: str, set_info: dict[str, Any]) -> list[dict[str, str]]:  # noqa: N802 # the framework's name
+    def validateUserInfo(self, user: Any, set_id: str, set_info: dict[str, Any]) -> list[dict[str, str]]:  # noqa: N802 # PluggableAuthService calls it
         """See IValidationPlugin."""
         password = set_info.get("password")
         if password is None:

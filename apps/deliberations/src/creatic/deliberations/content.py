@@ -127,13 +127,13 @@ class _Matters(SimpleVocabulary):
     def __contains__(self, value: Any) -> bool:
         return super().__contains__(value) or (isinstance(value, str) and matters.is_known(value))
 
-    def getTerm(self, value: Any) -> SimpleTerm:  # noqa: N802 # the framework's name
+    def getTerm(self, value: Any) -> SimpleTerm:  # noqa: N802 # zope.schema's IVocabularyTokenized
         """See IBaseVocabulary."""
         if value in self and not super().__contains__(value):
             return SimpleTerm(value, value, matters.title(value))
         return super().getTerm(value)
 
-    def getTermByToken(self, token: str) -> SimpleTerm:  # noqa: N802 # the framework's name
+    def getTermByToken(self, token: str) -> SimpleTerm:  # noqa: N802 # zope.schema's IVocabularyTokenized
         """See IVocabularyTokenized."""
         if token not in self.by_token and matters.is_known(token):
             return SimpleTerm(token, token, matters.title(token))
@@ -226,7 +226,7 @@ class ISeance(model.Schema):
     convoquee_le = schema.Date(title="Convoquée le", required=False, readonly=True)
 
     @invariant
-    def attendance_holds(data: Any) -> None:  # noqa: N805 # an invariant: its argument is the data, not self
+    def attendance_holds(data: Any) -> None:  # noqa: N805 # zope.interface invariant: takes the data, has no self
         """No pouvoir of somebody who is here, nor to somebody who is not."""
         wrong = rules.Attendance(data.convoques or [], data.presents or [], data.pouvoirs or []).problems()
         _refuse_fields({"pouvoirs" if data.pouvoirs else "presents": wrong})
@@ -406,12 +406,12 @@ class IProjet(model.Schema):
     date_reception = schema.Date(title="Reçue en préfecture le", required=False, readonly=True)
 
     @invariant
-    def opinions_are_read(data: Any) -> None:  # noqa: N805 # an invariant: its argument is the data, not self
+    def opinions_are_read(data: Any) -> None:  # noqa: N805 # zope.interface invariant: takes the data, has no self
         """Each opinion of a commission is one, once."""
         _refuse_fields({"avis": opinions.problems(data.avis or [])})
 
     @invariant
-    def vote_is_counted_once(data: Any) -> None:  # noqa: N805 # an invariant: its argument is the data, not self
+    def vote_is_counted_once(data: Any) -> None:  # noqa: N805 # zope.interface invariant: takes the data, has no self
         """Nobody votes twice, nor without being there; a secret vote names nobody."""
         context: Any = getattr(data, "__context__", None)
         if getattr(context, "portal_type", "") != "projet":  # not yet made: nothing is voted

@@ -61,7 +61,7 @@ class VoteForm(DefaultEditForm):
         return f"Présence et vote : {self.context.title}"
 
     @property
-    def formErrorsMessage(self) -> str:  # noqa: N802 # the framework's name
+    def formErrorsMessage(self) -> str:  # noqa: N802 # z3c.form calls it
         """What is refused, field by field."""
         said = []
         for widget in self.widgets.values():
@@ -74,7 +74,7 @@ class VoteForm(DefaultEditForm):
         super().update()
         self.status = self.status or self.context.accounts_said()
 
-    def updateFields(self) -> None:  # noqa: N802 # the framework's name
+    def updateFields(self) -> None:  # noqa: N802 # z3c.form calls it
         """Ask for the vote alone."""
         super().updateFields()
         votes = next(one for one in self.groups if getattr(one, "__name__", "") == _VOTES)
@@ -83,7 +83,7 @@ class VoteForm(DefaultEditForm):
         self.fields = known.select(*(name for name in getFieldNamesInOrder(content.IProjet) if name in asked))
         self.groups = ()
 
-    def extractData(self, setErrors: bool = True) -> Any:  # noqa: N803, N802 # the framework's name
+    def extractData(self, setErrors: bool = True) -> Any:  # noqa: N803, N802 # z3c.form calls it
         """A secret vote is counted whole, or not yet at all: none found is written 0."""
         data, errors = super().extractData(setErrors)
         if errors:

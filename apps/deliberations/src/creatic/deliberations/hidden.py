@@ -70,7 +70,7 @@ def readable() -> Iterator[None]:
         yield
     except UnfitDocumentError:
         raise
-    except Exception as error:  # noqa: BLE001 # a broken file makes the library raise anything
+    except Exception as error:  # noqa: BLE001 # pypdf raises any type on a damaged file
         what = type(error).__name__
         raise UnfitDocumentError(f"ce PDF ne se lit pas ({what}). À faire : enregistrez-le de nouveau en PDF") from None
 

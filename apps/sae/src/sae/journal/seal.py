@@ -21,7 +21,7 @@ from sae.journal.log import CLOCK, TOLERANCE, Event, Journal, JournalError, form
 from sae.store import ObjectExistsError, Store
 
 ACCOUNT, CONTAINER = "sae", "sceaux"
-LARGEST_BATCH = 10_000
+MAX_EVENTS_PER_SEAL = 10_000
 # Seals outlive what they prove; nothing deletes them.
 RETENTION = timedelta(days=100 * 365.25)
 
@@ -99,7 +99,7 @@ class Sealer:
         root: Path,
         storage_clocks: Callable[[], Mapping[str, datetime]] = dict,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        largest: int = LARGEST_BATCH,
+        largest: int = MAX_EVENTS_PER_SEAL,
         unit: str = "",
     ) -> None:
         self._unit = unit

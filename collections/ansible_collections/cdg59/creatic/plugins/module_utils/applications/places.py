@@ -26,7 +26,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reaso
 TIMEOUT = 60.0  # seconds: the first answer after a start takes a while
 Proof = dict[str, Any]
 Commune = Mapping[str, str]
-_HTTPS = 443
+_HTTPS_PORT = 443
 
 
 class PlaceError(CreaticError, cause="place"):
@@ -41,7 +41,7 @@ class Door(http.client.HTTPSConnection):
         root: PEM of the authority, see `served.roots`.
     """
 
-    def __init__(self, name: str, root: Path, address: str = "127.0.0.1", port: int = _HTTPS) -> None:
+    def __init__(self, name: str, root: Path, address: str = "127.0.0.1", port: int = _HTTPS_PORT) -> None:
         self._trust = served.trust(root)
         super().__init__(name, port, timeout=TIMEOUT, context=self._trust)
         self._address = address

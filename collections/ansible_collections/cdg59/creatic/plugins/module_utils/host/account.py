@@ -76,5 +76,5 @@ def _run_as_account(entry: pwd.struct_passwd, function: Callable[[], Any]) -> di
         os.umask(0o077)
         os.chdir(entry.pw_dir)
         return {"result": function()}
-    except Exception as error:  # noqa: BLE001 # whatever it is, the parent reports it
+    except Exception as error:  # noqa: BLE001 # child process: the parent reports the error
         return {"error": str(error) or type(error).__name__}

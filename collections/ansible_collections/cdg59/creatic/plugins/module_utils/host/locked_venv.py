@@ -31,7 +31,7 @@ PYTHON = "/usr/bin/python3.13"
 FILE_MTIME_SECONDS = 315532800  # of our own files, 1980: Zope does not serve a file without a date
 DONE = ".complet"
 _VENV_COMMAND_TIMEOUT_SECONDS = 1800  # seconds, of one command
-_DOWNLOADS = 4  # at once: most of the time is an index's answer
+_MAX_PARALLEL_DOWNLOADS = 4  # at once: most of the time is an index's answer
 # Compiled as of where it will be. Some packages hold files for other Pythons: what does not compile is left out.
 _COMPILE = """
 import compileall, py_compile, sys
@@ -249,13 +249,13 @@ def _fetch_wheels(pip: Sequence[str], requirements: Path, wheels: Path) -> None:
 
     def fetch(rank: int) -> None:
         part = wheels.with_name(f"part{rank}.txt")
-        part.write_text("\n".join(entries[rank::_DOWNLOADS]), encoding="utf-8")
-        if entries[rank::_DOWNLOADS]:
+        part.write_text("\n".join(entries[rank::_MAX_PARALLEL_DOWNLOADS]), encoding="utf-8")
+        if entries[rank::_MAX_PARALLEL_DOWNLOADS]:
             _run_command([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "--require-hashes", "-r", str(part),
                   "-w", str(wheels)])  # fmt: skip # a list by rows
 
-    with ThreadPoolExecutor(_DOWNLOADS) as pool:
-        list(pool.map(fetch, range(_DOWNLOADS)))
+    with ThreadPoolExecutor(_MAX_PARALLEL_DOWNLOADS) as pool:
+        list(pool.map(fetch, range(_MAX_PARALLEL_DOWNLOADS)))
 
 
 def replaced(packages: Path, replacements: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, bytes]:

@@ -186,7 +186,7 @@ def _obtain_list(
 def _parse_content(read: Callable[[str], Any], found: Signed) -> Any:
     try:
         return read(found.xml)
-    except Exception as error:  # noqa: BLE001 # whatever the parser makes of a list that is signed and yet odd
+    except Exception as error:  # noqa: BLE001 # a signed list may still be malformed
         raise StateError(f"elle ne se lit pas ({type(error).__name__})") from None
 
 
